@@ -1,0 +1,50 @@
+# Every target makes its own environment first, once: a fresh Debian 12 with Python 3.11, pip and make is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench lock conformance clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+# `--without-pip` needs no ensurepip, which Debian ships apart from Python; pip installs into the environment from outside.
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PYTHON) scripts/link_project.py $(BIN)/python
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+serve: $(VENV)/.runtime ## Run the gateway on http://127.0.0.1:8080 (embedded state, built-in mock provider)
+	@$(BIN)/gateway serve
+
+test: $(VENV)/.dev ## Run the tests
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+check: $(VENV)/.dev ## Lint, format, types, layers, sizes, then the tests with branch coverage
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python scripts/check_sizes.py
+	@$(BIN)/python scripts/coverage_run.py
+
+format: $(VENV)/.dev ## Rewrite the sources in the house format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure the gateway against its peers, side by side (needs wrk and nginx)
+	@$(BIN)/python -m bench
+
+lock: $(VENV)/.dev ## Resolve the dependencies again and write the hashed locks
+	@$(BIN)/python scripts/lock.py
+
+clean: ## Remove the environment and every generated file
+	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

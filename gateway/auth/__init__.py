@@ -1,0 +1,1 @@
+"""Virtual keys: from a credential to a Principal."""

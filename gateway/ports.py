@@ -1,0 +1,212 @@
+"""The seams between rooms: engines, dialects, observers. Protocols and the values that cross them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.errors import GatewayError, UpstreamError
+from gateway.types import Attempt, Body, Call, Deployment, Headers, Provider, Receipt, Service, Usage
+
+# ---- the wire: what engines move -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where connections go and what keeps them apart in a pool; equal endpoints share connections."""
+
+    host: str
+    port: int
+    tls: bool
+    ca_file: str | None = None
+    """A PEM bundle to trust instead of the system's; verification itself cannot be switched off."""
+    pinned_ip: str | None = None
+    """Connect here while SNI and Host keep the name: the answer of an address check."""
+    max_connections: int = 1024
+
+
+@dataclass(slots=True, eq=False)
+class RequestHead:
+    """The part of a request that repeats between calls. Made once per deployment and path, kept by its maker."""
+
+    endpoint: Endpoint
+    method: bytes
+    target: bytes
+    """Path and query."""
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Lower-case names; with `host`, without `content-length`, `transfer-encoding`, `connection`."""
+    wire: bytes = b""
+    """An engine's own cache of the serialised head."""
+
+
+@dataclass(slots=True, eq=False)
+class UpstreamRequest:
+    """One request to one provider. `extra` headers are those that differ between calls."""
+
+    head: RequestHead
+    body: Sequence[bytes] | Body
+    """Parts that are all here (sent with content-length), or a body that is still arriving (chunked unless its size is known)."""
+    extra: Headers = ()
+
+
+@dataclass(slots=True)
+class Deadlines:
+    """When to give up, in seconds from the call of `send`; `at` is the absolute loop time that bounds everything."""
+
+    connect: float = 5.0
+    first_byte: float = 60.0
+    idle: float = 120.0
+    at: float | None = None
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has arrived. Exactly one of: read it to the end, or `abort` it."""
+
+    status: int
+    headers: Headers
+    """Lower-case names, bounded in size; 1xx heads are swallowed."""
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises UpstreamTooLarge, UpstreamTruncated, UpstreamStalled, UpstreamTimeout."""
+        ...
+
+    async def chunk(self) -> bytes:
+        """Whatever has arrived, at least one byte; `b""` after a complete end. Raises as `read` does."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the answer and its connection, unless it is already complete. May be called at any time, any number of times."""
+        ...
+
+
+class Engine(Protocol):
+    """An HTTP client with a connection pool. Raises the `Upstream…` errors of `gateway.errors`, and nothing else."""
+
+    async def send(self, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
+        """Send and wait for the head of the final answer.
+
+        Raises UpstreamUnreachable, UpstreamDnsFailed, UpstreamConnectTimeout, UpstreamTlsFailed, UpstreamPoolExhausted,
+        UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse. Cancelling it never returns a used connection to the pool.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; answers still open break off."""
+        ...
+
+
+# ---- dialects: what a provider speaks (sans-IO) ----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class DecodedReply:
+    """A complete answer in the client's dialect."""
+
+    body: bytes
+    content_type: bytes
+    usage: Usage | None = None
+
+
+class StreamDecoder(Protocol):
+    """Turns a provider's event stream into the client's, a read at a time. Never raises for what the provider sent."""
+
+    usage: Usage | None
+    complete: bool
+    """The terminal event was seen."""
+    failure: UpstreamError | None
+    """The stream is broken from here on: bad event, error event, or an end without a terminal event."""
+    relayed_bytes: int
+    """Payload handed on so far, for an estimate when the provider tells no usage."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still returned."""
+        ...
+
+    def end(self) -> bytes:
+        """The body ended cleanly: the last frames (a missing `[DONE]` among them); sets `failure` if the answer is incomplete."""
+        ...
+
+
+class Dialect(Protocol):
+    """How one type of provider is spoken to. No I/O, no state between calls."""
+
+    name: str
+    """The `type` in the configuration."""
+    services: frozenset[Service]
+
+    def endpoint(self, provider: Provider) -> Endpoint:
+        """Where this provider's connections go."""
+        ...
+
+    def encode(self, call: Call, deployment: Deployment, api_key: str | None) -> UpstreamRequest:
+        """The provider's request for this call. Raises InvalidRequest for what the dialect cannot say."""
+        ...
+
+    def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
+        """A complete 2xx answer. Raises UpstreamBadResponse, or the error that a 200 hides."""
+        ...
+
+    def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
+        """A decoder for one streamed 2xx answer."""
+        ...
+
+    def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
+        """What a non-2xx answer means; text that may reach the client is sanitised here."""
+        ...
+
+
+# ---- observers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDecision:
+    """A fact: a limit admitted or refused a call."""
+
+    scope: str
+    kind: str
+    decision: str
+    """`admitted`, `refused` or `degraded`."""
+
+
+class Observer(Protocol):
+    """Hears what happened. Must not raise, block or change anything."""
+
+    def call_started(self) -> None: ...
+
+    def call_finished(self, receipt: Receipt) -> None: ...
+
+    def attempt_finished(self, attempt: Attempt) -> None: ...
+
+    def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None: ...
+
+    def limit_decided(self, decision: LimitDecision) -> None: ...
+
+    def redis_called(self, seconds: float, error: str | None) -> None: ...
+
+    def config_loaded(self, revision: str, error: str | None) -> None:
+        """A (re)load ended: `error` is None when the revision is now served, else a short text for people."""
+        ...
+
+    def failed(self, error: GatewayError | Exception, request_id: str) -> None:
+        """Something that nobody expected; the log keeps its traceback."""
+        ...
+
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+
+@dataclass(slots=True)
+class Secrets:
+    """Values that must never be printed; `redact` replaces them wherever they turn up."""
+
+    values: set[str] = field(default_factory=set)
+
+    def redact(self, text: str) -> str:
+        for value in self.values:
+            text = text.replace(value, "[redacted]")
+        return text
+
+
+Json = dict[str, Any]

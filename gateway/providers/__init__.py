@@ -1,0 +1,1 @@
+"""One file per dialect, found by its `DIALECT`; no I/O."""

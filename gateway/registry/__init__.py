@@ -1,0 +1,1 @@
+"""Configuration files to one immutable snapshot: load, validate, compile, reload."""

@@ -1,0 +1,1 @@
+"""Redis and SQL: clients, scripts, the embedded server."""

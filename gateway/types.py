@@ -1,0 +1,265 @@
+"""Values that every room shares: what was asked, by whom, where it may go, and what came of it. No I/O, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Header pairs with lower-case names, as ASGI has them."""
+
+
+class Service(StrEnum):
+    """The kinds of work a deployment can do; also the word in a route's `match.service`."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    MODERATIONS = "moderations"
+    IMAGES = "images"
+    SPEECH = "speech"
+    TRANSCRIPTION = "transcription"
+    RERANK = "rerank"
+
+
+class Body(Protocol):
+    """A request body that can be sent more than once. `size` is None while it is not known."""
+
+    @property
+    def size(self) -> int | None: ...
+
+    def parts(self) -> Sequence[bytes] | None:
+        """Every part, or None while some have not arrived yet."""
+        ...
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The parts in order, from the first one, waiting for those that have not arrived."""
+        ...
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of a client, with the few fields of its body that decisions need."""
+
+    id: str
+    """Ours, unique; ledger rows are keyed by it."""
+    request_id: str
+    """What `x-request-id` says; a client may have chosen it."""
+    service: Service
+    path: str
+    """Below the version segment, as the provider gets it: `/chat/completions`."""
+    model: str
+    """The name the client asked for."""
+    raw: bytes
+    """The whole JSON body; empty when `upload` carries it."""
+    started: float
+    """Monotonic seconds."""
+    stream: bool = False
+    include_usage: bool = False
+    """The client asked for a usage chunk at the end of its stream."""
+    has_stream_options: bool = False
+    max_tokens: int | None = None
+    choices: int = 1
+    user: str | None = None
+    input_tokens: int = 0
+    """Estimated before the call."""
+    encoding_format: str | None = None
+    inputs: int = 1
+    """How many inputs an embeddings call carries."""
+    pinned: str | None = None
+    """The provider that `/providers/{name}/v1` pins."""
+    content_type: bytes = b"application/json"
+    upload: Body | None = None
+    """A multipart body, passed on as it arrives."""
+    model_span: tuple[int, int] | None = None
+    """Where the model's JSON string (with its quotes) stands in `raw`, or its text in a multipart body."""
+    forwarded: Headers = ()
+    """Client headers on the allow-list."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. Cached and cache-written input is included in `input_tokens`, reasoning in `output_tokens`."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+class TokenSource(StrEnum):
+    """Where a token count came from."""
+
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `total` bounds all attempts of a call that does not stream; a stream may last 30 minutes."""
+
+    connect: float = 5.0
+    first_byte: float = 60.0
+    idle: float = 120.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+    reasoning: float | None = None
+    per_request: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """`count` per `period` seconds; the bucket holds `burst` (one period's count unless it says otherwise)."""
+
+    count: int
+    period: float
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Provider:
+    """One configured provider, validated and with its environment resolved."""
+
+    name: str
+    type: str
+    base_url: str
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The fields of its own type: org_id, api_version, region, …; may hold credentials."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    timeouts: Timeouts = Timeouts()
+    concurrency_limit: int | None = None
+    requests: RateLimit | None = None
+    tokens: RateLimit | None = None
+    retry_attempts: int = 3
+    retry_delay: float = 0.5
+    batch_size: int = 2048
+    stream: bool = True
+    fetch_models: bool = False
+    allow_private_network: bool = False
+    status: str = "active"
+    engine: str = "httptools"
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """One model at one provider: what a route's target points at and what a call is sent to."""
+
+    id: str
+    """`provider/model`"""
+    provider: Provider
+    model: str
+    """The provider's own id for it."""
+    context_window: int | None = None
+    price: Price | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults for callers who set none."""
+    capabilities: frozenset[str] = frozenset()
+    """Empty: nothing is known, so nothing is excluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """One limit as the gate enforces it. `name` is what the client reads: `key`, `team`, …"""
+
+    scope: str
+    name: str
+    kind: str
+    """`requests`, `tokens` or `concurrency`."""
+    capacity: int
+    """Bucket size, or slots."""
+    period: float = 0.0
+    """Seconds in which an empty bucket fills; 0 for concurrency."""
+    count: int = 0
+    """What the operator wrote before the slash: the `limit` that headers show."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Principal:
+    """Who is calling: a virtual key with its team and its limits, or the anonymous caller of open mode."""
+
+    key: str
+    team: str | None = None
+    models: tuple[str, ...] | None = None
+    """Glob patterns; None allows every model."""
+    limits: tuple[LimitSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A deployment that a plan leaves out, and why."""
+
+    deployment: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Where a call may go, in order, and why every other deployment of its route was left out."""
+
+    route: str
+    """The route's name; `provider/model` and bare names have the routes `direct` and `model`."""
+    targets: tuple[Deployment, ...]
+    revision: str
+    max_attempts: int = 4
+    fallback_on: frozenset[str] = frozenset({"error", "timeout", "rate_limit", "auth"})
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A fact: one try at one deployment is over."""
+
+    deployment: Deployment
+    number: int
+    outcome: str
+    """`ok`, or the word of the failure table."""
+    seconds: float
+
+
+@dataclass(slots=True)
+class Receipt:
+    """A fact: one call is over. Observers read it, nobody changes it."""
+
+    call: Call | None
+    request_id: str
+    service: str
+    status: int
+    reason: str
+    """`ok`, or the error's label."""
+    seconds: float
+    requested_model: str = ""
+    key: str | None = None
+    team: str | None = None
+    route: str | None = None
+    deployment: Deployment | None = None
+    revision: str = ""
+    attempts: int = 0
+    stream: bool = False
+    usage: Usage | None = None
+    token_source: TokenSource | None = None
+    ttft: float | None = None
+    """Seconds from the request's arrival to the first byte of the answer's body."""
+    overhead: float | None = None
+    """Seconds of `seconds` up to the first byte that were ours, not the provider's."""
+    cost_nano_usd: int | None = None

@@ -1,0 +1,1 @@
+"""Sending calls to providers: engines, failover, stream relay."""

@@ -1,0 +1,1 @@
+"""HTTP clients behind one Protocol, chosen by name."""
