@@ -21,7 +21,9 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = "internal_error"
-    message: ClassVar[str] = "The gateway failed to handle this request. Try again; the request id names it in the logs."
+    message: ClassVar[str] = (
+        "The gateway failed to handle this request. Try again; the request id names it in the logs."
+    )
     should_retry: ClassVar[bool | None] = None
     log_level: ClassVar[int] = logging.ERROR
 
@@ -37,6 +39,8 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         """Seconds until a new try makes sense; sent as `retry-after` and `retry-after-ms`."""
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Headers that belong to the refusal, such as `x-ratelimit-*`."""
         self.retryable = type(self).should_retry if should_retry is None else should_retry
         super().__init__(self.public_message)
 
@@ -69,7 +73,7 @@ class ClientError(GatewayError):
 
     status = 400
     type = "invalid_request_error"
-    code = None
+    code: ClassVar[str | None] = None
     message = "The request is invalid."
     should_retry = False
     log_level = logging.INFO
@@ -140,7 +144,9 @@ class InvalidApiKey(ClientError):
 
     status = 401
     code = "invalid_api_key"
-    message = "Incorrect API key provided. Send a key of this gateway as `Authorization: Bearer`, `x-api-key` or `api-key`."
+    message = (
+        "Incorrect API key provided. Send a key of this gateway as `Authorization: Bearer`, `x-api-key` or `api-key`."
+    )
 
 
 class ForbiddenHost(ClientError):
@@ -169,7 +175,9 @@ class ModelNotFound(ClientError):
 
     status = 404
     code = "model_not_found"
-    message = "The model does not exist or no configured provider serves it. `GET /v1/models` lists those this key may use."
+    message = (
+        "The model does not exist or no configured provider serves it. `GET /v1/models` lists those this key may use."
+    )
 
 
 class RequestExceedsLimit(ClientError):
@@ -269,12 +277,14 @@ class UpstreamError(GatewayError):
 
     status = 502
     type = "server_error"
-    code = "upstream_error"
+    code: ClassVar[str | None] = "upstream_error"
     message = "The model provider failed to answer this request."
     outcome: ClassVar[str] = "error"
     failover: ClassVar[bool] = True
     fallback_on: ClassVar[str] = "error"
     """The word in a route's `fallback_on` that covers this failure."""
+    retry_same: ClassVar[bool] = True
+    """Trying the same deployment again can help."""
     counts_against_health: ClassVar[bool] = True
 
 
@@ -307,6 +317,7 @@ class UpstreamTlsFailed(UpstreamError):
 
     code = "upstream_tls"
     message = "No trusted connection to the model provider could be made."
+    retry_same = False
     outcome = "tls"
 
 
@@ -316,6 +327,7 @@ class UpstreamPoolExhausted(UpstreamError):
     status = 503
     code = "upstream_overloaded"
     message = "All connections to the model provider are in use."
+    retry_same = False
     outcome = "pool_timeout"
     counts_against_health = False
 
@@ -326,6 +338,7 @@ class UpstreamTimeout(UpstreamError):
     status = 504
     code = "upstream_timeout"
     message = "The model provider did not answer in time."
+    retry_same = False
     outcome = "ttfb_timeout"
     fallback_on = "timeout"
 
@@ -336,6 +349,7 @@ class UpstreamStalled(UpstreamError):
     status = 504
     code = "upstream_timeout"
     message = "The model provider stopped sending in the middle of its answer."
+    retry_same = False
     outcome = "stall"
     fallback_on = "timeout"
 
@@ -374,6 +388,7 @@ class UpstreamTooLarge(UpstreamBadResponse):
     """The answer exceeds what we hold for one request."""
 
     message = "The model provider's answer is larger than this gateway accepts."
+    retry_same = False
     outcome = "too_large"
 
 
@@ -408,6 +423,7 @@ class ProviderAuthFailed(UpstreamError):
 
     code = "provider_auth"
     message = "The gateway's access to the model provider was refused. The operator has to look at its credentials."
+    retry_same = False
     outcome = "provider_auth"
     fallback_on = "auth"
 
@@ -420,6 +436,7 @@ class UpstreamRateLimited(UpstreamError):
     code = "upstream_rate_limited"
     message = "The model provider's rate limit is reached."
     should_retry = True
+    retry_same = False
     outcome = "429"
     fallback_on = "rate_limit"
     counts_against_health = False
@@ -434,6 +451,7 @@ class UpstreamRejected(UpstreamError):
     code = None
     message = "The model provider rejected the request."
     should_retry = False
+    retry_same = False
     outcome = "4xx"
     failover = False
     counts_against_health = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.types import Attempt, Body, Call, Deployment, Headers, Provider, Receipt, Service, Usage
+from gateway.types import Attempt, Body, Call, Deployment, Headers, Receipt, Service, Usage
 
 # ---- the wire: what engines move -------------------------------------------------------------------------------------
 
@@ -116,8 +116,9 @@ class StreamDecoder(Protocol):
     """The terminal event was seen."""
     failure: UpstreamError | None
     """The stream is broken from here on: bad event, error event, or an end without a terminal event."""
+    events: int
     relayed_bytes: int
-    """Payload handed on so far, for an estimate when the provider tells no usage."""
+    """Events seen and bytes handed on so far, for an estimate when the provider tells no usage."""
 
     def feed(self, data: bytes) -> bytes:
         """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still returned."""
@@ -135,12 +136,12 @@ class Dialect(Protocol):
     """The `type` in the configuration."""
     services: frozenset[Service]
 
-    def endpoint(self, provider: Provider) -> Endpoint:
-        """Where this provider's connections go."""
+    def head(self, path: str, deployment: Deployment, api_key: str | None) -> RequestHead:
+        """Method, target, headers and endpoint for calls to `path`. The caller keeps it: it is the same for every call."""
         ...
 
-    def encode(self, call: Call, deployment: Deployment, api_key: str | None) -> UpstreamRequest:
-        """The provider's request for this call. Raises InvalidRequest for what the dialect cannot say."""
+    def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
+        """The provider's body for this call. Raises InvalidRequest for what the dialect cannot say."""
         ...
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:

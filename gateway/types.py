@@ -39,6 +39,10 @@ class Body(Protocol):
         """The parts in order, from the first one, waiting for those that have not arrived."""
         ...
 
+    def renamed(self, model: str) -> Body:
+        """The same body with another model name in its form."""
+        ...
+
 
 @dataclass(slots=True)
 class Call:
@@ -78,7 +82,8 @@ class Call:
     """Where the model's JSON string (with its quotes) stands in `raw`, or its text in a multipart body."""
     forwarded: Headers = ()
     """Client headers on the allow-list."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Every header of the client; for rules that match on them, never for forwarding."""
 
 
 @dataclass(frozen=True, slots=True)

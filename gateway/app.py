@@ -1,0 +1,227 @@
+"""The composition root: one worker's rooms, wired together, and its life from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.http.openai import OpenAIApi
+from gateway.http.ops import create_ops
+from gateway.http.routes import is_api
+from gateway.http.watch import Watch
+from gateway.limits.gate import Gate
+from gateway.pipeline import Pipeline
+from gateway.ports import Dialect, Engine, Secrets
+from gateway.providers import discover
+from gateway.registry.compile_providers import Defaults
+from gateway.registry.loader import Loaded
+from gateway.registry.reload import Reloader
+from gateway.registry.snapshot import Snapshot
+from gateway.registry.table import load_cached
+from gateway.routing.planner import Planner
+from gateway.settings import Settings
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.redis import RedisClient, RedisOptions, connect
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.fanout import Observers
+from gateway.telemetry.logs import EventLog
+from gateway.telemetry.metrics import Metrics
+from gateway.upstream.engines import create_engine
+from gateway.upstream.forward import Forwarder
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+RENEW_EVERY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a worker needs to know to start."""
+
+    settings: Settings
+    config: Path | None
+    redis_url: str
+    loopback: bool
+    """Bound to a loopback address: open mode is allowed."""
+    metrics_dir: Path | None = None
+    workers: int = 1
+    access_log_fd: int = 1
+
+
+class Engines:
+    """The engines in use, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Engine] = {}
+
+    def __call__(self, name: str) -> Engine:
+        engine = self._engines.get(name)
+        if engine is None:
+            engine = self._engines[name] = create_engine(name)
+        return engine
+
+    async def close(self) -> None:
+        """Close every pool."""
+        for engine in self._engines.values():
+            await engine.close()
+
+
+class Tables:
+    """The compiled table's place in Redis; trouble there only costs a parse."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    async def get(self, key: str) -> bytes | None:
+        """The table, or None."""
+        try:
+            return await self._redis.get(key)
+        except StoreUnavailable:
+            return None
+
+    async def set(self, key: str, value: bytes, ttl: int) -> None:
+        """Store it if possible."""
+        with suppress(StoreUnavailable):
+            await self._redis.set(key, value, ttl)
+
+
+class Worker:
+    """One worker: the ASGI application and everything behind it. Starts and ends with the server's lifespan."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._dialects: Mapping[str, Dialect] = discover()
+        self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._engines = Engines()
+        self._secrets = Secrets()
+        self.metrics = Metrics(boot.metrics_dir)
+        self._access_log = AccessLog(self._secrets, fd=boot.access_log_fd)
+        self._observer = Observers(self.metrics, self._access_log, EventLog())
+        self._redis = connect(boot.redis_url, RedisOptions(), self._observer.redis_called)
+        self._table_client = connect(boot.redis_url, RedisOptions(timeout=1.0))
+        self._tables = Tables(self._table_client)
+        self._ops = create_ops(self, self.metrics.render)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._api: OpenAIApi | None = None
+        self._pipeline: Pipeline | None = None
+        self._gate: Gate | None = None
+        self.reloader: Reloader | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: the API raw, the rest by Starlette."""
+        kind = scope["type"]
+        if kind == "http":
+            if is_api(scope["path"]):
+                assert self._api is not None
+                await self._api(scope, receive, send)
+            else:
+                await self._ops(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as error:  # reported to the server, which ends the process
+            self._observer.failed(error, "")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        """Load the configuration and be ready to serve."""
+        self.metrics.start()
+        loaded = await self._load()
+        clock = asyncio.get_running_loop().time
+        self._gate = gate = Gate(self._redis, self._observer, clock, self._boot.workers)
+        forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
+        self._pipeline = pipeline = Pipeline(
+            self._planner(loaded.snapshot), gate, forwarder, self._observer, clock, self._boot.settings.max_in_flight
+        )
+        pipeline.anonymous = self._boot.loopback
+        self._api = OpenAIApi(pipeline, Watch(), self._observer, self._boot.settings.max_body_bytes)
+        self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)
+        self._observer.config_loaded(loaded.snapshot.revision, None)
+        self._tasks = [asyncio.create_task(self.reloader.run()), asyncio.create_task(self._renew(gate))]
+
+    async def stop(self) -> None:
+        """Settle what is open, close connections, write what is queued."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._gate is not None:
+            await self._gate.close()
+        await self._engines.close()
+        await self._redis.close()
+        await self._table_client.close()
+        self.metrics.close()
+        self._access_log.close()
+
+    async def _load(self) -> Loaded:
+        settings = self._boot.settings
+        defaults = Defaults(retry_attempts=settings.provider_max_retries)
+        if settings.provider_request_timeout is not None:
+            defaults = Defaults(settings.provider_max_retries, settings.provider_request_timeout)
+        loaded = await load_cached(
+            self._boot.config, os.environ, self._tables, dialects=frozenset(self._dialects), defaults=defaults
+        )
+        self._secrets.values |= {key for p in loaded.snapshot.providers.values() for key in p.api_keys}
+        self.metrics.know_models(_names(loaded.snapshot))
+        self.metrics.keep_deployments(loaded.snapshot.deployments)
+        return loaded
+
+    def _planner(self, snapshot: Snapshot) -> Planner:
+        for deployment in snapshot.deployments:
+            self.metrics.set_deployment_state(deployment, 0)
+        return Planner(snapshot, self._dialects, self._chance)
+
+    def _swap(self, snapshot: Snapshot) -> None:
+        assert self._pipeline is not None
+        self._pipeline.use(self._planner(snapshot))
+
+    async def _renew(self, gate: Gate) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            gate.renew()
+
+    # ---- readiness
+
+    @property
+    def revision(self) -> str:
+        """The revision in service."""
+        return self.reloader.status.revision if self.reloader is not None else ""
+
+    def blockers(self) -> list[str]:
+        """Why no traffic should come here."""
+        if self._pipeline is None:
+            return ["starting"]
+        return ["draining"] if self._pipeline.draining else []
+
+    def remarks(self) -> list[str]:
+        """What operators should know."""
+        status = self.reloader.status if self.reloader is not None else None
+        if status is None or status.last_error is None:
+            return []
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.loaded_at))
+        return [f"configuration rejected, serving revision {status.revision} of {since}: {status.last_error}"]
+
+
+def _names(snapshot: Snapshot) -> set[str]:
+    """Every model name that the configuration itself knows."""
+    plain = {route.match.model for route in snapshot.routes if route.match.model is not None}
+    return plain | set(snapshot.models) | set(snapshot.deployments)

@@ -1,0 +1,102 @@
+"""The `gateway` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import __version__
+from gateway.errors import OperatorError
+from gateway.settings import Settings, load_settings
+
+app = typer.Typer(
+    name="gateway", no_args_is_help=True, add_completion=False, help="An LLM gateway that speaks OpenAI's API."
+)
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Configuration file, YAML or TOML.", show_default=False)
+]
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8080")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="1")] = None,
+) -> None:
+    """Run the gateway; embedded state unless REDIS_URL and DATABASE_URL say otherwise."""
+    from gateway.serve import serve as run  # noqa: PLC0415 - only this command pays for the server's imports
+
+    given = {name: value for name, value in (("host", host), ("port", port), ("workers", workers)) if value is not None}
+    settings = load_settings()
+    if given:
+        settings = Settings.model_validate({**settings.model_dump(), **given})
+    raise typer.Exit(run(settings, settings.config_path(config)))
+
+
+@app.command()
+def check(file: Annotated[Path | None, typer.Argument(help="The file to check.", show_default=False)] = None) -> None:
+    """Validate a configuration; every error with its place, exit code 1."""
+    from gateway.providers import discover  # noqa: PLC0415
+    from gateway.registry.loader import load  # noqa: PLC0415
+
+    path = load_settings().config_path(file)
+    loaded = load(path, os.environ, dialects=frozenset(discover()))
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    snapshot = loaded.snapshot
+    typer.echo(
+        f"{path or 'built-in default'}: ok, revision {snapshot.revision}: {len(snapshot.providers)} providers, "
+        f"{len(snapshot.deployments)} models, {len(snapshot.routes)} routes, {len(snapshot.virtual_keys)} keys"
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    import orjson  # noqa: PLC0415
+
+    from gateway.registry.schema import schema_json  # noqa: PLC0415
+
+    typer.echo(orjson.dumps(schema_json(), option=orjson.OPT_INDENT_2).decode())
+
+
+@app.command()
+def mock(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9000,
+) -> None:
+    """Run a scripted provider with faults on demand and a bill of its own."""
+    from gateway.http.mock_server import run_mock  # noqa: PLC0415
+
+    run_mock(host, port)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> int:
+    """Run the command line; what an operator must change is printed without a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except OperatorError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            return int(error.exit_code)
+        raise
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,178 @@
+"""Reading a request: JSON whole, uploads as far as they must be known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.errors import BodyTooLarge, ClientGone, InvalidRequest, UnsupportedMedia
+from gateway.http.multipart import Upload, boundary_of
+from gateway.http.parse import Fields, check_model_name, decode_embedding_fields, decode_fields, inputs_of, model_of
+from gateway.http.routes import Destination, Endpoint
+from gateway.http.watch import Watched
+from gateway.pipeline import Exchange
+from gateway.types import Call, Service
+from gateway.usage.estimate import input_tokens
+
+FORWARDED = (b"openai-beta", b"idempotency-key")
+"""Client headers that providers get; everything else of the client's stays here."""
+_JSON_TYPES = (b"application/json", b"text/json")
+
+
+async def read_call(
+    call_id: str,
+    exchange: Exchange,
+    destination: Destination,
+    headers: Mapping[bytes, bytes],
+    watched: Watched,
+    limit: int,
+) -> Call:
+    """The call that a request makes. Raises BodyTooLarge, UnsupportedMedia, InvalidJson, InvalidRequest, ClientGone."""
+    endpoint = destination.endpoint
+    assert endpoint is not None
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMedia("Compressed request bodies are not accepted. Send the body without Content-Encoding.")
+    declared = _declared(headers, limit)
+    reader = Reader(watched, limit)
+    if _is_form(endpoint, headers.get(b"content-type", b"")):
+        call = await _form(
+            call_id,
+            exchange,
+            destination,
+            headers,
+            Upload(reader.pull, boundary_of(headers[b"content-type"]), declared),
+        )
+    else:
+        call = _json(call_id, exchange, destination, await reader.whole())
+    call.headers = headers
+    call.pinned = destination.pinned
+    if b"openai-beta" in headers or b"idempotency-key" in headers:
+        call.forwarded = [(name, headers[name]) for name in FORWARDED if name in headers]
+    return call
+
+
+class Reader:
+    """The client's body, piece by piece, bounded."""
+
+    def __init__(self, watched: Watched, limit: int) -> None:
+        self._watched = watched
+        self._limit = limit
+        self._ended = False
+
+    async def pull(self) -> bytes:
+        """The next piece, `b""` at the end. Raises BodyTooLarge, ClientGone."""
+        watched = self._watched
+        while not self._ended:
+            message = await watched.receive()
+            if message["type"] == "http.disconnect":
+                watched.reading = False
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            watched.received += len(piece)
+            if watched.received > self._limit:
+                raise too_large(self._limit)
+            if not message.get("more_body", False):
+                self._ended = True
+                watched.reading = False
+            if piece:
+                return piece
+        return b""
+
+    async def whole(self) -> bytes:
+        """The whole body."""
+        first = await self.pull()
+        if self._ended:
+            return first
+        pieces = [first]
+        while piece := await self.pull():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def too_large(limit: int) -> BodyTooLarge:
+    """The error that names the limit."""
+    return BodyTooLarge(f"The request body is larger than the {limit} bytes that this gateway accepts.")
+
+
+def _declared(headers: Mapping[bytes, bytes], limit: int) -> int | None:
+    length = headers.get(b"content-length")
+    if length is None:
+        return None
+    if not length.isdigit():
+        raise InvalidRequest("The content-length is not a number.")
+    if int(length) > limit:
+        raise too_large(limit)
+    return int(length)
+
+
+def _is_form(endpoint: Endpoint, content_type: bytes) -> bool:
+    """Which of the two body kinds this is. Raises UnsupportedMedia."""
+    kind = content_type.split(b";", 1)[0].strip().lower()
+    if kind == b"multipart/form-data":
+        if endpoint.form:
+            return True
+    elif endpoint.json and (not kind or kind in _JSON_TYPES or kind.endswith(b"+json")):
+        return False
+    wanted = " or ".join(
+        name for name, taken in (("application/json", endpoint.json), ("multipart/form-data", endpoint.form)) if taken
+    )
+    raise UnsupportedMedia(f"This path takes a body of type {wanted}.")
+
+
+def _json(call_id: str, exchange: Exchange, destination: Destination, raw: bytes) -> Call:
+    endpoint = destination.endpoint
+    assert endpoint is not None
+    inputs, encoding = 1, None
+    fields: Fields
+    if endpoint.service is Service.EMBEDDINGS:
+        embedding = decode_embedding_fields(raw)
+        inputs, encoding = inputs_of(bytes(embedding.input)), embedding.encoding_format
+        if encoding not in (None, "float", "base64"):
+            raise InvalidRequest("`encoding_format` must be `float` or `base64`.", param="encoding_format")
+        fields = embedding
+    else:
+        fields = decode_fields(raw)
+    model, span = model_of(raw, fields, destination.model or endpoint.default_model)
+    return Call(
+        id=call_id,
+        request_id=exchange.request_id,
+        service=endpoint.service,
+        path=endpoint.path,
+        model=destination.model or model,
+        raw=raw,
+        started=exchange.started,
+        stream=bool(fields.stream),
+        include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
+        has_stream_options=fields.stream_options is not None,
+        max_tokens=fields.cap,
+        choices=fields.n or 1,
+        user=fields.safety_identifier or fields.user,
+        input_tokens=input_tokens(raw),
+        encoding_format=encoding,
+        inputs=inputs,
+        model_span=span,
+    )
+
+
+async def _form(
+    call_id: str, exchange: Exchange, destination: Destination, headers: Mapping[bytes, bytes], upload: Upload
+) -> Call:
+    endpoint = destination.endpoint
+    assert endpoint is not None
+    await upload.read_fields()
+    fields = upload.scanner.fields
+    model = destination.model or fields.get("model") or endpoint.default_model
+    if model is None:
+        raise InvalidRequest("You must provide a `model` field.", param="model")
+    check_model_name(model)
+    return Call(
+        id=call_id,
+        request_id=exchange.request_id,
+        service=endpoint.service,
+        path=endpoint.path,
+        model=model,
+        raw=b"",
+        started=exchange.started,
+        stream=fields.get("stream", "").lower() == "true",
+        upload=upload,
+        content_type=headers[b"content-type"],
+    )

@@ -1,0 +1,236 @@
+"""Multipart uploads: read as they arrive, held once, passed on while they still come in.
+
+A scanner follows the form's boundaries only as far as it must: it notes where the `model` field's text stands (and the few other
+fields that matter) and never copies a file. What was read is kept, so that another deployment can be tried with the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from gateway.errors import InvalidRequest
+
+MAX_PART_HEADERS = 16 * 1024
+MAX_FIELD = 4096
+READ_FIELDS = frozenset({"model", "stream", "n", "response_format"})
+_NAME = re.compile(rb'[;\s]name="([^"\r\n]*)"', re.IGNORECASE)
+_FILE = re.compile(rb"[;\s]filename\*?=", re.IGNORECASE)
+_BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,70})"|([^;\s]{1,70}))', re.IGNORECASE)
+
+Pull = Callable[[], Awaitable[bytes]]
+"""The next piece of the client's body; `b""` at its end."""
+
+
+def boundary_of(content_type: bytes) -> bytes:
+    """The boundary of a multipart content type. Raises InvalidRequest."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise InvalidRequest("The multipart content type has no boundary.")
+    return found.group(1) or found.group(2)
+
+
+class FormScanner:
+    """Finds form fields in a stream of bytes. `feed` any pieces; read `fields`, `spans`, `file_begun`."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._delimiter = b"\r\n--" + boundary
+        # The first boundary has no line break before it; one is imagined, so that all boundaries look alike.
+        self._window = b"\r\n"
+        self._at = -2
+        """Where `_window` begins, counted in the body."""
+        self._part: str | None = None
+        self._in_headers = False
+        self._field_start = 0
+        self._started = False
+        self.fields: dict[str, str] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.file_begun = False
+        self.ended = False
+
+    def feed(self, data: bytes) -> None:
+        """Scan the next piece. Raises InvalidRequest for what is no form."""
+        self._window += data
+        while not self.ended and (self._scan_headers() if self._in_headers else self._scan_body()):
+            pass
+
+    def _advance(self, count: int) -> None:
+        self._window = self._window[count:]
+        self._at += count
+
+    def _scan_body(self) -> bool:
+        """Inside a part: on to the next boundary. False when more bytes are needed."""
+        found = self._window.find(self._delimiter)
+        if found < 0:
+            self._drop_scanned()
+            return False
+        after = found + len(self._delimiter)
+        if len(self._window) < after + 2:
+            return False
+        if self._part is not None:
+            self._field_ended(found)
+        tail = self._window[after : after + 2]
+        if tail == b"--":
+            self.ended = True
+        elif tail == b"\r\n":
+            self._in_headers = True
+            self._started = True
+        else:
+            raise InvalidRequest("The multipart body is malformed.")
+        self._advance(after + 2)
+        return not self.ended
+
+    def _drop_scanned(self) -> None:
+        """Keep of the window what a boundary could begin in, or the whole of a field that is being read."""
+        if self._part is not None:
+            if len(self._window) > MAX_FIELD + len(self._delimiter):
+                raise InvalidRequest(f"The form field `{self._part}` is too long.", param=self._part)
+            return
+        if not self._started and len(self._window) > MAX_PART_HEADERS:
+            raise InvalidRequest("The multipart body is malformed: its boundary does not occur.")
+        keep = len(self._delimiter) + 2
+        if len(self._window) > keep:
+            self._advance(len(self._window) - keep)
+
+    def _scan_headers(self) -> bool:
+        end = self._window.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._window) > MAX_PART_HEADERS:
+                raise InvalidRequest("The multipart body is malformed: a part's headers are too long.")
+            return False
+        headers = self._window[:end]
+        name = _NAME.search(headers)
+        self._part = None
+        if _FILE.search(headers):
+            self.file_begun = True
+        elif name is not None:
+            plain = name.group(1).decode("utf-8", "replace").removesuffix("[]")
+            self._part = plain if plain in READ_FIELDS else None
+        # The line break before the next boundary may be this header's own when the part is empty: leave it in the window.
+        self._advance(end + 2)
+        self._field_start = self._at + 2
+        self._in_headers = False
+        return True
+
+    def _field_ended(self, found: int) -> None:
+        assert self._part is not None
+        text = self._window[2:found] if found >= 2 else b""
+        if self._part == "model" and "model" in self.fields:
+            raise InvalidRequest("The form has more than one `model`.", param="model")
+        self.fields[self._part] = text.decode("utf-8", "replace")
+        self.spans[self._part] = (self._field_start, self._field_start + len(text))
+        self._part = None
+
+
+class Upload:
+    """A multipart body under way. Implements `gateway.types.Body`."""
+
+    def __init__(self, pull: Pull, boundary: bytes, declared: int | None) -> None:
+        self._pull = pull
+        self._boundary = boundary
+        self._chunks: list[bytes] = []
+        self._declared = declared
+        self._whole = False
+        self.scanner = FormScanner(boundary)
+
+    async def read_fields(self) -> None:
+        """Read until the model is known and a file begins, or to the end. Raises InvalidRequest for what is no form."""
+        while not (self._whole or ("model" in self.scanner.fields and self.scanner.file_begun)):
+            await self._more()
+
+    async def _more(self) -> None:
+        piece = await self._pull()
+        if piece:
+            self.scanner.feed(piece)
+            self._chunks.append(piece)
+            return
+        if not self.scanner.ended:
+            raise InvalidRequest("The multipart body ends before its closing boundary.")
+        self._whole = True
+
+    @property
+    def boundary(self) -> bytes:
+        return self._boundary
+
+    @property
+    def complete(self) -> bool:
+        """Everything has arrived."""
+        return self._whole
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, when the client declared them or all are here."""
+        return sum(map(len, self._chunks)) if self._whole else self._declared
+
+    def parts(self) -> Sequence[bytes] | None:
+        """Every piece, or None while some have not arrived."""
+        return self._chunks if self._whole else None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The pieces from the first one on."""
+        at = 0
+        while True:
+            while at < len(self._chunks):
+                yield self._chunks[at]
+                at += 1
+            if self._whole:
+                return
+            await self._more()
+
+    def renamed(self, model: str) -> Upload | Renamed:
+        """The same form with this model's name; itself when it has that already."""
+        return self if self.scanner.fields.get("model") == model else Renamed(self, model)
+
+
+class Renamed:
+    """An upload whose `model` field is replaced, or added in front where there is none."""
+
+    def __init__(self, base: Upload, model: str) -> None:
+        self._base = base
+        span = base.scanner.spans.get("model")
+        if span is None:
+            self._span = (0, 0)
+            field = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'
+            self._text = field % (base.boundary, model.encode())
+        else:
+            self._span = span
+            self._text = model.encode()
+
+    @property
+    def size(self) -> int | None:
+        """As the base's, by the difference of the names."""
+        size = self._base.size
+        return None if size is None else size + len(self._text) - (self._span[1] - self._span[0])
+
+    def parts(self) -> Sequence[bytes] | None:
+        """As the base's."""
+        pieces = self._base.parts()
+        return None if pieces is None else list(self._spliced(pieces))
+
+    def _spliced(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
+        start, end = self._span
+        held, used = b"", 0
+        while len(held) < end:
+            held += pieces[used]
+            used += 1
+        return [held[:start], self._text, held[end:], *pieces[used:]]
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The pieces with the name replaced; those up to the model field are here already when a call is made of them."""
+        start, end = self._span
+        held = b""
+        done = False
+        async for piece in self._base.stream():
+            if done:
+                yield piece
+                continue
+            held += piece
+            if len(held) >= end:
+                done = True
+                for part in (held[:start], self._text, held[end:]):
+                    if part:
+                        yield part
+
+    def renamed(self, model: str) -> Upload | Renamed:
+        """The base with that name."""
+        return self._base.renamed(model)

@@ -1,0 +1,215 @@
+"""OpenAI's API as raw ASGI: read, serve, send. What the path is worth is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway.errors import (
+    BodyTooLarge,
+    ClientGone,
+    GatewayError,
+    SlowUpload,
+)
+from gateway.http.body import read_call
+from gateway.http.errors import error_body, error_frame, error_headers
+from gateway.http.models import models_body
+from gateway.http.openmode import refuse_foreign
+from gateway.http.routes import Destination, locate
+from gateway.http.watch import Receive, Watch, Watched
+from gateway.pipeline import Exchange, Pipeline
+from gateway.ports import Observer
+from gateway.upstream.forward import Answer
+from gateway.upstream.relay import Relay
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+_JSON = (b"content-type", b"application/json")
+_STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class OpenAIApi:
+    """The ASGI application for every path of the API."""
+
+    def __init__(self, pipeline: Pipeline, watch: Watch, observer: Observer, max_body: int) -> None:
+        self._pipeline = pipeline
+        self._watch = watch
+        self._observer = observer
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        pipeline = self._pipeline
+        started = pipeline.clock()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = _request_id(headers, pipeline.call_ids)
+        entered = False
+        try:
+            destination = locate(scope["method"], scope["path"])
+            pipeline.enter()
+            entered = True
+            if pipeline.open_mode:
+                refuse_foreign(headers)
+            exchange = pipeline.authenticate(request_id, headers, started)
+        except GatewayError as error:
+            pipeline.refused(request_id, error, started, entered=entered)
+            await _send_error(send, error, request_id, pipeline.planner.snapshot.revision)
+            return
+        if destination.endpoint is None:
+            await self._models(exchange, destination, send)
+            return
+        watched = self._watch.add(receive)
+        try:
+            await self._serve(exchange, destination, headers, watched, send)
+        finally:
+            self._watch.remove(watched)
+            if not exchange.closed:
+                pipeline.close(exchange, 499, ClientGone())
+
+    async def _models(self, exchange: Exchange, destination: Destination, send: Send) -> None:
+        status, error = 200, None
+        try:
+            body = models_body(exchange.planner.snapshot, exchange.principal, destination)
+            head = [_JSON, *_common(exchange), (b"content-length", b"%d" % len(body))]
+        except GatewayError as failure:
+            status, error = failure.public_status, failure
+        self._pipeline.close(exchange, status, error)
+        if error is not None:
+            await _send_error(send, error, exchange.request_id, exchange.revision)
+        else:
+            await _send_whole(send, 200, head, body)
+
+    async def _serve(
+        self,
+        exchange: Exchange,
+        destination: Destination,
+        headers: dict[bytes, bytes],
+        watched: Watched,
+        send: Send,
+    ) -> None:
+        try:
+            call = await read_call(self._pipeline.call_ids(), exchange, destination, headers, watched, self._max_body)
+            answer = await self._pipeline.serve(exchange, call)
+        except GatewayError as error:
+            await self._refuse(exchange, error, send)
+        except asyncio.CancelledError:
+            await self._cancelled(exchange, watched, send, begun=False)
+        except Exception as bug:  # the last guard: a fault of ours becomes a 500 with its traceback in the log
+            self._observer.failed(bug, exchange.request_id)
+            await self._refuse(exchange, GatewayError(), send)
+        else:
+            await self._reply(exchange, answer, watched, send)
+
+    async def _refuse(self, exchange: Exchange, error: GatewayError, send: Send) -> None:
+        self._pipeline.close(exchange, error.public_status, error)
+        await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+
+    async def _cancelled(self, exchange: Exchange, watched: Watched, send: Send, *, begun: bool) -> None:
+        """Our own watch ended this request; a cancellation from elsewhere goes on upward."""
+        if watched.verdict is None:
+            raise
+        watched.task.uncancel()
+        error = SlowUpload() if watched.verdict == "slow_upload" else ClientGone()
+        self._pipeline.close(exchange, error.public_status, error)
+        if not begun and watched.verdict == "slow_upload":
+            await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+
+    async def _reply(self, exchange: Exchange, answer: Answer, watched: Watched, send: Send) -> None:
+        head = [
+            (b"content-type", answer.content_type),
+            *_common(exchange),
+            *_about(exchange, answer),
+        ]
+        if answer.body is not None:
+            head.append((b"content-length", b"%d" % len(answer.body)))
+            self._pipeline.close(exchange, 200)
+            await _send_whole(send, 200, head, answer.body)
+            return
+        assert answer.relay is not None
+        if answer.relay.events:
+            head += _STREAM_HEADERS
+        try:
+            await self._stream(exchange, answer.relay, head, watched, send)
+        except asyncio.CancelledError:
+            answer.relay.abort()
+            await self._cancelled(exchange, watched, send, begun=True)
+        except BaseException:
+            answer.relay.abort()
+            raise
+
+    async def _stream(self, exchange: Exchange, relay: Relay, head: HeaderList, watched: Watched, send: Send) -> None:
+        """Relay until the answer is over. An event stream that breaks ends in an error frame, other bytes just break off."""
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        clock = self._pipeline.clock
+        while True:
+            data = await relay.next()
+            if relay.over:
+                break
+            watched.sending_since = clock()
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            watched.sending_since = None
+        error = relay.failure
+        if error is not None and relay.events:
+            assert exchange.call is not None
+            data += error_frame(error, exchange.call.service)
+        self._pipeline.close(exchange, 200, error)
+        if error is None or relay.events:
+            await send({"type": "http.response.body", "body": data})
+        elif data:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+def _request_id(headers: dict[bytes, bytes], fresh: Callable[[], str]) -> str:
+    given = headers.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode()
+    return f"req-{fresh()}"
+
+
+def _common(exchange: Exchange) -> HeaderList:
+    return [(b"x-request-id", exchange.request_id.encode()), (b"x-gateway-revision", exchange.revision.encode())]
+
+
+def _about(exchange: Exchange, answer: Answer) -> HeaderList:
+    """How the answer came about."""
+    headers: HeaderList = [
+        (b"x-gateway-provider", answer.deployment.provider.name.encode()),
+        (b"x-gateway-model", answer.deployment.model.encode()),
+        (b"x-gateway-attempts", b"%d" % exchange.progress.attempts),
+        (b"x-gateway-overhead-ms", b"%.2f" % ((exchange.overhead or 0.0) * 1000)),
+        *answer.headers,
+    ]
+    if exchange.reservation is not None:
+        headers += exchange.reservation.headers
+    return headers
+
+
+async def _send_error(
+    send: Send, error: GatewayError, request_id: str, revision: str, exchange: Exchange | None = None
+) -> None:
+    body = error_body(error)
+    head = [
+        _JSON,
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        (b"x-gateway-revision", revision.encode()),
+        *error_headers(error),
+    ]
+    if exchange is not None:
+        head.append((b"x-gateway-attempts", b"%d" % exchange.progress.attempts))
+        if exchange.reservation is not None:
+            head += exchange.reservation.headers
+    if isinstance(error, BodyTooLarge | SlowUpload):
+        # The rest of the body is not read.
+        head.append((b"connection", b"close"))
+    await _send_whole(send, error.public_status, head, body)
+
+
+async def _send_whole(send: Send, status: int, head: HeaderList, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,120 @@
+"""From a JSON body to a Call: the few fields that decisions need are decoded, the bytes stay as they are."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.errors import InvalidJson, InvalidRequest
+from gateway.providers.wire.jsonscan import MAX_DEPTH, model_spans, too_deep
+
+MAX_MODEL = 256
+MAX_COUNT = 2**31
+
+
+class StreamOptions(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class Fields(msgspec.Struct, gc=False):
+    """What is read of a request; every other field is the provider's business."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+
+    @property
+    def cap(self) -> int | None:
+        """The output tokens that the caller allows."""
+        for value in (self.max_completion_tokens, self.max_tokens, self.max_output_tokens):
+            if value is not None:
+                return value
+        return None
+
+
+class EmbeddingFields(Fields, gc=False):
+    input: msgspec.Raw = msgspec.Raw(b"null")
+    encoding_format: str | None = None
+
+
+_FIELDS = msgspec.json.Decoder(Fields)
+_EMBEDDINGS = msgspec.json.Decoder(EmbeddingFields)
+# msgspec: "Expected `bool`, got `str` - at `$.stream`"
+_PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)`")
+
+
+def decode_fields(raw: bytes) -> Fields:
+    """The fields of a JSON object. Raises InvalidJson, InvalidRequest with `param`."""
+    fields: Fields = _decode(_FIELDS, raw)
+    return fields
+
+
+def decode_embedding_fields(raw: bytes) -> EmbeddingFields:
+    """As `decode_fields`, with the inputs."""
+    fields: EmbeddingFields = _decode(_EMBEDDINGS, raw)
+    return fields
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+    if too_deep(raw):
+        raise InvalidRequest(f"The body nests arrays and objects deeper than {MAX_DEPTH} levels.")
+    try:
+        fields = decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _type_error(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidJson from None
+    for value, name in ((fields.n, "n"), (fields.cap, "max_tokens")):
+        if value is not None and not 0 <= value < MAX_COUNT:
+            raise InvalidRequest(f"`{name}` is out of range.", param=name)
+    return fields
+
+
+def _type_error(text: str) -> InvalidRequest | InvalidJson:
+    place = _PLACE.search(text)
+    if place is None:
+        return InvalidJson("The body must be one JSON object.")
+    expected, got, path = place.groups()
+    expected = (
+        expected.replace(" | null", "").replace("str", "string").replace("bool", "boolean").replace("int", "integer")
+    )
+    what = f", not {got.replace('str', 'string').replace('int', 'integer')}" if got else ""
+    return InvalidRequest(f"Invalid type for `{path}`: expected {expected}{what}.", param=path)
+
+
+def model_of(raw: bytes, fields: Fields, default: str | None) -> tuple[str, tuple[int, int] | None]:
+    """The model's name and where it stands in `raw`. Raises InvalidRequest when it is missing, empty or there twice."""
+    spans = model_spans(raw)
+    if len(spans) > 1:
+        raise InvalidRequest("The body has more than one `model`.", param="model")
+    if fields.model is None:
+        if default is None or spans:
+            raise InvalidRequest("You must provide a `model` parameter.", param="model")
+        return default, None
+    check_model_name(fields.model)
+    return fields.model, spans[0] if spans else None
+
+
+def check_model_name(name: str) -> None:
+    """Raises InvalidRequest for names that no provider has."""
+    if not name or len(name) > MAX_MODEL or not name.isprintable():
+        raise InvalidRequest(f"`model` must be 1 to {MAX_MODEL} printable characters.", param="model")
+
+
+def inputs_of(raw: bytes) -> int:
+    """How many inputs an embeddings call carries: a list of texts or of token lists counts its items, all else is one."""
+    text = raw.lstrip()
+    if text[:1] != b"[":
+        return 1
+    items = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    if items and bytes(items[0])[:1] in (b'"', b"["):
+        return len(items)
+    return 1

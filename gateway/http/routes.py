@@ -1,0 +1,120 @@
+"""Paths to endpoints: the table of OpenAI's API and the prefixes it is served under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+from gateway.errors import MethodNotAllowed, UnknownPath
+from gateway.types import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path of the API: what work it is, which bodies it takes."""
+
+    service: Service
+    path: str
+    json: bool = True
+    form: bool = False
+    default_model: str | None = None
+    """The model that OpenAI's API takes when the caller names none."""
+
+
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
+    {
+        endpoint.path: endpoint
+        for endpoint in (
+            Endpoint(Service.CHAT, "/chat/completions"),
+            Endpoint(Service.COMPLETIONS, "/completions"),
+            Endpoint(Service.EMBEDDINGS, "/embeddings"),
+            Endpoint(Service.RESPONSES, "/responses"),
+            Endpoint(Service.MODERATIONS, "/moderations", default_model="omni-moderation-latest"),
+            Endpoint(Service.IMAGES, "/images/generations", default_model="dall-e-2"),
+            Endpoint(Service.IMAGES, "/images/edits", form=True, default_model="dall-e-2"),
+            Endpoint(Service.IMAGES, "/images/variations", json=False, form=True, default_model="dall-e-2"),
+            Endpoint(Service.SPEECH, "/audio/speech"),
+            Endpoint(Service.TRANSCRIPTION, "/audio/transcriptions", json=False, form=True),
+            Endpoint(Service.TRANSCRIPTION, "/audio/translations", json=False, form=True),
+            Endpoint(Service.RERANK, "/rerank"),
+        )
+    }
+)
+MODELS = "/models"
+PREFIXES = ("/v1", "/openai/v1")
+DEPLOYMENTS = "/openai/deployments/"
+PROVIDERS = "/providers/"
+
+
+class Destination(NamedTuple):
+    """Where a request goes: an endpoint, or the models list (`model` names one of them)."""
+
+    endpoint: Endpoint | None
+    pinned: str | None = None
+    """The provider of `/providers/{name}/v1`."""
+    model: str | None = None
+    """The model that the path names: an Azure deployment, or `/models/{id}`."""
+
+
+_EXACT: Mapping[str, Destination] = MappingProxyType(
+    {prefix + path: Destination(endpoint) for prefix in PREFIXES for path, endpoint in ENDPOINTS.items()}
+)
+
+
+def is_api(path: str) -> bool:
+    """Whether this path belongs to the API, known or not, and so gets its error shape."""
+    return path.startswith(("/v1/", "/openai/", PROVIDERS)) or path == "/v1"
+
+
+def locate(method: str, path: str) -> Destination:
+    """The destination of a request. Raises UnknownPath, MethodNotAllowed."""
+    found = _EXACT.get(path) or _elsewhere(path)
+    allowed = "GET" if found.endpoint is None else "POST"
+    if method != allowed:
+        raise MethodNotAllowed(f"Use {allowed} on this path.", allow=allowed)
+    return found
+
+
+def _elsewhere(path: str) -> Destination:
+    for prefix in PREFIXES:
+        if path.startswith(prefix + MODELS):
+            return _models(path.removeprefix(prefix + MODELS), None)
+    if path.startswith(DEPLOYMENTS):
+        return _azure(path.removeprefix(DEPLOYMENTS))
+    if path.startswith(PROVIDERS):
+        name, slash, rest = path.removeprefix(PROVIDERS).partition("/v1/")
+        if slash and name and "/" not in name:
+            rest = "/" + rest
+            if rest.startswith(MODELS):
+                return _models(rest.removeprefix(MODELS), name)
+            return Destination(_endpoint(rest), pinned=name)
+    raise UnknownPath(f"Unknown request URL: {_shown(path)}. Check the path against the API reference.")
+
+
+def _models(rest: str, pinned: str | None) -> Destination:
+    if rest in ("", "/"):
+        return Destination(None, pinned)
+    if not rest.startswith("/"):
+        raise UnknownPath
+    return Destination(None, pinned, rest[1:])
+
+
+def _azure(rest: str) -> Destination:
+    """`{deployment}/chat/completions`; a deployment's name may hold slashes here, since ours do."""
+    for path, endpoint in ENDPOINTS.items():
+        if rest.endswith(path) and len(rest) > len(path):
+            return Destination(endpoint, model=rest.removesuffix(path))
+    raise UnknownPath
+
+
+def _endpoint(path: str) -> Endpoint:
+    endpoint = ENDPOINTS.get(path)
+    if endpoint is None:
+        raise UnknownPath
+    return endpoint
+
+
+def _shown(path: str) -> str:
+    return "".join(c for c in path[:120] if c.isprintable())

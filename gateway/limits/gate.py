@@ -1,0 +1,237 @@
+"""The gate: reserve every limit of a call or none, settle with what was really used, keep leases alive.
+
+One script decides (`lua/gate.lua`). When its store cannot be reached, rates are held by a local cap instead (limit ÷ workers) and
+slots by a local count: traffic goes on, bounded, and the decision says `degraded`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import RateLimited, RequestExceedsLimit
+from gateway.limits.local import LocalLimits
+from gateway.ports import Clock, LimitDecision, Observer
+from gateway.storage.batch import Item, ScriptBatcher
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.redis import RedisClient
+from gateway.types import LimitSpec, Principal
+
+LEASE_SECONDS = 60.0
+RENEW_SECONDS = 20.0
+MAX_COMPILED = 20_000
+_RESERVE, _SETTLE, _RENEW = 1, 2, 3
+_RATE, _SLOTS = 1, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitSet:
+    """A principal's limits, compiled once: the keys they live under and how the script reads them."""
+
+    specs: tuple[LimitSpec, ...]
+    keys: tuple[str, ...]
+    microseconds: tuple[float, ...]
+    """Per unit, for rates; 0 for slots."""
+    slots: bool
+
+    @classmethod
+    def of(cls, specs: Sequence[LimitSpec]) -> LimitSet:
+        """Keys of one scope and name share a hash tag, so that one script touches one slot."""
+        return cls(
+            specs=tuple(specs),
+            keys=tuple(f"gw:{{{spec.scope}:{spec.name}}}:{spec.kind}" for spec in specs),
+            microseconds=tuple(0.0 if spec.kind == "concurrency" else spec.period * 1e6 / spec.count for spec in specs),
+            slots=any(spec.kind == "concurrency" for spec in specs),
+        )
+
+    def args(self, tokens: int) -> list[list[float]]:
+        """The limits as the script takes them, for a call of `tokens` tokens."""
+        return [
+            [_SLOTS, at, spec.capacity]
+            if spec.kind == "concurrency"
+            else [_RATE, at, spec.capacity, self.microseconds[at - 1], tokens if spec.kind == "tokens" else 1]
+            for at, spec in enumerate(self.specs, 1)
+        ]
+
+    def changes(self, tokens: int) -> list[list[float]]:
+        """The limits as `settle` takes them: `tokens` more (or, negative, fewer) than were reserved."""
+        return [
+            [_SLOTS, at, spec.capacity]
+            if spec.kind == "concurrency"
+            else [_RATE, at, spec.capacity, self.microseconds[at - 1], tokens]
+            for at, spec in enumerate(self.specs, 1)
+            if spec.kind == "concurrency" or (spec.kind == "tokens" and tokens)
+        ]
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What one call holds until it is settled."""
+
+    call_id: str
+    limits: LimitSet
+    tokens: int
+    state: Sequence[float] = ()
+    """remaining, reset (µs) for each limit in turn."""
+    renewed: float = 0.0
+    degraded: bool = False
+    settled: bool = False
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class Gate:
+    """Admits calls. Safe for any number of calls at once on one event loop."""
+
+    def __init__(self, redis: RedisClient, observer: Observer, clock: Clock, workers: int = 1) -> None:
+        script = redis.load_script("gateway.limits", "lua/gate.lua")
+        self._script = ScriptBatcher(script, on_orphan=self._give_back)
+        self._observer = observer
+        self._clock = clock
+        self._local = LocalLimits(clock, workers)
+        self._compiled: dict[Principal, LimitSet] = {}
+        self._leases: dict[str, Reservation] = {}
+
+    def limits_of(self, principal: Principal) -> LimitSet:
+        """The principal's compiled limits."""
+        found = self._compiled.get(principal)
+        if found is None:
+            if len(self._compiled) >= MAX_COMPILED:
+                self._compiled.clear()
+            found = self._compiled[principal] = LimitSet.of(principal.limits)
+        return found
+
+    async def reserve(self, call_id: str, limits: LimitSet, tokens: int) -> Reservation | None:
+        """Hold every limit for a call of `tokens` estimated tokens; None when there is nothing to hold.
+
+        Raises RateLimited with the time after which a new try is admitted, and RequestExceedsLimit when no waiting helps.
+        """
+        if not limits.specs:
+            return None
+        _refuse_oversized(limits, tokens)
+        reservation = Reservation(call_id, limits, tokens)
+        try:
+            reply = await self._script.submit(
+                Item(limits.keys, [_RESERVE, call_id, LEASE_SECONDS * 1e6, limits.args(tokens)])
+            )
+        except StoreUnavailable:
+            reply = self._local.reserve(limits, call_id, tokens)
+            reservation.degraded = True
+        reservation.state = reply[3:]
+        self._decided(limits, reply, degraded=reservation.degraded)
+        reservation.headers = rate_headers(limits, reservation.state)
+        if not reply[0]:
+            spec = limits.specs[int(reply[1]) - 1]
+            raise _refusal(spec, reply[2] / 1e6, reservation.headers)
+        if limits.slots:
+            reservation.renewed = self._clock()
+            self._leases[call_id] = reservation
+        return reservation
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Replace the reserved tokens by the `tokens` really used and free the slots. Only the first call counts."""
+        if reservation.settled:
+            return
+        reservation.settled = True
+        self._leases.pop(reservation.call_id, None)
+        limits = reservation.limits
+        if reservation.degraded:
+            self._local.settle(limits, reservation.call_id, tokens - reservation.tokens)
+            return
+        changes = limits.changes(tokens - reservation.tokens)
+        if changes:
+            self._script.submit_nowait(Item(limits.keys, [_SETTLE, reservation.call_id, changes]))
+
+    def renew(self) -> None:
+        """Extend the leases of calls that still run. To be called every few seconds."""
+        now = self._clock()
+        for reservation in self._leases.values():
+            if now - reservation.renewed >= RENEW_SECONDS and not reservation.degraded:
+                reservation.renewed = now
+                limits = reservation.limits
+                args = [_RENEW, reservation.call_id, LEASE_SECONDS * 1e6, limits.changes(0)]
+                self._script.submit_nowait(Item(limits.keys, args))
+
+    def _give_back(self, item: Item, reply: Any) -> None:
+        """A call was cancelled while its reservation was on the way: everything goes back, its request too."""
+        operation, call_id, *rest = item.args
+        if operation == _RESERVE and reply[0]:
+            changes = [limit if limit[0] == _SLOTS else [*limit[:4], -limit[4]] for limit in rest[1]]
+            self._script.submit_nowait(Item(item.keys, [_SETTLE, call_id, changes]))
+
+    async def close(self) -> None:
+        """Wait until everything settled is on record."""
+        await self._script.close()
+
+    @property
+    def leases(self) -> int:
+        """How many calls hold slots at the moment."""
+        return len(self._leases)
+
+    def _decided(self, limits: LimitSet, reply: Sequence[float], *, degraded: bool) -> None:
+        if reply[0]:
+            word = "degraded" if degraded else "admitted"
+            for spec in limits.specs:
+                self._observer.limit_decided(LimitDecision(spec.scope, spec.kind, word))
+        else:
+            spec = limits.specs[int(reply[1]) - 1]
+            self._observer.limit_decided(LimitDecision(spec.scope, spec.kind, "refused"))
+
+
+def _refuse_oversized(limits: LimitSet, tokens: int) -> None:
+    for spec in limits.specs:
+        if spec.kind == "tokens" and tokens > spec.capacity:
+            raise RequestExceedsLimit(
+                f"This request needs about {tokens} tokens, more than the {spec.scope}'s limit of {spec.capacity} holds. "
+                "Lower max_tokens or shorten the input."
+            )
+
+
+def _refusal(spec: LimitSpec, wait: float, headers: list[tuple[bytes, bytes]]) -> RateLimited:
+    what = (
+        f"{spec.count} {spec.kind} per {_period(spec.period)}" if spec.period else f"{spec.capacity} requests at once"
+    )
+    error = RateLimited(
+        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait)}.",
+        retry_after=wait,
+        limit=f"{spec.scope}:{spec.kind}",
+    )
+    error.headers = headers
+    return error
+
+
+def _period(seconds: float) -> str:
+    return {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}.get(seconds, f"{seconds:g} s")
+
+
+def rate_headers(limits: LimitSet, state: Sequence[float]) -> list[tuple[bytes, bytes]]:
+    """`x-ratelimit-*` of the limit that leaves the smallest share, for requests and for tokens."""
+    headers: list[tuple[bytes, bytes]] = []
+    for kind in ("requests", "tokens"):
+        tightest = -1
+        share = math.inf
+        for at, spec in enumerate(limits.specs):
+            if spec.kind == kind and state[2 * at] / spec.capacity < share:
+                tightest, share = at, state[2 * at] / spec.capacity
+        if tightest >= 0:
+            spec = limits.specs[tightest]
+            name = kind.encode()
+            headers += (
+                (b"x-ratelimit-limit-" + name, b"%d" % spec.count),
+                (b"x-ratelimit-remaining-" + name, b"%d" % state[2 * tightest]),
+                (b"x-ratelimit-reset-" + name, go_duration(state[2 * tightest + 1] / 1e6).encode()),
+            )
+    return headers
+
+
+def go_duration(seconds: float) -> str:
+    """As Go prints durations, and so OpenAI's reset headers: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
+    if seconds < 1:
+        return f"{max(0, math.ceil(seconds * 1000))}ms"
+    if seconds < 60:
+        return f"{math.ceil(seconds * 1000) / 1000:g}s"
+    whole = math.ceil(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"

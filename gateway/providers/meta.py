@@ -1,0 +1,5 @@
+"""meta: OpenAI's API under the provider's own address."""
+
+from gateway.providers.wire.openai import OpenAIDialect
+
+DIALECT = OpenAIDialect("meta")

@@ -1,0 +1,87 @@
+"""`/images/*`: one pixel in a colour that follows from the request, always as base64."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from base64 import b64encode
+
+from gateway.providers.scripted.multipart import parse_form
+from gateway.providers.scripted.openai.fields import charge, need, positive
+from gateway.providers.scripted.scenario import Asked, Charge, Json, Rejected, Reply, event, json_reply, stream_reply
+from gateway.providers.scripted.tokens import count
+
+_OUTPUT_TOKENS = 16
+_IMAGE_TOKENS = 85
+
+
+def generate(asked: Asked) -> Reply:
+    """Images from a prompt; `stream` sends each as one completed event."""
+    body = asked.body
+    prompt = need(body, "prompt", str)
+    number = positive(body, "n", most=10) or 1
+    price = charge(asked, count(prompt), stream=bool(body.get("stream")))
+    if not price.stream:
+        return _answer(asked, number, price)
+    shape = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1024x1024"}
+    events = [
+        event(
+            {
+                "type": "image_generation.completed",
+                "b64_json": _image(asked, index),
+                "created_at": asked.request.created,
+                **shape,
+                "usage": _usage(price, number),
+            },
+            _OUTPUT_TOKENS,
+            "image_generation.completed",
+        )
+        for index in range(number)
+    ]
+    return stream_reply(events, price)
+
+
+def alter(asked: Asked) -> Reply:
+    """Edits and variations: a form with at least one image."""
+    form = parse_form(asked.request.header(b"content-type"), asked.request.body)
+    if not any(name == "image" for name, _, _ in form.files):
+        raise Rejected(400, "Missing required parameter: 'image'.", param="image", code="missing_required_parameter")
+    prompt = form.fields.get("prompt", "")
+    number = form.fields.get("n", "1")
+    if not number.isdecimal() or not 1 <= int(number) <= 10:
+        raise Rejected(400, "Invalid value for 'n': expected an integer from 1 to 10.", param="n")
+    return _answer(asked, int(number), charge(asked, count(prompt) + _IMAGE_TOKENS))
+
+
+def _answer(asked: Asked, number: int, price: Charge) -> Reply:
+    data = [{"b64_json": _image(asked, index)} for index in range(number)]
+    answer = {"created": asked.request.created, "data": data, "usage": _usage(price, number)}
+    return json_reply(answer, price, _OUTPUT_TOKENS * number)
+
+
+def _usage(price: Charge, number: int) -> Json:
+    output = _OUTPUT_TOKENS * number
+    return {
+        "input_tokens": price.input_tokens,
+        "input_tokens_details": {"text_tokens": price.input_tokens, "image_tokens": 0},
+        "output_tokens": output,
+        "total_tokens": price.input_tokens + output,
+    }
+
+
+def _image(asked: Asked, index: int) -> str:
+    colour = bytes.fromhex(asked.request.digest[:6])
+    return b64encode(png(bytes((value + index) % 256 for value in colour))).decode()
+
+
+def png(colour: bytes) -> bytes:
+    """A PNG of one pixel in this RGB colour."""
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0" + colour)),
+        (b"IEND", b""),
+    )
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -1,0 +1,177 @@
+"""What the scripted provider is asked and what it will do: values only, played by an ASGI app or in process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+if TYPE_CHECKING:
+    from gateway.types import Headers
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, read to its end. `path` has no query and no version segment; header names are lower-case."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+
+    def header(self, name: bytes) -> str:
+        """The first value of a header, `""` without it."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+
+    @cached_property
+    def digest(self) -> str:
+        """The same request always has the same one: ids, dates and made-up content come from it."""
+        return blake2b(b"\0".join((self.method.encode(), self.path.encode(), self.body)), digest_size=16).hexdigest()
+
+    @property
+    def created(self) -> int:
+        """A Unix time that follows from the request."""
+        return 1_750_000_000 + int(self.digest[:6], 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and headers go out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes of the body, and how many output tokens they carry."""
+
+    data: bytes
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Nothing more, but the connection stays open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The connection closes where it is; `reset` sends RST instead of FIN."""
+
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The body is complete."""
+
+
+Step: TypeAlias = Wait | Head | Send | Stall | Cut | End
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a request costs when it is played to the end; input is charged as soon as it is accepted."""
+
+    service: str = ""
+    model: str = ""
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer before faults: frames are the events of a stream, or one whole body."""
+
+    frames: tuple[Send, ...]
+    status: int = 200
+    content_type: bytes = b"application/json"
+    headers: Headers = ()
+    charge: Charge = Charge()
+
+    @property
+    def stream(self) -> bool:
+        return self.content_type.startswith(b"text/event-stream")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The answer as it will be played. The last step is always Stall, Cut or End."""
+
+    status: int
+    headers: Headers
+    steps: tuple[Step, ...]
+    charge: Charge = Charge()
+
+    @property
+    def body(self) -> bytes:
+        """Everything that will be sent, for tests and for those who do not care for time."""
+        return b"".join(step.data for step in self.steps if isinstance(step, Send))
+
+
+class Rejected(Exception):  # noqa: N818 - an answer, not a defect
+    """The scripted provider refuses the request: an error in OpenAI's shape."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+
+
+Handler: TypeAlias = Callable[["Asked"], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One API that the provider speaks: its routes (method, path pattern, service, handler) and how it words errors."""
+
+    name: str
+    routes: tuple[tuple[str, str, str, Handler], ...]
+    error: Callable[[Rejected], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a handler gets: the request, its decoded body and the script that applies."""
+
+    request: Request
+    service: str
+    body: Json
+    script: Any
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        value = self.body.get("model", "")
+        return value if isinstance(value, str) else ""
+
+
+def json_reply(value: Any, charge: Charge, tokens: int = 0) -> Reply:
+    """A whole JSON body that carries `tokens` of output."""
+    return Reply((Send(orjson.dumps(value), tokens),), charge=charge)
+
+
+def event(value: Any, tokens: int = 0, name: str = "") -> Send:
+    """One server-sent event, named if the surface names its events."""
+    prefix = f"event: {name}\n".encode() if name else b""
+    return Send(b"".join((prefix, b"data: ", orjson.dumps(value), b"\n\n")), tokens)
+
+
+DONE = Send(b"data: [DONE]\n\n")
+
+
+def stream_reply(frames: list[Send], charge: Charge) -> Reply:
+    """An event stream."""
+    return Reply(tuple(frames), content_type=b"text/event-stream; charset=utf-8", charge=charge)

@@ -1,0 +1,1 @@
+"""What several dialects share: event streams, usage, errors, multipart forms. No dialect of its own."""

@@ -1,0 +1,165 @@
+"""From a provider's refusal to our error tree, in the vocabulary of OpenAI's API and its imitators."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from gateway.errors import (
+    ProviderAuthFailed,
+    UpstreamBadResponse,
+    UpstreamConflict,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamServerError,
+    UpstreamTimeout,
+)
+from gateway.types import Headers
+
+MAX_MESSAGE = 1000
+MAX_RETRY_AFTER = 120.0
+BARE_RETRY_AFTER = 5.0
+
+# Provider texts can quote keys, account names' URLs and host names; none of that is the client's business.
+_SECRETS = re.compile(
+    r"(?:Bearer\s+\S+)|(?:\b(?:sk|pk|rk|gsk|xai|hf|pplx|key|AIza)[-_][\w\-*.]{6,})|(?:\bAIza[\w\-]{10,})|(?:\beyJ[\w\-.]{20,})"
+)
+_URLS = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"[\w.\-\[\]/]{1,128}")
+
+
+def clean(text: str) -> str:
+    """Provider text a client may read: no keys, no URLs, no control characters, bounded in length."""
+    text = _URLS.sub("[url]", _SECRETS.sub("[redacted]", text))
+    return "".join(c if c.isprintable() else " " for c in text[:MAX_MESSAGE]).strip()
+
+
+def error_from_reply(status: int, headers: Headers, body: bytes) -> UpstreamError:
+    """What a non-2xx answer means (the failure table's rows for statuses)."""
+    fields = error_fields(body)
+    if 300 <= status < 400:
+        return UpstreamBadResponse()
+    return error_from_fields(status, fields, retry_after(headers))
+
+
+def error_from_event(error: Any) -> UpstreamError:
+    """What an error object inside a 200 means; its `code` may be an HTTP status, as OpenRouter has it."""
+    fields = error if isinstance(error, dict) else {"message": error if isinstance(error, str) else ""}
+    status = _status_of(fields)
+    failure = error_from_fields(status, fields, None)
+    return failure if status != 200 else UpstreamServerError()
+
+
+def error_fields(body: bytes) -> Mapping[str, Any]:
+    """The error object of a body in any of the usual wrappings; empty when there is none."""
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    if isinstance(data, list) and data:
+        data = data[0]
+    if not isinstance(data, dict):
+        return {}
+    error = data.get("error", data)
+    if isinstance(error, str):
+        return {"message": error}
+    if isinstance(error, dict):
+        return error
+    detail = data.get("detail") or data.get("message")
+    return {"message": detail} if isinstance(detail, str) else {}
+
+
+def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None) -> UpstreamError:
+    """The failure that an HTTP status and an error object stand for; `wait` is the provider's Retry-After in seconds."""
+    code = _identifier(fields.get("code"))
+    kind = _identifier(fields.get("type"))
+    if status == 429 and "insufficient_quota" in (code, kind):
+        return ProviderAuthFailed()
+    if status == 429:
+        return UpstreamRateLimited(retry_after=BARE_RETRY_AFTER if wait is None else wait)
+    simple = _BY_STATUS.get(status)
+    if simple is not None:
+        return simple()
+    if status in (503, 529):
+        return UpstreamOverloaded(retry_after=1.0 if wait is None else wait)
+    if status >= 500:
+        return UpstreamServerError()
+    message = fields.get("message")
+    return UpstreamRejected(
+        clean(message) if isinstance(message, str) and message.strip() else None,
+        upstream_status=status,
+        upstream_type=kind if kind and "_" in kind else None,
+        upstream_code=code,
+        param=_identifier(fields.get("param")),
+    )
+
+
+_BY_STATUS: dict[int, type[UpstreamError]] = {
+    401: ProviderAuthFailed,
+    402: ProviderAuthFailed,
+    403: ProviderAuthFailed,
+    408: UpstreamTimeout,
+    409: UpstreamConflict,
+    424: UpstreamServerError,
+    504: UpstreamTimeout,
+}
+_BY_WORD = {
+    "rate_limit": 429,
+    "insufficient_quota": 429,
+    "too_many_requests": 429,
+    "overloaded": 503,
+    "unavailable": 503,
+    "authentication": 401,
+    "permission": 403,
+    "billing": 402,
+    "timeout": 504,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "content_policy": 400,
+    "invalid": 400,
+    "not_found": 404,
+}
+
+
+def _status_of(fields: Mapping[str, Any]) -> int:
+    """The HTTP status an in-band error stands for; 200 when it tells nothing."""
+    for name in ("status", "status_code", "code"):
+        value = fields.get(name)
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
+            return value
+    words = f"{fields.get('code')} {fields.get('type')}".lower()
+    return next((status for word, status in _BY_WORD.items() if word in words), 200)
+
+
+def retry_after(headers: Headers) -> float | None:
+    """Seconds the provider asks us to wait (`retry-after-ms`, `retry-after` in seconds or as a date), or None."""
+    for name, value in headers:
+        if name in (b"retry-after-ms", b"retry-after"):
+            seconds = _seconds(value.decode("latin-1"), 1000.0 if name.endswith(b"-ms") else 1.0)
+            if seconds is not None:
+                return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    return None
+
+
+def _seconds(value: str, per_second: float) -> float | None:
+    try:
+        return float(value) / per_second
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+def _identifier(value: Any) -> str | None:
+    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) and not _SECRETS.search(value) else None

@@ -1,0 +1,99 @@
+"""Find things in JSON bytes without rebuilding them: top-level values, nesting depth, one key spelled twice.
+
+A body that is passed on keeps its bytes; what must change is cut out and replaced in place. The common case is answered by
+searches that run in C; a tokeniser decides the rest exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+MAX_DEPTH = 128
+
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_TOKEN = re.compile(_STRING + rb"|[{}\[\]:,]", re.DOTALL)
+_BRACKETS = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
+# Every spelling of the key `model` that a JSON parser, or one that ignores case, would take for it.
+_LETTER = {c: rb"(?:[%c%c]|\\u00(?i:%02x|%02x))" % (ord(c), ord(c.upper()), ord(c), ord(c.upper())) for c in "model"}
+MODEL_KEY = re.compile(rb'"' + b"".join(_LETTER[c] for c in "model") + rb'"\s*:\s*')
+_OPEN = frozenset((b"{", b"["))
+_CLOSE = frozenset((b"}", b"]"))
+
+
+class Member(NamedTuple):
+    """A member of the top-level object: its decoded key and the span of its value."""
+
+    key: str
+    start: int
+    end: int
+
+
+def too_deep(raw: bytes, limit: int = MAX_DEPTH) -> bool:
+    """Whether arrays and objects nest deeper than `limit`. `raw` need not be valid JSON."""
+    if raw.count(b"{") + raw.count(b"[") <= limit:
+        return False
+    depth = 0
+    for match in _BRACKETS.finditer(raw):
+        token = match.group()
+        if token in _OPEN:
+            depth += 1
+            if depth > limit:
+                return True
+        elif token in _CLOSE:
+            depth -= 1
+    return False
+
+
+def members(raw: bytes) -> list[Member]:
+    """The members of the top-level object of valid JSON, in order, duplicates included."""
+    found: list[Member] = []
+    depth = 0
+    key: str | None = None
+    start = -1
+    for match in _TOKEN.finditer(raw):
+        token = match.group()
+        if token in _OPEN:
+            depth += 1
+        elif token in _CLOSE:
+            depth -= 1
+            if depth == 0 and key is not None:
+                found.append(_trimmed(raw, key, start, match.start()))
+        elif depth != 1:
+            continue
+        elif token == b",":
+            if key is not None:
+                found.append(_trimmed(raw, key, start, match.start()))
+            key = None
+        elif token == b":":
+            start = match.end()
+        elif key is None:
+            key = msgspec.json.decode(token, type=str)
+    return found
+
+
+def _trimmed(raw: bytes, key: str, start: int, end: int) -> Member:
+    value = raw[start:end]
+    return Member(key, end - len(value.lstrip()), start + len(value.rstrip()))
+
+
+def model_spans(raw: bytes) -> list[tuple[int, int]]:
+    """Spans of the top-level values whose key is `model` in any case, for JSON whose top-level `model` is a string.
+
+    Raises nothing; an empty list means that `raw` has no such member.
+    """
+    first = MODEL_KEY.search(raw)
+    if first is None:
+        return []
+    if MODEL_KEY.search(raw, first.end()) is None:
+        string = _TOKEN.match(raw, first.end())
+        return [string.span()] if string else []
+    return [(m.start, m.end) for m in members(raw) if m.key.lower() == "model"]
+
+
+def insert_members(raw: bytes, text: bytes) -> tuple[bytes, bytes, bytes]:
+    """`raw`, a non-empty object, with the members `text` (no trailing comma) put first; as parts, to spare a copy."""
+    at = raw.index(b"{") + 1
+    return raw[:at], text + b",", raw[at:]

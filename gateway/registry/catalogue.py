@@ -1,0 +1,192 @@
+"""What each provider type is configured with, as one table: a new type is one entry here and its dialect's file."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.registry import scalars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Needs = tuple[tuple[tuple[str, ...], ...], ...]
+"""All of these must hold; each is a choice between groups of settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A setting that only some types have."""
+
+    name: str
+    description: str
+    parse: Callable[[Any], Any] = scalars.text
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderType:
+    """One provider type; `base_url` may hold `{setting}` of its own settings, None means the operator must name it."""
+
+    name: str
+    base_url: str | None
+    own: tuple[Own, ...] = ()
+    needs: Needs = ()
+    env: str | None = None
+    """The variable whose presence adds this provider to the built-in default."""
+    takes_key: bool = True
+    default_path: str = ""
+    """Added to a `base_url` without a path."""
+    private: bool = False
+    """Usually runs on this machine or its network, so `allow_private_network` is on unless switched off."""
+    regions: tuple[tuple[str, str], ...] = ()
+    """Base URLs that do not follow the template, by the value of its first setting."""
+    models: tuple[str, ...] = ()
+    """Served when the operator lists none."""
+
+    def address(self, settings: Mapping[str, Any]) -> str:
+        """The base URL for these settings: the operator's own, or the default filled in; `""` when neither exists."""
+        own = settings.get("base_url")
+        if own is not None:
+            address = scalars.url(own)
+            return address + self.default_path if address.count("/") == 2 else address
+        names = template_fields(self.base_url)
+        first = settings.get(names[0]) if names else None
+        for region, address in self.regions:
+            if region == first:
+                return address
+        return (self.base_url or "").format_map({name: str(settings.get(name, "")).rstrip("/") for name in names})
+
+
+def template_fields(template: str | None) -> tuple[str, ...]:
+    """The settings that a default base URL is made of."""
+    return tuple(name for _, name, _, _ in string.Formatter().parse(template or "") if name)
+
+
+def _deployments(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) and item for item in value.values()):
+        raise ValueError("expected a mapping of model names to deployment names")
+    return value
+
+
+_KEY: Needs = ((("api_key",),),)
+_ORG = Own("org_id", "Sent as OpenAI-Organization.")
+_PROJECT = Own("project_id", "Sent as OpenAI-Project.")
+
+_AZURE = (
+    Own("resource", "The Azure resource: the first part of its host name.", scalars.label),
+    Own("tenant_id", "Microsoft Entra tenant."),
+    Own("client_id", "Microsoft Entra application."),
+    Own("client_secret", "Secret of the Microsoft Entra application.", scalars.credential, secret=True),
+    Own("api_version", "A date switches to the dated API; without it the v1 API is used."),
+    Own("deployments", "Model names to the names of their deployments.", _deployments),
+)
+_VERTEX = (
+    Own("project", "Google Cloud project."),
+    Own("location", "Google Cloud location, such as europe-west4 or global.", scalars.label),
+    Own("credentials_file", "Path of a service account's JSON file."),
+    Own("access_token", "An OAuth access token instead of a credentials file.", scalars.credential, secret=True),
+)
+_BEDROCK = (
+    Own("region", "AWS region.", scalars.label),
+    Own("access_key_id", "AWS access key.", scalars.credential, secret=True),
+    Own("secret_access_key", "Secret of the AWS access key.", scalars.credential, secret=True),
+    Own("session_token", "Token of a temporary AWS session.", scalars.credential, secret=True),
+)
+_WATSONX = (
+    Own("api_url", "The watsonx.ai endpoint of your region.", scalars.url),
+    Own("project_id", "watsonx.ai project."),
+    Own("space_id", "watsonx.ai deployment space."),
+    Own("iam_url", "IBM Cloud IAM endpoint.", scalars.url),
+    Own("version", "API version date."),
+)
+
+
+def _plain(name: str, base_url: str, env: str) -> ProviderType:
+    return ProviderType(name, base_url, needs=_KEY, env=env)
+
+
+_TABLE = (
+    ProviderType("openai", "https://api.openai.com/v1", (_ORG, _PROJECT), _KEY, "OPENAI_API_KEY"),
+    ProviderType("openai_compatible", None),
+    ProviderType(
+        "azure",
+        "https://{resource}.openai.azure.com/openai/v1",
+        _AZURE,
+        ((("api_key",), ("tenant_id", "client_id", "client_secret")),),
+    ),
+    ProviderType(
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        (Own("anthropic_version", "Sent as anthropic-version."),),
+        _KEY,
+        "ANTHROPIC_API_KEY",
+    ),
+    _plain("gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY"),
+    ProviderType(
+        "vertex",
+        "https://{location}-aiplatform.googleapis.com/v1",
+        _VERTEX,
+        ((("project",),), (("location",),), (("credentials_file",), ("access_token",))),
+        takes_key=False,
+        regions=(("global", "https://aiplatform.googleapis.com/v1"),),
+    ),
+    ProviderType(
+        "bedrock",
+        "https://bedrock-runtime.{region}.amazonaws.com",
+        _BEDROCK,
+        ((("region",),), (("access_key_id", "secret_access_key"), ("api_key",))),
+    ),
+    _plain("cohere", "https://api.cohere.com/v2", "COHERE_API_KEY"),
+    ProviderType("watsonx", "{api_url}", _WATSONX, (*_KEY, (("project_id",), ("space_id",)))),
+    _plain("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    _plain("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    _plain("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    _plain("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
+    _plain("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    _plain("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    _plain("huggingface", "https://router.huggingface.co/v1", "HF_TOKEN"),
+    _plain("meta", "https://api.meta.ai/v1", "META_API_KEY"),
+    ProviderType("ollama", "http://127.0.0.1:11434/v1", default_path="/v1", private=True),
+    ProviderType("vllm", None, default_path="/v1", private=True),
+    ProviderType(
+        "mock",
+        "http://mock.invalid/v1",
+        takes_key=False,
+        private=True,
+        models=("mock-small", "mock-large", "mock-embed"),
+    ),
+)
+
+TYPES: Mapping[str, ProviderType] = {entry.name: entry for entry in _TABLE}
+ALIASES: Mapping[str, str] = {"custom": "openai_compatible"}
+
+
+def provider_type(name: Any, dialects: frozenset[str] | None = None) -> ProviderType | None:
+    """The entry for a `type`; a dialect from an external package is configured like `openai_compatible`."""
+    if not isinstance(name, str):
+        return None
+    name = ALIASES.get(name, name)
+    found = TYPES.get(name)
+    if found is None and dialects is not None and name in dialects:
+        return ProviderType(name, None)
+    return found
+
+
+def secret_settings(kind: ProviderType) -> frozenset[str]:
+    """The settings of a type that hold credentials."""
+    return frozenset({own.name for own in kind.own if own.secret} | {"api_key"})
+
+
+def unmet(kind: ProviderType, settings: Mapping[str, Any]) -> str | None:
+    """What a provider of this type still needs, as a sentence for operators; None when it has everything."""
+    needs = kind.needs
+    if "base_url" not in settings and kind.base_url is None:
+        needs = ((("base_url",),), *needs)
+    elif "base_url" not in settings:
+        needs = (*((((name,), ("base_url",))) for name in template_fields(kind.base_url)), *needs)
+    for choice in needs:
+        if not any(all(settings.get(name) is not None for name in group) for group in choice):
+            return " or ".join(" with ".join(f"`{name}`" for name in group) for group in choice)
+    return None

@@ -1,0 +1,174 @@
+"""What must hold between resources: names are unique, every reference leads somewhere. Pure; tolerates wrong types."""
+
+from __future__ import annotations
+
+import hashlib
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from gateway.registry.problems import Fault, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.registry.problems import Trail
+
+Document = dict[str, Any]
+_LISTS = ("routes", "keys", "teams", "limits")
+
+
+def cross_faults(data: Any) -> list[Fault]:
+    """Every duplicate and dangling reference of an interpolated document."""
+    if not isinstance(data, dict):
+        return []
+    found = [fault for name in _LISTS for fault in _duplicate_names(data, name)]
+    found += _duplicate_models(providers(data))
+    found += _duplicate_secrets(data)
+    found += _route_references(data)
+    found += _team_references(data)
+    found += _downgrades(data)
+    return found
+
+
+def listed_models(settings: Any) -> frozenset[str] | None:
+    """The models a provider lists; None when it may have others too."""
+    if not isinstance(settings, dict) or settings.get("fetch_models") not in (None, False):
+        return None
+    models = settings.get("models")
+    if not isinstance(models, list | dict) or not models:
+        return None
+    return frozenset(name for name in models if isinstance(name, str))
+
+
+def entries(data: Document, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The well-formed items of a top-level list, with their positions."""
+    items = data.get(name)
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def providers(data: Document) -> dict[str, Any]:
+    """The providers by name, or nothing."""
+    found = data.get("providers")
+    return found if isinstance(found, dict) else {}
+
+
+def _duplicate_names(data: Document, name: str) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for index, item in entries(data, name):
+        given = item.get("name")
+        if not isinstance(given, str):
+            continue
+        if given in seen:
+            message = f"the name {shown(given)} is taken by {name}[{seen[given]}] already (choose another)"
+            yield Fault((name, index, "name"), message)
+        seen.setdefault(given, index)
+
+
+def _duplicate_models(listing: Mapping[str, Any]) -> Iterator[Fault]:
+    for provider, settings in listing.items():
+        models = settings.get("models") if isinstance(settings, dict) else None
+        seen: set[str] = set()
+        for index, model in enumerate(models if isinstance(models, list) else ()):
+            if isinstance(model, str) and model in seen:
+                yield Fault(("providers", provider, "models", index), f"{shown(model)} is listed twice (remove one)")
+            elif isinstance(model, str):
+                seen.add(model)
+
+
+def _duplicate_secrets(data: Document) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for index, key in entries(data, "keys"):
+        secret, digest = key.get("secret"), key.get("secret_hash")
+        if isinstance(secret, str):
+            digest = hashlib.sha256(secret.encode()).hexdigest()
+        if not isinstance(digest, str):
+            continue
+        digest = digest.removeprefix("sha256:").lower()
+        if digest in seen:
+            yield Fault(
+                ("keys", index), f"this key has the same secret as keys[{seen[digest]}] (create another secret)"
+            )
+        seen.setdefault(digest, index)
+
+
+def _route_references(data: Document) -> Iterator[Fault]:
+    keys = _names(data, "keys")
+    teams = _names(data, "teams")
+    for index, route in entries(data, "routes"):
+        match = route.get("match")
+        if isinstance(match, dict):
+            yield from _reference(match, "team", teams, ("routes", index, "match"))
+            yield from _reference(match, "key", keys, ("routes", index, "match"))
+        targets = route.get("targets")
+        for position, target in enumerate(targets if isinstance(targets, list) else ()):
+            if isinstance(target, dict):
+                yield from _target(data, target, ("routes", index, "targets", position))
+
+
+def _target(data: Document, target: dict[str, Any], trail: Trail) -> Iterator[Fault]:
+    known = providers(data)
+    provider, model = target.get("provider"), target.get("model")
+    if not isinstance(provider, str):
+        return
+    if provider not in known:
+        yield from _reference(target, "provider", list(known), trail)
+        return
+    models = listed_models(known[provider])
+    if models is not None and isinstance(model, str) and model not in models:
+        hint = did_you_mean(model, sorted(models))
+        message = f"the provider {shown(provider)} lists no model {shown(model)}{hint} (list it there, or correct it)"
+        yield Fault((*trail, "model"), message)
+
+
+def _team_references(data: Document) -> Iterator[Fault]:
+    teams = _names(data, "teams")
+    for index, key in entries(data, "keys"):
+        yield from _reference(key, "team", teams, ("keys", index))
+
+
+def _reference(item: dict[str, Any], kind: str, known: list[str], trail: Trail) -> Iterator[Fault]:
+    name = item.get(kind)
+    if isinstance(name, str) and name not in known:
+        hint = did_you_mean(name, known)
+        yield Fault(
+            (*trail, kind), f"there is no {kind} {shown(name)}{hint} (declare it under `{kind}s`, or correct it)"
+        )
+
+
+def _names(data: Document, name: str) -> list[str]:
+    return [item["name"] for _, item in entries(data, name) if isinstance(item.get("name"), str)]
+
+
+def _downgrades(data: Document) -> Iterator[Fault]:
+    for name in ("keys", "teams"):
+        for index, item in entries(data, name):
+            quotas = item.get("quotas")
+            for position, quota in enumerate(quotas if isinstance(quotas, list) else ()):
+                action = quota.get("action_on_exceed") if isinstance(quota, dict) else None
+                model = action.get("downgrade") if isinstance(action, dict) else None
+                if isinstance(model, str) and not _resolves(data, model):
+                    trail = (name, index, "quotas", position, "action_on_exceed", "downgrade")
+                    hint = did_you_mean(model, _model_names(data))
+                    message = f"no route and no provider has a model {shown(model)}{hint} (name one that is configured)"
+                    yield Fault(trail, message)
+
+
+def _resolves(data: Document, model: str) -> bool:
+    for _, route in entries(data, "routes"):
+        match = route.get("match")
+        pattern = match.get("model", "*") if isinstance(match, dict) else None
+        if isinstance(pattern, str) and fnmatchcase(model, pattern):
+            return True
+    known = providers(data)
+    provider, _, rest = model.partition("/")
+    if provider in known and rest:
+        models = listed_models(known[provider])
+        if models is None or rest in models:
+            return True
+    return any(model in (listed_models(settings) or ()) for settings in known.values())
+
+
+def _model_names(data: Document) -> list[str]:
+    return sorted({name for settings in providers(data).values() for name in listed_models(settings) or ()})

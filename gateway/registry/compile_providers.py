@@ -1,0 +1,103 @@
+"""Provider settings to Provider and Deployment values. Reads data that is already checked, or raises ValueError."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.registry import scalars
+from gateway.registry.catalogue import ProviderType, provider_type
+from gateway.types import Deployment, Price, Provider, RateLimit, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What applies to providers that do not say otherwise; the environment may set these."""
+
+    retry_attempts: int = 3
+    first_byte: float = 60.0
+    """Seconds."""
+
+
+def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | None, defaults: Defaults) -> Provider:
+    """One provider whose settings are complete."""
+    kind = _kind(settings, dialects)
+    rates = settings.get("rate_limit", {})
+    rates = rates if isinstance(rates, dict) else {"requests": rates}
+    private = settings.get("allow_private_network", kind.private)
+    return Provider(
+        name=name,
+        type=kind.name,
+        base_url=kind.address(settings),
+        api_keys=scalars.credentials(settings["api_key"]) if "api_key" in settings else (),
+        options={own.name: own.parse(settings[own.name]) for own in kind.own if own.name in settings},
+        headers=tuple((header.lower(), value) for header, value in settings.get("headers", {}).items()),
+        timeouts=_timeouts(settings.get("timeout", {}), defaults),
+        concurrency_limit=scalars.whole(settings["concurrency_limit"]) if "concurrency_limit" in settings else None,
+        requests=_rate(rates, "requests"),
+        tokens=_rate(rates, "tokens"),
+        retry_attempts=scalars.whole(settings.get("retry_attempts", defaults.retry_attempts)),
+        retry_delay=scalars.duration(settings.get("retry_delay", 0.5)),
+        batch_size=scalars.whole(settings.get("batch_size", 2048)),
+        stream=scalars.flag(settings.get("stream", True)),
+        fetch_models=scalars.flag(settings.get("fetch_models", False)),
+        allow_private_network=scalars.flag(private),
+        status=settings.get("status", "active"),
+        engine=settings.get("engine", "httptools"),
+        ca_file=settings.get("ca_file"),
+    )
+
+
+def inactive_provider(name: str, settings: Settings, dialects: frozenset[str] | None) -> Provider:
+    """A stand-in for a provider that cannot be used: its name and type are all that is known for sure."""
+    return Provider(name=name, type=_kind(settings, dialects).name, base_url="", status="inactive")
+
+
+def compile_deployments(provider: Provider, settings: Settings) -> Iterator[Deployment]:
+    """The models a provider lists, in file order."""
+    kind = provider_type(provider.type)
+    listed = settings.get("models") or (kind.models if kind is not None else ())
+    models = listed if isinstance(listed, dict) else dict.fromkeys(listed)
+    shared = scalars.words(settings["capabilities"]) if settings.get("capabilities") else ()
+    for name, model in models.items():
+        yield _deployment(provider, name, model or {}, shared)
+
+
+def _deployment(provider: Provider, name: str, model: Settings, shared: tuple[str, ...]) -> Deployment:
+    own = scalars.words(model["capabilities"]) if model.get("capabilities") else shared
+    return Deployment(
+        id=f"{provider.name}/{name}",
+        provider=provider,
+        model=name,
+        context_window=scalars.size(model["context_window"]) if "context_window" in model else None,
+        price=_price(model["price"]) if "price" in model else None,
+        parameters=model.get("parameters", {}),
+        capabilities=frozenset(own),
+    )
+
+
+def _kind(settings: Settings, dialects: frozenset[str] | None) -> ProviderType:
+    kind = provider_type(settings["type"], dialects)
+    if kind is None:
+        raise ValueError("this provider type is not known")
+    return kind
+
+
+def _rate(rates: Mapping[str, Any], name: str) -> RateLimit | None:
+    return scalars.provider_rate(rates[name]) if name in rates else None
+
+
+def _timeouts(value: Any, defaults: Defaults) -> Timeouts:
+    given = value if isinstance(value, dict) else {"first_byte": value}
+    seconds = {"first_byte": defaults.first_byte} | {name: scalars.duration(item) for name, item in given.items()}
+    return Timeouts(**seconds)
+
+
+def _price(value: Settings) -> Price:
+    amounts: dict[str, float] = {"output": 0.0} | {name: scalars.real(item) for name, item in value.items()}
+    return Price(**amounts)

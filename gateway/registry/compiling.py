@@ -1,0 +1,130 @@
+"""A checked, interpolated document to one Snapshot. The same data gives the same revision on every worker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from gateway.registry.compile_providers import Defaults, compile_deployments, compile_provider, inactive_provider
+from gateway.registry.compile_rules import (
+    compile_key,
+    compile_route,
+    compile_shared,
+    compile_team,
+    inactive_key,
+)
+from gateway.registry.snapshot import Snapshot
+from gateway.types import Deployment, Provider
+
+if TYPE_CHECKING:
+    from gateway.registry.interpolation import Interpolated
+    from gateway.registry.problems import Trail
+    from gateway.registry.snapshot import Route, VirtualKey
+
+SCHEMA_VERSION = 1
+"""Raised when the same document would compile to something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What compiling depends on besides the document."""
+
+    dialects: frozenset[str] | None = None
+    """Provider types that this version can speak to; None: all."""
+    defaults: Defaults = field(default_factory=Defaults)
+
+
+@dataclass(slots=True)
+class _Table:
+    providers: dict[str, Provider] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    models: dict[str, list[Deployment]] = field(default_factory=dict)
+    listing: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+
+    def target(self, provider: str, model: str) -> Deployment | None:
+        """A route's deployment: what an active provider lists, or anything at one that lists nothing."""
+        owner = self.providers[provider]
+        if owner.status != "active":
+            return None
+        found = self.deployments.get(f"{provider}/{model}")
+        if found is None:
+            found = Deployment(id=f"{provider}/{model}", provider=owner, model=model)
+            self.deployments[found.id] = found
+        return found
+
+
+def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
+    """Compile. Raises KeyError, TypeError, ValueError or AttributeError for a document that was never checked."""
+    data = interpolated.data
+    table = _Table()
+    for name, settings in data["providers"].items():
+        _add_provider(table, name, settings, _unset(interpolated.missing, ("providers", name)), context)
+    routes = tuple(compile_route(item, table.target) for item in data.get("routes", []))
+    table.warnings += [_deserted(route) for route in routes if not route.targets]
+    keys = {key.name: key for key in _keys(data, interpolated, table)}
+    return Snapshot(
+        revision=revision(data, context),
+        providers=MappingProxyType(table.providers),
+        deployments=MappingProxyType(table.deployments),
+        routes=routes,
+        models=MappingProxyType({name: tuple(found) for name, found in table.models.items()}),
+        keys=MappingProxyType({key.digest: key.principal for key in keys.values() if key.active}),
+        virtual_keys=MappingProxyType(keys),
+        teams=MappingProxyType({team.name: team for team in map(compile_team, data.get("teams", []))}),
+        limits=tuple(map(compile_shared, data.get("limits", []))),
+        warnings=tuple(table.warnings),
+        listing=frozenset(table.listing),
+    )
+
+
+def revision(data: Any, context: Context) -> str:
+    """A short hash of everything that decides how requests are handled."""
+    text = json.dumps([SCHEMA_VERSION, astuple(context.defaults), data])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _add_provider(table: _Table, name: str, settings: dict[str, Any], unset: list[str], context: Context) -> None:
+    if unset:
+        table.warnings.append(f"provider `{name}` is inactive: {_are_unset(unset)}")
+    if unset or settings.get("status") == "inactive":
+        table.providers[name] = inactive_provider(name, settings, context.dialects)
+        return
+    provider = compile_provider(name, settings, context.dialects, context.defaults)
+    if context.dialects is not None and provider.type not in context.dialects:
+        table.warnings.append(f"provider `{name}` is inactive: type `{provider.type}` is not served by this version")
+        table.providers[name] = inactive_provider(name, settings, context.dialects)
+        return
+    table.providers[name] = provider
+    for deployment in compile_deployments(provider, settings):
+        table.deployments[deployment.id] = deployment
+        if not provider.fetch_models:
+            table.listing.add(name)
+        if provider.status == "active":
+            table.models.setdefault(deployment.model, []).append(deployment)
+
+
+def _keys(data: dict[str, Any], interpolated: Interpolated, table: _Table) -> list[VirtualKey]:
+    keys = []
+    for index, settings in enumerate(data.get("keys", [])):
+        unset = _unset(interpolated.missing, ("keys", index))
+        if unset:
+            table.warnings.append(f"key `{settings.get('name', index)}` is inactive: {_are_unset(unset)}")
+        keys.append(inactive_key(settings) if unset else compile_key(settings))
+    return keys
+
+
+def _unset(missing: Mapping[Trail, str], prefix: Trail) -> list[str]:
+    return sorted({name for trail, name in missing.items() if trail[:2] == prefix})
+
+
+def _are_unset(names: list[str]) -> str:
+    return f"{names[0]} is not set" if len(names) == 1 else f"{', '.join(names)} are not set"
+
+
+def _deserted(route: Route) -> str:
+    return f"route `{route.name}` has no target at an active provider; what it matches is refused"

@@ -1,0 +1,97 @@
+"""`${VAR}` and `${VAR:-default}` in the scalars of a parsed document. `$${` stands for `${`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.registry.problems import Fault, Trail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_NAME = re.compile(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)")
+_ABSENT = object()
+
+
+@dataclass(slots=True)
+class Interpolated:
+    """The document with its environment in it. What is unset or empty is left out, as if it were not written."""
+
+    data: Any = None
+    missing: dict[Trail, str] = field(default_factory=dict)
+    """Where a variable without default is unset or empty, and its name."""
+    values: set[str] = field(default_factory=set)
+    """Texts that came from the environment: never to be printed."""
+    trails: set[Trail] = field(default_factory=set)
+    """Scalars that hold a reference."""
+    faults: list[Fault] = field(default_factory=list)
+
+
+def interpolate(data: Any, env: Mapping[str, str]) -> Interpolated:
+    """Replace every reference below `data`; keys are left alone."""
+    result = Interpolated()
+    found = _walk(data, (), env, result)
+    result.data = None if found is _ABSENT else found
+    return result
+
+
+def variables(content: bytes) -> frozenset[str]:
+    """Every variable that a file may refer to, found without parsing it."""
+    return frozenset(name.decode() for name in _NAME.findall(content))
+
+
+def _walk(value: Any, trail: Trail, env: Mapping[str, str], result: Interpolated) -> Any:
+    if isinstance(value, dict):
+        items = ((name, _walk(item, (*trail, name), env, result)) for name, item in value.items())
+        return {name: item for name, item in items if item is not _ABSENT}
+    if isinstance(value, list):
+        return _list(value, trail, env, result)
+    if isinstance(value, str) and "${" in value:
+        result.trails.add(trail)
+        return _scalar(value, trail, env, result)
+    return value
+
+
+def _list(value: list[Any], trail: Trail, env: Mapping[str, str], result: Interpolated) -> list[Any]:
+    """An item that may be empty is left out; one whose variable is unset keeps its place as None."""
+    walked = (((*trail, index), _walk(item, (*trail, index), env, result)) for index, item in enumerate(value))
+    return [
+        None if item is _ABSENT else item for place, item in walked if item is not _ABSENT or place in result.missing
+    ]
+
+
+def _scalar(text: str, trail: Trail, env: Mapping[str, str], result: Interpolated) -> Any:
+    def replace(found: re.Match[str]) -> str:
+        name, default = found[1], found[2]
+        if name is None:
+            return _unnamed(found[0], trail, result)
+        value = env.get(name, "")
+        if value and not value.isascii() and _half_character(value):
+            result.faults.append(Fault(trail, f"the variable {name} does not hold UTF-8 text (set it again)"))
+            return ""
+        if value:
+            result.values.add(value)
+            return value
+        if default is None:
+            result.missing[trail] = name
+        return default or ""
+
+    return _REFERENCE.sub(replace, text) or _ABSENT
+
+
+def _unnamed(found: str, trail: Trail, result: Interpolated) -> str:
+    if found == "${":
+        message = "a `${` is not closed or names no variable (write ${NAME}, or $${ for the text)"
+        result.faults.append(Fault(trail, message))
+    return "${"
+
+
+def _half_character(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

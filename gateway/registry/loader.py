@@ -1,0 +1,134 @@
+"""From a path to a Snapshot: read, parse, interpolate, check, compile. Mistakes are reported together, with places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.registry.builtin import NAME, builtin_document
+from gateway.registry.compiling import Context, compile_document
+from gateway.registry.interpolation import Interpolated, interpolate
+from gateway.registry.problems import ConfigError, Fault, Problem
+from gateway.registry.source import Source, decode, read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.registry.compile_providers import Defaults
+    from gateway.registry.snapshot import Snapshot
+
+_TOP_LISTS = ("routes", "keys", "teams", "limits")
+_SHORTEST_REDACTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that is ready to serve."""
+
+    document: Mapping[str, Any]
+    """As written, before interpolation: no secret from the environment is in it."""
+    snapshot: Snapshot
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.snapshot.warnings
+
+
+def load(
+    path: Path | None,
+    env: Mapping[str, str],
+    *,
+    dialects: frozenset[str] | None = None,
+    defaults: Defaults | None = None,
+) -> Loaded:
+    """Load a file (`.toml` is TOML, anything else YAML), or the built-in default for None.
+
+    `dialects` are the provider types this version speaks (None: all). Raises ConfigError, and nothing else.
+    """
+    context = context_for(dialects, defaults)
+    return build(source_for(path, env), env, context)
+
+
+def context_for(dialects: frozenset[str] | None, defaults: Defaults | None) -> Context:
+    """The context of a load, with its defaults filled in."""
+    return Context(dialects) if defaults is None else Context(dialects, defaults)
+
+
+def source_for(path: Path | None, env: Mapping[str, str]) -> Source:
+    """The parsed file, or the built-in default. Raises ConfigError."""
+    if path is None:
+        return Source(NAME, builtin_document(env), by_path=True)
+    return parse(path, read_bytes(path))
+
+
+def parse(path: Path, content: bytes) -> Source:
+    """File content as plain data with places. Raises ConfigError."""
+    text = decode(path, content)
+    if path.suffix.lower() == ".toml":
+        from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `_check`
+
+        return read_toml(path, text)
+    from gateway.registry.yaml_reader import read_yaml  # noqa: PLC0415
+
+    return read_yaml(path, text)
+
+
+def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
+    """Interpolate, check and compile. Raises ConfigError with every problem found."""
+    document = without_empty_lists(source.data)
+    interpolated = interpolate(document, env)
+    faults = [*interpolated.faults, *_check(interpolated, context)]
+    if faults:
+        raise ConfigError(_located(faults, source, _unprintable(interpolated)))
+    return Loaded(document, compile_document(interpolated, context))
+
+
+def without_empty_lists(data: Any) -> Any:
+    """A heading with everything below it commented out counts as not written."""
+    if not isinstance(data, dict):
+        return data
+    return {name: value for name, value in data.items() if value is not None or name not in _TOP_LISTS}
+
+
+def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
+    # Imported late: a worker that finds its compiled table never builds the models.
+    from gateway.registry.checks import cross_faults  # noqa: PLC0415
+    from gateway.registry.schema.document import faults  # noqa: PLC0415
+
+    found = faults(interpolated.data, interpolated.missing, context.dialects)
+    found += cross_faults(interpolated.data)
+    found += [
+        Fault(trail, f"the variable {name} is not set (set it, or write a default: ${{{name}:-value}})")
+        for trail, name in interpolated.missing.items()
+        if len(trail) < 3 or trail[0] not in {"providers", "keys"}
+    ]
+    return found
+
+
+def _unprintable(interpolated: Interpolated) -> list[str]:
+    """Values of the environment, longest first; short ones are words like `true` rather than secrets."""
+    values = (value for value in interpolated.values if len(value) >= _SHORTEST_REDACTED)
+    return sorted(values, key=len, reverse=True)
+
+
+def _located(faults: Iterable[Fault], source: Source, hidden: list[str]) -> list[Problem]:
+    """Problems in file order, each once."""
+    ordered = sorted(faults, key=lambda fault: _position(fault, source))
+    problems = [Problem(source.place(fault.trail, at_key=fault.at_key), _redact(fault, hidden)) for fault in ordered]
+    return list(dict.fromkeys(problems))
+
+
+def _position(fault: Fault, source: Source) -> tuple[int, int]:
+    marks = source.keys if fault.at_key else source.values
+    trail = fault.trail
+    while trail and trail not in marks:
+        trail = trail[:-1]
+    return marks.get(trail, (0, 0))
+
+
+def _redact(fault: Fault, hidden: list[str]) -> str:
+    message = fault.message
+    for value in hidden:
+        message = message.replace(value, "[redacted]")
+    return message

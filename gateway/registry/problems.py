@@ -1,0 +1,64 @@
+"""What is wrong with a configuration, and where: the one error that loading raises."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Trail = tuple[str | int, ...]
+"""The keys and list positions that lead from the top of a document to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One mistake, by its trail; `at_key` points at the key instead of its value."""
+
+    trail: Trail
+    message: str
+    at_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake, located for people."""
+
+    where: str
+    """`file:line:column`, or `file: key.path` where lines are not known."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class ConfigError(OperatorError):
+    """A configuration that cannot be used. `str()` prints one located problem per line; none echoes a secret."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean `x`?` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def shown(name: str) -> str:
+    """A name from the file, made fit to stand in a line of text."""
+    text = name if len(name) <= 60 else name[:57] + "…"
+    return "`" + "".join(letter if letter.isprintable() else "?" for letter in text) + "`"
+
+
+def dotted(trail: Trail) -> str:
+    """`providers.openai.models[0]`"""
+    text = ""
+    for step in trail:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".")

@@ -1,0 +1,145 @@
+"""Reload on change: validate the whole file, swap the whole snapshot, else keep the last good one and say so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.registry.problems import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.ports import Observer
+    from gateway.registry.loader import Loaded
+    from gateway.registry.snapshot import Snapshot
+
+DEBOUNCE_MS = 200
+"""Changes that follow each other this closely are one change."""
+POLL_MS = 5000
+"""How often the file is looked at when no event comes: network file systems send none, and watches can be lost."""
+RETRY_SECONDS = 1.0
+
+Load = Callable[[], Awaitable["Loaded"]]
+Swap = Callable[["Snapshot"], None]
+Signature = tuple[str, int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `/readyz` tells about the configuration."""
+
+    revision: str
+    loaded_at: float
+    """Unix seconds at which this revision was loaded."""
+    last_error: str | None = None
+    """Why the newest file is not served; None when it is."""
+
+
+class Reloader:
+    """Keeps the served snapshot in step with the file. `load` reads it anew; `swap` puts a snapshot in service."""
+
+    def __init__(self, path: Path | None, load: Load, swap: Swap, observer: Observer, initial: Loaded) -> None:
+        self._path = path
+        self._load = load
+        self._swap = swap
+        self._observer = observer
+        self._lock = asyncio.Lock()
+        self._seen = _signature(path)
+        self.status = Status(initial.snapshot.revision, time.time())
+
+    async def reload_now(self) -> bool:
+        """Load the file and serve it if it is good; True when it is. An unchanged revision changes nothing."""
+        async with self._lock:
+            self._seen = await asyncio.to_thread(_signature, self._path)
+            try:
+                loaded = await self._load()
+            except ConfigError as error:
+                self._reject(str(error))
+                return False
+            self._accept(loaded.snapshot)
+            return True
+
+    def _reject(self, text: str) -> None:
+        self.status = Status(self.status.revision, self.status.loaded_at, text)
+        self._observer.config_loaded(self.status.revision, text)
+
+    def _accept(self, snapshot: Snapshot) -> None:
+        if snapshot.revision != self.status.revision:
+            self._swap(snapshot)
+        elif self.status.last_error is None:
+            return
+        self.status = Status(snapshot.revision, time.time())
+        self._observer.config_loaded(snapshot.revision, None)
+
+    async def run(self) -> None:
+        """Watch until cancelled. The directory is watched, not the file: editors and Kubernetes replace files."""
+        if self._path is None:
+            return
+        while True:
+            try:
+                await self._watch(self._path)
+            except OSError:
+                # The directory is gone for now, or the system has no watch left: look again in a while.
+                await asyncio.sleep(RETRY_SECONDS)
+                await self._check()
+
+    async def _watch(self, path: Path) -> None:
+        """Reload on changes until the set of directories to watch becomes another one."""
+        from watchfiles import awatch  # noqa: PLC0415 — only a worker that watches pays for it
+
+        directories = await asyncio.to_thread(_directories, path)
+        stop = asyncio.Event()
+        watcher = awatch(
+            *directories,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=50,
+            stop_event=stop,
+            rust_timeout=POLL_MS,
+            yield_on_timeout=True,
+            recursive=False,
+        )
+        try:
+            await self._check()
+            async for _ in watcher:
+                await self._check()
+                if await asyncio.to_thread(_directories, path) != directories:
+                    return
+        finally:
+            stop.set()
+            await watcher.aclose()
+
+    async def _check(self) -> None:
+        """Reload if the file is another one, or has other content, than at the last look."""
+        if await asyncio.to_thread(_signature, self._path) == self._seen:
+            return
+        try:
+            await self.reload_now()
+        except Exception as error:
+            self._observer.failed(error, "")
+
+
+def _signature(path: Path | None) -> Signature:
+    """What tells one state of the file from another; None when it cannot be seen."""
+    if path is None:
+        return None
+    try:
+        facts = path.stat()
+        return str(path.resolve()), facts.st_ino, facts.st_mtime_ns, facts.st_size
+    except (OSError, RuntimeError):
+        return None
+
+
+def _directories(path: Path) -> tuple[Path, ...]:
+    """Where the file's name is, and where the file itself is when the name is a link."""
+    named = path.absolute().parent
+    try:
+        actual = path.resolve(strict=True).parent
+    except (OSError, RuntimeError):
+        actual = named
+    if not named.is_dir():
+        raise FileNotFoundError(named)
+    return (named,) if actual == named.resolve() else (named, actual)

@@ -1,0 +1,93 @@
+"""The whole document: checks plain data against the models and gives every fault at once."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from gateway.registry.catalogue import ALIASES, TYPES, provider_type, unmet
+from gateway.registry.problems import Fault, Trail, did_you_mean
+from gateway.registry.schema.access import Key, SharedLimit, Team
+from gateway.registry.schema.explain import explain
+from gateway.registry.schema.fields import Name, Strict
+from gateway.registry.schema.providers import model_for
+from gateway.registry.schema.routes import Route
+
+
+class Document(Strict):
+    """Configuration of the LLM gateway."""
+
+    version: Literal[1] = Field(1, description="The version of this format.")
+    providers: Annotated[dict[Name, Any], Field(min_length=1)] = Field(
+        description="Where models are served, by names of your choice."
+    )
+    routes: list[Route] = Field(default_factory=list, description="Rules for requests; the first that matches wins.")
+    keys: list[Key] = Field(default_factory=list, description="Virtual keys; without any, every caller is accepted.")
+    teams: list[Team] = Field(default_factory=list, description="Groups of keys.")
+    limits: list[SharedLimit] = Field(default_factory=list, description="Limits beyond keys and teams.")
+
+
+def faults(data: Any, missing: Mapping[Trail, str], dialects: frozenset[str] | None) -> list[Fault]:
+    """Every fault of the document; what only follows from an unset variable is left out."""
+    if not isinstance(data, dict):
+        return [Fault((), "expected a mapping at the top (start with `providers:`)")]
+    found = list(_validated(Document, data, ()))
+    providers = data.get("providers")
+    for name, settings in providers.items() if isinstance(providers, dict) else ():
+        found += _provider_faults(("providers", name), settings, missing, dialects)
+    found += _secretless_keys(data, missing)
+    return [fault for fault in found if not _follows_from(fault, missing)]
+
+
+def _validated(model: type[BaseModel], data: Any, prefix: Trail) -> Iterator[Fault]:
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            yield explain(detail, model, prefix)
+
+
+def _provider_faults(
+    trail: Trail, settings: Any, missing: Mapping[Trail, str], dialects: frozenset[str] | None
+) -> Iterator[Fault]:
+    if not isinstance(settings, dict):
+        yield Fault(trail, "expected a mapping (write `type: …` and the provider's settings below it)")
+        return
+    named = settings.get("type")
+    kind = provider_type(named, dialects)
+    if kind is None:
+        yield _unknown_type(trail, named, dialects)
+        return
+    wrong = list(_validated(model_for(kind), settings, trail))
+    yield from wrong
+    lacking = unmet(kind, settings)
+    if lacking is not None and not any(other[:2] == trail for other in missing):
+        yield Fault(trail, f"a provider of type `{kind.name}` needs {lacking} (add it)", at_key=True)
+
+
+def _unknown_type(trail: Trail, named: Any, dialects: frozenset[str] | None) -> Fault:
+    known = sorted({*TYPES, *ALIASES, *(dialects or ())})
+    if named is None:
+        return Fault(trail, "`type` is missing (add the kind of provider, such as `type: openai`)", at_key=True)
+    hint = did_you_mean(named, known) if isinstance(named, str) else ""
+    return Fault((*trail, "type"), f"this provider type is not known{hint} (known: {', '.join(known)})")
+
+
+def _secretless_keys(data: Mapping[str, Any], missing: Mapping[Trail, str]) -> Iterator[Fault]:
+    keys = data.get("keys")
+    for index, key in enumerate(keys if isinstance(keys, list) else ()):
+        trail = ("keys", index)
+        unset = any(other[:2] == trail for other in missing)
+        if isinstance(key, dict) and not unset and key.get("secret") is None and key.get("secret_hash") is None:
+            yield Fault(trail, "a key needs `secret` or `secret_hash` (add one of them)")
+
+
+def _follows_from(fault: Fault, missing: Mapping[Trail, str]) -> bool:
+    """Its value, or a part of it, is unset; or just this setting is lacking."""
+    lacking = fault.message.endswith("is missing (add it)")
+    return any(
+        (len(fault.trail) > 2 and trail[: len(fault.trail)] == fault.trail)
+        or trail == fault.trail
+        or (lacking and fault.trail == trail[:-1])
+        for trail in missing
+    )

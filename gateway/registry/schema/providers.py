@@ -1,0 +1,177 @@
+"""Providers and their models, as they stand in the file."""
+
+import re
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, create_model
+
+from gateway.registry.catalogue import ProviderType
+from gateway.registry.schema.fields import (
+    Credentials,
+    Duration,
+    Flag,
+    ModelName,
+    OneOrMany,
+    ProviderRate,
+    Real,
+    Size,
+    Strict,
+    Text,
+    Url,
+    Whole,
+    one_or_many,
+    take_annotations,
+)
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"})
+_FREE_JSON = WithJsonSchema({"type": "object"})
+_JSON_DEPTH = 16
+
+
+def _capability(value: str) -> str:
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,40}", value) is None:
+        raise ValueError("a capability is one lower-case word (such as chat, vision, tools, json_schema)")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if _TOKEN.fullmatch(value) is None:
+        raise ValueError("this is not a header name (use letters, digits and dashes)")
+    if value.lower() in _OURS:
+        raise ValueError("this header belongs to the connection and cannot be set (remove it)")
+    return value
+
+
+def _header_value(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise ValueError("a header value is one line of ASCII text (put it in quotes)")
+    return value
+
+
+Capabilities = Annotated[
+    list[Annotated[str, AfterValidator(_capability)]], OneOrMany, Field(json_schema_extra=one_or_many)
+]
+Headers = dict[
+    Annotated[str, AfterValidator(_header_name)],
+    Annotated[str, PlainValidator(_header_value), WithJsonSchema({"type": "string"})],
+]
+
+
+class Prices(Strict):
+    """USD per million tokens."""
+
+    input: Real = Field(ge=0, description="USD per million input tokens.")
+    output: Real = Field(0.0, ge=0, description="USD per million output tokens.")
+    cached_input: Real | None = Field(None, ge=0, description="USD per million input tokens read from a cache.")
+    cache_write: Real | None = Field(None, ge=0, description="USD per million input tokens written to a cache.")
+    reasoning: Real | None = Field(None, ge=0, description="USD per million reasoning tokens; else the output price.")
+    per_request: Real = Field(0.0, ge=0, description="USD for each request.")
+
+
+class Model(Strict):
+    """One model of a provider."""
+
+    context_window: Size | None = Field(None, ge=1, description="Tokens of input and output together: 128000 or 128k.")
+    price: Prices | None = Field(None, description="What it costs; without it the price catalogue is asked.")
+    parameters: Annotated[dict[str, Any], _FREE_JSON] = Field(
+        default_factory=dict, description="Request fields for callers who set none, such as temperature."
+    )
+    capabilities: Capabilities = Field(default_factory=list, description="What it can do: chat, vision, tools, …")
+
+
+class Timeout(Strict):
+    """How long to wait."""
+
+    connect: Duration = Field(5.0, gt=0, le=600, description="Seconds until connected, TLS included.")
+    first_byte: Duration = Field(60.0, gt=0, le=3600, description="Seconds until the first byte of the answer.")
+    idle: Duration = Field(120.0, gt=0, le=3600, description="Seconds between two reads of an answer.")
+    total: Duration = Field(600.0, gt=0, le=86400, description="Seconds for all attempts of a call without a stream.")
+
+
+class Throughput(Strict):
+    """What the provider allows per period."""
+
+    requests: ProviderRate | None = Field(None, description="Requests per period: 500/min.")
+    tokens: ProviderRate | None = Field(None, description="Tokens per period: 200k/min.")
+
+
+def _single(name: str) -> BeforeValidator:
+    """A plain value stands for the mapping with only this setting."""
+    return BeforeValidator(lambda value: {name: value} if isinstance(value, str | int | float) else value)
+
+
+def _or_plain(*options: dict[str, Any]) -> Any:
+    def extend(schema: dict[str, Any]) -> None:
+        described = take_annotations(schema)
+        inner = dict(schema)
+        inner = inner["anyOf"][0] if "anyOf" in inner else inner
+        schema.clear()
+        schema.update({"anyOf": [*options, inner], **described})
+
+    return extend
+
+
+def _models(value: Any) -> Any:
+    if isinstance(value, list):
+        if not all(isinstance(item, str) for item in value):
+            raise ValueError("expected a list of model names (put each in quotes)")
+        return {item: {} for item in value}
+    if isinstance(value, dict):
+        return {name: {} if item is None else item for name, item in value.items()}
+    return value
+
+
+class Provider(Strict):
+    """The settings that every provider type has."""
+
+    type: Text = Field(description="The dialect this provider speaks.")
+    base_url: Url | None = Field(None, description="Where it is, version segment included; each type has a default.")
+    status: Literal["active", "inactive", "testing"] = Field(
+        "active", description="testing: reachable as provider/model only. inactive: not at all."
+    )
+    headers: Headers = Field(default_factory=dict, description="Sent with every request to this provider.")
+    ca_file: Text | None = Field(None, description="PEM bundle to trust instead of the system's.")
+    engine: Literal["httptools", "httpx2"] = Field("httptools", description="The HTTP client that talks to it.")
+    allow_private_network: Flag = Field(default=False, description="It may be on a private or loopback address.")
+    concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
+    rate_limit: Annotated[Throughput, _single("requests")] | None = Field(
+        None,
+        description="Requests per second, or {requests: 500/min, tokens: 200k/min}.",
+        json_schema_extra=_or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
+    )
+    timeout: Annotated[Timeout, _single("first_byte")] | None = Field(
+        None,
+        description="Seconds to the first byte, or {connect: 5, first_byte: 60, idle: 120, total: 600}.",
+        json_schema_extra=_or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
+    )
+    retry_attempts: Whole = Field(3, ge=0, le=10, description="Retries on one deployment after its first try.")
+    retry_delay: Duration = Field(0.5, ge=0, le=60, description="Base of the backoff between retries, in seconds.")
+    batch_size: Whole = Field(2048, ge=1, le=100_000, description="Inputs in one upstream embeddings call.")
+    stream: Flag = Field(default=True, description="The provider can stream.")
+    fetch_models: Flag = Field(default=False, description="Ask the provider which models it has.")
+    models: Annotated[dict[ModelName, Model], BeforeValidator(_models)] = Field(
+        default_factory=dict,
+        description="Its models: a list of names, or a mapping of names to settings.",
+        json_schema_extra=_or_plain({"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
+    )
+    capabilities: Capabilities = Field(default_factory=list, description="What models can do that do not say so.")
+
+
+@lru_cache(maxsize=128)
+def model_for(kind: ProviderType) -> type[Provider]:
+    """The model of one provider type: the common settings and its own."""
+    fields: dict[str, Any] = {}
+    if kind.takes_key:
+        fields["api_key"] = (Credentials | None, Field(None, description="The key, or a list of keys used in turn."))
+    for own in kind.own:
+        annotation = Annotated[Any, PlainValidator(own.parse), WithJsonSchema(_own_schema(own.name))]
+        fields[own.name] = (annotation, Field(None, description=own.description))
+    return create_model(f"Provider_{kind.name}", __base__=Provider, **fields)
+
+
+def _own_schema(name: str) -> dict[str, Any]:
+    if name == "deployments":
+        return {"type": "object", "additionalProperties": {"type": "string"}}
+    return {"type": "string"}

@@ -1,0 +1,154 @@
+"""The registry's product: one immutable picture of every configured resource, swapped whole and shared by all rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.types import Deployment, LimitSpec, Principal, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DYNAMIC_DEPLOYMENTS = 1024
+"""How many deployments made on demand one snapshot remembers; a client that invents names cannot grow it."""
+
+DEFAULT_FALLBACK_ON = frozenset({"error", "timeout", "rate_limit", "auth"})
+DEFAULT_MAX_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a request must look like for a route; every condition that is set must hold, and at least one is set."""
+
+    model: str | None = None
+    """A glob (`*`, `?`, `[…]`), case-sensitive."""
+    services: frozenset[str] = frozenset()
+    """Words of `Service`; empty means every service."""
+    team: str | None = None
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Lower-case names to the exact value wanted."""
+    stream: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One deployment of a route; `weight` counts in the strategies that weigh, 0 takes no share there."""
+
+    deployment: Deployment
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A rule: what it matches, where that goes, and which failures go on to the next target."""
+
+    name: str
+    match: Match
+    strategy: str
+    """`priority`, `round_robin`, `weighted`, `least_latency`, `least_busy`, `cost_optimized` or `sticky`."""
+    targets: tuple[Target, ...]
+    """In file order, without targets at inactive providers; may be empty."""
+    fallback_on: frozenset[str] = DEFAULT_FALLBACK_ON
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """An amount that may be used up within a calendar period (UTC)."""
+
+    period: str
+    """`hour`, `day`, `week`, `month`, `year` or `total`."""
+    kind: str
+    """`requests`, `tokens` or `cost`."""
+    amount: int
+    """Requests, tokens, or nano-USD for `cost`."""
+    soft: float | None = None
+    """The share of `amount` at which a warning is due."""
+    action: str = "reject"
+    """`reject`, `throttle`, `alert` or `downgrade`."""
+    downgrade_to: str | None = None
+    """The model that `downgrade` switches to."""
+    on_store_failure: str = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A group of keys with limits and quotas of its own."""
+
+    name: str
+    limits: tuple[LimitSpec, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimit:
+    """A limit beyond keys and teams: `scope` is `global` or `user`."""
+
+    name: str
+    scope: str
+    limits: tuple[LimitSpec, ...]
+    on_store_failure: str = "bounded"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VirtualKey:
+    """A credential that we issue. Only the SHA-256 of its secret is kept."""
+
+    name: str
+    digest: bytes = field(repr=False)
+    """Empty while the key is inactive because its `${VAR}` is unset."""
+    principal: Principal
+    active: bool = True
+    quotas: tuple[Quota, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything that is configured, consistent in itself. Never changed after it is made."""
+
+    revision: str
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    """Every declared provider, inactive ones too, in file order."""
+    deployments: Mapping[str, Deployment] = field(default_factory=dict)
+    """By `provider/model`; of active and testing providers."""
+    routes: tuple[Route, ...] = ()
+    """In file order: the first that matches wins."""
+    models: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
+    """By bare model name, in file order; of active providers only."""
+    keys: Mapping[bytes, Principal] = field(default_factory=dict, repr=False)
+    """Active keys by the SHA-256 of their secret."""
+    virtual_keys: Mapping[str, VirtualKey] = field(default_factory=dict, repr=False)
+    """Every declared key by name, inactive ones too."""
+    teams: Mapping[str, Team] = field(default_factory=dict)
+    limits: tuple[SharedLimit, ...] = ()
+    warnings: tuple[str, ...] = ()
+    listing: frozenset[str] | None = None
+    """Providers whose list of models is complete: they serve nothing else. None: all that list any."""
+    _dynamic: dict[str, Deployment] = field(init=False, repr=False, default_factory=dict)
+
+    @property
+    def open_mode(self) -> bool:
+        """No key is configured. A key that is declared but inactive keeps the gateway closed."""
+        return not self.virtual_keys
+
+    def deployment_for(self, provider: str, model: str) -> Deployment | None:
+        """The listed deployment, or one made for a provider whose list is open (none, or fetched); else None."""
+        name = f"{provider}/{model}"
+        found = self.deployments.get(name) or self._dynamic.get(name)
+        if found is not None:
+            return found
+        owner = self.providers.get(provider)
+        if owner is None or owner.status == "inactive" or not model or self._lists_all(provider):
+            return None
+        made = Deployment(id=name, provider=owner, model=model)
+        if len(self._dynamic) >= DYNAMIC_DEPLOYMENTS:
+            del self._dynamic[next(iter(self._dynamic))]
+        self._dynamic[name] = made
+        return made
+
+    def _lists_all(self, provider: str) -> bool:
+        if self.listing is not None:
+            return provider in self.listing
+        return any(deployment.provider.name == provider for deployment in self.deployments.values())

@@ -1,0 +1,141 @@
+"""`gateway serve`: check everything, then hand over to the supervisor; each worker runs uvicorn with our application."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+
+from gateway.app import Boot, Worker
+from gateway.errors import OperatorError
+from gateway.ports import Secrets
+from gateway.providers import discover
+from gateway.registry.loader import load
+from gateway.registry.snapshot import Snapshot
+from gateway.settings import Settings
+from gateway.storage.embedded import EmbeddedRedis
+from gateway.supervisor import Supervisor, bind
+from gateway.telemetry import logs, shared
+
+KEEP_ALIVE = 75
+"""Seconds that an idle client connection stays open: longer than load balancers' usual 60."""
+
+
+def serve(settings: Settings, config: Path | None) -> int:
+    """Run the gateway until a signal ends it; the exit code. Raises OperatorError for what the operator must change."""
+    snapshot = load(config, os.environ, dialects=frozenset(discover())).snapshot
+    loopback = _is_loopback(settings.host)
+    if not loopback and snapshot.open_mode and settings.admin_key is None:
+        raise OperatorError(
+            f"will not listen on {settings.host} without keys: add `keys:` to the configuration, "
+            "set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
+        )
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logs.configure(settings.log_level, Secrets())
+    embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
+    listener = bind(settings.host, settings.port)
+    try:
+        if embedded is not None:
+            embedded.start()
+        metrics_dir = shared.fresh_directory(settings.data_dir)
+        boot = Boot(
+            settings=settings,
+            config=config,
+            redis_url=settings.redis_url.get_secret_value() if settings.redis_url is not None else _url(embedded),
+            loopback=loopback,
+            metrics_dir=metrics_dir,
+            workers=settings.workers,
+        )
+        _announce(settings, snapshot, listener.getsockname()[1])
+        return Supervisor(
+            listener=listener,
+            serve=partial(run_worker, boot),
+            workers=settings.workers,
+            embedded=embedded,
+            sweep=partial(shared.sweep, metrics_dir),
+            drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + 5,
+        ).run()
+    finally:
+        listener.close()
+        if embedded is not None:
+            embedded.stop()
+
+
+def run_worker(boot: Boot, listener: socket.socket) -> None:
+    """Serve on the shared socket until SIGTERM."""
+    logs.configure(boot.settings.log_level, Secrets(), background=True)
+    config = uvicorn.Config(
+        Worker(boot),
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, int(boot.settings.drain_seconds)),
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        logs.close()
+    if not server.started:
+        raise SystemExit(3)
+
+
+def _url(embedded: EmbeddedRedis | None) -> str:
+    assert embedded is not None
+    return embedded.url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def admin_key(settings: Settings) -> tuple[str | None, Path]:
+    """The admin key if it was made just now (None when there was one), and the file that keeps it, readable by us alone."""
+    path = settings.data_dir / "admin.key"
+    if settings.admin_key is not None or path.exists():
+        return None, path
+    key = f"gwa-{secrets.token_urlsafe(32)}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(f"{key}\n")
+    return key, path
+
+
+def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
+    """What a person needs to begin, on standard error: standard output belongs to the access log."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    base = f"http://{host}:{port}/v1"
+    model = next(iter(snapshot.models), "mock/mock-small")
+    key = "" if snapshot.open_mode else " -H 'authorization: Bearer YOUR_KEY'"
+    made, path = admin_key(settings)
+    lines = [
+        "",
+        f"  base URL   {base}",
+        f"  try it     curl {base}/chat/completions -H 'content-type: application/json'{key} "
+        f'-d \'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}\'',
+    ]
+    if made is not None:
+        lines.append(f"  admin key  {made}   (kept in {path})")
+    elif settings.admin_key is None:
+        lines.append(f"  admin key  in {path}")
+    lines += [f"  note       {warning}" for warning in snapshot.warnings]
+    sys.stderr.write("\n".join(lines) + "\n\n")
+    sys.stderr.flush()

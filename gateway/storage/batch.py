@@ -1,0 +1,166 @@
+"""Many script calls as one: what is submitted in one tick of the event loop travels in one EVALSHA.
+
+The script gets the distinct keys of all items as KEYS, and one msgpack blob as ARGV[1]:
+`[[[key indexes], args], …]` with indexes into KEYS from 1, as Lua counts. It answers with one
+`cmsgpack.pack` of a list that holds one result per item, in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.storage.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.storage.redis import Script
+
+Key = str | bytes
+OnCall = Callable[[float, str | None], None]
+OnLost = Callable[["Item", StoreUnavailable], None]
+OnOrphan = Callable[["Item", Any], None]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Item:
+    """One call of the script: the keys it touches and its arguments, anything msgpack can say."""
+
+    __slots__ = ("args", "future", "keys")
+
+    def __init__(self, keys: Sequence[Key], args: Sequence[Any]) -> None:
+        self.keys = keys
+        self.args = args
+        self.future: asyncio.Future[Any] | None = None
+
+
+class ScriptBatcher:
+    """One call in flight at a time; what arrives meanwhile gathers for the next.
+
+    `on_call` hears of every call (seconds, reason or None), `on_lost` of every `submit_nowait` that failed, `on_orphan`
+    of every result whose caller was cancelled meanwhile, so that what the script reserved for it can be given back.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        max_batch: int = 256,
+        on_call: OnCall | None = None,
+        on_lost: OnLost | None = None,
+        on_orphan: OnOrphan | None = None,
+    ) -> None:
+        self._script = script
+        self._max_batch = max_batch
+        self._on_call = on_call
+        self._on_lost = on_lost
+        self._on_orphan = on_orphan
+        self._waiting: deque[Item] = deque()
+        self._flight: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        return f"<ScriptBatcher {self._script.name} waiting={len(self._waiting)} in_flight={self._flight is not None}>"
+
+    def submit(self, item: Item) -> asyncio.Future[Any]:
+        """Await it for the item's result. Raises StoreUnavailable. Cancelling it never disturbs the shared call."""
+        item.future = future = self._loop.create_future()
+        self._waiting.append(item)
+        if self._flight is None:
+            self._flight = self._loop.create_task(self._fly())
+        return future
+
+    def submit_nowait(self, item: Item) -> None:
+        """Send it and do not wait; a failure reaches `on_lost`."""
+        item.future = None
+        self._waiting.append(item)
+        if self._flight is None:
+            self._flight = self._loop.create_task(self._fly())
+
+    async def close(self) -> None:
+        """Wait until everything submitted is answered; each call is bounded by the client's timeout."""
+        while self._flight is not None:
+            await asyncio.wait([self._flight])
+
+    async def _fly(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._take()
+                if batch:
+                    await self._send(batch)
+        finally:
+            self._flight = None
+
+    def _take(self) -> list[Item]:
+        """The next items, without those whose callers left before anything was sent."""
+        waiting = self._waiting
+        batch: list[Item] = []
+        while waiting and len(batch) < self._max_batch:
+            item = waiting.popleft()
+            if item.future is None or not item.future.done():
+                batch.append(item)
+        return batch
+
+    async def _send(self, batch: list[Item]) -> None:
+        started = time.perf_counter()
+        try:
+            results = await self._call(batch)
+        except StoreUnavailable as error:
+            self._report(started, error.reason)
+            if error.reason != "error":  # the store itself is sick: nobody waits longer than one timeout
+                batch = [*batch, *self._waiting]
+                self._waiting.clear()
+            self._fail(batch, error)
+        except BaseException:  # shutdown, or a bug: nobody may be left waiting; the task reports it
+            self._fail([*batch, *self._waiting], StoreUnavailable("error", "the batcher stopped"))
+            self._waiting.clear()
+            raise
+        else:
+            self._report(started, None)
+            self._deliver(batch, results)
+
+    async def _call(self, batch: list[Item]) -> list[Any]:
+        """One script call. Raises StoreUnavailable, `error` for what cannot be encoded or understood."""
+        indexes: dict[Key, int] = {}
+        number = indexes.setdefault
+        rows = [([number(key, len(indexes) + 1) for key in item.keys], item.args) for item in batch]
+        try:
+            blob = _encode(rows)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StoreUnavailable("error", f"an item cannot be encoded: {error}") from error
+        reply = await self._script.run(tuple(indexes), (blob,))
+        try:
+            results = _decode(reply)
+        except (TypeError, ValueError) as error:
+            raise StoreUnavailable("error", f"{self._script.name} sent an unreadable reply") from error
+        if len(results) != len(batch):
+            raise StoreUnavailable("error", f"{self._script.name} sent {len(results)} results for {len(batch)} items")
+        return results
+
+    def _deliver(self, batch: list[Item], results: list[Any]) -> None:
+        for item, result in zip(batch, results, strict=True):
+            future = item.future
+            if future is None:
+                continue
+            if not future.done():
+                future.set_result(result)
+            elif self._on_orphan is not None:
+                self._on_orphan(item, result)
+
+    def _fail(self, batch: list[Item], error: StoreUnavailable) -> None:
+        for item in batch:
+            if item.future is None:
+                if self._on_lost is not None:
+                    self._on_lost(item, error)
+            elif not item.future.done():
+                item.future.set_exception(StoreUnavailable(error.reason, str(error)))
+
+    def _report(self, started: float, reason: str | None) -> None:
+        if self._on_call is not None:
+            self._on_call(time.perf_counter() - started, reason)

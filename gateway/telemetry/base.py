@@ -1,0 +1,35 @@
+"""An observer that hears nothing: the base of those that care for some facts only."""
+
+from __future__ import annotations
+
+from gateway.errors import GatewayError, UpstreamError
+from gateway.ports import LimitDecision
+from gateway.types import Attempt, Deployment, Receipt
+
+
+class SilentObserver:
+    """Every hook of `gateway.ports.Observer`, doing nothing."""
+
+    def call_started(self) -> None:
+        """Nothing."""
+
+    def call_finished(self, receipt: Receipt) -> None:
+        """Nothing."""
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """Nothing."""
+
+    def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
+        """Nothing."""
+
+    def limit_decided(self, decision: LimitDecision) -> None:
+        """Nothing."""
+
+    def redis_called(self, seconds: float, error: str | None) -> None:
+        """Nothing."""
+
+    def config_loaded(self, revision: str, error: str | None) -> None:
+        """Nothing."""
+
+    def failed(self, error: GatewayError | Exception, request_id: str) -> None:
+        """Nothing."""

@@ -1,0 +1,159 @@
+"""Every metric family of the gateway, declared from the start: dashboards and alerts name nothing else.
+
+The `gen_ai_*` names, labels and buckets follow OpenTelemetry's GenAI semantic conventions
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/) as Envoy AI Gateway exports them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DURATION_BUCKETS = tuple(0.01 * 2**n for n in range(14))
+"""Seconds: 0.01 … 81.92."""
+TOKEN_BUCKETS = tuple(float(4**n) for n in range(14))
+"""Tokens: 1 … 67108864."""
+FIRST_TOKEN_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+OUTPUT_TOKEN_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+REDIS_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+
+_GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family. `merge` says what several workers' gauges make together: `sum`, `max`, or the most `recent`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    merge: Literal["sum", "max", "recent"] = "sum"
+
+
+TOKEN_USAGE = Family(
+    "gen_ai_client_token_usage",
+    "histogram",
+    "Tokens of one call, by type.",
+    (*_GEN_AI, "gen_ai_token_type"),
+    TOKEN_BUCKETS,
+)
+REQUEST_DURATION = Family(
+    "gen_ai_server_request_duration",
+    "histogram",
+    "Seconds from a call's arrival to the end of its answer.",
+    _GEN_AI,
+    DURATION_BUCKETS,
+)
+TIME_TO_FIRST_TOKEN = Family(
+    "gen_ai_server_time_to_first_token",
+    "histogram",
+    "Seconds from a streamed call's arrival to the first byte of its answer.",
+    _GEN_AI,
+    FIRST_TOKEN_BUCKETS,
+)
+TIME_PER_OUTPUT_TOKEN = Family(
+    "gen_ai_server_time_per_output_token",
+    "histogram",
+    "Seconds per output token of a streamed call, after the first.",
+    _GEN_AI,
+    OUTPUT_TOKEN_BUCKETS,
+)
+REQUESTS = Family(
+    "gateway_requests_total",
+    "counter",
+    "Calls that ended, by their status and reason (`ok`, or the error's label).",
+    ("route", "model", "status", "reason"),
+)
+ATTEMPTS = Family(
+    "gateway_upstream_attempts_total",
+    "counter",
+    "Tries at deployments, by outcome (`ok`, or the failure's label).",
+    ("provider", "deployment", "outcome"),
+)
+FALLBACKS = Family(
+    "gateway_fallbacks_total",
+    "counter",
+    "Calls that went on to another deployment, and why.",
+    ("from", "to", "reason"),
+)
+OVERHEAD = Family(
+    "gateway_overhead_seconds",
+    "histogram",
+    "Seconds that the gateway itself added to a call.",
+    buckets=OVERHEAD_BUCKETS,
+)
+IN_FLIGHT = Family("gateway_in_flight_requests", "gauge", "Calls that run now.")
+DEPLOYMENT_STATE = Family(
+    "gateway_deployment_state",
+    "gauge",
+    "0 healthy, 1 degraded, 2 out; the worst any worker sees.",
+    ("deployment",),
+    merge="max",
+)
+LIMIT_DECISIONS = Family(
+    "gateway_limit_decisions_total",
+    "counter",
+    "What limits decided: `admitted`, `refused`, or `degraded` while their store was away.",
+    ("scope", "limit", "decision"),
+)
+COST = Family(
+    "gateway_cost_usd_total",
+    "counter",
+    "What calls cost, in USD.",
+    ("provider", "model", "team"),
+)
+BUDGET_REMAINING = Family(
+    "gateway_budget_remaining_usd",
+    "gauge",
+    "What is left of a budget in its current period, in USD.",
+    ("scope",),
+    merge="recent",
+)
+UNPRICED = Family(
+    "gateway_unpriced_requests_total",
+    "counter",
+    "Calls that used tokens of a model without a known price.",
+)
+CONFIG_REVISION = Family(
+    "gateway_config_revision",
+    "gauge",
+    "Workers that serve this revision of the configuration.",
+    ("revision",),
+)
+CONFIG_RELOADS = Family(
+    "gateway_config_reloads_total",
+    "counter",
+    "Loads of the configuration, by result: `ok` or `rejected`.",
+    ("result",),
+)
+REDIS_SECONDS = Family(
+    "gateway_redis_seconds",
+    "histogram",
+    "Seconds that a call of Redis took.",
+    buckets=REDIS_BUCKETS,
+)
+REDIS_ERRORS = Family("gateway_redis_errors_total", "counter", "Calls of Redis that failed.")
+
+FAMILIES: tuple[Family, ...] = (
+    TOKEN_USAGE,
+    REQUEST_DURATION,
+    TIME_TO_FIRST_TOKEN,
+    TIME_PER_OUTPUT_TOKEN,
+    REQUESTS,
+    ATTEMPTS,
+    FALLBACKS,
+    OVERHEAD,
+    IN_FLIGHT,
+    DEPLOYMENT_STATE,
+    LIMIT_DECISIONS,
+    COST,
+    BUDGET_REMAINING,
+    UNPRICED,
+    CONFIG_REVISION,
+    CONFIG_RELOADS,
+    REDIS_SECONDS,
+    REDIS_ERRORS,
+)

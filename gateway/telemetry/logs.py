@@ -1,0 +1,126 @@
+"""The application log: structlog and the standard library through one renderer, to standard error, redacted."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.telemetry.base import SilentObserver
+from gateway.telemetry.redaction import Redactor
+from gateway.telemetry.writer import LineWriter
+
+if TYPE_CHECKING:
+    from gateway.ports import Secrets
+
+_QUIET = ("uvicorn.access", "asyncio", "httpcore", "httpx", "watchfiles.main")
+"""Loggers that say too much at `info`, or what the access log says already."""
+
+
+class _Handler(logging.Handler):
+    """Renders, redacts, and writes: at once, or through a writer's thread."""
+
+    def __init__(self, fd: int, redactor: Redactor, *, background: bool) -> None:
+        super().__init__()
+        self._fd = fd
+        self._redact = redactor
+        self.writer = LineWriter(fd) if background else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            data = self._redact(self.format(record).encode(errors="replace") + b"\n")
+            if self.writer is not None:
+                self.writer.write(data)
+            else:
+                with open(self._fd, "wb", buffering=0, closefd=False) as sink:
+                    sink.write(data)
+        except Exception:  # a line that cannot be rendered must not fail the request; the standard library reports it
+            self.handleError(record)
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+        super().close()
+
+
+def configure(
+    level: str, secrets: Secrets, *, fd: int = 2, pretty: bool | None = None, background: bool = False
+) -> None:
+    """Set the process's logging up; may be called again, as a worker does after the fork.
+
+    JSON lines, or text for people when `pretty` (default: the sink is a terminal). `background` writes in a thread: for
+    workers, never before a fork.
+    """
+    if pretty is None:
+        pretty = sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    handler = _Handler(fd, Redactor(secrets), background=background)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(pretty=pretty))
+    )
+    structlog.configure(
+        processors=[*shared[:-1], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    close()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
+def close() -> None:
+    """Write what is queued and take our handler away."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _rendering(*, pretty: bool) -> list[Any]:
+    clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if pretty:
+        plain = structlog.dev.plain_traceback
+        return [clean, structlog.dev.ConsoleRenderer(timestamp_key="ts", exception_formatter=plain)]
+    return [clean, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _json(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class EventLog(SilentObserver):
+    """What operators must hear of besides requests: (re)loads, and failures that nobody expected."""
+
+    def __init__(self) -> None:
+        self._log = structlog.stdlib.get_logger("gateway")
+
+    def config_loaded(self, revision: str, error: str | None) -> None:
+        """One line per (re)load."""
+        if error is None:
+            self._log.info("config_loaded", revision=revision)
+        else:
+            self._log.error("config_rejected", revision=revision, error=error)
+
+    def failed(self, error: GatewayError | Exception, request_id: str) -> None:
+        """One line with the traceback."""
+        level = error.log_level if isinstance(error, GatewayError) else logging.ERROR
+        self._log.log(level, "request_failed", request_id=request_id, exc_info=error)

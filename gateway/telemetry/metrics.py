@@ -1,0 +1,222 @@
+"""Prometheus metrics: facts become tallies at once, and a file for the other workers a quarter of a second later.
+
+prometheus_client's own multiprocess mode writes through a memory map on every increment, about 2 µs each and two dozen
+per call; dictionaries and a file replaced whole cost a fraction of that, and a torn read cannot happen.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from gateway.errors import UpstreamError
+from gateway.ports import LimitDecision
+from gateway.telemetry import families, shared
+from gateway.telemetry.base import SilentObserver
+from gateway.telemetry.exposition import exposition
+from gateway.telemetry.tallies import Snapshot, Tallies
+from gateway.types import Attempt, Deployment, Receipt
+
+_log = logging.getLogger("gateway.telemetry")
+
+OTHER = "other"
+_OPERATIONS = {"completions": "text_completion"}
+"""Our services whose name differs in `gen_ai.operation.name`."""
+_SYSTEMS = {
+    "azure": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "vertex": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+"""Our provider types whose name differs in `gen_ai.provider.name`."""
+
+
+class BoundedNames:
+    """A label's values: the first `limit` distinct ones as they are, every later one as `other`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seen: dict[str, str] = {}
+
+    def __call__(self, name: str) -> str:
+        seen = self._seen
+        found = seen.get(name)
+        if found is None:
+            if len(seen) >= self._limit:
+                return OTHER
+            found = seen[name] = name
+        return found
+
+
+class Metrics(SilentObserver):
+    """One worker's observer. Make it in the worker, after the fork; `start` and `close` frame its life.
+
+    Without a directory it speaks for this process alone.
+    """
+
+    def __init__(self, directory: Path | None = None, *, flush_seconds: float = 0.25, max_models: int = 500) -> None:
+        self._directory = directory
+        self._flush_seconds = flush_seconds
+        self._tallies = tallies = Tallies(secrets.token_hex(8))
+        self._model = BoundedNames(max_models)
+        self._requested_model = BoundedNames(max_models)
+        self._deployment = BoundedNames(max_models)
+        self._team = BoundedNames(max_models)
+        self._aliases: frozenset[str] = frozenset()
+        self._running = 0
+        self._stop = threading.Event()
+        self._flusher: threading.Thread | None = None
+        self._tokens = tallies.histogram(families.TOKEN_USAGE)
+        self._duration = tallies.histogram(families.REQUEST_DURATION)
+        self._first_token = tallies.histogram(families.TIME_TO_FIRST_TOKEN)
+        self._per_token = tallies.histogram(families.TIME_PER_OUTPUT_TOKEN)
+        self._requests = tallies.counter(families.REQUESTS)
+        self._attempts = tallies.counter(families.ATTEMPTS)
+        self._fallbacks = tallies.counter(families.FALLBACKS)
+        self._overhead = tallies.histogram(families.OVERHEAD)
+        self._in_flight = tallies.gauge(families.IN_FLIGHT)
+        self._states = tallies.gauge(families.DEPLOYMENT_STATE)
+        self._decisions = tallies.counter(families.LIMIT_DECISIONS)
+        self._cost = tallies.counter(families.COST)
+        self._budgets = tallies.gauge(families.BUDGET_REMAINING)
+        self._unpriced = tallies.counter(families.UNPRICED)
+        self._revision = tallies.gauge(families.CONFIG_REVISION)
+        self._reloads = tallies.counter(families.CONFIG_RELOADS)
+        self._redis_seconds = tallies.histogram(families.REDIS_SECONDS)
+        self._redis_errors = tallies.counter(families.REDIS_ERRORS)
+
+    # ---- life ----
+
+    def start(self) -> None:
+        """Begin to share the numbers with the other workers."""
+        if self._directory is not None:
+            self._flusher = threading.Thread(
+                target=self._flush_forever, args=(self._directory,), name="metrics", daemon=True
+            )
+            self._flusher.start()
+
+    def close(self) -> None:
+        """Share them a last time."""
+        self._stop.set()
+        if self._flusher is not None:
+            self._flusher.join()
+            self._flusher = None
+
+    def render(self) -> bytes:
+        """The text of `/metrics`, all workers together. Blocks for milliseconds: call it in a thread."""
+        own = self._copy()
+        return exposition(own if self._directory is None else shared.read(self._directory, own))
+
+    def _copy(self) -> Snapshot:
+        self._in_flight.set((), self._running)
+        return self._tallies.copy()
+
+    def _flush_forever(self, directory: Path) -> None:
+        failing = False
+        stopping = False
+        while not stopping:
+            stopping = self._stop.wait(self._flush_seconds)
+            try:
+                shared.write(directory, self._copy())
+                failing = False
+            except OSError:  # a full disk: the next round writes everything, nothing is lost
+                if not failing:
+                    _log.exception("this worker's metrics cannot be written; other workers do not show them meanwhile")
+                failing = True
+
+    # ---- what others tell ----
+
+    def know_models(self, names: Iterable[str]) -> None:
+        """The names that the configuration itself knows, aliases among them; any other requested model is `other`."""
+        self._aliases = frozenset(names)
+
+    def set_deployment_state(self, deployment: str, state: int) -> None:
+        """0 healthy, 1 degraded, 2 out."""
+        self._states.set((self._deployment(deployment),), state)
+
+    def keep_deployments(self, deployments: Collection[str]) -> None:
+        """Forget the state of every other deployment: a reload removed it."""
+        for labels in [labels for labels in self._states.rows if labels[0] not in deployments]:
+            del self._states.rows[labels]
+
+    def set_budget_remaining(self, scope: str, usd: float) -> None:
+        """What is left of a budget; scopes are configured names of budgets, never keys or users."""
+        self._budgets.set((self._team(scope),), usd)
+
+    # ---- facts ----
+
+    def call_started(self) -> None:
+        """One more in flight."""
+        self._running += 1
+
+    def call_finished(self, receipt: Receipt) -> None:
+        """The request, its durations, tokens and cost."""
+        self._running -= 1
+        deployment = receipt.deployment
+        model = OTHER if deployment is None else self._model(deployment.model)
+        self._requests.add((receipt.route or "", model, str(receipt.status), receipt.reason))
+        if receipt.overhead is not None:
+            self._overhead.observe((), receipt.overhead)
+        if deployment is not None:
+            self._generation(receipt, deployment, model)
+
+    def _generation(self, receipt: Receipt, deployment: Deployment, model: str) -> None:
+        kind = deployment.provider.type
+        labels = (
+            _OPERATIONS.get(receipt.service, receipt.service),
+            _SYSTEMS.get(kind, kind),
+            self._requested(receipt.requested_model, deployment),
+            model,
+        )
+        self._duration.observe(labels, receipt.seconds)
+        usage = receipt.usage
+        if receipt.stream and receipt.ttft is not None:
+            self._first_token.observe(labels, receipt.ttft)
+            if usage is not None and usage.output_tokens > 1:
+                self._per_token.observe(labels, (receipt.seconds - receipt.ttft) / (usage.output_tokens - 1))
+        if usage is None:
+            return
+        self._tokens.observe((*labels, "input"), usage.input_tokens)
+        self._tokens.observe((*labels, "output"), usage.output_tokens)
+        if receipt.cost_nano_usd is None:
+            self._unpriced.add(())
+        else:
+            team = "" if receipt.team is None else self._team(receipt.team)
+            self._cost.add((deployment.provider.name, model, team), receipt.cost_nano_usd * 1e-9)
+
+    def _requested(self, name: str, deployment: Deployment) -> str:
+        if name in (deployment.model, deployment.id) or name in self._aliases:
+            return self._requested_model(name)
+        return OTHER
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        """One try, by outcome."""
+        deployment = attempt.deployment
+        self._attempts.add((deployment.provider.name, self._deployment(deployment.id), attempt.outcome))
+
+    def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
+        """One fallback."""
+        self._fallbacks.add((self._deployment(source.id), self._deployment(target.id), error.outcome))
+
+    def limit_decided(self, decision: LimitDecision) -> None:
+        """One decision of one limit."""
+        self._decisions.add((decision.scope, decision.kind, decision.decision))
+
+    def redis_called(self, seconds: float, error: str | None) -> None:
+        """One call of Redis."""
+        self._redis_seconds.observe((), seconds)
+        if error is not None:
+            self._redis_errors.add(())
+
+    def config_loaded(self, revision: str, error: str | None) -> None:
+        """One (re)load; a rejected one leaves the revision as it was."""
+        self._reloads.add(("ok" if error is None else "rejected",))
+        if error is None:
+            self._revision.clear()
+            self._revision.set((revision,), 1)

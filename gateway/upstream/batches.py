@@ -1,0 +1,61 @@
+"""Embeddings of more inputs than one upstream call may carry: split, sent side by side, merged in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.errors import UpstreamBadResponse
+from gateway.providers.wire.embeddings import merged
+from gateway.providers.wire.jsonscan import model_spans
+from gateway.types import Call, Deployment, Usage
+
+if TYPE_CHECKING:
+    from gateway.upstream.forward import Answer
+
+SIDE_BY_SIDE = 8
+"""Slices of one call under way at once; the provider's own limit is kept by its connection pool."""
+
+Send = Callable[[Call, Deployment], Awaitable["Answer"]]
+
+
+async def send_in_batches(call: Call, deployment: Deployment, send: Send) -> Answer:
+    """One answer for the whole list. The first failing slice fails the attempt and cancels the others."""
+    calls = slices(call, deployment.provider.batch_size)
+    gate = asyncio.Semaphore(min(SIDE_BY_SIDE, deployment.provider.concurrency_limit or SIDE_BY_SIDE))
+
+    async def one(part: Call) -> Answer:
+        async with gate:
+            return await send(part, deployment)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(part)) for part in calls]
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
+    answers = [task.result() for task in tasks]
+    try:
+        body = merged([answer.body or b"" for answer in answers])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        raise UpstreamBadResponse from None
+    answer = answers[0]
+    answer.body = body
+    counted = [a.usage for a in answers if a.usage is not None]
+    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted)) if counted else None
+    return answer
+
+
+def slices(call: Call, size: int) -> list[Call]:
+    """The call as calls of at most `size` inputs each, in order."""
+    fields = msgspec.json.decode(call.raw)
+    inputs = fields["input"]
+    parts: list[Call] = []
+    for start in range(0, len(inputs), size):
+        part = {**fields, "input": inputs[start : start + size]}
+        raw = msgspec.json.encode(part)
+        parts.append(replace(call, raw=raw, inputs=len(part["input"]), model_span=model_spans(raw)[0]))
+    return parts

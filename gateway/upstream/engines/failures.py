@@ -1,0 +1,43 @@
+"""What foreign exceptions mean: the border between sockets and TLS on one side and our error tree on the other."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from gateway.errors import (
+    UpstreamConnectTimeout,
+    UpstreamDnsFailed,
+    UpstreamError,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
+
+
+def connect_failure(error: Exception, *, tls: bool) -> UpstreamError:
+    """What an exception while connecting stands for. A connection that breaks during a handshake failed in TLS."""
+    if isinstance(error, UpstreamError):
+        return error
+    if isinstance(error, ssl.SSLError | ssl.CertificateError):
+        return UpstreamTlsFailed()
+    if isinstance(error, socket.gaierror | UnicodeError):
+        # A name that cannot even be encoded for DNS raises UnicodeError.
+        return UpstreamDnsFailed()
+    if isinstance(error, TimeoutError):
+        return UpstreamConnectTimeout()
+    if tls and isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError):
+        return UpstreamTlsFailed()
+    return UpstreamUnreachable()
+
+
+def root_cause(error: BaseException) -> Exception:
+    """The first exception of a chain that says what happened: libraries wrap it several times, or drop it."""
+    seen: BaseException | None = error
+    found = error
+    while seen is not None:
+        if isinstance(seen, BaseExceptionGroup):
+            seen = seen.exceptions[0]
+        if isinstance(seen, OSError | UnicodeError):
+            found = seen
+        seen = seen.__cause__ or seen.__context__
+    return found if isinstance(found, Exception) else ConnectionError()

@@ -1,0 +1,198 @@
+"""The default engine: HTTP/1.1 over asyncio transports, made for the hot path. Works on uvloop and on plain asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from gateway.errors import (
+    UpstreamDisconnected,
+    UpstreamPoolExhausted,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+from .body import present_parts, send_present, start_sending
+from .connection import Connection
+from .failures import connect_failure
+from .pool import Pool
+from .tls import ssl_context
+from .wire import header_lines, serialise_head
+
+if TYPE_CHECKING:
+    from gateway.ports import Deadlines, Endpoint, UpstreamRequest
+    from gateway.types import Body
+
+    from .response import Response
+
+
+class HttptoolsEngine:
+    """Implements `gateway.ports.Engine`. Belongs to the loop that first uses it.
+
+    Besides what that Protocol lists, `send` raises ValueError for a head that cannot be put on the wire.
+    """
+
+    def __init__(self) -> None:
+        self._pools: dict[Endpoint, Pool[Connection]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<HttptoolsEngine {' '.join(map(repr, self._pools.values())) or 'no connections'}>"
+
+    async def send(self, request: UpstreamRequest, deadlines: Deadlines) -> Response:
+        """See `gateway.ports.Engine.send`. The body's own exceptions pass through."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        head = request.head.wire or serialise_head(request.head)
+        if request.extra:
+            head += header_lines(request.extra)
+        give_up = loop.time() + deadlines.first_byte
+        if deadlines.at is not None and deadlines.at < give_up:
+            give_up = deadlines.at
+            if give_up <= loop.time():
+                raise UpstreamTimeout
+        endpoint = request.head.endpoint
+        pool = self._pool(endpoint)
+        connection = pool.take()
+        reused = connection is not None
+        while True:
+            if connection is None:
+                connection, reused = await self._acquire(pool, endpoint, deadlines, give_up)
+            response = self._start(connection, request, head, deadlines, give_up)
+            try:
+                await response.head()
+            except UpstreamDisconnected:
+                if not reused or response.got_bytes:
+                    raise
+            except BaseException:
+                response.abort()
+                raise
+            else:
+                return response
+            # The server closed an idle connection just as we used it (RFC 9112, 9.3.1): once more, on a new one.
+            connection, reused = await self._open_instead(pool, endpoint, deadlines, give_up), False
+
+    async def close(self) -> None:
+        """See `gateway.ports.Engine.close`."""
+        self._closed = True
+        for pool in list(self._pools.values()):
+            for connection in pool.members():
+                connection.break_off()
+        self._pools.clear()
+        await asyncio.sleep(0)  # transports report their end in the next turn of the loop
+
+    def _pool(self, endpoint: Endpoint) -> Pool[Connection]:
+        pool = self._pools.get(endpoint)
+        if pool is None:
+            if self._closed:
+                raise UpstreamUnreachable
+            self._forget_unused()
+            pool = self._pools[endpoint] = Pool(f"{endpoint.host}:{endpoint.port}", endpoint.max_connections)
+        return pool
+
+    def _forget_unused(self) -> None:
+        """Endpoints come and go with the configuration; looked at only when a new one appears."""
+        for endpoint in [endpoint for endpoint, pool in self._pools.items() if pool.unused]:
+            del self._pools[endpoint]
+
+    def _start(
+        self, connection: Connection, request: UpstreamRequest, head: bytes, deadlines: Deadlines, give_up: float
+    ) -> Response:
+        method = request.head.method
+        response = connection.start(deadlines, give_up, bodiless=method == b"HEAD")
+        parts = present_parts(request.body)
+        if parts is not None:
+            send_present(connection, head, method, parts)
+        else:
+            start_sending(response.loop, connection, head, cast("Body", request.body))
+        return response
+
+    # ---- getting a connection ----
+
+    async def _acquire(
+        self, pool: Pool[Connection], endpoint: Endpoint, deadlines: Deadlines, give_up: float
+    ) -> tuple[Connection, bool]:
+        """A connection, and whether it was used before."""
+        waited = False
+        while True:
+            if pool.reserve():
+                return await self._open(pool, endpoint, deadlines, give_up), False
+            connection = await self._queue(pool, give_up, first=waited)
+            if connection is None:
+                return await self._open(pool, endpoint, deadlines, give_up), False
+            if not connection.closed:
+                return connection, True
+            waited = True
+
+    async def _open_instead(
+        self, pool: Pool[Connection], endpoint: Endpoint, deadlines: Deadlines, give_up: float
+    ) -> Connection:
+        """A new connection even if idle ones exist: they may be as dead as the last."""
+        while not pool.reserve():
+            idle = pool.oldest_idle()
+            if idle is None:
+                connection, _ = await self._acquire(pool, endpoint, deadlines, give_up)
+                return connection
+            idle.close()
+        return await self._open(pool, endpoint, deadlines, give_up)
+
+    async def _queue(self, pool: Pool[Connection], give_up: float, *, first: bool) -> Connection | None:
+        """Wait for a free connection, or None for the right to open one, which the caller then must use or return."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        timer = loop.call_at(give_up, _expire, waiter)
+        pool.enqueue(waiter, first=first)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._return(pool, waiter.result())
+            raise
+        finally:
+            timer.cancel()
+            pool.leave(waiter)
+
+    def _return(self, pool: Pool[Connection], served: Connection | None) -> None:
+        """A cancelled waiter was served in the same turn: the next one gets it."""
+        if served is None:
+            pool.unreserve()
+        else:
+            pool.give_back(served)
+
+    async def _open(
+        self, pool: Pool[Connection], endpoint: Endpoint, deadlines: Deadlines, give_up: float
+    ) -> Connection:
+        """Fill a reserved slot. Raises what `send` raises about connecting."""
+        loop = asyncio.get_running_loop()
+        connection = Connection(loop, pool)
+        try:
+            if self._closed:
+                raise UpstreamUnreachable
+            context = ssl_context(endpoint.ca_file) if endpoint.tls else None
+            async with asyncio.timeout_at(min(loop.time() + deadlines.connect, give_up)):
+                await loop.create_connection(
+                    lambda: connection,
+                    endpoint.pinned_ip or endpoint.host,
+                    endpoint.port,
+                    ssl=context,
+                    server_hostname=endpoint.host if context is not None else None,
+                )
+        except BaseException as error:
+            connection.discard()
+            pool.unreserve()
+            if isinstance(error, Exception):
+                raise connect_failure(error, tls=endpoint.tls) from error
+            raise
+        if connection.closed or self._closed:
+            connection.discard()
+            pool.unreserve()
+            raise UpstreamDisconnected
+        pool.opened(connection)
+        return connection
+
+
+def _expire(waiter: asyncio.Future[Connection | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(UpstreamPoolExhausted())

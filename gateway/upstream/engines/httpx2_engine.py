@@ -1,0 +1,275 @@
+"""The second engine: httpx2's transport, for what the first one does not do and for everything off the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from gateway.errors import (
+    UpstreamBadResponse,
+    UpstreamConnectTimeout,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamPoolExhausted,
+    UpstreamStalled,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+
+from .body import present_parts
+from .connection import IDLE_SECONDS
+from .failures import connect_failure, root_cause
+from .parsing import MAX_HEAD_BYTES, MAX_HEADERS
+from .response import Response
+from .tls import ssl_context
+from .wire import header_lines, serialise_head
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.ports import Deadlines, Endpoint, UpstreamRequest
+    from gateway.types import Body, Headers
+
+_SERVER_GONE = "Server disconnected"
+"""How httpcore2 says that a connection ended before an answer; its other protocol errors are about what was sent."""
+
+
+class Httpx2Engine:
+    """Implements `gateway.ports.Engine`. `send` raises ValueError for a head that cannot be put on the wire.
+
+    It works on httpx2's transport, below the client: no default headers, cookies, redirects, proxies or environment.
+    Each exchange runs in a task of its own, so that a cancelled caller never interrupts the library in the middle of
+    a read. What breaks on a reused connection is not sent again: this library does not tell whether a byte came back.
+    """
+
+    def __init__(self) -> None:
+        self._transports: dict[Endpoint, httpx2.AsyncHTTPTransport] = {}
+        self._exchanges: set[_Exchange] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Httpx2Engine endpoints={len(self._transports)} exchanges={len(self._exchanges)}>"
+
+    async def send(self, request: UpstreamRequest, deadlines: Deadlines) -> Response:
+        """See `gateway.ports.Engine.send`. The body's own exceptions pass through."""
+        if not request.head.wire:
+            serialise_head(request.head)
+        header_lines(request.extra)
+        if self._closed:
+            raise UpstreamUnreachable
+        if deadlines.at is not None and deadlines.at <= asyncio.get_running_loop().time():
+            raise UpstreamTimeout
+        exchange = _Exchange(self._transport(request.head.endpoint), request, deadlines)
+        self._exchanges.add(exchange)
+        exchange.task.add_done_callback(lambda _: self._exchanges.discard(exchange))
+        try:
+            await exchange.response.head()
+        except BaseException:
+            exchange.response.abort()
+            raise
+        return exchange.response
+
+    async def close(self) -> None:
+        """See `gateway.ports.Engine.close`."""
+        self._closed = True
+        tasks = [exchange.task for exchange in self._exchanges]
+        for exchange in list(self._exchanges):
+            exchange.break_off()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in self._transports.values():
+            await transport.aclose()
+        self._transports.clear()
+
+    def _transport(self, endpoint: Endpoint) -> httpx2.AsyncHTTPTransport:
+        transport = self._transports.get(endpoint)
+        if transport is None:
+            limits = httpx2.Limits(
+                max_connections=endpoint.max_connections,
+                max_keepalive_connections=endpoint.max_connections,
+                keepalive_expiry=IDLE_SECONDS,
+            )
+            # Without TLS any context does; the default one is not asked for, since it reads the system's authorities.
+            context = ssl_context(endpoint.ca_file)
+            transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+            self._transports[endpoint] = transport
+        return transport
+
+
+class _Exchange:
+    """One request and its answer, driven by a task; the carrier of its response."""
+
+    def __init__(self, transport: httpx2.AsyncHTTPTransport, request: UpstreamRequest, deadlines: Deadlines) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._transport = transport
+        self._endpoint = request.head.endpoint
+        self._deadlines = deadlines
+        self._phase = ""
+        self._body_error: BaseException | None = None
+        self._room = asyncio.Event()
+        self.response = Response(loop, self, deadlines)
+        self.task = loop.create_task(self._run(request))
+
+    def resume(self) -> None:
+        """The reader drained its buffer."""
+        self._room.set()
+
+    def discard(self) -> None:
+        """Stop; the library closes the connection of an interrupted exchange."""
+        self.task.cancel()
+
+    def break_off(self) -> None:
+        """The engine closes: an answer still open fails."""
+        self.task.cancel()
+        self.response.fail(UpstreamTruncated() if self.response.status else UpstreamDisconnected())
+
+    async def _run(self, request: UpstreamRequest) -> None:
+        try:
+            reply = await self._head(self._build(request))
+        except Exception as error:  # the border: whatever it is, it is mapped and raised in `send`
+            self.response.fail(self._sending_failure(error))
+            return
+        try:
+            await self._relay(reply)
+        finally:
+            await reply.aclose()
+
+    def _build(self, request: UpstreamRequest) -> httpx2.Request:
+        head, endpoint = request.head, self._endpoint
+        host = endpoint.pinned_ip or endpoint.host
+        scheme = "https" if endpoint.tls else "http"
+        authority = f"[{host}]" if ":" in host else host
+        headers = [*head.headers, *request.extra]
+        parts = present_parts(request.body)
+        content: bytes | AsyncIterator[bytes]
+        if parts is None:
+            body: Body = request.body  # type: ignore[assignment]  # what is no sequence is a Body
+            if body.size is not None:
+                headers.append((b"content-length", b"%d" % body.size))
+            content = self._arriving(body)
+        else:
+            content = b"".join(parts)
+        extensions: dict[str, Any] = {
+            "timeout": {"connect": self._deadlines.connect},
+            "trace": self._trace,
+            "target": head.target,
+        }
+        if endpoint.tls:
+            extensions["sni_hostname"] = endpoint.host
+        url = f"{scheme}://{authority}:{endpoint.port}"
+        return httpx2.Request(head.method.decode(), url, headers=headers, content=content, extensions=extensions)
+
+    async def _arriving(self, body: Body) -> AsyncIterator[bytes]:
+        try:
+            async for part in body.stream():
+                if part:
+                    yield part
+        except Exception as error:
+            self._body_error = error
+            raise
+
+    async def _trace(self, event: str, _: Any) -> None:
+        self._phase = event
+
+    async def _head(self, request: httpx2.Request) -> httpx2.Response:
+        give_up = self._loop.time() + self._deadlines.first_byte
+        if self._deadlines.at is not None:
+            give_up = min(give_up, self._deadlines.at)
+        async with asyncio.timeout_at(give_up):
+            return await self._transport.handle_async_request(request)
+
+    def _sending_failure(self, error: Exception) -> BaseException:
+        if self._body_error is not None:
+            return self._body_error
+        failure = self._classify(error)
+        failure.__cause__ = error
+        return failure
+
+    def _classify(self, error: Exception) -> UpstreamError:
+        if isinstance(error, UpstreamError):
+            return error
+        if isinstance(error, httpx2.ConnectTimeout):
+            return UpstreamConnectTimeout()
+        if isinstance(error, httpx2.ConnectError):
+            return connect_failure(root_cause(error), tls=self._phase.startswith("connection.start_tls"))
+        if isinstance(error, TimeoutError | httpx2.TimeoutException):
+            if not self._phase:
+                return UpstreamPoolExhausted()
+            return UpstreamConnectTimeout() if self._phase.startswith("connection.") else UpstreamTimeout()
+        if isinstance(error, httpx2.RemoteProtocolError) and not str(error).startswith(_SERVER_GONE):
+            return UpstreamBadResponse()
+        if isinstance(error, httpx2.InvalidURL | UnicodeError):
+            return UpstreamUnreachable()
+        return UpstreamDisconnected()
+
+    async def _relay(self, reply: httpx2.Response) -> None:
+        """Head and body into the response, no faster than the reader takes them."""
+        response = self.response
+        headers = [(name.lower(), value) for name, value in reply.headers.raw]
+        if not _acceptable(reply.status_code, headers):
+            response.fail(UpstreamBadResponse())
+            return
+        length = reply.headers.get("content-length", "")
+        response.length = int(length) if length.isdigit() else None
+        response.status, response.headers = reply.status_code, headers
+        try:
+            await self._body(reply)
+            await reply.aclose()  # before the reader hears of the end, so that its next request finds the connection
+        except UpstreamError as error:
+            response.fail(error)
+        except Exception as error:  # the border: a body that breaks in any way is truncated
+            failure = UpstreamTruncated()
+            failure.__cause__ = error
+            response.fail(failure)
+        else:
+            response.finish()
+            response.wake()
+
+    async def _body(self, reply: httpx2.Response) -> None:
+        response = self.response
+        stream = reply.stream.__aiter__()  # type: ignore[union-attr]  # an async transport gives an async stream
+        response.wake()
+        while (data := await self._next(stream)) is not None:
+            if data:
+                response.parts.append(data)
+                response.buffered += len(data)
+                response.wake()
+            await self._room_for_more()
+
+    async def _room_for_more(self) -> None:
+        """Wait while the reader is behind. Only the deadline of all counts then."""
+        try:
+            async with asyncio.timeout_at(self._deadlines.at):
+                while self.response.buffered > self.response.high_water:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            raise UpstreamTimeout from None
+
+    async def _next(self, stream: AsyncIterator[bytes]) -> bytes | None:
+        at = self._deadlines.at
+        idle = self._loop.time() + self._deadlines.idle
+        try:
+            async with asyncio.timeout_at(idle if at is None else min(idle, at)):
+                return await anext(stream, None)
+        except TimeoutError:
+            raise (UpstreamTimeout if at is not None and at < idle else UpstreamStalled) from None
+
+
+def _acceptable(status: int, headers: Headers) -> bool:
+    """The same rules as the first engine's parser, as far as the library did not apply them."""
+    names = [name for name, _ in headers]
+    size = sum(len(name) + len(value) + 4 for name, value in headers)
+    encodings = {value.strip().lower() for name, value in headers if name == b"content-encoding"}
+    lengths = names.count(b"content-length")
+    return (
+        200 <= status <= 999
+        and len(names) <= MAX_HEADERS
+        and size <= MAX_HEAD_BYTES
+        and encodings <= {b"", b"identity"}
+        and lengths <= 1
+        and not (lengths and b"transfer-encoding" in names)
+    )

@@ -1,0 +1,182 @@
+"""The parser border: what of a response is accepted, and what it means for the connection (RFC 9112, section 6)."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+import httptools
+
+if TYPE_CHECKING:
+    from .response import Response
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 256
+MAX_INTERIM = 16
+"""1xx heads before the final one."""
+_VERSION = b"HTTP/1."
+_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
+
+
+class Refusal(Exception):  # noqa: N818 - never leaves this package
+    """The response breaks a rule that the parser itself does not check."""
+
+
+class ResponseParser:
+    """Fills one `Response` after the other. After an exception it must not be fed again."""
+
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_head",
+        "_head_bytes",
+        "_headers",
+        "_interim",
+        "_parser",
+        "_prefix",
+        "_response",
+        "_skipping",
+        "ends_at_eof",
+        "idle_seconds",
+        "keep_alive",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._response: Response | None = None
+        self.idle_seconds = inf
+        """What the server says about idle connections, less a margin."""
+
+    def begin(self, response: Response, *, bodiless: bool) -> None:
+        """The next bytes are this response's. `bodiless`: it answers HEAD."""
+        self._response = response
+        self._bodiless = bodiless
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._head = 0
+        self._interim = 0
+        self._skipping = False
+        self._chunked = False
+        self._prefix: bytes | None = b""
+        self.keep_alive = False
+        self.ends_at_eof = False
+
+    def feed(self, data: bytes) -> None:
+        """Raises Refusal, HttpParserError or HttpParserUpgrade; all that came before the fault is in the response."""
+        if self._prefix is not None:
+            data = self._opening(data)
+            if not data:
+                return
+        response = self._response
+        if response is None:
+            raise Refusal("nothing was asked")
+        before = response.buffered
+        self._parser.feed_data(data)
+        if response.status == 0 or response.buffered == before:
+            # Nothing but head, chunk framing or trailers: bounded, so that it cannot pile up inside the parser.
+            self._head += len(data)
+            if self._head > MAX_HEAD_BYTES and not response.complete:
+                raise Refusal("too many bytes of framing")
+        else:
+            self._head = 0
+
+    def framing_broke(self, response: Response) -> bool:
+        """The fault lies in the framing of a body whose head was good: the answer began and broke off."""
+        return response.status != 0 and self._chunked
+
+    def _opening(self, data: bytes) -> bytes:
+        """The parser would also take RTSP and ICE, and empty lines before the status line; we do not."""
+        data = (self._prefix or b"") + data
+        if not data.startswith(_VERSION[: len(data)]):
+            raise Refusal("not HTTP/1.x")
+        if len(data) < len(_VERSION):
+            self._prefix = data
+            return b""
+        self._prefix = None
+        return data
+
+    # ---- called by the parser ----
+
+    def on_message_begin(self) -> None:
+        if self._response is None or self._response.complete:
+            raise Refusal("bytes after the end of the answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise Refusal("too many bytes of headers")
+        response = self._response
+        if response is None or response.status:
+            return  # a trailer: nobody uses it
+        headers = self._headers
+        if len(headers) >= MAX_HEADERS:
+            raise Refusal("too many headers")
+        name = name.lower()
+        value = value.strip()
+        if name in _SPECIAL:
+            self._special(name, value)
+        headers.append((name, value))
+
+    def _special(self, name: bytes, value: bytes) -> None:
+        response = self._response
+        if response is None:
+            return
+        if name == b"content-length":
+            if response.length is not None or not value.isdigit() or len(value) > 18:
+                raise Refusal("content-length")
+            response.length = int(value)
+        elif name == b"transfer-encoding":
+            if self._chunked or value.lower() != b"chunked":
+                raise Refusal("transfer-encoding")
+            self._chunked = True
+        elif name == b"content-encoding":
+            if value.lower() not in (b"", b"identity"):
+                raise Refusal("content-encoding")
+        else:
+            self._keep_alive_hint(value)
+
+    def _keep_alive_hint(self, value: bytes) -> None:
+        for part in value.split(b","):
+            key, _, seconds = part.strip().partition(b"=")
+            if key.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 6:
+                self.idle_seconds = max(0.5, int(seconds) - 1.0)
+
+    def on_headers_complete(self) -> None:
+        response = self._response
+        if response is None:
+            raise Refusal("nothing was asked")
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._skip_interim(response, status)
+            return
+        if status > 999 or (self._chunked and response.length is not None):
+            raise Refusal("framing")
+        response.status = status
+        response.headers = self._headers
+        if self._bodiless:
+            # The parser expects a body here and cannot be told otherwise: the connection is not used again.
+            response.complete = True
+        elif not self._chunked and response.length is None:
+            self.ends_at_eof = status not in (204, 304)
+
+    def _skip_interim(self, response: Response, status: int) -> None:
+        self._interim += 1
+        if status < 100 or status == 101 or self._interim > MAX_INTERIM or self._chunked or response.length is not None:
+            raise Refusal("1xx")
+        self._headers = []
+        self._skipping = True
+
+    def on_body(self, data: bytes) -> None:
+        response = self._response
+        if response is not None and not response.complete:
+            response.parts.append(data)
+            response.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._skipping:
+            self._skipping = False
+            return
+        response = self._response
+        if response is not None and not response.complete:
+            response.complete = True
+            self.keep_alive = self._parser.should_keep_alive()

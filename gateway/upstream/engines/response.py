@@ -1,0 +1,159 @@
+"""The answer of one exchange: filled by the connection's parser, emptied by the caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.errors import UpstreamTooLarge, UpstreamTruncated
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.ports import Deadlines
+    from gateway.types import Headers
+
+HIGH_WATER = 256 * 1024
+"""Bytes of body that are held for a slow reader before its upstream is paused."""
+
+
+class Carrier(Protocol):
+    """What a response needs of the connection it arrives on."""
+
+    def resume(self) -> None:
+        """The buffer was drained."""
+        ...
+
+    def discard(self) -> None:
+        """Close at once: what arrives from here on is nobody's."""
+        ...
+
+
+class Response:
+    """Implements `gateway.ports.UpstreamResponse`. The connection lets go of it as soon as its last byte is here."""
+
+    __slots__ = (
+        "buffered",
+        "carrier",
+        "complete",
+        "deadlines",
+        "error",
+        "got_bytes",
+        "headers",
+        "high_water",
+        "length",
+        "loop",
+        "parts",
+        "status",
+        "waiter",
+        "whole",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, carrier: Carrier, deadlines: Deadlines) -> None:
+        self.loop = loop
+        self.carrier: Carrier | None = carrier
+        self.deadlines = deadlines
+        self.status = 0
+        """0 until the head of the final answer is here."""
+        self.headers: Headers = ()
+        self.length: int | None = None
+        """The announced content-length."""
+        self.parts: list[bytes] = []
+        self.buffered = 0
+        self.high_water = HIGH_WATER
+        self.whole = False
+        """The reader wants nothing before the end (or the failure, or `high_water`)."""
+        self.got_bytes = False
+        self.complete = False
+        self.error: BaseException | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else "failed" if self.error else "open"
+        return f"<Response {self.status} {state}, {self.buffered} bytes buffered>"
+
+    # ---- the connection's side ----
+
+    def wake(self) -> None:
+        """Tell the one who waits, if there is one."""
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def finish(self) -> None:
+        """Every byte is here."""
+        self.complete = True
+        self.carrier = None
+
+    def fail(self, error: BaseException) -> None:
+        """It breaks off here; what is buffered can still be read. Without effect on a complete answer."""
+        if not self.complete and self.error is None:
+            self.error = error
+            self.carrier = None
+            self.wake()
+
+    async def wait(self) -> None:
+        """Until something changed."""
+        self.waiter = self.loop.create_future()
+        try:
+            await self.waiter
+        finally:
+            self.waiter = None
+
+    async def head(self) -> None:
+        """Until the head is here. Raises what broke the exchange."""
+        while self.status == 0:
+            if self.error is not None:
+                raise self.error
+            await self.wait()
+
+    # ---- the caller's side ----
+
+    async def chunk(self) -> bytes:
+        """See `gateway.ports.UpstreamResponse.chunk`."""
+        while not self.parts:
+            if self.error is not None:
+                raise self.error
+            if self.complete:
+                return b""
+            await self.wait()
+        return self._drain()
+
+    async def read(self, limit: int) -> bytes:
+        """See `gateway.ports.UpstreamResponse.read`. A cancelled read aborts."""
+        if self.buffered > limit or (not self.complete and (self.length or 0) > limit):
+            self.abort()
+            raise UpstreamTooLarge
+        self.whole, self.high_water = True, limit
+        self._resume()
+        try:
+            while not self.complete:
+                if self.error is not None:
+                    raise self.error
+                await self.wait()
+                if self.buffered > limit:
+                    raise UpstreamTooLarge
+        except BaseException:
+            self.abort()
+            raise
+        return self._drain()
+
+    def abort(self) -> None:
+        """See `gateway.ports.UpstreamResponse.abort`."""
+        carrier = self.carrier
+        if carrier is not None:
+            carrier.discard()
+            self.fail(UpstreamTruncated())
+        self.parts.clear()
+        self.buffered = 0
+
+    def _drain(self) -> bytes:
+        parts = self.parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.buffered = 0
+        self._resume()
+        return data
+
+    def _resume(self) -> None:
+        if self.carrier is not None:
+            self.carrier.resume()

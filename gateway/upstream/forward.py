@@ -1,0 +1,164 @@
+"""Sending a call to the deployments of its plan, one after the other, until one commits.
+
+Commit means: a complete reply is here, or the first event of a stream is. Up to then a failed attempt is followed by another
+(`retry.py` decides); after it there is no second try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from gateway.errors import UpstreamBadResponse, UpstreamError
+from gateway.ports import Clock, Deadlines, Dialect, Engine, Observer, UpstreamRequest, UpstreamResponse
+from gateway.types import Attempt, Call, Deployment, Headers, Plan, Service, Usage
+from gateway.upstream.batches import send_in_batches
+from gateway.upstream.heads import Heads
+from gateway.upstream.relay import Relay
+from gateway.upstream.retry import Failure, next_try
+
+MAX_REPLY_BYTES = 32 * 1024 * 1024
+MAX_ERROR_BYTES = 256 * 1024
+STREAM_SECONDS = 1800.0
+PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
+"""What clients may read of a provider's headers; everything else stays here."""
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """What a committed attempt gives the client: a whole body, or a relay."""
+
+    deployment: Deployment
+    content_type: bytes
+    body: bytes | None = None
+    relay: Relay | None = None
+    usage: Usage | None = None
+    headers: Headers = ()
+
+
+@dataclass(slots=True, eq=False)
+class Progress:
+    """How far one call has come; its owner reads it whatever happens."""
+
+    attempts: int = 0
+    waited: float = 0.0
+    """Seconds spent waiting for providers and in backoff."""
+    deployment: Deployment | None = None
+    """The one tried last."""
+    began: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    sent: bool = False
+    """A request went out and its fate is open: a provider may charge for it."""
+
+
+EngineOf = Callable[[str], Engine]
+
+
+class Forwarder:
+    """Sends calls. Holds no state of a call."""
+
+    def __init__(
+        self, engine_of: EngineOf, dialects: Mapping[str, Dialect], observer: Observer, clock: Clock, chance: Random
+    ) -> None:
+        self._engine_of = engine_of
+        self._dialects = dialects
+        self._observer = observer
+        self._clock = clock
+        self._chance = chance
+        self._heads = Heads()
+
+    async def forward(self, call: Call, plan: Plan, progress: Progress) -> Answer:
+        """The first answer that commits. Raises the last UpstreamError once no attempt is left."""
+        deployment, wait = plan.targets[0], 0.0
+        limit = STREAM_SECONDS if call.stream else deployment.provider.timeouts.total
+        deadline = call.started + limit
+        while True:
+            if wait:
+                await asyncio.sleep(wait)
+                progress.waited += wait
+            try:
+                return await self._attempt(call, deployment, progress, deadline)
+            except UpstreamError as error:
+                failure = Failure(deployment, error)
+                progress.failures.append(failure)
+                progress.sent = False
+                self._finished(progress, error.outcome)
+                step = next_try(plan, progress.failures, deadline - self._clock(), self._chance)
+                if step is None:
+                    raise
+                if step.deployment is not deployment:
+                    self._observer.fell_back(deployment, step.deployment, error)
+                deployment, wait = step.deployment, step.wait
+
+    def _finished(self, progress: Progress, outcome: str) -> None:
+        assert progress.deployment is not None
+        seconds = self._clock() - progress.began
+        self._observer.attempt_finished(Attempt(progress.deployment, progress.attempts, outcome, seconds))
+
+    def committed_attempt_ended(self, progress: Progress, outcome: str) -> None:
+        """The committed attempt is over: `ok`, or what became of it after the commit."""
+        self._finished(progress, outcome)
+
+    async def _attempt(self, call: Call, deployment: Deployment, progress: Progress, deadline: float) -> Answer:
+        progress.attempts += 1
+        progress.deployment = deployment
+        progress.began = began = self._clock()
+        progress.sent = True
+        try:
+            if call.service is Service.EMBEDDINGS and call.inputs > deployment.provider.batch_size:
+                return await send_in_batches(call, deployment, self._once(deadline))
+            return await self._send(call, deployment, deadline)
+        finally:
+            progress.waited += self._clock() - began
+
+    def _once(self, deadline: float) -> Callable[[Call, Deployment], Awaitable[Answer]]:
+        return lambda call, deployment: self._send(call, deployment, deadline)
+
+    async def _send(self, call: Call, deployment: Deployment, deadline: float) -> Answer:
+        provider = deployment.provider
+        dialect = self._dialects[provider.type]
+        engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
+        head = self._heads.get(dialect, call.path, deployment)
+        timeouts = provider.timeouts
+        extra = call.forwarded
+        if call.content_type:
+            extra = [*extra, (b"content-type", call.content_type)]
+        response = await engine.send(
+            UpstreamRequest(head, dialect.body(call, deployment), extra),
+            Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, deadline),
+        )
+        committed = False
+        try:
+            if not 200 <= response.status < 300:
+                raise dialect.error(response.status, response.headers, await response.read(MAX_ERROR_BYTES))
+            answer = await self._answer(call, deployment, dialect, response)
+            committed = True
+            return answer
+        finally:
+            if not committed:
+                response.abort()
+
+    async def _answer(self, call: Call, deployment: Deployment, dialect: Dialect, response: UpstreamResponse) -> Answer:
+        headers = response.headers
+        content_type = b"application/json"
+        passed: list[tuple[bytes, bytes]] = []
+        for name, value in headers:
+            if name == b"content-type":
+                content_type = value
+            elif name in PASSED_HEADERS:
+                passed.append((name, value))
+        events = content_type.startswith(b"text/event-stream")
+        if events or (call.service is Service.SPEECH and b"json" not in content_type):
+            if not events and content_type.startswith(b"text/html"):
+                raise UpstreamBadResponse
+            relay = Relay(response, dialect.stream(call, deployment) if events else None)
+            await relay.first()
+            return Answer(deployment, content_type, relay=relay, headers=passed)
+        body = await response.read(MAX_REPLY_BYTES)
+        reply = dialect.decode(call, deployment, headers, body)
+        if call.stream and call.service in (Service.CHAT, Service.COMPLETIONS):
+            # A whole reply where events were asked for: no SDK could read it.
+            raise UpstreamBadResponse
+        return Answer(deployment, reply.content_type, body=reply.body, usage=reply.usage, headers=passed)

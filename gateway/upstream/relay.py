@@ -1,0 +1,79 @@
+"""An answer under way: what of it is ready, a read at a time, and how it ended."""
+
+from __future__ import annotations
+
+from gateway.errors import UpstreamError
+from gateway.ports import StreamDecoder, UpstreamResponse
+from gateway.types import Usage
+
+
+class Relay:
+    """A committed stream. `over` turns true with the last ready bytes; then `failure` says whether the answer is whole."""
+
+    __slots__ = ("_decoder", "_held", "_response", "failure", "over")
+
+    def __init__(self, response: UpstreamResponse, decoder: StreamDecoder | None) -> None:
+        self._response = response
+        self._decoder = decoder
+        self._held = b""
+        self.over = False
+        self.failure: UpstreamError | None = None
+
+    @property
+    def events(self) -> bool:
+        """Whether this is an event stream, which can end in an error frame; plain bytes can only break off."""
+        return self._decoder is not None
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider counted, once it said so."""
+        return self._decoder.usage if self._decoder is not None else None
+
+    @property
+    def relayed(self) -> tuple[int, int]:
+        """Events and bytes handed on so far."""
+        return (self._decoder.events, self._decoder.relayed_bytes) if self._decoder is not None else (0, 0)
+
+    async def first(self) -> None:
+        """Wait until something can be sent. Raises the UpstreamError that came instead: nothing is committed then."""
+        held = await self._read()
+        if not held and self.failure is not None:
+            raise self.failure
+        self._held = held
+
+    async def next(self) -> bytes:
+        """The next ready bytes; `b""` only together with `over`."""
+        held = self._held
+        if held:
+            self._held = b""
+            return held
+        return b"" if self.over else await self._read()
+
+    async def _read(self) -> bytes:
+        decoder = self._decoder
+        while True:
+            try:
+                data = await self._response.chunk()
+            except UpstreamError as error:
+                self._end(error)
+                return b""
+            if decoder is None:
+                if not data:
+                    self._end(None)
+                return data
+            out = decoder.feed(data) if data else decoder.end()
+            if decoder.complete or decoder.failure is not None or not data:
+                self._end(decoder.failure)
+                return out
+            if out:
+                return out
+
+    def _end(self, failure: UpstreamError | None) -> None:
+        self.over = True
+        self.failure = failure
+        self._response.abort()
+
+    def abort(self) -> None:
+        """Stop reading; the provider's connection is closed unless its answer was complete."""
+        self.over = True
+        self._response.abort()

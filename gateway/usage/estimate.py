@@ -1,0 +1,41 @@
+"""Token counts where no provider says them: before the call, and after one that broke off.
+
+Four bytes a token is the usual rule of thumb for English text and JSON; encoded media are counted apart, or one picture would look
+like a novel.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.types import Usage
+
+BYTES_PER_TOKEN = 4
+MEDIA_TOKENS = 1000
+EVENT_BYTES = 250
+"""What a chunk weighs without its text."""
+_MEDIA = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{1024,}')
+
+
+def input_tokens(raw: bytes) -> int:
+    """An estimate of a request's input tokens from its JSON body."""
+    size = len(raw)
+    if size > 4096:
+        for media in _MEDIA.finditer(raw):
+            size -= media.end() - media.start() - MEDIA_TOKENS * BYTES_PER_TOKEN
+    return max(1, size // BYTES_PER_TOKEN)
+
+
+def reserved_tokens(estimated_input: int, max_tokens: int | None, choices: int) -> int:
+    """What to reserve before the call: the input, and in full what the caller allows as output for each choice."""
+    return estimated_input + (max_tokens or 0) * max(1, choices)
+
+
+def partial(estimated_input: int, events: int, payload_bytes: int) -> Usage:
+    """What a call used that nobody counted: one token an event, or more where the text says so."""
+    return Usage(estimated_input, max(events, (payload_bytes - events * EVENT_BYTES) // BYTES_PER_TOKEN))
+
+
+def whole(estimated_input: int, body_bytes: int, *, generates: bool) -> Usage:
+    """What a complete reply without usage used."""
+    return Usage(estimated_input, body_bytes // BYTES_PER_TOKEN if generates else 0)
