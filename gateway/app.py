@@ -147,7 +147,8 @@ class Worker:
         """Load the configuration and be ready to serve."""
         self.metrics.start()
         loaded = await self._load()
-        clock = asyncio.get_running_loop().time
+        # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
+        clock = time.monotonic
         self._gate = gate = Gate(self._redis, self._observer, clock, self._boot.workers)
         forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(

@@ -14,6 +14,7 @@ import uvicorn
 
 from gateway.app import Boot, Worker
 from gateway.errors import OperatorError
+from gateway.http.server import Protocol
 from gateway.ports import Secrets
 from gateway.providers import discover
 from gateway.registry.loader import load
@@ -72,7 +73,7 @@ def run_worker(boot: Boot, listener: socket.socket) -> None:
     logs.configure(boot.settings.log_level, Secrets(), background=True)
     config = uvicorn.Config(
         Worker(boot),
-        http="httptools",
+        http=Protocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

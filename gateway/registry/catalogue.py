@@ -188,5 +188,5 @@ def unmet(kind: ProviderType, settings: Mapping[str, Any]) -> str | None:
         needs = (*((((name,), ("base_url",))) for name in template_fields(kind.base_url)), *needs)
     for choice in needs:
         if not any(all(settings.get(name) is not None for name in group) for group in choice):
-            return " or ".join(" with ".join(f"`{name}`" for name in group) for group in choice)
+            return ", or ".join(" and ".join(f"`{name}`" for name in group) for group in choice)
     return None

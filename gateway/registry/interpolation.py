@@ -71,6 +71,7 @@ def _scalar(text: str, trail: Trail, env: Mapping[str, str], result: Interpolate
         value = env.get(name, "")
         if value and not value.isascii() and _half_character(value):
             result.faults.append(Fault(trail, f"the variable {name} does not hold UTF-8 text (set it again)"))
+            result.missing[trail] = name
             return ""
         if value:
             result.values.add(value)

@@ -96,12 +96,13 @@ def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
     from gateway.registry.checks import cross_faults  # noqa: PLC0415
     from gateway.registry.schema.document import faults  # noqa: PLC0415
 
+    told = {fault.trail for fault in interpolated.faults}
     found = faults(interpolated.data, interpolated.missing, context.dialects)
     found += cross_faults(interpolated.data)
     found += [
         Fault(trail, f"the variable {name} is not set (set it, or write a default: ${{{name}:-value}})")
         for trail, name in interpolated.missing.items()
-        if len(trail) < 3 or trail[0] not in {"providers", "keys"}
+        if trail not in told and (len(trail) < 3 or trail[0] not in {"providers", "keys"})
     ]
     return found
 

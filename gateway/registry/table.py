@@ -7,6 +7,7 @@ the store cannot make a worker use a table that this file does not say.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -51,11 +52,11 @@ async def load_cached(
 ) -> Loaded:
     """As `load`; a table that another worker stored for the same file and environment saves parsing and checking.
 
-    Raises ConfigError. A corrupt or foreign table is ignored and replaced.
+    Parses in a thread. Raises ConfigError. A corrupt or foreign table is ignored and replaced.
     """
     if path is None:
         return load(path, env, dialects=dialects, defaults=defaults)
-    content = read_bytes(path)
+    content = await asyncio.to_thread(read_bytes, path)
     context = context_for(dialects, defaults)
     identity = _identity(path, content, env, context)
     key = table_key(identity)
@@ -63,10 +64,14 @@ async def load_cached(
     loaded = None if stored is None else open_table(stored, identity, env, context)
     if loaded is not None:
         return loaded
-    loaded = build(parse(path, content), env, context)
+    loaded = await asyncio.to_thread(_parsed, path, content, env, context)
     if not holds_secrets(loaded.document):
         await store.set(key, seal_table(loaded.document, identity), TTL)
     return loaded
+
+
+def _parsed(path: Path, content: bytes, env: Mapping[str, str], context: Context) -> Loaded:
+    return build(parse(path, content), env, context)
 
 
 def table_key(identity: bytes) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _INT = re.compile(r"[-+]?[0-9]{1,18}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,3})?")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}\.[0-9]{0,40}|[0-9]{1,40}(?=[eE]))([eE][-+]?[0-9]{1,3})?")
 _WORDS = {"null": None, "true": True, "false": False, "~": None, "": None}
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
@@ -150,6 +150,8 @@ class _Builder:
                 break
             name, mark = self._key(child), _mark(child)
             value = self._node(next(self._events), depth + 1)
+            if isinstance(value, _Scalar) and value.value is None:
+                value = _Scalar(None, mark)  # nothing stands there that could be pointed at
             if name == "<<" and child.implicit[0]:
                 node.merged.extend(value.items if isinstance(value, _List) else [value])
             elif name in node.items:

@@ -88,6 +88,8 @@ class Metrics(SilentObserver):
         self._unpriced = tallies.counter(families.UNPRICED)
         self._revision = tallies.gauge(families.CONFIG_REVISION)
         self._reloads = tallies.counter(families.CONFIG_RELOADS)
+        for result in ("ok", "rejected"):  # from zero, so that `increase` sees the first one
+            self._reloads.add((result,), 0.0)
         self._redis_seconds = tallies.histogram(families.REDIS_SECONDS)
         self._redis_errors = tallies.counter(families.REDIS_ERRORS)
 

@@ -68,7 +68,7 @@ class Gauge:
 
     def set(self, labels: Labels, value: float) -> None:
         """Set one series."""
-        self.rows[labels] = (value, time.time())
+        self.rows[labels] = (float(value), time.time())
 
     def clear(self) -> None:
         """Forget every series."""

@@ -31,12 +31,25 @@ def faults(data: Any, missing: Mapping[Trail, str], dialects: frozenset[str] | N
     """Every fault of the document; what only follows from an unset variable is left out."""
     if not isinstance(data, dict):
         return [Fault((), "expected a mapping at the top (start with `providers:`)")]
-    found = list(_validated(Document, data, ()))
+    found: list[Fault] = []
     providers = data.get("providers")
     for name, settings in providers.items() if isinstance(providers, dict) else ():
         found += _provider_faults(("providers", name), settings, missing, dialects)
+    found += _validated(Document, data, ())
     found += _secretless_keys(data, missing)
+    empty = {trail: Fault(trail, "there is no value (add one, or remove the key)") for trail in _empty(data, ())}
+    found = [*empty.values(), *(fault for fault in found if fault.trail not in empty)]
     return [fault for fault in found if not _follows_from(fault, missing)]
+
+
+def _empty(value: Any, trail: Trail) -> Iterator[Trail]:
+    """Where nothing is written, except for models without settings and in parameters, which are the provider's JSON."""
+    if value is None and not (len(trail) == 4 and trail[2] == "models"):
+        yield trail
+    elif isinstance(value, dict | list) and not (len(trail) == 5 and trail[4] == "parameters"):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, item in items:
+            yield from _empty(item, (*trail, step))
 
 
 def _validated(model: type[BaseModel], data: Any, prefix: Trail) -> Iterator[Fault]:
@@ -84,10 +97,6 @@ def _secretless_keys(data: Mapping[str, Any], missing: Mapping[Trail, str]) -> I
 
 def _follows_from(fault: Fault, missing: Mapping[Trail, str]) -> bool:
     """Its value, or a part of it, is unset; or just this setting is lacking."""
-    lacking = fault.message.endswith("is missing (add it)")
-    return any(
-        (len(fault.trail) > 2 and trail[: len(fault.trail)] == fault.trail)
-        or trail == fault.trail
-        or (lacking and fault.trail == trail[:-1])
-        for trail in missing
-    )
+    if fault.at_key:
+        return fault.message.endswith("is missing (add it)") and any(trail[:-1] == fault.trail for trail in missing)
+    return bool(fault.trail) and any(trail[: len(fault.trail)] == fault.trail for trail in missing)

@@ -23,7 +23,7 @@ _SENTENCES: Mapping[str, str] = {
     "greater_than_equal": "the value must be at least {ge:g}",
     "less_than": "the value must be below {lt:g}",
     "less_than_equal": "the value must be at most {le:g}",
-    "too_short": "the list is empty (add an entry)",
+    "too_short": "there is nothing in it (add an entry)",
 }
 
 
@@ -44,12 +44,10 @@ def explain(detail: Mapping[str, Any], model: type[BaseModel], prefix: Trail) ->
 
 def _sentence(kind: str, detail: Mapping[str, Any]) -> str:
     context = detail.get("ctx", {})
-    if kind == "value_error":
-        return str(context["error"])
     if kind == "literal_error":
         return _choice(detail, str(context["expected"]))
-    if detail.get("input", "") is None:
-        return "there is no value (add one, or remove the key)"
+    if kind == "value_error":
+        return str(context["error"])
     return _SENTENCES.get(kind, "this value cannot be used here (see the schema)").format_map(context)
 
 
@@ -58,8 +56,6 @@ def _choice(detail: Mapping[str, Any], expected: str) -> str:
     if len(options) == 1:
         return f"this must be {options[0]}"
     given = detail.get("input")
-    if given is None:
-        return f"there is no value (use one of {', '.join(options)})"
     hint = did_you_mean(given, options) if isinstance(given, str) else ""
     return f"this is none of the known words{hint} (use one of {', '.join(options)})"
 

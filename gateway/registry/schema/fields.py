@@ -40,7 +40,9 @@ Real = Annotated[float, BeforeValidator(scalars.real), WithJsonSchema({"type": "
 Flag = Annotated[bool, PlainValidator(scalars.flag), WithJsonSchema({"type": "boolean"})]
 Text = Annotated[str, PlainValidator(scalars.text), WithJsonSchema(_text(minLength=1))]
 Duration = Annotated[
-    float, BeforeValidator(scalars.duration), _either({"type": "number", "minimum": 0}, _text(examples=["500ms", "10s"]))
+    float,
+    BeforeValidator(scalars.duration),
+    _either({"type": "number", "minimum": 0}, _text(examples=["500ms", "10s"])),
 ]
 Size = Annotated[
     int, BeforeValidator(scalars.size), _either({"type": "integer", "minimum": 0}, _text(examples=["200k", "5M"]))
@@ -60,7 +62,11 @@ SecretHash = Annotated[bytes, PlainValidator(scalars.secret_hash), WithJsonSchem
 
 
 def _name(value: str) -> str:
-    if not 0 < len(value) <= 64 or not value.isascii() or not all(letter.isalnum() or letter in "._-" for letter in value):
+    if (
+        not 0 < len(value) <= 64
+        or not value.isascii()
+        or not all(letter.isalnum() or letter in "._-" for letter in value)
+    ):
         raise ValueError("a name is 1 to 64 ASCII letters, digits, dots, dashes or underscores (rename it)")
     return value
 

@@ -120,7 +120,7 @@ def _models(value: Any) -> Any:
         return {item: {} for item in value}
     if isinstance(value, dict):
         return {name: {} if item is None else item for name, item in value.items()}
-    return value
+    raise ValueError("expected a list of model names, or a mapping of names to settings")
 
 
 class Provider(Strict):

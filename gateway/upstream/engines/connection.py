@@ -199,6 +199,7 @@ class Connection(asyncio.Protocol):
         """The last byte is here: keep the connection if nothing speaks against it."""
         transport = self._transport
         self.response = None
+        self._parser.end()
         response.finish()
         if (
             not clean

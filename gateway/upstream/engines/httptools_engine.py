@@ -60,8 +60,9 @@ class HttptoolsEngine:
         while True:
             if connection is None:
                 connection, reused = await self._acquire(pool, endpoint, deadlines, give_up)
-            response = self._start(connection, request, head, deadlines, give_up)
+            response = connection.start(deadlines, give_up, bodiless=request.head.method == b"HEAD")
             try:
+                _transmit(loop, connection, head, request)
                 await response.head()
             except UpstreamDisconnected:
                 if not reused or response.got_bytes:
@@ -71,8 +72,10 @@ class HttptoolsEngine:
                 raise
             else:
                 return response
-            # The server closed an idle connection just as we used it (RFC 9112, 9.3.1): once more, on a new one.
-            connection, reused = await self._open_instead(pool, endpoint, deadlines, give_up), False
+            # The server closed an idle connection just as we used it (RFC 9112, 9.3.1): once more, and on a new one,
+            # since other idle ones may be as dead. Its own slot is free, unless others wait; then nothing is idle.
+            connection, _ = await self._acquire(pool, endpoint, deadlines, give_up)
+            reused = False
 
     async def close(self) -> None:
         """See `gateway.ports.Engine.close`."""
@@ -97,24 +100,12 @@ class HttptoolsEngine:
         for endpoint in [endpoint for endpoint, pool in self._pools.items() if pool.unused]:
             del self._pools[endpoint]
 
-    def _start(
-        self, connection: Connection, request: UpstreamRequest, head: bytes, deadlines: Deadlines, give_up: float
-    ) -> Response:
-        method = request.head.method
-        response = connection.start(deadlines, give_up, bodiless=method == b"HEAD")
-        parts = present_parts(request.body)
-        if parts is not None:
-            send_present(connection, head, method, parts)
-        else:
-            start_sending(response.loop, connection, head, cast("Body", request.body))
-        return response
-
     # ---- getting a connection ----
 
     async def _acquire(
         self, pool: Pool[Connection], endpoint: Endpoint, deadlines: Deadlines, give_up: float
     ) -> tuple[Connection, bool]:
-        """A connection, and whether it was used before."""
+        """A new connection, or the next that becomes free; and whether it was used before."""
         waited = False
         while True:
             if pool.reserve():
@@ -125,18 +116,6 @@ class HttptoolsEngine:
             if not connection.closed:
                 return connection, True
             waited = True
-
-    async def _open_instead(
-        self, pool: Pool[Connection], endpoint: Endpoint, deadlines: Deadlines, give_up: float
-    ) -> Connection:
-        """A new connection even if idle ones exist: they may be as dead as the last."""
-        while not pool.reserve():
-            idle = pool.oldest_idle()
-            if idle is None:
-                connection, _ = await self._acquire(pool, endpoint, deadlines, give_up)
-                return connection
-            idle.close()
-        return await self._open(pool, endpoint, deadlines, give_up)
 
     async def _queue(self, pool: Pool[Connection], give_up: float, *, first: bool) -> Connection | None:
         """Wait for a free connection, or None for the right to open one, which the caller then must use or return."""
@@ -196,3 +175,11 @@ class HttptoolsEngine:
 def _expire(waiter: asyncio.Future[Connection | None]) -> None:
     if not waiter.done():
         waiter.set_exception(UpstreamPoolExhausted())
+
+
+def _transmit(loop: asyncio.AbstractEventLoop, connection: Connection, head: bytes, request: UpstreamRequest) -> None:
+    parts = present_parts(request.body)
+    if parts is not None:
+        send_present(connection, head, request.head.method, parts)
+    else:
+        start_sending(loop, connection, head, cast("Body", request.body))

@@ -108,6 +108,8 @@ class _Exchange:
         self._endpoint = request.head.endpoint
         self._deadlines = deadlines
         self._phase = ""
+        self._unsecured: Any = None
+        """The TCP stream of a handshake under way: the library does not close it when the handshake is interrupted."""
         self._body_error: BaseException | None = None
         self._room = asyncio.Event()
         self.response = Response(loop, self, deadlines)
@@ -171,15 +173,23 @@ class _Exchange:
             self._body_error = error
             raise
 
-    async def _trace(self, event: str, _: Any) -> None:
+    async def _trace(self, event: str, info: Any) -> None:
         self._phase = event
+        if event == "connection.connect_tcp.complete":
+            self._unsecured = info["return_value"]
+        elif event == "connection.start_tls.complete" or not event.startswith("connection."):
+            self._unsecured = None
 
     async def _head(self, request: httpx2.Request) -> httpx2.Response:
         give_up = self._loop.time() + self._deadlines.first_byte
         if self._deadlines.at is not None:
             give_up = min(give_up, self._deadlines.at)
-        async with asyncio.timeout_at(give_up):
-            return await self._transport.handle_async_request(request)
+        try:
+            async with asyncio.timeout_at(give_up):
+                return await self._transport.handle_async_request(request)
+        finally:
+            if self._unsecured is not None:
+                await self._unsecured.aclose()
 
     def _sending_failure(self, error: Exception) -> BaseException:
         if self._body_error is not None:
@@ -217,6 +227,8 @@ class _Exchange:
         response.status, response.headers = reply.status_code, headers
         try:
             await self._body(reply)
+            if not _used_up(reply):
+                await reply.extensions["network_stream"].aclose()
             await reply.aclose()  # before the reader hears of the end, so that its next request finds the connection
         except UpstreamError as error:
             response.fail(error)
@@ -257,6 +269,18 @@ class _Exchange:
                 return await anext(stream, None)
         except TimeoutError:
             raise (UpstreamTimeout if at is not None and at < idle else UpstreamStalled) from None
+
+
+def _used_up(reply: httpx2.Response) -> bool:
+    """Nothing came after the end of this answer. The library would take such bytes for the next request's answer.
+
+    There is no public way to ask. Were the private one gone, every connection would serve once only; a test sees that.
+    """
+    node: Any = reply.stream
+    for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        node = getattr(node, name, None)
+    left, _ = getattr(node, "trailing_data", (b"unknown", False))
+    return not left
 
 
 def _acceptable(status: int, headers: Headers) -> bool:

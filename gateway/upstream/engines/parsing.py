@@ -80,6 +80,10 @@ class ResponseParser:
         else:
             self._head = 0
 
+    def end(self) -> None:
+        """Let go of the response."""
+        self._response = None
+
     def framing_broke(self, response: Response) -> bool:
         """The fault lies in the framing of a body whose head was good: the answer began and broke off."""
         return response.status != 0 and self._chunked

@@ -93,10 +93,6 @@ class Pool(Generic[C]):
             self._idle.remove(connection)
         self._offer_slots()
 
-    def oldest_idle(self) -> C | None:
-        """The connection to close first when room is needed."""
-        return self._idle[0] if self._idle else None
-
     def members(self) -> list[C]:
         """Every open connection."""
         return list(self._members)

@@ -1,0 +1,112 @@
+"""The HTTP server's side of a connection: uvicorn's, with an answer's head and first bytes sent as one write.
+
+uvicorn writes the head when it gets it and searches every header with two patterns; on the hot path that is a system call and a
+dozen searches per answer too many. Here the head waits for the first body message, and is checked whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
+JOIN_BELOW = 64 * 1024
+"""Bytes up to which copying head and body together is cheaper than two writes."""
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its answer. The head of the answer leaves together with the first body message."""
+
+    _head: bytes
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """See ASGI. Raises RuntimeError for messages out of order and for headers that would break the framing."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if not self.response_started:
+            if kind != "http.response.start":
+                raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
+            self._start(cast("dict[str, Any]", message))
+        elif not self.response_complete:
+            if kind != "http.response.body":
+                raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
+            self._body(cast("dict[str, Any]", message))
+        else:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
+
+    def _start(self, message: dict[str, Any]) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        status: int = message["status"]
+        headers = [*self.default_headers, *message.get("headers", ())]
+        named = dict(headers)
+        length = named.get(b"content-length")
+        if length is not None:
+            self.expected_content_length = int(length)
+            self.chunked_encoding = False
+        connection = named.get(b"connection")
+        if connection is not None and b"close" in connection.lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        if length is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            headers.append((b"transfer-encoding", b"chunked"))
+        head = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if not head.count(b"\n") == head.count(b"\r") == len(headers) or b"\0" in head:
+            raise RuntimeError("A header holds a line break or NUL.")
+        self._head = b"%b%b\r\n" % (STATUS_LINE[status], head)
+
+    def _body(self, message: dict[str, Any]) -> None:
+        body: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            body = b""
+            self.expected_content_length = 0
+        elif self.chunked_encoding:
+            if body:
+                body = b"%x\r\n%b\r\n" % (len(body), body)
+            if not more:
+                body += b"0\r\n\r\n"
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0:
+                raise RuntimeError("Response content longer than Content-Length")
+        self._write(body)
+        if more:
+            return
+        if self.expected_content_length:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def _write(self, body: bytes) -> None:
+        head = self._head
+        if head:
+            self._head = b""
+            if len(body) > JOIN_BELOW:
+                self.transport.write(head)
+            else:
+                body = head + body
+        if body:
+            self.transport.write(body)
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol with our answers."""
+
+    def on_headers_complete(self) -> None:
+        """A request's headers are here: its cycle becomes ours before its task first runs."""
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not None and self.cycle is not before:
+            self.cycle.__class__ = Cycle
