@@ -63,7 +63,7 @@ def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     import orjson  # noqa: PLC0415
 
-    from gateway.registry.schema import schema_json  # noqa: PLC0415
+    from gateway.registry.schema.jsonschema import schema_json  # noqa: PLC0415
 
     typer.echo(orjson.dumps(schema_json(), option=orjson.OPT_INDENT_2).decode())
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from gateway.auth.keys import authenticate, authorise, credential_of
 from gateway.errors import Draining, GatewayError, Overloaded
@@ -28,8 +29,7 @@ class PlannerOf(Protocol):
     def plan(self, call: Call, principal: Principal) -> Plan: ...
 
 
-@dataclass(slots=True, eq=False)
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One call on its way: what is known of it so far. The pipeline fills it, the HTTP room sends from it."""
 
     request_id: str
@@ -40,7 +40,7 @@ class Exchange:
     call: Call | None = None
     plan: Plan | None = None
     reservation: Reservation | None = None
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = msgspec.field(default_factory=Progress)
     answer: Answer | None = None
     first_byte: float | None = None
     """When the first byte of the answer was ready, on the pipeline's clock."""

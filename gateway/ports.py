@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from gateway.errors import GatewayError, UpstreamError
 from gateway.types import Attempt, Body, Call, Deployment, Headers, Receipt, Service, Usage
 
@@ -40,8 +42,7 @@ class RequestHead:
     """An engine's own cache of the serialised head."""
 
 
-@dataclass(slots=True, eq=False)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, eq=False):
     """One request to one provider. `extra` headers are those that differ between calls."""
 
     head: RequestHead
@@ -50,8 +51,7 @@ class UpstreamRequest:
     extra: Headers = ()
 
 
-@dataclass(slots=True)
-class Deadlines:
+class Deadlines(msgspec.Struct, gc=False):
     """When to give up, in seconds from the call of `send`; `at` is the absolute loop time that bounds everything."""
 
     connect: float = 5.0
@@ -99,8 +99,7 @@ class Engine(Protocol):
 # ---- dialects: what a provider speaks (sans-IO) ----------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class DecodedReply:
+class DecodedReply(msgspec.Struct, eq=False):
     """A complete answer in the client's dialect."""
 
     body: bytes
@@ -181,7 +180,9 @@ class Observer(Protocol):
 
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None: ...
 
-    def limit_decided(self, decision: LimitDecision) -> None: ...
+    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
+        """What each limit of one call said."""
+        ...
 
     def redis_called(self, seconds: float, error: str | None) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import sys
 from functools import partial
@@ -86,6 +87,8 @@ def run_worker(boot: Boot, listener: socket.socket) -> None:
         timeout_graceful_shutdown=max(1, int(boot.settings.drain_seconds)),
     )
     server = uvicorn.Server(config)
+    # uvicorn raises the signal again once it has stopped: by default that would kill us before the logs are written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

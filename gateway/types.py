@@ -1,4 +1,7 @@
-"""Values that every room shares: what was asked, by whom, where it may go, and what came of it. No I/O, no behaviour."""
+"""Values that every room shares: what was asked, by whom, where it may go, and what came of it. No I/O, no behaviour.
+
+What is configured is a frozen dataclass. What is made for every request is a msgspec Struct: its construction is ten times faster.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
+
+import msgspec
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header pairs with lower-case names, as ASGI has them."""
@@ -44,8 +49,7 @@ class Body(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One request of a client, with the few fields of its body that decisions need."""
 
     id: str
@@ -82,12 +86,15 @@ class Call:
     """Where the model's JSON string (with its quotes) stands in `raw`, or its text in a multipart body."""
     forwarded: Headers = ()
     """Client headers on the allow-list."""
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    headers: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     """Every header of the client; for rules that match on them, never for forwarding."""
 
+    def __repr__(self) -> str:
+        # Not the fields: they hold the prompt and the client's credential.
+        return f"<Call {self.id} {self.service} {self.model}>"
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one attempt. Cached and cache-written input is included in `input_tokens`, reasoning in `output_tokens`."""
 
     input_tokens: int = 0
@@ -231,8 +238,7 @@ class Plan:
     skipped: tuple[Skipped, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """A fact: one try at one deployment is over."""
 
     deployment: Deployment
@@ -242,8 +248,7 @@ class Attempt:
     seconds: float
 
 
-@dataclass(slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, eq=False):
     """A fact: one call is over. Observers read it, nobody changes it."""
 
     call: Call | None

@@ -33,7 +33,8 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     """What tells an SDK whether and when to come back: `retry-after`, `retry-after-ms`, `x-should-retry`, `allow`."""
     headers: list[tuple[bytes, bytes]] = list(error.headers)
     if error.retry_after is not None and error.public_status in (429, 503):
-        wait = min(error.retry_after, MAX_RETRY_AFTER)
+        # Written so that NaN, which a provider's header can hold, ends at the bound too.
+        wait = error.retry_after if error.retry_after < MAX_RETRY_AFTER else MAX_RETRY_AFTER
         headers += (
             (b"retry-after", b"%d" % max(1, math.ceil(wait))),
             (b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from gateway.errors import (
@@ -28,6 +29,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
+LINGER_SECONDS = 5.0
+"""How long a body that is too large is still read, unused."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 _JSON = (b"content-type", b"application/json")
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
@@ -95,6 +98,8 @@ class OpenAIApi:
         try:
             call = await read_call(self._pipeline.call_ids(), exchange, destination, headers, watched, self._max_body)
             answer = await self._pipeline.serve(exchange, call)
+        except BodyTooLarge as error:
+            await self._refuse(exchange, error, _lingering(send, watched.receive))
         except GatewayError as error:
             await self._refuse(exchange, error, send)
         except asyncio.CancelledError:
@@ -208,6 +213,23 @@ async def _send_error(
         # The rest of the body is not read.
         head.append((b"connection", b"close"))
     await _send_whole(send, error.public_status, head, body)
+
+
+def _lingering(send: Send, receive: Receive) -> Send:
+    """Reads on after the answer, for a while: closing under unread bytes resets the connection, and the answer is lost with it."""
+
+    async def linger(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body"})
+
+    return linger
 
 
 async def _send_whole(send: Send, status: int, head: HeaderList, body: bytes) -> None:

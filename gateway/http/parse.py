@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidJson, InvalidRequest
-from gateway.providers.wire.jsonscan import MAX_DEPTH, model_spans, too_deep
+from gateway.providers.wire.jsonscan import MAX_DEPTH, members, model_spans, too_deep
 
 MAX_MODEL = 256
 MAX_COUNT = 2**31
@@ -96,8 +96,13 @@ def model_of(raw: bytes, fields: Fields, default: str | None) -> tuple[str, tupl
     if len(spans) > 1:
         raise InvalidRequest("The body has more than one `model`.", param="model")
     if fields.model is None:
-        if default is None or spans:
+        # A single find may be a nested key of that name; only a member of the body itself is the model.
+        nulls = [member for member in members(raw) if member.key.lower() == "model"] if spans else []
+        if default is None or len(nulls) > 1 or any(member.key != "model" for member in nulls):
             raise InvalidRequest("You must provide a `model` parameter.", param="model")
+        if nulls:
+            # `"model": null` leaves the choice to the path: clients of Azure deployments send it.
+            return default, (nulls[0].start, nulls[0].end)
         return default, None
     check_model_name(fields.model)
     return fields.model, spans[0] if spans else None

@@ -43,7 +43,8 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     }
 )
 MODELS = "/models"
-PREFIXES = ("/v1", "/openai/v1")
+PREFIXES = ("/v1", "/openai/v1", "/openai")
+"""The last one is Azure's dated API, for what has no deployment in its path."""
 DEPLOYMENTS = "/openai/deployments/"
 PROVIDERS = "/providers/"
 
@@ -104,8 +105,11 @@ def _models(rest: str, pinned: str | None) -> Destination:
 def _azure(rest: str) -> Destination:
     """`{deployment}/chat/completions`; a deployment's name may hold slashes here, since ours do."""
     for path, endpoint in ENDPOINTS.items():
-        if rest.endswith(path) and len(rest) > len(path):
-            return Destination(endpoint, model=rest.removesuffix(path))
+        if rest.endswith(path):
+            model = rest.removesuffix(path)
+            if not model:
+                break
+            return Destination(endpoint, model=model)
     raise UnknownPath
 
 

@@ -20,7 +20,7 @@ JOIN_BELOW = 64 * 1024
 class Cycle(RequestResponseCycle):
     """One request and its answer. The head of the answer leaves together with the first body message."""
 
-    _head: bytes
+    _head: bytes = b""
 
     async def send(self, message: ASGISendEvent) -> None:
         """See ASGI. Raises RuntimeError for messages out of order and for headers that would break the framing."""
@@ -108,5 +108,5 @@ class Protocol(HttpToolsProtocol):
         """A request's headers are here: its cycle becomes ours before its task first runs."""
         before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not None and self.cycle is not before:
+        if self.cycle is not before:
             self.cycle.__class__ = Cycle

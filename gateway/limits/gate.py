@@ -6,14 +6,16 @@ slots by a local count: traffic goes on, bounded, and the decision says `degrade
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from gateway.errors import RateLimited, RequestExceedsLimit
+from gateway.limits.limitset import LimitSet, give_back, go_duration
 from gateway.limits.local import LocalLimits
-from gateway.ports import Clock, LimitDecision, Observer
+from gateway.ports import Clock, Observer
 from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient
@@ -23,51 +25,9 @@ LEASE_SECONDS = 60.0
 RENEW_SECONDS = 20.0
 MAX_COMPILED = 20_000
 _RESERVE, _SETTLE, _RENEW = 1, 2, 3
-_RATE, _SLOTS = 1, 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LimitSet:
-    """A principal's limits, compiled once: the keys they live under and how the script reads them."""
-
-    specs: tuple[LimitSpec, ...]
-    keys: tuple[str, ...]
-    microseconds: tuple[float, ...]
-    """Per unit, for rates; 0 for slots."""
-    slots: bool
-
-    @classmethod
-    def of(cls, specs: Sequence[LimitSpec]) -> LimitSet:
-        """Keys of one scope and name share a hash tag, so that one script touches one slot."""
-        return cls(
-            specs=tuple(specs),
-            keys=tuple(f"gw:{{{spec.scope}:{spec.name}}}:{spec.kind}" for spec in specs),
-            microseconds=tuple(0.0 if spec.kind == "concurrency" else spec.period * 1e6 / spec.count for spec in specs),
-            slots=any(spec.kind == "concurrency" for spec in specs),
-        )
-
-    def args(self, tokens: int) -> list[list[float]]:
-        """The limits as the script takes them, for a call of `tokens` tokens."""
-        return [
-            [_SLOTS, at, spec.capacity]
-            if spec.kind == "concurrency"
-            else [_RATE, at, spec.capacity, self.microseconds[at - 1], tokens if spec.kind == "tokens" else 1]
-            for at, spec in enumerate(self.specs, 1)
-        ]
-
-    def changes(self, tokens: int) -> list[list[float]]:
-        """The limits as `settle` takes them: `tokens` more (or, negative, fewer) than were reserved."""
-        return [
-            [_SLOTS, at, spec.capacity]
-            if spec.kind == "concurrency"
-            else [_RATE, at, spec.capacity, self.microseconds[at - 1], tokens]
-            for at, spec in enumerate(self.specs, 1)
-            if spec.kind == "concurrency" or (spec.kind == "tokens" and tokens)
-        ]
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
+class Reservation(msgspec.Struct, eq=False):
     """What one call holds until it is settled."""
 
     call_id: str
@@ -78,7 +38,7 @@ class Reservation:
     renewed: float = 0.0
     degraded: bool = False
     settled: bool = False
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Gate:
@@ -111,16 +71,21 @@ class Gate:
             return None
         _refuse_oversized(limits, tokens)
         reservation = Reservation(call_id, limits, tokens)
+        item = Item(limits.keys, [_RESERVE, call_id, LEASE_SECONDS * 1e6, limits.args(tokens)])
+        answer = self._script.submit(item)
         try:
-            reply = await self._script.submit(
-                Item(limits.keys, [_RESERVE, call_id, LEASE_SECONDS * 1e6, limits.args(tokens)])
-            )
+            reply = await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                # Cancelled between the answer's arrival and our waking up: nobody else knows of this reservation.
+                self._give_back(item, answer.result())
+            raise
         except StoreUnavailable:
             reply = self._local.reserve(limits, call_id, tokens)
             reservation.degraded = True
         reservation.state = reply[3:]
-        self._decided(limits, reply, degraded=reservation.degraded)
-        reservation.headers = rate_headers(limits, reservation.state)
+        self._observer.limits_decided(limits.decisions(reply, degraded=reservation.degraded))
+        reservation.headers = limits.headers(reservation.state)
         if not reply[0]:
             spec = limits.specs[int(reply[1]) - 1]
             raise _refusal(spec, reply[2] / 1e6, reservation.headers)
@@ -157,8 +122,7 @@ class Gate:
         """A call was cancelled while its reservation was on the way: everything goes back, its request too."""
         operation, call_id, *rest = item.args
         if operation == _RESERVE and reply[0]:
-            changes = [limit if limit[0] == _SLOTS else [*limit[:4], -limit[4]] for limit in rest[1]]
-            self._script.submit_nowait(Item(item.keys, [_SETTLE, call_id, changes]))
+            self._script.submit_nowait(Item(item.keys, [_SETTLE, call_id, give_back(rest[1])]))
 
     async def close(self) -> None:
         """Wait until everything settled is on record."""
@@ -168,15 +132,6 @@ class Gate:
     def leases(self) -> int:
         """How many calls hold slots at the moment."""
         return len(self._leases)
-
-    def _decided(self, limits: LimitSet, reply: Sequence[float], *, degraded: bool) -> None:
-        if reply[0]:
-            word = "degraded" if degraded else "admitted"
-            for spec in limits.specs:
-                self._observer.limit_decided(LimitDecision(spec.scope, spec.kind, word))
-        else:
-            spec = limits.specs[int(reply[1]) - 1]
-            self._observer.limit_decided(LimitDecision(spec.scope, spec.kind, "refused"))
 
 
 def _refuse_oversized(limits: LimitSet, tokens: int) -> None:
@@ -188,50 +143,18 @@ def _refuse_oversized(limits: LimitSet, tokens: int) -> None:
             )
 
 
-def _refusal(spec: LimitSpec, wait: float, headers: list[tuple[bytes, bytes]]) -> RateLimited:
+def _refusal(spec: LimitSpec, wait: float, headers: Sequence[tuple[bytes, bytes]]) -> RateLimited:
     what = (
-        f"{spec.count} {spec.kind} per {_period(spec.period)}" if spec.period else f"{spec.capacity} requests at once"
+        f"{spec.count} {spec.kind} per {_period(spec.period * spec.count / spec.capacity)}" if spec.period else f"{spec.capacity} requests at once"
     )
     error = RateLimited(
-        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait)}.",
+        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait).decode()}.",
         retry_after=wait,
         limit=f"{spec.scope}:{spec.kind}",
     )
-    error.headers = headers
+    error.headers = [*headers]
     return error
 
 
 def _period(seconds: float) -> str:
     return {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}.get(seconds, f"{seconds:g} s")
-
-
-def rate_headers(limits: LimitSet, state: Sequence[float]) -> list[tuple[bytes, bytes]]:
-    """`x-ratelimit-*` of the limit that leaves the smallest share, for requests and for tokens."""
-    headers: list[tuple[bytes, bytes]] = []
-    for kind in ("requests", "tokens"):
-        tightest = -1
-        share = math.inf
-        for at, spec in enumerate(limits.specs):
-            if spec.kind == kind and state[2 * at] / spec.capacity < share:
-                tightest, share = at, state[2 * at] / spec.capacity
-        if tightest >= 0:
-            spec = limits.specs[tightest]
-            name = kind.encode()
-            headers += (
-                (b"x-ratelimit-limit-" + name, b"%d" % spec.count),
-                (b"x-ratelimit-remaining-" + name, b"%d" % state[2 * tightest]),
-                (b"x-ratelimit-reset-" + name, go_duration(state[2 * tightest + 1] / 1e6).encode()),
-            )
-    return headers
-
-
-def go_duration(seconds: float) -> str:
-    """As Go prints durations, and so OpenAI's reset headers: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
-    if seconds < 1:
-        return f"{max(0, math.ceil(seconds * 1000))}ms"
-    if seconds < 60:
-        return f"{math.ceil(seconds * 1000) / 1000:g}s"
-    whole = math.ceil(seconds)
-    hours, rest = divmod(whole, 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"

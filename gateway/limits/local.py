@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.ports import Clock
 
 if TYPE_CHECKING:
-    from gateway.limits.gate import LimitSet
+    from gateway.limits.limitset import LimitSet
 
 MAX_KEYS = 50_000
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TOP_LISTS = ("routes", "keys", "teams", "limits")
 _SHORTEST_REDACTED = 8
+_MOST_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,11 @@ def _located(faults: Iterable[Fault], source: Source, hidden: list[str]) -> list
     """Problems in file order, each once."""
     ordered = sorted(faults, key=lambda fault: _position(fault, source))
     problems = [Problem(source.place(fault.trail, at_key=fault.at_key), _redact(fault, hidden)) for fault in ordered]
-    return list(dict.fromkeys(problems))
+    problems = list(dict.fromkeys(problems))
+    if len(problems) > _MOST_TOLD:
+        rest = len(problems) - _MOST_TOLD
+        problems[_MOST_TOLD:] = [Problem(source.place(()), f"{rest} more problems follow (mend these first)")]
+    return problems
 
 
 def _position(fault: Fault, source: Source) -> tuple[int, int]:

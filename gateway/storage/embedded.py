@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -131,12 +132,18 @@ class EmbeddedRedis:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C at the terminal must reach us first, not the server
                 pass_fds=(lease,),
-                preexec_fn=self._guard.preexec,  # noqa: PLW1509 - the owner has no threads
+                preexec_fn=self._prepare_child,  # noqa: PLW1509 - the owner has no threads
             )
         finally:
             os.close(lease)
         self._started = time.monotonic()
         self._guard.watch(self._process.pid)
+
+    def _prepare_child(self) -> None:
+        """Between fork and exec: the owner may block signals, and a blocked SIGTERM would be inherited."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if self._guard.preexec is not None:
+            self._guard.preexec()
 
     def _server_lease(self) -> int:
         """A locked file that only the server holds: two servers must never append to one AOF.

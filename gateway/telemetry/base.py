@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import LimitDecision
 from gateway.types import Attempt, Deployment, Receipt
@@ -22,7 +24,7 @@ class SilentObserver:
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
         """Nothing."""
 
-    def limit_decided(self, decision: LimitDecision) -> None:
+    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
         """Nothing."""
 
     def redis_called(self, seconds: float, error: str | None) -> None:

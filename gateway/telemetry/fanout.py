@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError, UpstreamError
@@ -26,7 +26,7 @@ class Observers:
         self._call_finished = self._hooks("call_finished")
         self._attempt_finished = self._hooks("attempt_finished")
         self._fell_back = self._hooks("fell_back")
-        self._limit_decided = self._hooks("limit_decided")
+        self._limits_decided = self._hooks("limits_decided")
         self._redis_called = self._hooks("redis_called")
         self._config_loaded = self._hooks("config_loaded")
         self._failed = self._hooks("failed")
@@ -47,9 +47,9 @@ class Observers:
         """Another deployment is tried."""
         self._tell(self._fell_back, source, target, error)
 
-    def limit_decided(self, decision: LimitDecision) -> None:
-        """A limit admitted or refused."""
-        self._tell(self._limit_decided, decision)
+    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
+        """Limits admitted or refused."""
+        self._tell(self._limits_decided, decisions)
 
     def redis_called(self, seconds: float, error: str | None) -> None:
         """Redis answered, or did not."""

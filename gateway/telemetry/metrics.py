@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from gateway.errors import UpstreamError
@@ -206,9 +206,10 @@ class Metrics(SilentObserver):
         """One fallback."""
         self._fallbacks.add((self._deployment(source.id), self._deployment(target.id), error.outcome))
 
-    def limit_decided(self, decision: LimitDecision) -> None:
-        """One decision of one limit."""
-        self._decisions.add((decision.scope, decision.kind, decision.decision))
+    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
+        """What each limit of one call decided."""
+        for decision in decisions:
+            self._decisions.add((decision.scope, decision.kind, decision.decision))
 
     def redis_called(self, seconds: float, error: str | None) -> None:
         """One call of Redis."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,5 +56,7 @@ def slices(call: Call, size: int) -> list[Call]:
     for start in range(0, len(inputs), size):
         part = {**fields, "input": inputs[start : start + size]}
         raw = msgspec.json.encode(part)
-        parts.append(replace(call, raw=raw, inputs=len(part["input"]), model_span=model_spans(raw)[0]))
+        # Without a model of its own (the path named it) the body stays without one.
+        span = model_spans(raw)[0] if call.model_span is not None else None
+        parts.append(msgspec.structs.replace(call, raw=raw, inputs=len(part["input"]), model_span=span))
     return parts

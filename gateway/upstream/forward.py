@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from random import Random
+
+import msgspec
 
 from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import Clock, Deadlines, Dialect, Engine, Observer, UpstreamRequest, UpstreamResponse
@@ -26,8 +27,7 @@ PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"conten
 """What clients may read of a provider's headers; everything else stays here."""
 
 
-@dataclass(slots=True, eq=False)
-class Answer:
+class Answer(msgspec.Struct, eq=False):
     """What a committed attempt gives the client: a whole body, or a relay."""
 
     deployment: Deployment
@@ -38,8 +38,7 @@ class Answer:
     headers: Headers = ()
 
 
-@dataclass(slots=True, eq=False)
-class Progress:
+class Progress(msgspec.Struct, eq=False):
     """How far one call has come; its owner reads it whatever happens."""
 
     attempts: int = 0
@@ -48,7 +47,7 @@ class Progress:
     deployment: Deployment | None = None
     """The one tried last."""
     began: float = 0.0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = []  # noqa: RUF012 - a Struct copies its default
     sent: bool = False
     """A request went out and its fate is open: a provider may charge for it."""
 

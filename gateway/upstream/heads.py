@@ -13,15 +13,16 @@ class Heads:
 
     def __init__(self) -> None:
         self._heads: dict[tuple[Deployment, str, int], RequestHead] = {}
-        self._turn = 0
+        self._turns: dict[str, int] = {}
 
     def get(self, dialect: Dialect, path: str, deployment: Deployment) -> RequestHead:
         """The head for this call's path, with the credential whose turn it is."""
         keys = deployment.provider.api_keys
         turn = 0
         if len(keys) > 1:
-            self._turn += 1
-            turn = self._turn % len(keys)
+            name = deployment.provider.name
+            turn = (self._turns.get(name, -1) + 1) % len(keys)
+            self._turns[name] = turn
         found = self._heads.get((deployment, path, turn))
         if found is None:
             # A new snapshot brings new deployments; those of old ones must not stay for ever.

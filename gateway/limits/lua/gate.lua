@@ -18,7 +18,7 @@ local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 local tats, changed = {}, {}
-local counts, added, removed, expiry = {}, {}, {}, {}
+local counts, added, removed, expiry, settled = {}, {}, {}, {}, {}
 
 local function tat_of(key)
   local tat = tats[key]
@@ -53,6 +53,7 @@ local function used_of(key, capacity)
 end
 
 local function settle(keys, id, limits)
+  settled[id] = true
   for i = 1, #limits do
     local limit = limits[i]
     local key = keys[limit[2]]
@@ -88,7 +89,8 @@ local function reserve(keys, id, lease, limits)
     local key = keys[limit[2]]
     local needed = 0
     if limit[1] == 1 then
-      needed = tat_of(key) + limit[5] * limit[4] - now - limit[3] * limit[4]
+      -- A time in microseconds has quarters of them at best: a hundredth of a unit absorbs what rounding added.
+      needed = tat_of(key) + limit[5] * limit[4] - now - (limit[3] + 0.01) * limit[4]
     elseif used_of(key, limit[3]) >= limit[3] then
       -- A slot has no schedule: it is free when some call ends.
       needed = 1000000
@@ -103,7 +105,7 @@ local function reserve(keys, id, lease, limits)
     if limit[1] == 1 then
       if admitted and limit[5] > 0 then move(key, limit[5] * limit[4]) end
       local ahead = tats[key] - now
-      reply[2 + 2 * i] = max(0, floor(limit[3] - ahead / limit[4] + 0.000001))
+      reply[2 + 2 * i] = max(0, floor(limit[3] - ahead / limit[4] + 0.01))
       reply[3 + 2 * i] = ceil(ahead)
     else
       if admitted then
@@ -133,6 +135,9 @@ for n = 1, #items do
   local keys, args = items[n][1], items[n][2]
   if args[1] == 1 then
     replies[n] = reserve(keys, args[2], args[3], args[4])
+  elseif args[1] == 3 and settled[args[2]] then
+    -- Renewed and then settled in one batch: it must not come back.
+    replies[n] = {1}
   elseif args[1] == 3 then
     for i = 1, #args[4] do
       if args[4][i][1] == 2 then hold(keys[args[4][i][2]], args[2], args[3]) end

@@ -34,12 +34,15 @@ def in_format(body: bytes, wanted: str) -> bytes:
     """
     try:
         vectors = _VECTORS.decode(body).data
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise UpstreamBadResponse from None
     as_text = wanted == "base64"
     if all((bytes(vector.embedding)[:1] == b'"') == as_text for vector in vectors):
         return body
-    reply = msgspec.json.decode(body)
+    try:
+        reply = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UpstreamBadResponse from None
     for item in reply["data"]:
         item["embedding"] = _converted(item["embedding"], as_text=as_text)
     return msgspec.json.encode(reply)
@@ -50,7 +53,7 @@ def _converted(value: Any, *, as_text: bool) -> Any:
         return value
     try:
         return _packed(value) if as_text else _unpacked(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UpstreamBadResponse from None
 
 
@@ -68,6 +71,11 @@ def _unpacked(value: str) -> list[float]:
     return vector.tolist()
 
 
+def _index(item: dict[str, Any]) -> int:
+    index = item.get("index")
+    return index if isinstance(index, int) else 0
+
+
 def merged(bodies: Sequence[bytes]) -> bytes:
     """One reply out of those for consecutive slices of the inputs: vectors renumbered in order, usage summed."""
     replies = [msgspec.json.decode(body) for body in bodies]
@@ -75,7 +83,7 @@ def merged(bodies: Sequence[bytes]) -> bytes:
     data: list[dict[str, Any]] = []
     usage: dict[str, Any] = {}
     for reply in replies:
-        for item in sorted(reply["data"], key=lambda item: item.get("index", 0)):
+        for item in sorted(reply["data"], key=_index):
             data.append({**item, "index": len(data)})
         for name, value in (reply.get("usage") or {}).items():
             if isinstance(value, int | float):

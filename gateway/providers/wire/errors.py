@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -29,9 +31,15 @@ BARE_RETRY_AFTER = 5.0
 
 # Provider texts can quote keys, account names' URLs and host names; none of that is the client's business.
 _SECRETS = re.compile(
-    r"(?:Bearer\s+\S+)|(?:\b(?:sk|pk|rk|gsk|xai|hf|pplx|key|AIza)[-_][\w\-*.]{6,})|(?:\bAIza[\w\-]{10,})|(?:\beyJ[\w\-.]{20,})"
+    r"(?:Bearer\s+\S+)|(?:\b(?:sk|csk|pk|rk|gsk|xai|hf|pplx|key|nvapi|ghp|tgp|AIza)[-_][\w\-*.]{6,})"
+    r"|(?:\bAIza[\w\-]{10,})|(?:\beyJ[\w\-.]{20,})|(?:\bya29\.[\w\-.]{10,})|(?:\bA[KS]IA[A-Z0-9]{12,})"
 )
 _URLS = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"maximum context|context[ _](?:length|window)|prompt is too long|too many (?:input )?tokens"
+    r"|length of all messages is too long",
+    re.IGNORECASE,
+)
 _IDENTIFIER = re.compile(r"[\w.\-\[\]/]{1,128}")
 
 
@@ -61,7 +69,7 @@ def error_fields(body: bytes) -> Mapping[str, Any]:
     """The error object of a body in any of the usual wrappings; empty when there is none."""
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     if isinstance(data, list) and data:
         data = data[0]
@@ -70,7 +78,7 @@ def error_fields(body: bytes) -> Mapping[str, Any]:
     error = data.get("error", data)
     if isinstance(error, str):
         return {"message": error}
-    if isinstance(error, dict):
+    if isinstance(error, dict) and (error is not data or "message" in data or "code" in data):
         return error
     detail = data.get("detail") or data.get("message")
     return {"message": detail} if isinstance(detail, str) else {}
@@ -92,8 +100,11 @@ def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None
     if status >= 500:
         return UpstreamServerError()
     message = fields.get("message")
+    text = message if isinstance(message, str) and message.strip() else None
+    if text is not None and _CONTEXT.search(text):
+        code = "context_length_exceeded"
     return UpstreamRejected(
-        clean(message) if isinstance(message, str) and message.strip() else None,
+        None if text is None else clean(text),
         upstream_status=status,
         upstream_type=kind if kind and "_" in kind else None,
         upstream_code=code,
@@ -117,6 +128,7 @@ _BY_WORD = {
     "overloaded": 503,
     "unavailable": 503,
     "authentication": 401,
+    "invalid_api_key": 401,
     "permission": 403,
     "billing": 402,
     "timeout": 504,
@@ -142,22 +154,27 @@ def _status_of(fields: Mapping[str, Any]) -> int:
 
 def retry_after(headers: Headers) -> float | None:
     """Seconds the provider asks us to wait (`retry-after-ms`, `retry-after` in seconds or as a date), or None."""
-    for name, value in headers:
-        if name in (b"retry-after-ms", b"retry-after"):
-            seconds = _seconds(value.decode("latin-1"), 1000.0 if name.endswith(b"-ms") else 1.0)
-            if seconds is not None:
-                return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    for wanted, per_second in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+        for name, value in headers:
+            if name == wanted:
+                seconds = _seconds(value.decode("latin-1"), per_second)
+                if seconds is not None:
+                    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
     return None
 
 
 def _seconds(value: str, per_second: float) -> float | None:
     try:
-        return float(value) / per_second
+        seconds = float(value) / per_second
     except ValueError:
         pass
+    else:
+        return seconds if math.isfinite(seconds) else None
     try:
-        return parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
+        date = parsedate_to_datetime(value)
+        # Without a zone it is GMT, as every HTTP date is (RFC 9110, 5.6.7).
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
 
 

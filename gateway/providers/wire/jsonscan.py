@@ -13,12 +13,15 @@ import msgspec
 
 MAX_DEPTH = 128
 
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+# The closing quote is optional so that a string without an end is one token too: tried again from each of its escaped
+# quotes, it would cost quadratic time.
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"?'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]:,]", re.DOTALL)
 _BRACKETS = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 # Every spelling of the key `model` that a JSON parser, or one that ignores case, would take for it.
 _LETTER = {c: rb"(?:[%c%c]|\\u00(?i:%02x|%02x))" % (ord(c), ord(c.upper()), ord(c), ord(c.upper())) for c in "model"}
 MODEL_KEY = re.compile(rb'"' + b"".join(_LETTER[c] for c in "model") + rb'"\s*:\s*')
+_EMPTY = re.compile(rb"\s*\}")
 _OPEN = frozenset((b"{", b"["))
 _CLOSE = frozenset((b"}", b"]"))
 
@@ -70,8 +73,16 @@ def members(raw: bytes) -> list[Member]:
         elif token == b":":
             start = match.end()
         elif key is None:
-            key = msgspec.json.decode(token, type=str)
+            key = _text(token)
     return found
+
+
+def _text(token: bytes) -> str:
+    try:
+        return msgspec.json.decode(token, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Half a surrogate pair, or no UTF-8: no key that anyone looks for.
+        return token.decode("latin-1")
 
 
 def _trimmed(raw: bytes, key: str, start: int, end: int) -> Member:
@@ -94,6 +105,6 @@ def model_spans(raw: bytes) -> list[tuple[int, int]]:
 
 
 def insert_members(raw: bytes, text: bytes) -> tuple[bytes, bytes, bytes]:
-    """`raw`, a non-empty object, with the members `text` (no trailing comma) put first; as parts, to spare a copy."""
+    """`raw`, an object, with the members `text` (no trailing comma) put first; as parts, to spare a copy."""
     at = raw.index(b"{") + 1
-    return raw[:at], text + b",", raw[at:]
+    return raw[:at], text if _EMPTY.match(raw, at) else text + b",", raw[at:]

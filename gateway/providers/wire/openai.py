@@ -129,7 +129,7 @@ class OpenAIDialect:
             raise UpstreamBadResponse
         try:
             reply = _REPLY.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UpstreamBadResponse from None
         if reply.error:
             raise error_from_event(reply.error)

@@ -7,17 +7,21 @@ read that does not look like plain `data: {…}` frames is taken apart event by 
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamBadEvent, UpstreamError, UpstreamTruncated
+from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
 MAX_EVENT = 1 << 20
 DONE = b"data: [DONE]\n\n"
+MAX_NAMES = 8
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _NULL_USAGE = (b',"usage":null', b', "usage": null', b',"usage": null')
 
 
@@ -48,11 +52,10 @@ class EventStream:
 
     __slots__ = (
         "_asked",
-        "_crlf",
-        "_pattern",
+        "_finish",
+        "_model",
+        "_renames",
         "_rest",
-        "_seen",
-        "_tail",
         "complete",
         "events",
         "failure",
@@ -69,11 +72,10 @@ class EventStream:
         self.relayed_bytes = 0
         self.hide_usage = hide_usage
         self._asked = asked_model
-        self._pattern: tuple[bytes, bytes] | None = None
-        self._seen = False
+        self._model: str | None = None
+        self._renames: list[tuple[bytes, bytes]] = []
+        self._finish = False
         self._rest = b""
-        self._tail = b""
-        self._crlf = False
 
     # -- the two entries
 
@@ -83,18 +85,15 @@ class EventStream:
             return b""
         if self._rest:
             data = self._rest + data
-        if not self._seen or self._crlf:
-            data = self._normalised(data)
+        if b"\r" in data:
+            data = _normalised(data)
         end = data.rfind(b"\n\n") + 2
         if end == 1:
             self._keep(data)
             return b""
-        if end == len(data):
-            self._rest = b""
-        else:
+        out = self._relay(data if end == len(data) else data[:end])
+        if not self._closed():
             self._keep(data[end:])
-            data = data[:end]
-        out = self._relay(data)
         self.relayed_bytes += len(out)
         return out
 
@@ -116,15 +115,6 @@ class EventStream:
         if len(rest) > MAX_EVENT:
             self.failure = UpstreamBadEvent()
 
-    def _normalised(self, data: bytes) -> bytes:
-        """One kind of line end. JSON text holds no raw CR, so nothing inside an event changes."""
-        if b"\r" in data:
-            self._crlf = True
-            held = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n")
-            return data if held else data.replace(b"\r", b"\n")
-        return data
-
     # -- whole frames
 
     def _relay(self, block: bytes) -> bytes:
@@ -136,76 +126,96 @@ class EventStream:
         if body.startswith(b"data: {") and body.endswith(b"}\n\n"):
             try:
                 events = _EVENTS.decode(b"[" + body[6:-2].replace(b"\n\ndata: ", b",") + b"]")
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 events = None
-        if events is None:
+        # Half frames can make up one event between them: as many events as frames, or each is looked at alone.
+        if events is None or len(events) != body.count(b"\n\n"):
             return self._slowly(block) if body else self._finished(done)
-        self.events += len(events)
         for index, event in enumerate(events):
+            if event.model != self._model:
+                self._learn(event.model)
             if event.usage is not None or event.error:
                 return self._with_care(body, events, index) + self._finished(done)
-        if not self._seen:
-            self._learn(body, events)
-        self._tail = body
+        self.events += len(events)
+        self._note(body)
         return self._rewritten(body) + self._finished(done)
 
     def _finished(self, done: bool) -> bytes:
         if not done or self.failure is not None:
             return b""
+        if not self.events:
+            self.failure = UpstreamBadResponse()  # an end and nothing before it: an empty answer
+            return b""
         self.complete = True
         return DONE
 
+    def _note(self, block: bytes) -> None:
+        """Remember a finish reason: with one, an end without `[DONE]` is an end."""
+        if not self._finish and b'"finish_reason":' in block:
+            self._finish = _FINISH.search(block) is not None
+
     def _rewritten(self, body: bytes) -> bytes:
-        if self._pattern is not None:
-            body = body.replace(*self._pattern)
+        for old, new in self._renames:
+            body = body.replace(old, new)
         if self.hide_usage and b'"usage"' in body:
             for null in _NULL_USAGE:
                 body = body.replace(null, b"")
         return body
 
-    def _learn(self, body: bytes, events: list[_Event]) -> None:
-        """The provider's name for the model, once it says it, so that the client reads the name it asked for."""
-        self._seen = True
-        name = next((e.model for e in events if e.model), None)
+    def _learn(self, name: str | None) -> None:
+        """The provider's name for the model, so that the client reads the name it asked for.
+
+        Azure's first chunk has an empty name, and some servers space the last chunk differently.
+        """
         if name is None:
-            self._seen = False
-        elif name != self._asked:
-            text = msgspec.json.encode(name)
-            for gap in (b'"model":', b'"model": '):
-                if gap + text in body:
-                    self._pattern = (gap + text, gap + msgspec.json.encode(self._asked))
+            return
+        self._model = name
+        if name != self._asked and len(self._renames) < 2 * MAX_NAMES:
+            text, asked = msgspec.json.encode(name), msgspec.json.encode(self._asked)
+            pairs = [(gap + text, gap + asked) for gap in (b'"model":', b'"model": ')]
+            self._renames += [pair for pair in pairs if pair not in self._renames]
 
     def _with_care(self, body: bytes, events: list[_Event], first: int) -> bytes:
         """The same frames when one of them carries usage or an error: taken one by one from there on."""
-        if not self._seen:
-            self._learn(body, events)
+        self.events += first
         frames = body[:-2].split(b"\n\n")
-        out = self._rewritten(b"\n\n".join(frames[:first]) + b"\n\n") if first else b""
+        out = b""
+        if first:
+            before = b"\n\n".join(frames[:first]) + b"\n\n"
+            self._note(before)
+            out = self._rewritten(before)
         for frame, event in zip(frames[first:], events[first:], strict=True):
+            self.events += 1
             out += self._one(frame, event)
             if self.failure is not None:
                 break
-        self._tail = body
         return out
 
     def _one(self, frame: bytes, event: _Event) -> bytes:
-        if event.error:
-            self.failure = error_from_event(event.error)
-            return b""
+        if event.model != self._model:
+            self._learn(event.model)
         if event.usage is not None:
             # Cumulative where a provider sends it with every chunk: the last one stands.
             self.usage = event.usage.counted() or self.usage
-            if self.hide_usage:
-                return self._without_usage(frame)
+        if event.error:
+            self.failure = error_from_event(event.error)
+            return b""
+        self._note(frame)
+        if event.usage is not None and self.hide_usage:
+            return self._without_usage(frame)
         return self._rewritten(frame + b"\n\n")
 
     def _without_usage(self, frame: bytes) -> bytes:
         start = frame.index(b"{")
-        chunk = msgspec.json.decode(frame[start:])
+        try:
+            chunk = msgspec.json.decode(frame[start:])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.failure = UpstreamBadEvent()
+            return b""
         if not chunk.get("choices"):
             return b""
         del chunk["usage"]
-        if self._pattern is not None and "model" in chunk:
+        if "model" in chunk:
             chunk["model"] = self._asked
         return frame[:start] + msgspec.json.encode(chunk) + b"\n\n"
 
@@ -224,12 +234,11 @@ class EventStream:
         payload, name = parse_frame(frame)
         if payload is None:
             # A comment (a keep-alive): not an answer yet, so nothing to commit to before the first event.
-            return frame + b"\n\n" if self._seen and frame.startswith(b":") else b""
+            return frame + b"\n\n" if self.events and frame.startswith(b":") else b""
         if payload.strip() == b"[DONE]":
             return self._finished(True)
-        try:
-            event = _EVENT.decode(payload)
-        except (msgspec.DecodeError, RecursionError):
+        event = _event(payload)
+        if event is None:
             self.failure = UpstreamBadEvent()
             return b""
         if not event.error and name == b"error":
@@ -238,14 +247,39 @@ class EventStream:
             payload = payload.replace(b"\n", b" ")
         line = b"data: " + payload
         frame = b"event: " + name + b"\n" + line if name else line
-        if not self._seen:
-            self._learn(payload, [event])
         self.events += 1
-        self._tail = frame
         return self._one(frame, event)
 
     def _ended(self) -> bytes:
         raise AssertionError
+
+
+def _normalised(data: bytes) -> bytes:
+    """One kind of line end. JSON text holds no raw CR, so nothing inside an event changes."""
+    held = data.endswith(b"\r")  # the first half of a CRLF, perhaps
+    data = (data[:-1] if held else data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data + b"\r" if held else data
+
+
+def _event(payload: bytes) -> _Event | None:
+    """One event; None when it is no JSON object."""
+    try:
+        return _EVENT.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    # JSON all the same, perhaps: a field of an unexpected type, or half a surrogate pair, must not end an answer.
+    try:
+        fields = json.loads(payload.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    texts = {name: fields[name] for name in ("model", "type", "message") if isinstance(fields.get(name), str)}
+    return _Event(error=fields.get("error"), code=fields.get("code"), **texts)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
 
 
 def parse_frame(frame: bytes) -> tuple[bytes | None, bytes]:
@@ -270,10 +304,10 @@ class ChunkStream(EventStream):
     __slots__ = ()
 
     def _ended(self) -> bytes:
-        if b'"finish_reason":"' in self._tail or b'"finish_reason": "' in self._tail:
+        if self._finish:
             self.complete = True
             return DONE
-        self.failure = UpstreamTruncated()
+        self.failure = UpstreamTruncated() if self.events else UpstreamBadResponse()
         return b""
 
 
@@ -318,12 +352,11 @@ class NamedEventStream(EventStream):
             )
         if event.usage is not None:
             self.usage = event.usage.counted() or self.usage
-        self._seen = True
         return frame + b"\n\n"
 
     def _ended(self) -> bytes:
         if self._ended_by_name:
             self.complete = True
         else:
-            self.failure = UpstreamTruncated()
+            self.failure = UpstreamTruncated() if self.events else UpstreamBadResponse()
         return b""

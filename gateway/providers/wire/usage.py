@@ -36,6 +36,9 @@ class WireUsage(msgspec.Struct, gc=False):
             given = self.total_tokens
         before = self.prompt_tokens_details or self.input_tokens_details or _NONE
         after = self.completion_tokens_details or self.output_tokens_details or _NONE
+        if after.reasoning_tokens and self.total_tokens == (given or 0) + (made or 0) + after.reasoning_tokens:
+            # xAI counts reasoning beside the completion, not in it; only the total tells.
+            made = (made or 0) + after.reasoning_tokens
         return Usage(
             input_tokens=_count(given),
             output_tokens=_count(made),

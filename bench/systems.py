@@ -1,0 +1,182 @@
+"""The systems under test: how each is installed, started and spoken to. A new one is one more entry in SYSTEMS."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import install, nginx, payloads
+from bench.processes import free_port
+
+BENCH = Path(__file__).resolve().parent
+GATEWAY_KEY = "bench-0123456789abcdef0123456789abcdef"
+CHAT_PATH = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one run of a system takes place: port, the upstream's origin, a directory, the Redis for peers."""
+
+    port: int
+    upstream: str
+    directory: Path
+    redis_port: int
+    stream: bool
+
+    @property
+    def url(self) -> str:
+        """Where the chat requests go."""
+        return f"http://127.0.0.1:{self.port}{CHAT_PATH}"
+
+
+def _nothing(_site: Site) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One system; `about` says exactly what is switched on.
+
+    `patience` multiplies a round's seconds for those that answer too few requests in one, and `most_rounds` bounds the
+    rounds in return. `install` raises BenchError, and returns the version.
+    """
+
+    name: str
+    title: str
+    about: str
+    install: Callable[[], str]
+    command: Callable[[Site], list[str]]
+    env: Callable[[Site], Mapping[str, str]] = _nothing
+    headers: Callable[[Site], Mapping[str, str]] = _nothing
+    patience: float = 1.0
+    most_rounds: int | None = None
+
+
+# ---- ours ------------------------------------------------------------------------------------------------------------
+
+
+def _gateway(site: Site) -> list[str]:
+    config = str(BENCH / "gateway.yaml")
+    where = ["--host", "127.0.0.1", "--port", str(site.port), "--workers", "1"]
+    return [str(install.own_command("gateway")), "serve", "--config", config, *where]
+
+
+def _gateway_env(site: Site) -> Mapping[str, str]:
+    return {
+        "BENCH_UPSTREAM": f"{site.upstream}/v1",
+        "BENCH_KEY": GATEWAY_KEY,
+        "GATEWAY_DATA_DIR": str(site.directory / "data"),
+        "GATEWAY_MAX_IN_FLIGHT": "4096",
+        "GATEWAY_DRAIN_GRACE_SECONDS": "0",
+        "GATEWAY_DRAIN_SECONDS": "1",
+    }
+
+
+# ---- peers -----------------------------------------------------------------------------------------------------------
+
+
+def _nginx(site: Site) -> list[str]:
+    return nginx.write(site.directory, nginx.proxy(site.directory, site.port, site.upstream, stream=site.stream))
+
+
+def _vllm_router(site: Site) -> list[str]:
+    command = [str(install.PEERS / "vllm-router/bin/vllm-router"), "--worker-urls", site.upstream]
+    command += ["--host", "127.0.0.1", "--port", str(site.port), "--policy", "round_robin"]
+    command += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
+    return [*command, "--log-level", "warning", "--max-concurrent-requests", "4096"]
+
+
+def _portkey(site: Site) -> list[str]:
+    script = install.PEERS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
+    return [shutil.which("node") or "node", str(script), f"--port={site.port}", "--headless"]
+
+
+def _portkey_headers(site: Site) -> Mapping[str, str]:
+    custom = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{site.upstream}/v1"}
+    return {"authorization": "Bearer upstream-key", **custom}
+
+
+_LITELLM_CONFIG = """model_list:
+  - model_name: {model}
+    litellm_params:
+      model: openai/{model}
+      api_base: {upstream}/v1
+      api_key: upstream-key
+      rpm: 100000000
+      tpm: 100000000000
+router_settings:
+  routing_strategy: usage-based-routing-v2
+  redis_host: 127.0.0.1
+  redis_port: {redis_port}
+  num_retries: 0
+litellm_settings:
+  num_retries: 0
+  telemetry: false
+general_settings:
+  master_key: {key}
+"""
+
+
+def _litellm(site: Site) -> list[str]:
+    config = site.directory / "litellm.yaml"
+    config.write_text(
+        _LITELLM_CONFIG.format(
+            model=payloads.MODEL, upstream=site.upstream, redis_port=site.redis_port, key=f"sk-{GATEWAY_KEY}"
+        )
+    )
+    command = [str(install.PEERS / "litellm/bin/litellm"), "--config", str(config), "--host", "127.0.0.1"]
+    return [*command, "--port", str(site.port), "--num_workers", "1"]
+
+
+def _litellm_env(_site: Site) -> Mapping[str, str]:
+    return {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+SYSTEMS: tuple[System, ...] = (
+    System(
+        "gateway",
+        "the gateway",
+        "one worker, full path: virtual key with request, token and concurrency limits, metrics, JSON access log to a "
+        "file, ledger, embedded Valkey on the same core and counted with it",
+        install.own_version,
+        _gateway,
+        _gateway_env,
+        lambda _site: {"authorization": f"Bearer {GATEWAY_KEY}"},
+    ),
+    System(
+        "nginx",
+        "nginx",
+        "the limit, a bare proxy: one worker, kept connections; no log, keys, limits; streams unbuffered",
+        install.nginx_version,
+        _nginx,
+    ),
+    System(
+        "vllm-router",
+        "vllm-router",
+        "round robin over one worker; no keys, no limits; metrics on, log level warning",
+        install.vllm_router,
+        _vllm_router,
+    ),
+    System(
+        "portkey",
+        "Portkey",
+        "provider and custom host by header; no keys, no limits, no cache, no log",
+        install.portkey,
+        _portkey,
+        lambda _site: {"NODE_ENV": "production"},
+        _portkey_headers,
+        patience=1.5,
+    ),
+    System(
+        "litellm",
+        "LiteLLM + Redis",
+        "master key (virtual keys would need PostgreSQL), model limits rpm/tpm checked in Redis on each request "
+        "(usage-based-routing-v2), Redis on the load generator's core and not counted",
+        install.litellm,
+        _litellm,
+        _litellm_env,
+        lambda _site: {"authorization": f"Bearer sk-{GATEWAY_KEY}"},
+        patience=2.5,
+        most_rounds=2,
+    ),
+)

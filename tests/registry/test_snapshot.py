@@ -1,0 +1,252 @@
+"""What a configuration becomes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from gateway.registry import Defaults, load
+from gateway.registry.snapshot import DYNAMIC_DEPLOYMENTS, Quota, SharedLimit
+from gateway.types import LimitSpec, RateLimit, Timeouts
+from tests.registry.support import MOCK, load_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "k" * 32
+
+
+def test_a_provider_takes_its_types_defaults(tmp_path: Path) -> None:
+    """What a provider does not say comes from its type and from the blueprint's defaults."""
+    provider = load_text(tmp_path, "providers: {o: {type: openai, api_key: k}}").snapshot.providers["o"]
+    assert provider.base_url == "https://api.openai.com/v1"
+    assert provider.timeouts == Timeouts()
+    assert (provider.retry_attempts, provider.retry_delay, provider.batch_size) == (3, 0.5, 2048)
+    assert (provider.stream, provider.fetch_models, provider.allow_private_network) == (True, False, False)
+    assert (provider.concurrency_limit, provider.requests, provider.tokens) == (None, None, None)
+
+
+def test_a_provider_takes_what_the_file_says(tmp_path: Path) -> None:
+    """Every runtime setting reaches the provider, in its own unit."""
+    text = (
+        "providers:\n  w:\n    type: watsonx\n    api_key: [a, b]\n    api_url: https://eu-de.ml.cloud.ibm.com/\n"
+        "    project_id: p\n    timeout: {connect: 500ms, total: 10m}\n    retry_attempts: 0\n    retry_delay: 100ms\n"
+        "    rate_limit: {requests: {rate: 60/min, burst: 5}, tokens: 200k/min}\n    concurrency_limit: 7\n"
+        "    headers: {X-Team: a}\n    engine: httpx2\n    stream: false\n    status: testing\n"
+    )
+    provider = load_text(tmp_path, text).snapshot.providers["w"]
+    assert provider.api_keys == ("a", "b")
+    assert provider.base_url == "https://eu-de.ml.cloud.ibm.com"
+    assert provider.options == {"api_url": "https://eu-de.ml.cloud.ibm.com", "project_id": "p"}
+    assert provider.timeouts == Timeouts(connect=0.5, total=600)
+    assert (provider.requests, provider.tokens) == (RateLimit(60, 60, 5), RateLimit(200_000, 60))
+    assert (provider.retry_attempts, provider.retry_delay, provider.concurrency_limit) == (0, 0.1, 7)
+    assert provider.headers == (("x-team", "a"),)
+    assert (provider.engine, provider.stream, provider.status) == ("httpx2", False, "testing")
+    assert "'a'" not in repr(provider)
+
+
+def test_base_urls_that_depend_on_settings(tmp_path: Path) -> None:
+    """Regions, resources and local servers without a path give the right address."""
+    text = (
+        "providers:\n  a: {type: azure, api_key: k, resource: res}\n"
+        "  v: {type: vertex, project: p, location: global, access_token: t}\n"
+        "  b: {type: bedrock, region: eu-west-1, api_key: k}\n  o: {type: ollama, base_url: 'http://h:1/'}\n"
+        "  c: {type: custom, base_url: 'http://h:1/'}\n"
+    )
+    providers = load_text(tmp_path, text).snapshot.providers
+    assert [provider.base_url for provider in providers.values()] == [
+        "https://res.openai.azure.com/openai/v1",
+        "https://aiplatform.googleapis.com/v1",
+        "https://bedrock-runtime.eu-west-1.amazonaws.com",
+        "http://h:1/v1",
+        "http://h:1",
+    ]
+    assert providers["o"].allow_private_network
+    assert providers["c"].type == "openai_compatible"
+
+
+def test_environment_wide_defaults_apply_where_the_file_is_silent(tmp_path: Path) -> None:
+    """Defaults that were passed in fill gaps, override nothing, and are part of the revision."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text("providers: {a: {type: mock}, b: {type: mock, retry_attempts: 1, timeout: {first_byte: 2}}}")
+    defaults = Defaults(retry_attempts=9, first_byte=30)
+    snapshot = load(path, {}, defaults=defaults).snapshot
+    found = [(provider.retry_attempts, provider.timeouts.first_byte) for provider in snapshot.providers.values()]
+    assert found == [(9, 30), (1, 2)]
+    assert snapshot.revision != load(path, {}).snapshot.revision
+
+
+def test_models_are_listed_by_qualified_and_bare_name_in_file_order(tmp_path: Path) -> None:
+    """Active providers share bare names; testing ones answer to their qualified name; inactive ones to none."""
+    text = (
+        "providers:\n  b: {type: mock, models: [m, n]}\n  a: {type: mock, models: {m: , o: {context_window: 128k}}}\n"
+        "  t: {type: mock, status: testing, models: [m, t]}\n  i: {type: mock, status: inactive, models: [m, i]}\n"
+    )
+    snapshot = load_text(tmp_path, text).snapshot
+    assert list(snapshot.deployments) == ["b/m", "b/n", "a/m", "a/o", "t/m", "t/t"]
+    assert {name: [item.id for item in found] for name, found in snapshot.models.items()} == {
+        "m": ["b/m", "a/m"],
+        "n": ["b/n"],
+        "o": ["a/o"],
+    }
+    assert snapshot.deployments["a/o"].context_window == 128_000
+    assert snapshot.deployment_for("t", "t") is snapshot.deployments["t/t"]
+    assert snapshot.deployment_for("i", "i") is None
+    assert snapshot.deployment_for("b", "other") is None
+    assert snapshot.deployment_for("nobody", "m") is None
+
+
+def test_a_model_keeps_its_settings(tmp_path: Path) -> None:
+    """Prices, parameters and capabilities reach the deployment; capabilities fall back to the provider's."""
+    text = (
+        "providers:\n  a:\n    type: mock\n    capabilities: chat\n    models:\n"
+        "      m: {price: {input: 2.5, output: 10, cached_input: 1.25}, parameters: {temperature: 0.2, stop: [a]}}\n"
+        "      n: {capabilities: [chat, tools]}\n"
+    )
+    deployments = load_text(tmp_path, text).snapshot.deployments
+    price = deployments["a/m"].price
+    assert price is not None
+    assert (price.input, price.output, price.cached_input, price.per_request) == (2.5, 10.0, 1.25, 0.0)
+    assert deployments["a/m"].parameters == {"temperature": 0.2, "stop": ["a"]}
+    assert deployments["a/m"].capabilities == {"chat"}
+    assert deployments["a/n"].capabilities == {"chat", "tools"}
+
+
+def test_deployments_made_on_demand_are_kept_and_bounded() -> None:
+    """A provider that lists no models serves any, always by the same object, without growing for ever."""
+    snapshot = load(None, {"OPENAI_API_KEY": "k"}).snapshot
+    first = snapshot.deployment_for("openai", "gpt-x")
+    assert first is not None
+    assert first.id == "openai/gpt-x"
+    assert snapshot.deployment_for("openai", "gpt-x") is first
+    for number in range(DYNAMIC_DEPLOYMENTS):
+        assert snapshot.deployment_for("openai", f"m{number}") is not None
+    assert len(snapshot._dynamic) == DYNAMIC_DEPLOYMENTS
+    assert "openai/gpt-x" not in snapshot.deployments
+
+
+def test_routes_keep_file_order_and_all_their_settings(tmp_path: Path) -> None:
+    """A route's conditions, strategy, weights and failures arrive as written."""
+    text = MOCK + (
+        "routes:\n  - name: a\n"
+        "    match: {model: 'gpt*', service: [chat, embeddings], headers: {X-Tier: gold}, stream: yes}\n"
+        "    strategy: weighted\n    targets: [{provider: mock, model: mock-small, weight: 3}]\n"
+        "    fallback_on: timeout\n    max_attempts: 2\n"
+        "  - {name: b, match: {model: x, service: chat}, targets: [{provider: mock, model: mock-small}]}\n"
+    )
+    first, second = load_text(tmp_path, text).snapshot.routes
+    assert (first.name, second.name) == ("a", "b")
+    assert first.match.services == {"chat", "embeddings"}
+    assert first.match.headers == {"x-tier": "gold"}
+    assert (first.match.model, first.match.stream, first.strategy) == ("gpt*", True, "weighted")
+    assert [(target.deployment.id, target.weight) for target in first.targets] == [("mock/mock-small", 3)]
+    assert (set(first.fallback_on), first.max_attempts) == ({"timeout"}, 2)
+    assert (set(second.fallback_on), second.max_attempts, second.strategy) == (
+        {"error", "timeout", "rate_limit", "auth"},
+        4,
+        "priority",
+    )
+
+
+def test_a_route_without_any_active_target_stays_and_is_told(tmp_path: Path) -> None:
+    """It still matches, so its requests are refused rather than sent elsewhere."""
+    text = (
+        "providers: {m: {type: mock}, t: {type: mock, status: testing}}\n"
+        "routes: [{name: r, match: {model: x}, targets: [{provider: t, model: y}]}]\n"
+    )
+    snapshot = load_text(tmp_path, text).snapshot
+    assert snapshot.routes[0].targets == ()
+    assert snapshot.warnings == ("route `r` has no target at an active provider; what it matches is refused",)
+
+
+def test_keys_are_known_by_the_hash_of_their_secret(tmp_path: Path) -> None:
+    """A secret and a hash give the same lookup; the principal carries models, team and limits."""
+    digest = hashlib.sha256(b"other" * 8).hexdigest()
+    text = MOCK + (
+        f"teams: [{{name: t, limits: {{requests: 10/s}}}}]\nkeys:\n"
+        f"  - {{name: a, secret: {SECRET}, team: t, models: ['gpt*'], limits: {{requests: 60/min, "
+        "tokens: {rate: 600/min, burst: 100}, concurrency: 5}}\n"
+        f"  - {{name: b, secret_hash: 'sha256:{digest.upper()}'}}\n"
+    )
+    snapshot = load_text(tmp_path, text).snapshot
+    principal = snapshot.keys[hashlib.sha256(SECRET.encode()).digest()]
+    assert (principal.key, principal.team, principal.models) == ("a", "t", ("gpt*",))
+    assert principal.limits == (
+        LimitSpec("key", "key", "requests", 60, 60.0, 60),
+        LimitSpec("key", "key", "tokens", 100, 10.0, 600),
+        LimitSpec("key", "key", "concurrency", 5, 0.0, 5),
+    )
+    assert snapshot.keys[bytes.fromhex(digest)].models is None
+    assert snapshot.teams["t"].limits == (LimitSpec("team", "team", "requests", 10, 1.0, 10),)
+    assert not snapshot.open_mode
+    assert SECRET not in repr(snapshot)
+
+
+def test_quotas_and_shared_limits_are_kept(tmp_path: Path) -> None:
+    """Money is counted in nano-USD; a quota with two amounts is two quotas."""
+    text = MOCK + (
+        f"keys:\n  - name: a\n    secret: {SECRET}\n    quotas:\n"
+        "      - {period: month, cost: 12.34, tokens: 5M, soft: 0.8, action_on_exceed: {downgrade: mock-small}}\n"
+        "limits: [{name: all, scope: global, requests: 1000/s, on_store_failure: open}]\n"
+    )
+    snapshot = load_text(tmp_path, text).snapshot
+    assert snapshot.virtual_keys["a"].quotas == (
+        Quota("month", "tokens", 5_000_000, 0.8, "downgrade", "mock-small"),
+        Quota("month", "cost", 12_340_000_000, 0.8, "downgrade", "mock-small"),
+    )
+    expected = SharedLimit("all", "global", (LimitSpec("global", "all", "requests", 1000, 1.0, 1000),), "open")
+    assert snapshot.limits == (expected,)
+
+
+def test_the_revision_follows_content_order_and_secrets(tmp_path: Path) -> None:
+    """The same file and environment give the same revision; a new secret or another order gives another."""
+    text = "providers:\n  a: {type: openai, api_key: '${K}'}\n  b: {type: mock}\n"
+    first = load_text(tmp_path, text, {"K": "1", "OTHER": "x"}).snapshot.revision
+    assert load_text(tmp_path, text + "# comment\n", {"K": "1"}).snapshot.revision == first
+    assert load_text(tmp_path, text, {"K": "2"}).snapshot.revision != first
+    swapped = "providers:\n  b: {type: mock}\n  a: {type: openai, api_key: '${K}'}\n"
+    assert load_text(tmp_path, swapped, {"K": "1"}).snapshot.revision != first
+
+
+def test_types_without_a_dialect_are_inactive_and_told(tmp_path: Path) -> None:
+    """A configuration may name types that this version does not speak yet; external dialects are accepted."""
+    text = "providers: {m: {type: mock}, g: {type: gemini, api_key: k, models: [x]}, e: {type: extra, base_url: 'http://h'}}"
+    snapshot = load_text(tmp_path, text, dialects=frozenset({"mock", "extra"})).snapshot
+    assert snapshot.warnings == ("provider `g` is inactive: type `gemini` is not served by this version",)
+    assert [provider.status for provider in snapshot.providers.values()] == ["active", "inactive", "active"]
+    assert "x" not in snapshot.models
+
+
+def test_without_a_file_the_mock_and_the_providers_of_the_environment_are_served() -> None:
+    """The built-in default is open, has the mock's models, and every provider whose key is set."""
+    snapshot = load(None, {"GROQ_API_KEY": "g", "HF_TOKEN": "h", "OPENAI_API_KEY": ""}).snapshot
+    assert list(snapshot.providers) == ["groq", "huggingface", "mock"]
+    assert list(snapshot.models) == ["mock-small", "mock-large", "mock-embed"]
+    assert snapshot.open_mode
+    assert snapshot.warnings == ()
+
+
+def test_headings_without_content_count_as_absent(tmp_path: Path) -> None:
+    """A list whose entries are all commented out is empty."""
+    assert load_text(tmp_path, MOCK + "routes:\n#  - name: x\nkeys:\n").snapshot.routes == ()
+
+
+def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
+    """Shared settings are written once; a provider's own settings win."""
+    text = (
+        "providers:\n  a: &base {type: mock, retry_attempts: 1, batch_size: 5}\n"
+        "  b: {<<: *base, retry_attempts: 2}\n  c: {<<: [*base, {stream: false}]}\n"
+    )
+    providers = load_text(tmp_path, text).snapshot.providers
+    found = [(provider.retry_attempts, provider.batch_size, provider.stream) for provider in providers.values()]
+    assert found == [(1, 5, True), (2, 5, True), (1, 5, False)]
+
+
+def test_toml_gives_the_same_snapshot(tmp_path: Path) -> None:
+    """The same keys in TOML give the same revision."""
+    yaml = load_text(tmp_path, "version: 1\nproviders:\n  m: {type: mock, models: [a], timeout: 1.5}\n")
+    toml = load_text(
+        tmp_path, "version = 1\n[providers.m]\ntype = 'mock'\nmodels = ['a']\ntimeout = 1.5\n", name="gateway.toml"
+    )
+    assert yaml.snapshot.revision == toml.snapshot.revision

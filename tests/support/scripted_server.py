@@ -1,0 +1,53 @@
+"""The scripted provider on a real socket, in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from gateway.http.mock_server import MockApp, create_mock_app
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedServer:
+    """A running server; `url` ends in `/v1`."""
+
+    app: MockApp
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+@contextmanager
+def scripted_server(http: str = "auto") -> Iterator[ScriptedServer]:
+    """Serve on an ephemeral loopback port until the block ends; `http` is uvicorn's name of a protocol."""
+    app = create_mock_app()
+    config = uvicorn.Config(app, log_level="error", http=http, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            until(lambda: server.started)
+            yield ScriptedServer(app, listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Poll until it holds. Raises AssertionError when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.005)
