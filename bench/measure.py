@@ -19,14 +19,16 @@ CLIENT_SECONDS = 90
 def wrk(job: load.Load, pid: int | None, seconds: float) -> Sample:
     """Rate, latencies, errors, and CPU microseconds per request of the tree `pid`. Raises BenchError."""
     bystanders = procstat.Bystanders()
-    before = procstat.cpu_seconds(pid) if pid is not None else 0.0
+    before = procstat.tree(pid) if pid is not None else []
     summary = job.run(seconds)
-    after = procstat.cpu_seconds(pid) if pid is not None else 0.0
+    after = procstat.tree(pid) if pid is not None else []
     if not summary.requests:
         raise BenchError(f"no request was answered within {seconds:.0f} s")
     sample = {"rps": summary.rps, "p50_ms": summary.p50_ms, "p99_ms": summary.p99_ms}
     if pid is not None:
-        sample["cpu_us"] = (after - before) * 1e6 / summary.requests
+        spent = procstat.total_seconds(after) - procstat.total_seconds(before)
+        sample["cpu_us"] = spent * 1e6 / summary.requests
+        sample["worker_cpu_us"] = procstat.busiest_seconds(before, after) * 1e6 / summary.requests
     return sample | {"errors": float(summary.errors), "others_pct": bystanders.percent_of_core()}
 
 

@@ -12,7 +12,7 @@ def _frame(directory: Path, http: str) -> str:
     user = "user root;" if os.geteuid() == 0 else ""  # the temporary directories belong to whoever runs the benchmark
     return f"""{user}
 daemon off;
-worker_processes 1;
+master_process off;
 pid {directory}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 8192; }}

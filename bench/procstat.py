@@ -91,7 +91,18 @@ def tree(root: int) -> list[Stat]:
 
 def cpu_seconds(root: int) -> float:
     """User and system time of the whole tree since it began."""
-    return sum(stat.ticks for stat in tree(root)) / TICKS_PER_SECOND
+    return total_seconds(tree(root))
+
+
+def total_seconds(stats: Iterable[Stat]) -> float:
+    """User and system time of these together."""
+    return sum(stat.ticks for stat in stats) / TICKS_PER_SECOND
+
+
+def busiest_seconds(before: Iterable[Stat], after: Iterable[Stat]) -> float:
+    """CPU time of the process that used most between two looks at a tree: the worker, without its helpers."""
+    then = {stat.pid: stat.ticks for stat in before}
+    return max((stat.ticks - then.get(stat.pid, 0) for stat in after), default=0) / TICKS_PER_SECOND
 
 
 class Bystanders:

@@ -137,7 +137,7 @@ SYSTEMS: tuple[System, ...] = (
         "gateway",
         "the gateway",
         "one worker, full path: virtual key with request, token and concurrency limits, metrics, JSON access log to a "
-        "file, ledger, embedded Valkey on the same core and counted with it",
+        "file, embedded Valkey on the same core and counted with it",
         install.own_version,
         _gateway,
         _gateway_env,

@@ -93,21 +93,21 @@ class Pipeline:
     @property
     def open_mode(self) -> bool:
         """Whether callers need no key at the moment."""
-        return self.anonymous and self.planner.snapshot.open_mode
+        return self.anonymous and not self.planner.snapshot.virtual_keys
 
-    def enter(self) -> None:
-        """Count a call in, before anything of it is read. Raises Draining, Overloaded."""
+    def open(self, request_id: str, headers: Mapping[bytes, bytes], started: float) -> Exchange:
+        """Take a request in before anything of its body is read: is there room, and who calls?
+
+        Raises Draining, Overloaded, InvalidApiKey. What is opened must be closed.
+        """
         if self.draining:
             raise Draining(retry_after=1.0)
         if self.in_flight >= self._max_in_flight:
             raise Overloaded(retry_after=1.0)
-        self.in_flight += 1
-        self._observer.call_started()
-
-    def authenticate(self, request_id: str, headers: Mapping[bytes, bytes], started: float) -> Exchange:
-        """Who calls. Raises InvalidApiKey."""
         planner = self.planner
         principal = authenticate(planner.snapshot, credential_of(headers), open_mode=self.open_mode)
+        self.in_flight += 1
+        self._observer.call_started()
         return Exchange(request_id, started, principal, planner)
 
     async def serve(self, exchange: Exchange, call: Call) -> Answer:
@@ -161,12 +161,9 @@ class Pipeline:
             )
         )
 
-    def refused(self, request_id: str, error: GatewayError, started: float, *, entered: bool) -> None:
+    def refused(self, request_id: str, error: GatewayError, started: float) -> None:
         """Record a request that never became an exchange: no valid key, no place, no such path."""
-        if entered:
-            self.in_flight -= 1
-        else:
-            self._observer.call_started()
+        self._observer.call_started()
         self._observer.call_finished(
             Receipt(None, request_id, "", error.public_status, error.reason, self.clock() - started)
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from gateway.errors import BodyTooLarge, ClientGone, InvalidRequest, UnsupportedMedia
 from gateway.http.multipart import Upload, boundary_of
 from gateway.http.parse import Fields, check_model_name, decode_embedding_fields, decode_fields, inputs_of, model_of
@@ -18,33 +20,32 @@ FORWARDED = (b"openai-beta", b"idempotency-key")
 _JSON_TYPES = (b"application/json", b"text/json")
 
 
-async def read_call(
-    call_id: str,
-    exchange: Exchange,
-    destination: Destination,
-    headers: Mapping[bytes, bytes],
-    watched: Watched,
-    limit: int,
-) -> Call:
+class Arrival(msgspec.Struct, eq=False):
+    """A request whose head is here."""
+
+    call_id: str
+    exchange: Exchange
+    destination: Destination
+    headers: Mapping[bytes, bytes]
+    watched: Watched
+
+
+async def read_call(arrival: Arrival, limit: int) -> Call:
     """The call that a request makes. Raises BodyTooLarge, UnsupportedMedia, InvalidJson, InvalidRequest, ClientGone."""
-    endpoint = destination.endpoint
+    headers = arrival.headers
+    endpoint = arrival.destination.endpoint
     assert endpoint is not None
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise UnsupportedMedia("Compressed request bodies are not accepted. Send the body without Content-Encoding.")
     declared = _declared(headers, limit)
-    reader = Reader(watched, limit)
-    if _is_form(endpoint, headers.get(b"content-type", b"")):
-        call = await _form(
-            call_id,
-            exchange,
-            destination,
-            headers,
-            Upload(reader.pull, boundary_of(headers[b"content-type"]), declared),
-        )
+    reader = Reader(arrival.watched, limit)
+    content_type = headers.get(b"content-type", b"")
+    if content_type != b"application/json" and _is_form(endpoint, content_type):
+        call = await _form(arrival, endpoint, Upload(reader.pull, boundary_of(content_type), declared))
+    elif not endpoint.json:
+        raise unsupported(endpoint)
     else:
-        call = _json(call_id, exchange, destination, await reader.whole())
-    call.headers = headers
-    call.pinned = destination.pinned
+        call = _json(arrival, endpoint, await reader.whole())
     if b"openai-beta" in headers or b"idempotency-key" in headers:
         call.forwarded = [(name, headers[name]) for name in FORWARDED if name in headers]
     return call
@@ -112,15 +113,19 @@ def _is_form(endpoint: Endpoint, content_type: bytes) -> bool:
             return True
     elif endpoint.json and (not kind or kind in _JSON_TYPES or kind.endswith(b"+json")):
         return False
+    raise unsupported(endpoint)
+
+
+def unsupported(endpoint: Endpoint) -> UnsupportedMedia:
+    """The error that names what the path takes."""
     wanted = " or ".join(
         name for name, taken in (("application/json", endpoint.json), ("multipart/form-data", endpoint.form)) if taken
     )
-    raise UnsupportedMedia(f"This path takes a body of type {wanted}.")
+    return UnsupportedMedia(f"This path takes a body of type {wanted}.")
 
 
-def _json(call_id: str, exchange: Exchange, destination: Destination, raw: bytes) -> Call:
-    endpoint = destination.endpoint
-    assert endpoint is not None
+def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
+    destination, exchange = arrival.destination, arrival.exchange
     inputs, encoding = 1, None
     fields: Fields
     if endpoint.service is Service.EMBEDDINGS:
@@ -133,7 +138,7 @@ def _json(call_id: str, exchange: Exchange, destination: Destination, raw: bytes
         fields = decode_fields(raw)
     model, span = model_of(raw, fields, destination.model or endpoint.default_model)
     return Call(
-        id=call_id,
+        id=arrival.call_id,
         request_id=exchange.request_id,
         service=endpoint.service,
         path=endpoint.path,
@@ -150,14 +155,13 @@ def _json(call_id: str, exchange: Exchange, destination: Destination, raw: bytes
         encoding_format=encoding,
         inputs=inputs,
         model_span=span,
+        pinned=destination.pinned,
+        headers=arrival.headers,
     )
 
 
-async def _form(
-    call_id: str, exchange: Exchange, destination: Destination, headers: Mapping[bytes, bytes], upload: Upload
-) -> Call:
-    endpoint = destination.endpoint
-    assert endpoint is not None
+async def _form(arrival: Arrival, endpoint: Endpoint, upload: Upload) -> Call:
+    destination, exchange = arrival.destination, arrival.exchange
     await upload.read_fields()
     fields = upload.scanner.fields
     model = destination.model or fields.get("model") or endpoint.default_model
@@ -165,7 +169,7 @@ async def _form(
         raise InvalidRequest("You must provide a `model` field.", param="model")
     check_model_name(model)
     return Call(
-        id=call_id,
+        id=arrival.call_id,
         request_id=exchange.request_id,
         service=endpoint.service,
         path=endpoint.path,
@@ -174,5 +178,7 @@ async def _form(
         started=exchange.started,
         stream=fields.get("stream", "").lower() == "true",
         upload=upload,
-        content_type=headers[b"content-type"],
+        content_type=arrival.headers[b"content-type"],
+        pinned=destination.pinned,
+        headers=arrival.headers,
     )

@@ -40,7 +40,7 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
             (b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000))),
         )
     retryable = error.retryable
-    if retryable is None and error.public_status >= 500:
+    if retryable is None and (error.public_status >= 500 or error.public_status == 409):
         # Our own attempts are spent: the SDK's would only repeat them.
         retryable = False
     if retryable is not None:

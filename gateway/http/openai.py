@@ -14,7 +14,7 @@ from gateway.errors import (
     GatewayError,
     SlowUpload,
 )
-from gateway.http.body import read_call
+from gateway.http.body import Arrival, read_call
 from gateway.http.errors import error_body, error_frame, error_headers
 from gateway.http.models import models_body
 from gateway.http.openmode import refuse_foreign
@@ -50,17 +50,16 @@ class OpenAIApi:
         pipeline = self._pipeline
         started = pipeline.clock()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = _request_id(headers, pipeline.call_ids)
-        entered = False
+        call_id = pipeline.call_ids()
+        given = headers.get(b"x-request-id")
+        request_id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else f"req-{call_id}"
         try:
             destination = locate(scope["method"], scope["path"])
-            pipeline.enter()
-            entered = True
             if pipeline.open_mode:
                 refuse_foreign(headers)
-            exchange = pipeline.authenticate(request_id, headers, started)
+            exchange = pipeline.open(request_id, headers, started)
         except GatewayError as error:
-            pipeline.refused(request_id, error, started, entered=entered)
+            pipeline.refused(request_id, error, started)
             await _send_error(send, error, request_id, pipeline.planner.snapshot.revision)
             return
         if destination.endpoint is None:
@@ -68,7 +67,7 @@ class OpenAIApi:
             return
         watched = self._watch.add(receive)
         try:
-            await self._serve(exchange, destination, headers, watched, send)
+            await self._serve(Arrival(call_id, exchange, destination, headers, watched), send)
         finally:
             self._watch.remove(watched)
             if not exchange.closed:
@@ -87,16 +86,10 @@ class OpenAIApi:
         else:
             await _send_whole(send, 200, head, body)
 
-    async def _serve(
-        self,
-        exchange: Exchange,
-        destination: Destination,
-        headers: dict[bytes, bytes],
-        watched: Watched,
-        send: Send,
-    ) -> None:
+    async def _serve(self, arrival: Arrival, send: Send) -> None:
+        exchange, watched = arrival.exchange, arrival.watched
         try:
-            call = await read_call(self._pipeline.call_ids(), exchange, destination, headers, watched, self._max_body)
+            call = await read_call(arrival, self._max_body)
             answer = await self._pipeline.serve(exchange, call)
         except BodyTooLarge as error:
             await self._refuse(exchange, error, _lingering(send, watched.receive))
@@ -169,26 +162,20 @@ class OpenAIApi:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-def _request_id(headers: dict[bytes, bytes], fresh: Callable[[], str]) -> str:
-    given = headers.get(b"x-request-id")
-    if given is not None and _SANE_ID.fullmatch(given):
-        return given.decode()
-    return f"req-{fresh()}"
-
-
 def _common(exchange: Exchange) -> HeaderList:
     return [(b"x-request-id", exchange.request_id.encode()), (b"x-gateway-revision", exchange.revision.encode())]
 
 
 def _about(exchange: Exchange, answer: Answer) -> HeaderList:
     """How the answer came about."""
+    deployment = answer.deployment
     headers: HeaderList = [
-        (b"x-gateway-provider", answer.deployment.provider.name.encode()),
-        (b"x-gateway-model", answer.deployment.model.encode()),
+        (b"x-gateway-provider", deployment.provider.name.encode()),
+        (b"x-gateway-model", deployment.model.encode()),
         (b"x-gateway-attempts", b"%d" % exchange.progress.attempts),
         (b"x-gateway-overhead-ms", b"%.2f" % ((exchange.overhead or 0.0) * 1000)),
-        *answer.headers,
     ]
+    headers += answer.headers
     if exchange.reservation is not None:
         headers += exchange.reservation.headers
     return headers
@@ -216,7 +203,7 @@ async def _send_error(
 
 
 def _lingering(send: Send, receive: Receive) -> Send:
-    """Reads on after the answer, for a while: closing under unread bytes resets the connection, and the answer is lost with it."""
+    """Reads on after the answer: closing under unread bytes resets the connection, and the answer is lost with it."""
 
     async def linger(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

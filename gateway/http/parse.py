@@ -97,7 +97,7 @@ def model_of(raw: bytes, fields: Fields, default: str | None) -> tuple[str, tupl
         raise InvalidRequest("The body has more than one `model`.", param="model")
     if fields.model is None:
         # A single find may be a nested key of that name; only a member of the body itself is the model.
-        nulls = [member for member in members(raw) if member.key.lower() == "model"] if spans else []
+        nulls = [member for member in members(raw) if member.key.lower() == "model"]
         if default is None or len(nulls) > 1 or any(member.key != "model" for member in nulls):
             raise InvalidRequest("You must provide a `model` parameter.", param="model")
         if nulls:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -21,8 +22,7 @@ READER_SECONDS = 60.0
 """How long a client may leave written bytes unread."""
 
 
-@dataclass(slots=True, eq=False)
-class Watched:
+class Watched(msgspec.Struct, eq=False):
     """One request as the watch sees it. `verdict` says why its task was cancelled."""
 
     task: asyncio.Task[Any]
@@ -35,8 +35,8 @@ class Watched:
     verdict: str | None = None
     """`gone`, `slow_upload` or `slow_reader`."""
     listener: asyncio.Task[None] | None = None
-    _window_end: float = 0.0
-    _window_bytes: int = 0
+    window_end: float = 0.0
+    window_bytes: int = 0
 
     def end(self, verdict: str) -> None:
         """Cancel the request, once."""
@@ -47,12 +47,12 @@ class Watched:
     def look(self, now: float) -> None:
         """One look at this request."""
         if self.reading:
-            if not self._window_end:
-                self._window_end = self.since + UPLOAD_WINDOW
-            elif now >= self._window_end:
-                if self.received - self._window_bytes < UPLOAD_BYTES:
+            if not self.window_end:
+                self.window_end = self.since + UPLOAD_WINDOW
+            elif now >= self.window_end:
+                if self.received - self.window_bytes < UPLOAD_BYTES:
                     self.end("slow_upload")
-                self._window_end, self._window_bytes = now + UPLOAD_WINDOW, self.received
+                self.window_end, self.window_bytes = now + UPLOAD_WINDOW, self.received
         elif self.listener is None and now - self.since >= TICK:
             self.listener = asyncio.ensure_future(self._listen())
         if self.sending_since is not None and now - self.sending_since >= READER_SECONDS:

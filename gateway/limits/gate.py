@@ -145,7 +145,9 @@ def _refuse_oversized(limits: LimitSet, tokens: int) -> None:
 
 def _refusal(spec: LimitSpec, wait: float, headers: Sequence[tuple[bytes, bytes]]) -> RateLimited:
     what = (
-        f"{spec.count} {spec.kind} per {_period(spec.period * spec.count / spec.capacity)}" if spec.period else f"{spec.capacity} requests at once"
+        f"{spec.count} {spec.kind} per {_period(spec.period * spec.count / spec.capacity)}"
+        if spec.period
+        else f"{spec.capacity} requests at once"
     )
     error = RateLimited(
         f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait).decode()}.",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from gateway.limits.limitset import LimitSet
 
 MAX_KEYS = 50_000
+ROUNDING = 0.01
+"""Units of a bucket, as in the script."""
 
 
 class LocalLimits:
@@ -45,7 +47,7 @@ class LocalLimits:
                 tat += (tokens if spec.kind == "tokens" else 1) * interval
                 self._remember(key, tat)
             left = self._capacity(spec.capacity) - (tat - now) / interval
-            reply += [max(0, math.floor(left)), math.ceil((tat - now) * 1e6)]
+            reply += [max(0, math.floor(left + ROUNDING)), math.ceil((tat - now) * 1e6)]
         return reply
 
     def settle(self, limits: LimitSet, call_id: str, more_tokens: int) -> None:
@@ -70,7 +72,7 @@ class LocalLimits:
         tat = max(self._tat.get(key, 0.0), now)
         cost = min(tokens, self._capacity(spec.capacity)) if spec.kind == "tokens" else 1
         # Rounding noise is no reason to refuse the last unit of a bucket.
-        return max(0.0, tat + cost * interval - now - self._capacity(spec.capacity) * interval - 1e-6)
+        return max(0.0, tat + cost * interval - now - (self._capacity(spec.capacity) + ROUNDING) * interval)
 
     def _capacity(self, capacity: int) -> int:
         return max(1, capacity // self._workers)

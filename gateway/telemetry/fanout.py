@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import LimitDecision, Observer
@@ -17,51 +16,25 @@ Hook = Callable[..., None]
 
 
 class Observers:
-    """Calls those observers that override a hook, in order. What one raises is logged, once per hook."""
+    """Calls those observers that override a hook, in order. What one raises is logged, once per hook.
+
+    The hooks are put together once: a fact costs one call, and one more per observer that cares.
+    """
+
+    call_started: Callable[[], None]
+    call_finished: Callable[[Receipt], None]
+    attempt_finished: Callable[[Attempt], None]
+    fell_back: Callable[[Deployment, Deployment, UpstreamError], None]
+    limits_decided: Callable[[Sequence[LimitDecision]], None]
+    redis_called: Callable[[float, str | None], None]
+    config_loaded: Callable[[str, str | None], None]
+    failed: Callable[[GatewayError | Exception, str], None]
 
     def __init__(self, *observers: Observer) -> None:
         self.observers = observers
         self._reported: set[str] = set()
-        self._call_started = self._hooks("call_started")
-        self._call_finished = self._hooks("call_finished")
-        self._attempt_finished = self._hooks("attempt_finished")
-        self._fell_back = self._hooks("fell_back")
-        self._limits_decided = self._hooks("limits_decided")
-        self._redis_called = self._hooks("redis_called")
-        self._config_loaded = self._hooks("config_loaded")
-        self._failed = self._hooks("failed")
-
-    def call_started(self) -> None:
-        """A request arrived."""
-        self._tell(self._call_started)
-
-    def call_finished(self, receipt: Receipt) -> None:
-        """A request is over."""
-        self._tell(self._call_finished, receipt)
-
-    def attempt_finished(self, attempt: Attempt) -> None:
-        """One try at one deployment is over."""
-        self._tell(self._attempt_finished, attempt)
-
-    def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
-        """Another deployment is tried."""
-        self._tell(self._fell_back, source, target, error)
-
-    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
-        """Limits admitted or refused."""
-        self._tell(self._limits_decided, decisions)
-
-    def redis_called(self, seconds: float, error: str | None) -> None:
-        """Redis answered, or did not."""
-        self._tell(self._redis_called, seconds, error)
-
-    def config_loaded(self, revision: str, error: str | None) -> None:
-        """A (re)load ended."""
-        self._tell(self._config_loaded, revision, error)
-
-    def failed(self, error: GatewayError | Exception, request_id: str) -> None:
-        """Something that nobody expected."""
-        self._tell(self._failed, error, request_id)
+        for name in Observers.__annotations__:
+            setattr(self, name, self._joined(self._hooks(name)))
 
     def _hooks(self, name: str) -> tuple[Hook, ...]:
         silent = getattr(SilentObserver, name)
@@ -69,12 +42,15 @@ class Observers:
             getattr(observer, name) for observer in self.observers if getattr(type(observer), name, None) is not silent
         )
 
-    def _tell(self, hooks: tuple[Hook, ...], *facts: Any) -> None:
-        for hook in hooks:
-            try:
-                hook(*facts)
-            except Exception:  # guards the request against a broken observer
-                self._report(hook)
+    def _joined(self, hooks: tuple[Hook, ...]) -> Hook:
+        def tell(*facts: object) -> None:
+            for hook in hooks:
+                try:
+                    hook(*facts)
+                except Exception:  # guards the request against a broken observer
+                    self._report(hook)
+
+        return tell
 
     def _report(self, hook: Hook) -> None:
         name = getattr(hook, "__qualname__", repr(hook))

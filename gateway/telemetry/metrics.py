@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.errors import UpstreamError
 from gateway.ports import LimitDecision
@@ -35,6 +36,17 @@ _SYSTEMS = {
     "xai": "x_ai",
 }
 """Our provider types whose name differs in `gen_ai.provider.name`."""
+
+
+_REMEMBERED = 4096
+
+
+class _Labels(NamedTuple):
+    """The label values of one deployment, service and requested model, put together once."""
+
+    call: tuple[str, str, str, str]
+    input: tuple[str, str, str, str, str]
+    output: tuple[str, str, str, str, str]
 
 
 class BoundedNames:
@@ -70,6 +82,7 @@ class Metrics(SilentObserver):
         self._team = BoundedNames(max_models)
         self._aliases: frozenset[str] = frozenset()
         self._running = 0
+        self._labels: dict[tuple[Deployment, str, str], _Labels] = {}
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
         self._tokens = tallies.histogram(families.TOKEN_USAGE)
@@ -137,6 +150,7 @@ class Metrics(SilentObserver):
     def know_models(self, names: Iterable[str]) -> None:
         """The names that the configuration itself knows, aliases among them; any other requested model is `other`."""
         self._aliases = frozenset(names)
+        self._labels.clear()
 
     def set_deployment_state(self, deployment: str, state: int) -> None:
         """0 healthy, 1 degraded, 2 out."""
@@ -161,36 +175,50 @@ class Metrics(SilentObserver):
         """The request, its durations, tokens and cost."""
         self._running -= 1
         deployment = receipt.deployment
-        model = OTHER if deployment is None else self._model(deployment.model)
-        self._requests.add((receipt.route or "", model, str(receipt.status), receipt.reason))
+        if deployment is None:
+            self._requests.add((receipt.route or "", OTHER, str(receipt.status), receipt.reason))
+            return
+        about = (deployment, receipt.service, receipt.requested_model)
+        labels = self._labels.get(about)
+        if labels is None:
+            labels = self._remember(about)
+        self._requests.add((receipt.route or "", labels.call[3], str(receipt.status), receipt.reason))
         if receipt.overhead is not None:
             self._overhead.observe((), receipt.overhead)
-        if deployment is not None:
-            self._generation(receipt, deployment, model)
+        self._generation(receipt, deployment, labels)
 
-    def _generation(self, receipt: Receipt, deployment: Deployment, model: str) -> None:
+    def _remember(self, about: tuple[Deployment, str, str]) -> _Labels:
+        deployment, service, requested = about
         kind = deployment.provider.type
-        labels = (
-            _OPERATIONS.get(receipt.service, receipt.service),
+        call = (
+            _OPERATIONS.get(service, service),
             _SYSTEMS.get(kind, kind),
-            self._requested(receipt.requested_model, deployment),
-            model,
+            self._requested(requested, deployment),
+            self._model(deployment.model),
         )
-        self._duration.observe(labels, receipt.seconds)
+        labels = _Labels(call, (*call, "input"), (*call, "output"))
+        if len(self._labels) >= _REMEMBERED:
+            self._labels.clear()
+        self._labels[about] = labels
+        return labels
+
+    def _generation(self, receipt: Receipt, deployment: Deployment, labels: _Labels) -> None:
+        self._duration.observe(labels.call, receipt.seconds)
         usage = receipt.usage
         if receipt.stream and receipt.ttft is not None:
-            self._first_token.observe(labels, receipt.ttft)
+            self._first_token.observe(labels.call, receipt.ttft)
             if usage is not None and usage.output_tokens > 1:
-                self._per_token.observe(labels, (receipt.seconds - receipt.ttft) / (usage.output_tokens - 1))
+                self._per_token.observe(labels.call, (receipt.seconds - receipt.ttft) / (usage.output_tokens - 1))
         if usage is None:
             return
-        self._tokens.observe((*labels, "input"), usage.input_tokens)
-        self._tokens.observe((*labels, "output"), usage.output_tokens)
+        self._tokens.observe(labels.input, usage.input_tokens)
+        self._tokens.observe(labels.output, usage.output_tokens)
         if receipt.cost_nano_usd is None:
             self._unpriced.add(())
         else:
             team = "" if receipt.team is None else self._team(receipt.team)
-            self._cost.add((deployment.provider.name, model, team), receipt.cost_nano_usd * 1e-9)
+            cost = receipt.cost_nano_usd * 1e-9
+            self._cost.add((deployment.provider.name, labels.call[3], team), cost)
 
     def _requested(self, name: str, deployment: Deployment) -> str:
         if name in (deployment.model, deployment.id) or name in self._aliases:

@@ -12,19 +12,22 @@ from random import Random
 
 import msgspec
 
-from gateway.errors import UpstreamBadResponse, UpstreamError
+from gateway.errors import ClientError, ClientGone, GatewayError, UpstreamBadResponse, UpstreamError
 from gateway.ports import Clock, Deadlines, Dialect, Engine, Observer, UpstreamRequest, UpstreamResponse
 from gateway.types import Attempt, Call, Deployment, Headers, Plan, Service, Usage
 from gateway.upstream.batches import send_in_batches
 from gateway.upstream.heads import Heads
 from gateway.upstream.relay import Relay
 from gateway.upstream.retry import Failure, next_try
+from gateway.upstream.secrecy import without_secrets
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 STREAM_SECONDS = 1800.0
-PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
+PASSED_HEADERS = (b"openai-processing-ms", b"openai-version", b"content-disposition")
 """What clients may read of a provider's headers; everything else stays here."""
+_WHOLE_OR_STREAMED = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
+"""Services whose `stream` field alone decides which of the two an answer is."""
 
 
 class Answer(msgspec.Struct, eq=False):
@@ -86,7 +89,7 @@ class Forwarder:
                 self._finished(progress, error.outcome)
                 step = next_try(plan, progress.failures, deadline - self._clock(), self._chance)
                 if step is None:
-                    raise
+                    raise without_secrets(error, deployment.provider) from None
                 if step.deployment is not deployment:
                     self._observer.fell_back(deployment, step.deployment, error)
                 deployment, wait = step.deployment, step.wait
@@ -109,6 +112,14 @@ class Forwarder:
             if call.service is Service.EMBEDDINGS and call.inputs > deployment.provider.batch_size:
                 return await send_in_batches(call, deployment, self._once(deadline))
             return await self._send(call, deployment, deadline)
+        except UpstreamError:
+            raise
+        except BaseException as error:
+            # The client left, or its own body is at fault: not the provider's failure, but an attempt that was begun.
+            progress.sent = not isinstance(error, ClientError)
+            known = error if isinstance(error, GatewayError) else None
+            self._finished(progress, (known or (GatewayError() if isinstance(error, Exception) else ClientGone())).reason)
+            raise
         finally:
             progress.waited += self._clock() - began
 
@@ -121,9 +132,7 @@ class Forwarder:
         engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
         head = self._heads.get(dialect, call.path, deployment)
         timeouts = provider.timeouts
-        extra = call.forwarded
-        if call.content_type:
-            extra = [*extra, (b"content-type", call.content_type)]
+        extra = [*call.forwarded, (b"content-type", call.content_type)]
         response = await engine.send(
             UpstreamRequest(head, dialect.body(call, deployment), extra),
             Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, deadline),
@@ -141,23 +150,22 @@ class Forwarder:
 
     async def _answer(self, call: Call, deployment: Deployment, dialect: Dialect, response: UpstreamResponse) -> Answer:
         headers = response.headers
-        content_type = b"application/json"
-        passed: list[tuple[bytes, bytes]] = []
-        for name, value in headers:
-            if name == b"content-type":
-                content_type = value
-            elif name in PASSED_HEADERS:
-                passed.append((name, value))
+        named = dict(headers)
+        content_type = named.get(b"content-type", b"application/json")
+        passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
         events = content_type.startswith(b"text/event-stream")
         if events or (call.service is Service.SPEECH and b"json" not in content_type):
             if not events and content_type.startswith(b"text/html"):
                 raise UpstreamBadResponse
-            relay = Relay(response, dialect.stream(call, deployment) if events else None)
+            if events and not call.stream and call.service in _WHOLE_OR_STREAMED:
+                # Events where a whole reply was asked for: no SDK could read them.
+                raise UpstreamBadResponse
+            relay = Relay(response, dialect.stream(call, deployment) if events else None, deployment.provider)
             await relay.first()
             return Answer(deployment, content_type, relay=relay, headers=passed)
         body = await response.read(MAX_REPLY_BYTES)
         reply = dialect.decode(call, deployment, headers, body)
-        if call.stream and call.service in (Service.CHAT, Service.COMPLETIONS):
+        if call.stream and call.service in _WHOLE_OR_STREAMED:
             # A whole reply where events were asked for: no SDK could read it.
             raise UpstreamBadResponse
         return Answer(deployment, reply.content_type, body=reply.body, usage=reply.usage, headers=passed)

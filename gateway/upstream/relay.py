@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from gateway.errors import UpstreamError
+from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import StreamDecoder, UpstreamResponse
-from gateway.types import Usage
+from gateway.types import Provider, Usage
+from gateway.upstream.secrecy import without_secrets
 
 
 class Relay:
     """A committed stream. `over` turns true with the last ready bytes; then `failure` says whether the answer is whole."""
 
-    __slots__ = ("_decoder", "_held", "_response", "failure", "over")
+    __slots__ = ("_decoder", "_held", "_provider", "_response", "failure", "over")
 
-    def __init__(self, response: UpstreamResponse, decoder: StreamDecoder | None) -> None:
+    def __init__(self, response: UpstreamResponse, decoder: StreamDecoder | None, provider: Provider) -> None:
         self._response = response
         self._decoder = decoder
+        self._provider = provider
         self._held = b""
         self.over = False
         self.failure: UpstreamError | None = None
@@ -37,8 +39,8 @@ class Relay:
     async def first(self) -> None:
         """Wait until something can be sent. Raises the UpstreamError that came instead: nothing is committed then."""
         held = await self._read()
-        if not held and self.failure is not None:
-            raise self.failure
+        if not held:
+            raise self.failure or UpstreamBadResponse()
         self._held = held
 
     async def next(self) -> bytes:
@@ -70,7 +72,7 @@ class Relay:
 
     def _end(self, failure: UpstreamError | None) -> None:
         self.over = True
-        self.failure = failure
+        self.failure = failure and without_secrets(failure, self._provider)
         self._response.abort()
 
     def abort(self) -> None:

@@ -53,9 +53,12 @@ def _again(plan: Plan, failures: Sequence[Failure], seconds_left: float, chance:
     for failure in failures:
         counts[failure.deployment.id] = counts.get(failure.deployment.id, 0) + 1
         latest[failure.deployment.id] = failure.error
+    last = failures[-1]
+    # A failure that the route does not fall back on may be tried again where it happened, and nowhere else.
+    eligible = plan.targets if last.error.fallback_on in plan.fallback_on else (last.deployment,)
     candidates = [
         deployment
-        for deployment in plan.targets
+        for deployment in eligible
         if 0 < counts.get(deployment.id, 0) <= deployment.provider.retry_attempts
         and latest[deployment.id].failover
         and (latest[deployment.id].retry_same or _worth_waiting(latest[deployment.id], counts[deployment.id], plan))

@@ -24,6 +24,14 @@ def test_rss_is_read_in_bytes() -> None:
     assert parse_rss("Name:\tx\nState:\tZ (zombie)\n") == 0
 
 
+def test_the_worker_is_the_process_that_used_most() -> None:
+    """Helpers are left out, however much they used before; a process that is new counts from nothing."""
+    before = [Stat(1, 0, "S", 50_000), Stat(2, 1, "S", 100)]
+    after = [Stat(1, 0, "S", 50_010), Stat(2, 1, "S", 300), Stat(3, 1, "S", 150)]
+    assert procstat.busiest_seconds(before, after) == 200 / procstat.TICKS_PER_SECOND
+    assert procstat.busiest_seconds([], []) == 0
+
+
 def test_descendants_leave_strangers_out() -> None:
     """A tree is the root with its children and theirs, and nobody else."""
     stats = [Stat(pid, parent, "S", 0) for pid, parent in ((5, 3), (1, 0), (2, 1), (3, 2), (4, 1))]

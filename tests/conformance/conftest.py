@@ -18,6 +18,7 @@ GPT_KEY = "gw-conformance-gpt-models-000000000002"
 EMBED_KEY = "gw-conformance-embeddings-000000000003"
 TIGHT_KEY = "gw-conformance-three-a-minute-00000004"
 TINY_KEY = "gw-conformance-few-tokens-000000000005"
+NODE_TIGHT_KEY = "gw-conformance-three-a-minute-node-0005b"
 UNKNOWN_KEY = "gw-conformance-nobody-has-this-one-0006"
 BATCH = 16
 """Inputs per upstream embeddings call."""
@@ -57,8 +58,12 @@ providers:
     allow_private_network: true
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 0.2, idle: 0.2, total: 20}}
-  nowhere: {{type: openai, base_url: "http://127.0.0.1:1/v1", api_key: upstream-credential-5, allow_private_network: true,
-            retry_attempts: 0}}
+  nowhere:
+    type: openai
+    base_url: http://127.0.0.1:1/v1
+    api_key: upstream-credential-5
+    allow_private_network: true
+    retry_attempts: 0
 routes:
   - {{name: fast, match: {{model: fast}}, targets: [{{provider: named, model: gpt-4o-mini}}]}}
   - name: rescued
@@ -69,6 +74,7 @@ keys:
   - {{name: gpt, secret: {GPT_KEY}, models: ["gpt-4o*", "lab/mock-fault/*"]}}
   - {{name: embed, secret: {EMBED_KEY}, models: ["text-embedding-*"]}}
   - {{name: tight, secret: {TIGHT_KEY}, limits: {{requests: 3/min, tokens: 100k/min}}}}
+  - {{name: node-tight, secret: {NODE_TIGHT_KEY}, limits: {{requests: 3/min}}}}
   - {{name: tiny, secret: {TINY_KEY}, limits: {{tokens: 50/min}}}}
 """
 

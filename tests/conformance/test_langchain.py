@@ -109,8 +109,8 @@ def test_embeddings(lab: Lab) -> None:
     """More documents than the provider takes at once, in order."""
     vectors = OpenAIEmbeddings(
         model="text-embedding-3-small",
-        base_url=lab.gateway.api,
-        api_key=SecretStr(KEY),
+        openai_api_base=lab.gateway.api,
+        openai_api_key=SecretStr(KEY),
         dimensions=768,
         check_embedding_ctx_length=False,
         max_retries=0,

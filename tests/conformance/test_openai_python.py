@@ -9,6 +9,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from tests.support.gateway import eventually
+
 from .conftest import Lab, Sdk, fault
 
 USER: Any = [{"role": "user", "content": "Grüße 你好 🎈"}]
@@ -123,12 +125,22 @@ def test_stream_helper(client: openai.OpenAI) -> None:
 
 
 def test_leaving_a_stream_early(lab: Lab, client: openai.OpenAI) -> None:
-    """Closing a stream after the first chunk leaves a client that works."""
+    """Closing a stream after the first chunk calls the provider off, and leaves a client that works."""
     model = fault("tokens-2000+pace-5ms")
     with client.chat.completions.create(model=model, messages=USER, stream=True) as stream:
         assert next(iter(stream)).choices
     assert client.chat.completions.create(model="gpt-4o", messages=USER).choices[0].message.content == SAID
-    assert lab.gateway.logged(requested_model=model)[0]["status"] in (200, 499)
+    assert lab.gateway.logged(requested_model=model)[0]["reason"] == "client_disconnected"
+    rows = eventually(lambda: lab.mock.rows(model=model.partition("/")[2]), "the provider's bill")
+    assert [row["outcome"] for row in rows] == ["cancelled"]
+
+
+def test_a_large_question(sdk: Sdk) -> None:
+    """Megabytes of messages pass, in characters of every length."""
+    messages: Any = [{"role": "user", "content": "äß你🎈 " * 400_000}]
+    answer = sdk.call(lambda c: c.chat.completions.create(model="gpt-4o", messages=messages, max_tokens=3))
+    assert answer.usage.prompt_tokens == 500_000
+    assert answer.choices[0].finish_reason == "length"
 
 
 def test_one_tool(sdk: Sdk) -> None:
@@ -214,13 +226,9 @@ def test_several_choices(sdk: Sdk) -> None:
 
 def test_logprobs(sdk: Sdk) -> None:
     """Log probabilities join to the text, whole and streamed."""
-    answer = sdk.call(
-        lambda c: c.chat.completions.create(model="gpt-4o", messages=USER, logprobs=True, top_logprobs=2)
-    )
+    answer = sdk.call(lambda c: c.chat.completions.create(model="gpt-4o", messages=USER, logprobs=True, top_logprobs=2))
     assert "".join(one.token for one in answer.choices[0].logprobs.content) == SAID
-    chunks = sdk.events(
-        lambda c: c.chat.completions.create(model="gpt-4o", messages=USER, logprobs=True, stream=True)
-    )
+    chunks = sdk.events(lambda c: c.chat.completions.create(model="gpt-4o", messages=USER, logprobs=True, stream=True))
     seen = [one.token for chunk in chunks if chunk.choices[0].logprobs for one in chunk.choices[0].logprobs.content]
     assert "".join(seen) == SAID
 

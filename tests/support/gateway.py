@@ -1,10 +1,10 @@
-"""A real gateway in processes of its own, and the scripted provider it talks to: for tests that come in through the front door.
+"""A real gateway in processes of its own, and the scripted provider it talks to: for tests that use the front door.
 
     with mock_process() as mock, GatewayProcess(yaml.format(mock=mock.url), tmp_path) as gateway:
         openai.OpenAI(base_url=gateway.api, api_key="…")
 
-The gateway is `python -m gateway serve`: supervisor, forked workers, embedded store, all on loopback. It dies with the test process,
-however that ends. Under coverage its processes are measured too (`patch` in pyproject.toml).
+The gateway is `python -m gateway serve`: supervisor, forked workers, embedded store, all on loopback. It dies with the
+test process, however that ends. Under coverage its processes are measured too (`patch` in pyproject.toml).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Got:
         return msgspec.json.decode(self.body)
 
 
-def get(url: str, headers: Mapping[str, str] = {}, timeout: float = 10) -> Got:  # noqa: B006 - never changed
+def get(url: str, headers: Mapping[str, str] = {}, timeout: float = 10) -> Got:
     """GET, whatever the status. Raises OSError when there is no answer."""
     request = urllib.request.Request(url, headers=dict(headers))
     try:
@@ -72,11 +72,9 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = 10) -> 
 
 
 class GatewayProcess:
-    """`gateway serve` with this configuration, state in `directory`. `env` adds to an environment without any provider's key."""
+    """`gateway serve` with this configuration, state in `directory`; `env` joins one without any provider key."""
 
-    def __init__(
-        self, config: str, directory: Path, *, workers: int = 1, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, config: str, directory: Path, *, workers: int = 1, env: Mapping[str, str] | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.config = directory / "gateway.yaml"
@@ -126,7 +124,7 @@ class GatewayProcess:
                 stderr=err,
                 env=self._env,
                 start_new_session=True,
-                preexec_fn=self._guard.preexec,
+                preexec_fn=self._guard.preexec,  # noqa: PLW1509 - one prctl call, no Python lock
             )
         self._guard.watch(self._process.pid)
         try:
@@ -171,7 +169,7 @@ class GatewayProcess:
         self._guard.release()
         return process.returncode
 
-    def get(self, path: str, headers: Mapping[str, str] = {}, timeout: float = 10) -> Got:  # noqa: B006
+    def get(self, path: str, headers: Mapping[str, str] = {}, timeout: float = 10) -> Got:
         """GET a path of this gateway."""
         return get(self.base_url + path, headers, timeout)
 
@@ -180,12 +178,12 @@ class GatewayProcess:
         return self.err.read_text(errors="replace")
 
     def access_log(self) -> list[dict[str, Any]]:
-        """The lines of the access log so far. A line is written soon after its request: use `logged` to wait for one."""
+        """The access log's lines so far. A line is written soon after its request: `logged` waits for one."""
         whole, _, _ = self.out.read_bytes().rpartition(b"\n")
         return [msgspec.json.decode(line) for line in whole.splitlines() if line.startswith(b"{")]
 
     def logged(self, count: int = 1, **fields: Any) -> list[dict[str, Any]]:
-        """The access log's lines with these fields, once there are `count` of them. Raises AssertionError if that never happens."""
+        """The lines with these fields, once there are `count`. Raises AssertionError when there are not in time."""
 
         def found() -> list[dict[str, Any]]:
             lines = [line for line in self.access_log() if fields.items() <= line.items()]

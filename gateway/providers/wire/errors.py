@@ -31,7 +31,7 @@ BARE_RETRY_AFTER = 5.0
 
 # Provider texts can quote keys, account names' URLs and host names; none of that is the client's business.
 _SECRETS = re.compile(
-    r"(?:Bearer\s+\S+)|(?:\b(?:sk|csk|pk|rk|gsk|xai|hf|pplx|key|nvapi|ghp|tgp|AIza)[-_][\w\-*.]{6,})"
+    r"(?:(?i:bearer)\s+[\w\-.~+/=:]+)|(?:\b(?:sk|csk|pk|rk|gsk|xai|hf|pplx|key|nvapi|ghp|tgp|AIza)[-_][\w\-*.]{6,})"
     r"|(?:\bAIza[\w\-]{10,})|(?:\beyJ[\w\-.]{20,})|(?:\bya29\.[\w\-.]{10,})|(?:\bA[KS]IA[A-Z0-9]{12,})"
 )
 _URLS = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)

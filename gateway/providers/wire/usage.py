@@ -36,20 +36,21 @@ class WireUsage(msgspec.Struct, gc=False):
             given = self.total_tokens
         before = self.prompt_tokens_details or self.input_tokens_details or _NONE
         after = self.completion_tokens_details or self.output_tokens_details or _NONE
-        if after.reasoning_tokens and self.total_tokens == (given or 0) + (made or 0) + after.reasoning_tokens:
+        reasoning = after.reasoning_tokens
+        if reasoning and self.total_tokens == (given or 0) + (made or 0) + reasoning:
             # xAI counts reasoning beside the completion, not in it; only the total tells.
-            made = (made or 0) + after.reasoning_tokens
+            made = (made or 0) + reasoning
         return Usage(
-            input_tokens=_count(given),
-            output_tokens=_count(made),
-            cached_input_tokens=_count(before.cached_tokens),
-            cache_write_tokens=_count(before.cache_write_tokens),
-            reasoning_tokens=_count(after.reasoning_tokens),
+            _count(given) if given else 0,
+            _count(made) if made else 0,
+            _count(before.cached_tokens) if before.cached_tokens else 0,
+            _count(before.cache_write_tokens) if before.cache_write_tokens else 0,
+            _count(reasoning) if reasoning else 0,
         )
 
 
 _NONE = _Details()
 
 
-def _count(value: float | None) -> int:
-    return max(0, int(value)) if value else 0
+def _count(value: float) -> int:
+    return int(value) if value > 0 else 0

@@ -1,0 +1,34 @@
+"""Run the tests with branch coverage of every process they start, and report: fails below `fail_under`.
+
+    python scripts/coverage_run.py [pytest arguments]
+
+pytest's workers, the gateways that tests start, and their forked workers all write data of their own (`patch` in
+pyproject.toml); what earlier runs left is erased first. The report is made only of a run whose tests pass.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ("run", "-m", "pytest", "-n", "auto", "--dist", "loadgroup")
+
+
+def coverage(*arguments: str) -> int:
+    """One step of `coverage`; its exit code."""
+    # An environment that is measured already would start a second measurement in every process.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, env=env, check=False).returncode
+
+
+def main() -> int:
+    """Every step in turn, up to the first that fails."""
+    steps = (("erase",), (*TESTS, *sys.argv[1:]), ("combine", "--quiet"), ("report",))
+    return next((code for step in steps if (code := coverage(*step))), 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

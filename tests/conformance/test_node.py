@@ -1,0 +1,302 @@
+"""openai-node and the Vercel AI SDK against the gateway: the scenarios in `node/`, judged here."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import BATCH, GPT_KEY, KEY, NODE_TIGHT_KEY, UNKNOWN_KEY, Lab, fault
+
+NODE = Path(__file__).parent / "node"
+SAID = "echo: Grüße 你好 🎈"
+WAIT = 30.0
+pytestmark = [
+    pytest.mark.xdist_group("node"),
+    pytest.mark.skipif(
+        shutil.which("node") is None or shutil.which("npm") is None, reason="the Node SDKs need node and npm in PATH"
+    ),
+]
+
+
+class Application:
+    """A Node process that plays scenarios one after the other."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def play(self, name: str, **given: Any) -> Any:
+        """What a scenario returned. Raises AssertionError when it threw."""
+        outcome = self._play(name, given)
+        assert "error" not in outcome, outcome
+        return outcome["value"]
+
+    def fail(self, name: str, **given: Any) -> Any:
+        """What a scenario threw. Raises AssertionError when it returned."""
+        outcome = self._play(name, given)
+        assert "error" in outcome, outcome
+        return outcome["error"]
+
+    def _play(self, name: str, given: dict[str, Any]) -> Any:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([name, given]) + "\n")
+        process.stdin.flush()
+        alarm = threading.Timer(WAIT, process.kill)
+        alarm.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            alarm.cancel()
+        assert line, f"node ended, or was ended after {WAIT:g} s, in scenario {name}"
+        return json.loads(line)
+
+
+@contextmanager
+def application(script: str, lab: Lab) -> Iterator[Application]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "AI_"))}
+    with subprocess.Popen(
+        ["node", script],
+        cwd=NODE,
+        env={**env, "BASE_URL": lab.gateway.api, "API_KEY": KEY, "AI_SDK_LOG_WARNINGS": "false"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Application(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """`node_modules` as the lock says. One process installs, others wait for it."""
+    lock = NODE / "package-lock.json"
+    stamp = NODE / "node_modules" / ".installed-from"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            pytest.fail(
+                f"`npm ci` in {NODE} failed: the Node SDKs are fetched once, from npm's registry.\n{done.stderr}",
+                pytrace=False,
+            )
+        stamp.write_text(wanted)
+
+
+@pytest.fixture(scope="module")
+def node(lab: Lab, installed: None) -> Iterator[Application]:
+    with application("openai.mjs", lab) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ai(lab: Lab, installed: None) -> Iterator[Application]:
+    with application("ai.mjs", lab) as running:
+        yield running
+
+
+# ---- openai-node
+
+
+def test_chat(node: Application, lab: Lab) -> None:
+    """Text, the name asked for, usage, and a request id that the log knows."""
+    answer = node.play("chat")
+    assert (answer["model"], answer["text"], answer["provider"]) == ("gpt-4o", SAID, "named")
+    assert answer["usage"]["total_tokens"] > 0
+    assert answer["requestId"] == answer["same"]
+    assert lab.gateway.logged(request_id=answer["requestId"])[0]["status"] == 200
+
+
+@pytest.mark.parametrize("script", ["", "split-1", "crlf", "comments", "no-done", "split-3+crlf"])
+def test_stream(node: Application, script: str) -> None:
+    """A stream adds up however the provider cuts it, without usage that nobody asked for."""
+    seen = node.play("stream", model=fault(script) if script else "gpt-4o")
+    assert seen == {"text": SAID, "usages": 0, "ids": 1, "finish": "stop"}
+
+
+def test_stream_with_usage(node: Application) -> None:
+    """The SDK's accumulator ends with the text and the usage."""
+    seen = node.play("streamUsage")
+    assert seen["text"] == SAID
+    assert seen["usage"]["completion_tokens"] == 4
+
+
+def test_streamed_tools(node: Application) -> None:
+    """Fragments of two parallel calls add up to both."""
+    seen = node.play("tools", model=fault("calls-2"))
+    assert seen["calls"] == [["weather", {"city": "city"}], ["time", {"city": "city"}]]
+    assert seen["fragments"] > 2
+    assert seen["finish"] == "tool_calls"
+
+
+def test_tool_runner(node: Application) -> None:
+    """The SDK's loop calls the function and gets an answer to its result."""
+    assert node.play("runTools")["text"] == "tool: sunny in city"
+
+
+def test_structured_output(node: Application) -> None:
+    """A zod schema is satisfied."""
+    assert node.play("parse") == {"ok": True}
+
+
+def test_embeddings(node: Application) -> None:
+    """The SDK asks for base64 by default; vectors keep their 768 dimensions and their values."""
+    seen = node.play("embeddings")
+    assert seen["sizes"] == [768, 768]
+    assert seen["apart"] < 1e-6
+
+
+@pytest.mark.parametrize("size", [100, 5_000_000])
+def test_files(node: Application, size: int) -> None:
+    """Uploads arrive whole, small ones and large ones; speech comes back as sound."""
+    seen = node.play("upload", size=size)
+    assert seen["text"].startswith(f"transcript of sound.wav: {size} bytes")
+    assert seen["speech"] == "RIFF"
+
+
+def test_responses(node: Application) -> None:
+    """Whole and as events, from created to completed."""
+    assert node.play("responses") == {
+        "whole": "echo: hello",
+        "text": "echo: hello",
+        "first": "response.created",
+        "last": "response.completed",
+    }
+
+
+def test_models(node: Application) -> None:
+    """The list, and one with a slash in its name."""
+    seen = node.play("models")
+    assert {"gpt-4o", "fast", "org/model-7b"} <= set(seen["ids"])
+    assert seen["slashed"] == "org/model-7b"
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "error", "status", "code"),
+    [
+        ("gpt-4o", UNKNOWN_KEY, "AuthenticationError", 401, "invalid_api_key"),
+        ("rescued", GPT_KEY, "PermissionDeniedError", 403, "model_access_denied"),
+        ("gpt-nothing", KEY, "NotFoundError", 404, "model_not_found"),
+        ("lab/mock-fault/context-length", KEY, "BadRequestError", 400, "context_length_exceeded"),
+        ("lab/mock-fault/status-409", KEY, "ConflictError", 409, "upstream_conflict"),
+        ("lab/mock-fault/status-422", KEY, "UnprocessableEntityError", 422, None),
+        ("lab/mock-fault/status-429", KEY, "RateLimitError", 429, "upstream_rate_limited"),
+        ("lab/mock-fault/status-401", KEY, "InternalServerError", 502, "provider_auth"),
+        ("lab/mock-fault/html-200", KEY, "InternalServerError", 502, "bad_upstream_response"),
+        ("nowhere/any", KEY, "InternalServerError", 502, "upstream_unreachable"),
+    ],
+)
+def test_errors(node: Application, model: str, key: str, error: str, status: int, code: str | None) -> None:
+    """Failures are the SDK's classes, with our code and the request's id."""
+    thrown = node.fail("error", model=model, key=key)
+    assert error in thrown["classes"]
+    assert (thrown["status"], thrown["code"]) == (status, code)
+    assert thrown["requestId"].startswith("req-")
+
+
+def test_rate_limit(node: Application) -> None:
+    """A key's fourth call within a minute is RateLimitError."""
+    outcomes = [node._play("error", {"model": "gpt-4o", "key": NODE_TIGHT_KEY}) for _ in range(4)]
+    thrown = next(outcome["error"] for outcome in outcomes if "error" in outcome)
+    assert "RateLimitError" in thrown["classes"]
+    assert thrown["code"] == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("script", "calls"),
+    [("status-500", 1), ("status-400", 1), ("status-503+retry-after-0.01", 3), ("status-429+retry-after-0.01", 3)],
+)
+def test_retries(node: Application, lab: Lab, script: str, calls: int) -> None:
+    """With two retries allowed, the SDK sends again only where `x-should-retry` says so."""
+    model = fault(script)
+    assert "APIError" in node.fail("retries", model=model)["classes"]
+    assert lab.calls(model) == calls
+
+
+@pytest.mark.parametrize(
+    "script", ["cut-after-900", "end-after-3", "stall-after-3", "malformed-after-3", "error-after-3"]
+)
+def test_broken_streams(node: Application, script: str) -> None:
+    """What came before is delivered, then an APIError is thrown: a stream never just ends."""
+    thrown = node.fail("broken", model=fault(f"{script}+tokens-50+pace-2ms"))
+    assert "APIError" in thrown["classes"]
+    assert thrown["got"] >= 2
+    assert "APIError" in node.fail("brokenResponses", model=fault(f"{script}+tokens-50"))["classes"]
+
+
+def test_leaving_a_stream_early(node: Application) -> None:
+    """Breaking out of the loop leaves a client that works."""
+    assert node.play("leaving", model=fault("tokens-2000+pace-5ms"))["text"] == SAID
+
+
+# ---- Vercel AI SDK
+
+
+def test_ai_generate_text(ai: Application) -> None:
+    """Text, finish reason and usage."""
+    assert ai.play("generateText") == {"text": "echo: hello", "finishReason": "stop", "input": 2, "output": 3}
+
+
+def test_ai_stream_text(ai: Application) -> None:
+    """Parts add up to the text, usage comes at the end."""
+    assert ai.play("streamText") == {"text": "echo: hello", "finishReason": "stop", "output": 3}
+
+
+def test_ai_tools(ai: Application) -> None:
+    """A tool is called, run, and its result answered; whole and streamed."""
+    seen = ai.play("tools")
+    assert seen == {"text": "tool: sunny in city", "calls": [["weather", {"city": "city"}]]}
+    streamed = ai.play("streamTools")
+    assert streamed["text"] == "tool: sunny in city"
+    assert {"tool-call", "tool-result", "text-delta", "finish"} <= set(streamed["seen"])
+    assert "error" not in streamed["seen"]
+
+
+def test_ai_structured_output(ai: Application) -> None:
+    """An object of the caller's schema."""
+    assert ai.play("output") == {"ok": True}
+
+
+def test_ai_embed_many(ai: Application) -> None:
+    """More values than the provider takes at once, in order."""
+    seen = ai.play("embedMany", count=2 * BATCH + 1)
+    assert (seen["count"], seen["dimensions"]) == (2 * BATCH + 1, 256)
+    assert seen["apart"] < 1e-6
+    assert seen["tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "retryable"),
+    [("gpt-nothing", 404, False), ("lab/mock-fault/status-400", 400, False), ("lab/mock-fault/status-503", 503, True)],
+)
+def test_ai_errors(ai: Application, model: str, status: int, retryable: bool) -> None:
+    """APICallError with status and our message; retryable where it is."""
+    thrown = ai.fail("error", model=model)
+    assert thrown["status"] == status
+    assert thrown["retryable"] is retryable
+    assert "model" in thrown["message"].lower() or "request" in thrown["message"].lower()
+
+
+@pytest.mark.parametrize("script", ["end-after-3", "stall-after-3", "malformed-after-3", "error-after-3"])
+def test_ai_broken_streams(ai: Application, script: str) -> None:
+    """A stream that breaks has an error part; it does not finish."""
+    seen = ai.play("broken", model=fault(f"{script}+tokens-50+pace-2ms"))
+    assert "error" in seen
+    assert seen["seen"] >= 1
