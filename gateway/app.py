@@ -120,8 +120,7 @@ class Worker:
         """ASGI: the API raw, the rest by Starlette."""
         kind = scope["type"]
         if kind == "http":
-            if is_api(scope["path"]):
-                assert self._api is not None
+            if self._api is not None and is_api(scope["path"]):
                 await self._api(scope, receive, send)
             else:
                 await self._ops(scope, receive, send)

@@ -27,9 +27,9 @@ def serve(
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8080")
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535, show_default="8080")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="1")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", min=1, max=256, show_default="1")] = None,
 ) -> None:
     """Run the gateway; embedded state unless REDIS_URL and DATABASE_URL say otherwise."""
     from gateway.serve import serve as run  # noqa: PLC0415 - only this command pays for the server's imports

@@ -180,7 +180,7 @@ class Observer(Protocol):
 
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None: ...
 
-    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
+    def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """What each limit of one call said."""
         ...
 

@@ -192,7 +192,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class LimitSpec:
-    """One limit as the gate enforces it. `name` is what the client reads: `key`, `team`, …"""
+    """One limit as the gate enforces it. `name` is its owner's within `scope`: two keys never share a bucket."""
 
     scope: str
     name: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 import msgspec
 
@@ -61,32 +62,35 @@ class Reader:
 
     async def pull(self) -> bytes:
         """The next piece, `b""` at the end. Raises BodyTooLarge, ClientGone."""
-        watched = self._watched
         while not self._ended:
-            message = await watched.receive()
-            if message["type"] == "http.disconnect":
-                watched.reading = False
-                raise ClientGone
-            piece: bytes = message.get("body", b"")
-            watched.received += len(piece)
-            if watched.received > self._limit:
-                raise too_large(self._limit)
-            if not message.get("more_body", False):
-                self._ended = True
-                watched.reading = False
+            piece = self._taken(await self._watched.receive())
             if piece:
                 return piece
         return b""
 
     async def whole(self) -> bytes:
-        """The whole body."""
-        first = await self.pull()
+        """The whole body. Raises as `pull` does."""
+        first = self._taken(await self._watched.receive())
         if self._ended:
             return first
         pieces = [first]
         while piece := await self.pull():
             pieces.append(piece)
         return b"".join(pieces)
+
+    def _taken(self, message: MutableMapping[str, Any]) -> bytes:
+        watched = self._watched
+        if message["type"] == "http.disconnect":
+            watched.reading = False
+            raise ClientGone
+        piece: bytes = message.get("body", b"")
+        watched.received += len(piece)
+        if watched.received > self._limit:
+            raise too_large(self._limit)
+        if not message.get("more_body", False):
+            self._ended = True
+            watched.reading = False
+        return piece
 
 
 def too_large(limit: int) -> BodyTooLarge:

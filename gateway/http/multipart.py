@@ -14,9 +14,13 @@ from gateway.errors import InvalidRequest
 MAX_PART_HEADERS = 16 * 1024
 MAX_FIELD = 4096
 READ_FIELDS = frozenset({"model", "stream", "n", "response_format"})
-_NAME = re.compile(rb'[;\s]name="([^"\r\n]*)"', re.IGNORECASE)
-_FILE = re.compile(rb"[;\s]filename\*?=", re.IGNORECASE)
-_BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,70})"|([^;\s]{1,70}))', re.IGNORECASE)
+MAX_PARTS = 1000
+# Only what every parser reads alike: one disposition on one line, one quoted name without escapes. A `model` field that the
+# provider saw and we did not would go around the key's list of models.
+_PARAMETER = rb';[ \t]*(?:name="([^"\\]*)"|(filename)\*?=(?:"(?:[^"\\]|\\.)*"|[^";\\ \t]+))[ \t]*'
+_PARAMETERS = re.compile(_PARAMETER, re.IGNORECASE)
+_DISPOSITION = re.compile(rb"content-disposition:[ \t]*form-data[ \t]*((?:%b)+)" % _PARAMETER, re.IGNORECASE)
+_BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,70})"|([^;"\s]{1,70}))\s*(?=;|$)', re.IGNORECASE)
 
 Pull = Callable[[], Awaitable[bytes]]
 """The next piece of the client's body; `b""` at its end."""
@@ -24,10 +28,32 @@ Pull = Callable[[], Awaitable[bytes]]
 
 def boundary_of(content_type: bytes) -> bytes:
     """The boundary of a multipart content type. Raises InvalidRequest."""
+    named = len(re.findall(rb"boundary\*?[0-9*]*\s*=", content_type, re.IGNORECASE))
     found = _BOUNDARY.search(content_type)
-    if found is None:
-        raise InvalidRequest("The multipart content type has no boundary.")
+    if found is None or named != 1:
+        raise InvalidRequest("The multipart content type does not name one boundary.")
     return found.group(1) or found.group(2)
+
+
+def _field(headers: bytes) -> tuple[str, bool]:
+    """The name that a part's headers give it, and whether it is a file. Raises InvalidRequest for what can be read in two ways."""
+    lines = headers.split(b"\r\n")
+    found = [line for line in lines if line.lower().startswith(b"content-disposition")]
+    disposition = _DISPOSITION.fullmatch(found[0]) if len(found) == 1 else None
+    parameters = _PARAMETERS.findall(disposition[1]) if disposition is not None else []
+    files = sum(1 for _, file in parameters if file)
+    if (
+        len(parameters) - files != 1
+        or b"\n" in headers.replace(b"\r\n", b"")
+        or any(line[:1] in b" \t" for line in lines)
+    ):
+        raise InvalidRequest(
+            "The multipart body is malformed: a part needs one `Content-Disposition: form-data` with one name."
+        )
+    name = next(name for name, file in parameters if not file).decode("utf-8", "replace").removesuffix("[]")
+    if name != "model" and name.strip().lower() == "model":
+        raise InvalidRequest("The form's `model` is spelled in another way.", param="model")
+    return name, files > 0
 
 
 class FormScanner:
@@ -42,7 +68,9 @@ class FormScanner:
         self._part: str | None = None
         self._in_headers = False
         self._field_start = 0
-        self._started = False
+        self._parts = 0
+        self.start = 0
+        """Where the first boundary stands."""
         self.fields: dict[str, str] = {}
         self.spans: dict[str, tuple[int, int]] = {}
         self.file_begun = False
@@ -70,11 +98,17 @@ class FormScanner:
         if self._part is not None:
             self._field_ended(found)
         tail = self._window[after : after + 2]
+        if not self._parts:
+            self.start = self._at + found + 2
+            if self._window[:found].strip(b"\r\n"):
+                raise InvalidRequest("The multipart body is malformed: it does not begin with its boundary.")
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise InvalidRequest(f"The form has more than {MAX_PARTS} fields.")
         if tail == b"--":
             self.ended = True
         elif tail == b"\r\n":
             self._in_headers = True
-            self._started = True
         else:
             raise InvalidRequest("The multipart body is malformed.")
         self._advance(after + 2)
@@ -86,26 +120,25 @@ class FormScanner:
             if len(self._window) > MAX_FIELD + len(self._delimiter):
                 raise InvalidRequest(f"The form field `{self._part}` is too long.", param=self._part)
             return
-        if not self._started and len(self._window) > MAX_PART_HEADERS:
-            raise InvalidRequest("The multipart body is malformed: its boundary does not occur.")
+        if not self._parts and len(self._window) > len(self._delimiter) + 4:
+            raise InvalidRequest("The multipart body is malformed: it does not begin with its boundary.")
         keep = len(self._delimiter) + 2
         if len(self._window) > keep:
             self._advance(len(self._window) - keep)
 
     def _scan_headers(self) -> bool:
         end = self._window.find(b"\r\n\r\n")
+        if max(end, 0 if end >= 0 else len(self._window)) > MAX_PART_HEADERS:
+            raise InvalidRequest("The multipart body is malformed: a part's headers are too long.")
         if end < 0:
-            if len(self._window) > MAX_PART_HEADERS:
-                raise InvalidRequest("The multipart body is malformed: a part's headers are too long.")
             return False
         headers = self._window[:end]
-        name = _NAME.search(headers)
+        name, is_file = _field(headers)
         self._part = None
-        if _FILE.search(headers):
+        if is_file:
             self.file_begun = True
-        elif name is not None:
-            plain = name.group(1).decode("utf-8", "replace").removesuffix("[]")
-            self._part = plain if plain in READ_FIELDS else None
+        elif name in READ_FIELDS:
+            self._part = name
         # The line break before the next boundary may be this header's own when the part is empty: leave it in the window.
         self._advance(end + 2)
         self._field_start = self._at + 2
@@ -189,7 +222,7 @@ class Renamed:
         self._base = base
         span = base.scanner.spans.get("model")
         if span is None:
-            self._span = (0, 0)
+            self._span = (base.scanner.start, base.scanner.start)
             field = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'
             self._text = field % (base.boundary, model.encode())
         else:

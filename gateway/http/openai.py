@@ -118,11 +118,7 @@ class OpenAIApi:
             await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
 
     async def _reply(self, exchange: Exchange, answer: Answer, watched: Watched, send: Send) -> None:
-        head = [
-            (b"content-type", answer.content_type),
-            *_common(exchange),
-            *_about(exchange, answer),
-        ]
+        head = _about(exchange, answer)
         if answer.body is not None:
             head.append((b"content-length", b"%d" % len(answer.body)))
             self._pipeline.close(exchange, 200)
@@ -170,6 +166,9 @@ def _about(exchange: Exchange, answer: Answer) -> HeaderList:
     """How the answer came about."""
     deployment = answer.deployment
     headers: HeaderList = [
+        (b"content-type", answer.content_type),
+        (b"x-request-id", exchange.request_id.encode()),
+        (b"x-gateway-revision", exchange.revision.encode()),
         (b"x-gateway-provider", deployment.provider.name.encode()),
         (b"x-gateway-model", deployment.model.encode()),
         (b"x-gateway-attempts", b"%d" % exchange.progress.attempts),

@@ -87,6 +87,8 @@ class Gate:
         self._observer.limits_decided(limits.decisions(reply, degraded=reservation.degraded))
         reservation.headers = limits.headers(reservation.state)
         if not reply[0]:
+            if reservation.degraded:
+                self._release(limits, call_id)
             spec = limits.specs[int(reply[1]) - 1]
             raise _refusal(spec, reply[2] / 1e6, reservation.headers)
         if limits.slots:
@@ -103,10 +105,16 @@ class Gate:
         limits = reservation.limits
         if reservation.degraded:
             self._local.settle(limits, reservation.call_id, tokens - reservation.tokens)
+            self._release(limits, reservation.call_id)
             return
         changes = limits.changes(tokens - reservation.tokens)
         if changes:
             self._script.submit_nowait(Item(limits.keys, [_SETTLE, reservation.call_id, changes]))
+
+    def _release(self, limits: LimitSet, call_id: str) -> None:
+        """Free slots that the store may have given after nobody waited for its answer any more."""
+        if limits.slots:
+            self._script.submit_nowait(Item(limits.keys, [_SETTLE, call_id, limits.changes(0)]))
 
     def renew(self) -> None:
         """Extend the leases of calls that still run. To be called every few seconds."""

@@ -27,12 +27,12 @@ class LocalLimits:
     def reserve(self, limits: LimitSet, call_id: str, tokens: int) -> list[float]:
         """All limits or none: `[admitted, binding limit from 1, wait µs, remaining, reset µs, …]`."""
         now = self._clock()
-        binding, wait = 0, 0.0
+        binding, wait = 0, 1e-6  # who waited as told is not sent away for what rounding left
         for at in range(len(limits.specs)):
             needed = self._needed(limits, at, tokens, now)
             if needed > wait:
                 binding, wait = at + 1, needed
-        reply: list[float] = [0 if binding else 1, binding, math.ceil(wait * 1e6)]
+        reply: list[float] = [0 if binding else 1, binding, math.ceil(wait * 1e6) if binding else 0]
         for at, spec in enumerate(limits.specs):
             key = limits.keys[at]
             if spec.kind == "concurrency":
@@ -71,7 +71,6 @@ class LocalLimits:
         interval = self._interval(limits, at)
         tat = max(self._tat.get(key, 0.0), now)
         cost = min(tokens, self._capacity(spec.capacity)) if spec.kind == "tokens" else 1
-        # Rounding noise is no reason to refuse the last unit of a bucket.
         return max(0.0, tat + cost * interval - now - (self._capacity(spec.capacity) + ROUNDING) * interval)
 
     def _capacity(self, capacity: int) -> int:

@@ -43,7 +43,7 @@ def _external(name: str, value: str) -> Dialect:
     module, _, attribute = value.partition(":")
     try:
         dialect: Dialect = getattr(importlib.import_module(module), attribute or "DIALECT")
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # foreign code runs at its import and may raise anything; the operator reads what
         raise OperatorError(
             f"the provider type `{name}` cannot be loaded from `{value}`: {error}; reinstall or remove its package"
         ) from error

@@ -80,13 +80,13 @@ def _principal(settings: Settings) -> Principal:
         key=settings["name"],
         team=settings.get("team"),
         models=None if models is None else tuple([models] if isinstance(models, str) else models),
-        limits=compile_limits(settings.get("limits", {}), "key", "key"),
+        limits=compile_limits(settings.get("limits", {}), "key", settings["name"]),
     )
 
 
 def compile_team(settings: Settings) -> Team:
     """One team."""
-    limits = compile_limits(settings.get("limits", {}), "team", "team")
+    limits = compile_limits(settings.get("limits", {}), "team", settings["name"])
     return Team(settings["name"], limits, compile_quotas(settings))
 
 

@@ -23,7 +23,8 @@ class AccessLog(SilentObserver):
     """Writes to a file descriptor, by default standard output. Make it in the worker, after the fork; `close` flushes."""
 
     def __init__(self, secrets: Secrets, *, fd: int = 1, limit: int = 20_000) -> None:
-        self.writer = LineWriter(fd, limit=limit, transform=Redactor(secrets), on_dropped=_dropped)
+        self.writer = LineWriter(fd, limit=limit, on_dropped=_dropped)
+        self._redact = Redactor(secrets)
         self._parts: dict[tuple[object, ...], bytes] = {}
 
     def call_finished(self, receipt: Receipt) -> None:
@@ -36,9 +37,13 @@ class AccessLog(SilentObserver):
         if part is None:
             if len(self._parts) >= _REMEMBERED:
                 self._parts.clear()
-            # What calls of one kind share is encoded once: it is half of the line.
-            part = self._parts[about] = b"," + orjson.dumps(_shared(receipt))[1:] + b"\n"
-        self.writer.write(orjson.dumps(_own(receipt), option=orjson.OPT_UTC_Z)[:-1] + part)
+            # What calls of one kind share is encoded and redacted once: it is half of the line.
+            part = self._parts[about] = self._redact(b"," + orjson.dumps(_shared(receipt))[1:] + b"\n")
+        own = orjson.dumps(_own(receipt), option=orjson.OPT_UTC_Z)[:-1]
+        if receipt.call is None or receipt.request_id[4:] != receipt.call.id:
+            # Of what is left only a request id that is not ours is the client's choice.
+            own = self._redact(own)
+        self.writer.write(own + part)
 
     def close(self, timeout: float = 2.0) -> bool:
         """Write what is queued, for at most `timeout` seconds; whether all of it was."""
@@ -65,9 +70,9 @@ def _own(receipt: Receipt) -> dict[str, Any]:
         "input_tokens": None if usage is None else usage.input_tokens,
         "output_tokens": None if usage is None else usage.output_tokens,
         "token_source": receipt.token_source,
-        "ttft_ms": None if ttft is None else round(ttft * 1000, 3),
-        "duration_ms": round(receipt.seconds * 1000, 3),
-        "overhead_ms": None if overhead is None else round(overhead * 1000, 3),
+        "ttft_ms": None if ttft is None else int(ttft * 1e6) / 1e3,
+        "duration_ms": int(receipt.seconds * 1e6) / 1e3,
+        "overhead_ms": None if overhead is None else int(overhead * 1e6) / 1e3,
     }
 
 

@@ -24,7 +24,7 @@ class SilentObserver:
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
         """Nothing."""
 
-    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
+    def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """Nothing."""
 
     def redis_called(self, seconds: float, error: str | None) -> None:

@@ -25,7 +25,7 @@ class Observers:
     call_finished: Callable[[Receipt], None]
     attempt_finished: Callable[[Attempt], None]
     fell_back: Callable[[Deployment, Deployment, UpstreamError], None]
-    limits_decided: Callable[[Sequence[LimitDecision]], None]
+    limits_decided: Callable[[tuple[LimitDecision, ...]], None]
     redis_called: Callable[[float, str | None], None]
     config_loaded: Callable[[str, str | None], None]
     failed: Callable[[GatewayError | Exception, str], None]

@@ -64,13 +64,14 @@ def configure(
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.stdlib.ExtraAdder(),
+        _uncoloured,
     ]
     handler = _Handler(fd, Redactor(secrets), background=background)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(pretty=pretty))
     )
     structlog.configure(
-        processors=[*shared[:-1], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared[:-2], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
@@ -93,6 +94,12 @@ def close() -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(handler)
         handler.close()
+
+
+def _uncoloured(_: Any, __: str, event: Any) -> Any:
+    """Without the copy of the message that uvicorn adds for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 def _rendering(*, pretty: bool) -> list[Any]:

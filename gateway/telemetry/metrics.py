@@ -82,6 +82,7 @@ class Metrics(SilentObserver):
         self._team = BoundedNames(max_models)
         self._aliases: frozenset[str] = frozenset()
         self._running = 0
+        self._decided: dict[tuple[LimitDecision, ...], int] = {}
         self._labels: dict[tuple[Deployment, str, str], _Labels] = {}
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -130,6 +131,10 @@ class Metrics(SilentObserver):
 
     def _copy(self) -> Snapshot:
         self._in_flight.set((), self._running)
+        decided, self._decided = self._decided, {}
+        for decisions, count in decided.items():
+            for decision in decisions:
+                self._decisions.add((decision.scope, decision.kind, decision.decision), count)
         return self._tallies.copy()
 
     def _flush_forever(self, directory: Path) -> None:
@@ -234,10 +239,10 @@ class Metrics(SilentObserver):
         """One fallback."""
         self._fallbacks.add((self._deployment(source.id), self._deployment(target.id), error.outcome))
 
-    def limits_decided(self, decisions: Sequence[LimitDecision]) -> None:
+    def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """What each limit of one call decided."""
-        for decision in decisions:
-            self._decisions.add((decision.scope, decision.kind, decision.decision))
+        # The same tuple comes again and again: it is counted as one thing here, and taken apart when the numbers are read.
+        self._decided[decisions] = self._decided.get(decisions, 0) + 1
 
     def redis_called(self, seconds: float, error: str | None) -> None:
         """One call of Redis."""

@@ -19,6 +19,7 @@ EMBED_KEY = "gw-conformance-embeddings-000000000003"
 TIGHT_KEY = "gw-conformance-three-a-minute-00000004"
 TINY_KEY = "gw-conformance-few-tokens-000000000005"
 NODE_TIGHT_KEY = "gw-conformance-three-a-minute-node-0005b"
+PAIR_KEYS = ("gw-conformance-one-a-minute-first-00005c", "gw-conformance-one-a-minute-second-0005d")
 UNKNOWN_KEY = "gw-conformance-nobody-has-this-one-0006"
 BATCH = 16
 """Inputs per upstream embeddings call."""
@@ -75,6 +76,8 @@ keys:
   - {{name: embed, secret: {EMBED_KEY}, models: ["text-embedding-*"]}}
   - {{name: tight, secret: {TIGHT_KEY}, limits: {{requests: 3/min, tokens: 100k/min}}}}
   - {{name: node-tight, secret: {NODE_TIGHT_KEY}, limits: {{requests: 3/min}}}}
+  - {{name: first, secret: {PAIR_KEYS[0]}, limits: {{requests: 1/min}}}}
+  - {{name: second, secret: {PAIR_KEYS[1]}, limits: {{requests: 1/min}}}}
   - {{name: tiny, secret: {TINY_KEY}, limits: {{tokens: 50/min}}}}
 """
 

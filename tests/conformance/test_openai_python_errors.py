@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from .conftest import EMBED_KEY, GPT_KEY, KEY, MAX_BODY, TIGHT_KEY, TINY_KEY, UNKNOWN_KEY, Lab, Sdk, fault
+from .conftest import EMBED_KEY, GPT_KEY, KEY, MAX_BODY, PAIR_KEYS, TIGHT_KEY, TINY_KEY, UNKNOWN_KEY, Lab, Sdk, fault
 
 USER: Any = [{"role": "user", "content": "one two three four five six seven eight nine ten"}]
 
@@ -166,6 +166,16 @@ def test_rate_limit_headers_and_refusal(lab: Lab) -> None:
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert 0 < int(headers["retry-after-ms"]) <= 20_000
     assert int(headers["retry-after"]) * 1000 >= int(headers["retry-after-ms"])
+
+
+def test_keys_do_not_share_limits(lab: Lab) -> None:
+    """Two keys with the same limit have a bucket each."""
+    with of_key(lab, PAIR_KEYS[0]) as first, of_key(lab, PAIR_KEYS[1]) as second:
+        assert chat("gpt-4o")(first).choices
+        assert chat("gpt-4o")(second).choices
+        for client in (first, second):
+            with pytest.raises(openai.RateLimitError):
+                chat("gpt-4o")(client)
 
 
 def test_a_request_larger_than_the_bucket(lab: Lab) -> None:

@@ -99,7 +99,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 @pytest.mark.parametrize(("target", "attribute"), [("acme_gateway", "DIALECT"), ("acme_gateway:OURS", "OURS")])
 def test_external_package(install: Install, target: str, attribute: str) -> None:
-    """An installed package adds its type, named by module or by module and object; it is configured like a compatible one."""
+    """An installed package adds its type, named by module or module and object, configured like a compatible one."""
     install("acme", target, MODULE.format(attribute=attribute, name="acme"))
     found = discover()
     assert found["acme"].name == "acme"

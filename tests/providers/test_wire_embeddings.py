@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import struct
 from typing import Any
 
@@ -87,8 +86,9 @@ def test_malformed_base64(text: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_merged_slices(sizes: list[int], chance: Any) -> None:
-    """Slices come together in the order of their inputs, renumbered, usage summed, whatever order each slice has inside."""
-    bodies, wanted = [], []
+    """Slices merge in the order of their inputs, renumbered, usage summed, whatever order each has inside."""
+    bodies: list[bytes] = []
+    wanted: list[list[float]] = []
     for size in sizes:
         vectors = [[float(len(wanted) + at)] for at in range(size)]
         wanted += vectors
@@ -121,15 +121,28 @@ def test_merged_without_usage(usage: Any) -> None:
         ({"prompt_tokens": 3.0, "completion_tokens": 4.9}, Usage(3, 4)),
         ({"prompt_tokens": -3, "completion_tokens": None}, Usage(0, 0)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(0, 0)),
-        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 2}}, Usage(9, 0, 5, 2)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 2}},
+            Usage(9, 0, 5, 2),
+        ),
         ({"prompt_tokens": 9, "prompt_tokens_details": None}, Usage(9)),
         (
-            {"input_tokens": 9, "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 16},
+            {
+                "input_tokens": 9,
+                "output_tokens": 7,
+                "output_tokens_details": {"reasoning_tokens": 5},
+                "total_tokens": 16,
+            },
             Usage(9, 7, reasoning_tokens=5),
         ),
         (
             # xAI: the reasoning stands beside the completion.
-            {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 21, "completion_tokens_details": {"reasoning_tokens": 5}},
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 7,
+                "total_tokens": 21,
+                "completion_tokens_details": {"reasoning_tokens": 5},
+            },
             Usage(9, 12, reasoning_tokens=5),
         ),
         ({"type": "duration", "seconds": 4}, None),
@@ -137,7 +150,7 @@ def test_merged_without_usage(usage: Any) -> None:
     ],
 )
 def test_usage(usage: dict[str, Any], counted: Usage | None) -> None:
-    """Counts in either vocabulary; reasoning is part of the output, cached input part of the input; no count is None."""
+    """Counts in either vocabulary: reasoning is part of the output, cached input of the input; no count is None."""
     assert msgspec.convert(usage, WireUsage).counted() == counted
 
 
@@ -151,4 +164,4 @@ def test_usage_is_never_negative(usage: dict[str, Any]) -> None:
     counted = msgspec.json.decode(msgspec.json.encode(usage), type=WireUsage).counted()
     if counted is not None:
         assert min(counted.input_tokens, counted.output_tokens, counted.total) >= 0
-        assert all(isinstance(count, int) and math.isfinite(count) for count in (counted.input_tokens, counted.total))
+        assert all(type(count) is int for count in (counted.input_tokens, counted.output_tokens))

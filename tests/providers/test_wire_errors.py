@@ -1,4 +1,4 @@
-"""From a provider's refusal to our error tree: statuses, errors inside a 200, waiting times, and what clients may read."""
+"""From a provider's refusal to our error tree: statuses, errors inside a 200, waiting times, what clients may read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.errors import UpstreamError, UpstreamRejected
-from gateway.providers.wire.errors import MAX_MESSAGE, clean, error_fields, error_from_event, error_from_reply, retry_after
+from gateway.providers.wire.errors import (
+    MAX_MESSAGE,
+    clean,
+    error_fields,
+    error_from_event,
+    error_from_reply,
+    retry_after,
+)
 
 STATUSES = [
     (301, errors.UpstreamBadResponse, 502, "bad_upstream_response"),
@@ -47,8 +54,13 @@ def test_statuses(status: int, kind: type[UpstreamError], public: int, code: str
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 def test_rejections_keep_status_and_text(status: int) -> None:
-    """The provider's refusal of a request reaches the client with its status, text, type, code and param; no failover."""
-    fields = {"message": "Too long.", "type": "invalid_request_error", "code": "too_long", "param": "messages[0].content"}
+    """A refusal of the request reaches the client with its status, text, type, code and param; no failover."""
+    fields = {
+        "message": "Too long.",
+        "type": "invalid_request_error",
+        "code": "too_long",
+        "param": "messages[0].content",
+    }
     error = error_from_reply(status, [], json.dumps({"error": fields}).encode())
     assert isinstance(error, UpstreamRejected)
     found = (error.public_status, error.public_message, error.public_type, error.public_code, error.param)
@@ -125,7 +137,7 @@ def test_insufficient_quota_is_the_operators() -> None:
     ],
 )
 def test_errors_inside_a_200(error: Any, kind: type[UpstreamError]) -> None:
-    """An error object inside a 200 is classified by the status in it, else by its words, else as the provider's fault."""
+    """An error inside a 200 is classified by the status in it, else by its words, else as the provider's fault."""
     assert type(error_from_event(error)) is kind
 
 
@@ -154,8 +166,15 @@ def test_any_error_is_an_upstream_error(status: int, fields: dict[str, Any], jun
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [("3", 3.0), ("0.25", 0.25), ("0", 0.0), (" 2 ", 2.0), ("-5", 0.0), ("86400", 120.0), ("1e3", 120.0)]
-    + [(junk, None) for junk in ("", "soon", "nan", "inf", "-inf", "37s", "1 2", "\xff", "0x10", "Sun, 99 Nov 1994 08:49:37 GMT")]
-    + [("Sun, 06 Nov 1994 08:49:37 GMT", 0.0), ("Sun Nov  6 08:49:37 1994", 0.0), ("Sun, 06 Nov 1994 08:49:37 +99999999999999", None)],
+    + [
+        (junk, None)
+        for junk in ("", "soon", "nan", "inf", "-inf", "37s", "1 2", "\xff", "0x10", "Sun, 99 Nov 1994 08:49:37 GMT")
+    ]
+    + [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        ("Sun Nov  6 08:49:37 1994", 0.0),
+        ("Sun, 06 Nov 1994 08:49:37 +99999999999999", None),
+    ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     """Seconds, fractions and dates are read, bounded by 0 and 120; everything else tells nothing."""

@@ -19,7 +19,9 @@ NASTY = st.sampled_from(
 TEXT = st.one_of(NASTY, st.text(max_size=6))
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-99, 99), st.just(1.5e300), TEXT)
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)), max_leaves=8
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=8,
 )
 SPACE = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
 
@@ -37,8 +39,11 @@ def spelled(text: str, draw: Any) -> str:
 
 
 def written(value: Any, draw: Any) -> str:
-    """A value as JSON text with free spacing and spelling; pairs of a list named `Pairs` allow duplicate keys."""
-    space = lambda: draw(SPACE)  # noqa: E731 - short, and used in every line below
+    """A value as JSON text with free spacing and spelling."""
+
+    def space() -> str:
+        return str(draw(SPACE))
+
     if isinstance(value, str):
         return spelled(value, draw)
     if isinstance(value, dict):

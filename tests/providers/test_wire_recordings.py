@@ -1,4 +1,4 @@
-"""What real providers sent, read by the OpenAI dialect: recorded exchanges that live beside the project, where present."""
+"""What real providers sent, read by the OpenAI dialect: recorded exchanges beside the project, where present."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def recordings() -> list[Recording]:
     found = []
     for path in sorted(FOLDER.glob("*/*.json")):
         exchange = json.loads(path.read_text())
-        if exchange["api"] not in SERVICES or (exchange["provider"] in OTHER_DIALECTS and exchange["api"] != "responses"):
+        if exchange["api"] not in SERVICES or (
+            exchange["provider"] in OTHER_DIALECTS and exchange["api"] != "responses"
+        ):
             continue
         response = exchange["response"]
         text = response.get("body_text")
@@ -66,9 +68,7 @@ def recordings() -> list[Recording]:
         kind = (response.get("headers") or {}).get("content-type") or "application/json"
         name = f"{path.parent.name}/{path.stem}"
         service = SERVICES[exchange["api"]]
-        found.append(
-            Recording(name, service, exchange["stream"], response["status"], kind.encode(), body.encode())
-        )
+        found.append(Recording(name, service, exchange["stream"], response["status"], kind.encode(), body.encode()))
     return found
 
 
@@ -149,7 +149,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("size", [1 << 20, 4096, 61, 7])
 def test_streams(size: int) -> None:
-    """Every recorded stream, in reads of any size: events equal but for the name, usage as told, `[DONE]` at the end."""
+    """Every recorded stream, in reads of any size: events equal but for the name, usage as told, `[DONE]` last."""
     seen = 0
     for recording in recordings():
         if not recording.stream or recording.status != 200 or (size < 61 and len(recording.body) > 10_000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def run(stream: EventStream, raw: bytes, cuts: list[int]) -> bytes:
     """The whole output for `raw` cut at these offsets, its end included."""
     out = b""
     edges = [0, *sorted(cuts), len(raw)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if start < end:
             out += stream.feed(raw[start:end])
     return out + stream.end()
@@ -52,7 +53,16 @@ def run(stream: EventStream, raw: bytes, cuts: list[int]) -> bytes:
 # ---- random streams --------------------------------------------------------------------------------------------------
 
 NASTY = st.sampled_from(
-    ["", "Hi", "data: [DONE]\n\n", '"model":"up-1"', '{"finish_reason":"stop"}', "\r\n\r\n", "é\u2028\u0085😀", '","usage":null']
+    [
+        "",
+        "Hi",
+        "data: [DONE]\n\n",
+        '"model":"up-1"',
+        '{"finish_reason":"stop"}',
+        "\r\n\r\n",
+        "é\u2028\u0085😀",
+        '","usage":null',
+    ]
 )
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
@@ -100,7 +110,8 @@ def framed(draw: Any, payload: str, name: str = "") -> str:
     elif draw(st.integers(0, 4)) == 0:
         lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from([": note", "id: 7", "retry: 10"])))
     before = draw(st.sampled_from(["", "", "", f": keep-alive{eol}{eol}"]))
-    return before + eol.join(lines) + eol * draw(st.sampled_from([2, 2, 2, 3, 4]))
+    ends: int = draw(st.sampled_from([2, 2, 2, 3, 4]))
+    return f"{before}{eol.join(lines)}{eol * ends}"
 
 
 @st.composite
@@ -179,7 +190,7 @@ def check(case: Case, cuts: list[int], *, hide: bool) -> list[bytes]:
 @settings(max_examples=250, deadline=None)
 @given(cases(), st.booleans(), st.data())
 def test_any_framing_and_any_split(case: Case, hide: bool, data: st.DataObject) -> None:
-    """Framing, line ends, comments and splits change nothing: chunks, usage, names, failure and `[DONE]` are the same."""
+    """Framing, line ends, comments and splits change nothing: chunks, usage, names, failure, `[DONE]` are the same."""
     cuts = data.draw(st.lists(st.integers(0, len(case.raw)), max_size=8))
     assert check(case, cuts, hide=hide) == check(case, [], hide=hide)
 
@@ -283,7 +294,9 @@ def test_oversized_behind_a_careful_read() -> None:
     assert isinstance(stream.failure, UpstreamBadEvent)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\n\n", b"data: [DONE]\n\n", b": ping\n\n: ping\n\n", b": ping\n\ndata: [DONE]\n\n"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\n\n", b"data: [DONE]\n\n", b": ping\n\n: ping\n\n", b": ping\n\ndata: [DONE]\n\n"]
+)
 def test_empty_answer(raw: bytes) -> None:
     """An end without any event is an empty answer: nothing is committed, so one failover is possible."""
     stream = chunk_stream()
@@ -354,7 +367,10 @@ def named(kind: str, **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields}, separators=(',', ':'))}\n\n".encode()
 
 
-RESPONSE = {"model": "up", "usage": {"input_tokens": 5, "output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 2}}}
+RESPONSE = {
+    "model": "up",
+    "usage": {"input_tokens": 5, "output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 2}},
+}
 TURN = [
     named("response.created", response={"model": "up", "usage": None}),
     named("response.output_text.delta", delta='"model":"up"\n\ndata: [DONE]'),
@@ -374,7 +390,9 @@ def test_named_events(cuts: list[int], eol: bytes) -> None:
     assert out == b"".join(TURN).replace(b'{"model":"up"', b'{"model":"%s"' % ASKED.encode())
 
 
-@pytest.mark.parametrize("kind", ["response.incomplete", "response.failed", "transcript.text.done", "image_edit.completed"])
+@pytest.mark.parametrize(
+    "kind", ["response.incomplete", "response.failed", "transcript.text.done", "image_edit.completed"]
+)
 def test_other_terminal_events(kind: str) -> None:
     """Every terminal event makes the answer whole; usage at its top level counts too."""
     stream = NamedEventStream(ASKED)

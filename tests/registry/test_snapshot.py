@@ -173,12 +173,12 @@ def test_keys_are_known_by_the_hash_of_their_secret(tmp_path: Path) -> None:
     principal = snapshot.keys[hashlib.sha256(SECRET.encode()).digest()]
     assert (principal.key, principal.team, principal.models) == ("a", "t", ("gpt*",))
     assert principal.limits == (
-        LimitSpec("key", "key", "requests", 60, 60.0, 60),
-        LimitSpec("key", "key", "tokens", 100, 10.0, 600),
-        LimitSpec("key", "key", "concurrency", 5, 0.0, 5),
+        LimitSpec("key", "a", "requests", 60, 60.0, 60),
+        LimitSpec("key", "a", "tokens", 100, 10.0, 600),
+        LimitSpec("key", "a", "concurrency", 5, 0.0, 5),
     )
     assert snapshot.keys[bytes.fromhex(digest)].models is None
-    assert snapshot.teams["t"].limits == (LimitSpec("team", "team", "requests", 10, 1.0, 10),)
+    assert snapshot.teams["t"].limits == (LimitSpec("team", "t", "requests", 10, 1.0, 10),)
     assert not snapshot.open_mode
     assert SECRET not in repr(snapshot)
 

@@ -279,9 +279,14 @@ async def _read_head(reader: asyncio.StreamReader, number: int) -> Received:
     return Received(method, target, headers, head, number)
 
 
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """One line. Raises IncompleteReadError where the client left, which is no end of a body."""
+    return await reader.readuntil(b"\n")
+
+
 async def _read_body(reader: asyncio.StreamReader, request: Received) -> None:
     if request.header("transfer-encoding") == "chunked":
-        while size := int(await reader.readline() or b"0", 16):
+        while size := int(await _line(reader), 16):
             request.parts.append((await reader.readexactly(size + 2))[:-2])
             request.body += request.parts[-1]
         await reader.readline()

@@ -50,7 +50,7 @@ def test_every_hook_is_passed_on() -> None:
     observers.call_finished(receipt())
     observers.attempt_finished(Attempt(DEPLOYMENT, 1, "ok", 1.0))
     observers.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
-    observers.limits_decided([LimitDecision("key", "requests", "refused")])
+    observers.limits_decided((LimitDecision("key", "requests", "refused"),))
     observers.redis_called(0.1, "slow")
     observers.config_loaded("abc", None)
     observers.failed(Overloaded(), "req-1")

@@ -62,7 +62,7 @@ def _tell_everything(metrics: Metrics) -> None:
     metrics.call_started()
     metrics.attempt_finished(Attempt(DEPLOYMENT, 1, "ok", 1.0))
     metrics.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
-    metrics.limits_decided([LimitDecision("key", "requests", "admitted")])
+    metrics.limits_decided((LimitDecision("key", "requests", "admitted"),))
     metrics.redis_called(0.0003, None)
     metrics.set_deployment_state("primary/gpt-4o", 0)
     metrics.set_budget_remaining("research", 12.5)

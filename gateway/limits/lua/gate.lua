@@ -83,7 +83,7 @@ end
 
 local function reserve(keys, id, lease, limits)
   local count = #limits
-  local binding, wait = 0, 0
+  local binding, wait = 0, 1 -- who waited as told is not sent away for the microsecond that rounding left
   for i = 1, count do
     local limit = limits[i]
     local key = keys[limit[2]]
@@ -98,7 +98,7 @@ local function reserve(keys, id, lease, limits)
     if needed > wait then binding, wait = i, needed end
   end
   local admitted = binding == 0
-  local reply = {admitted and 1 or 0, binding, ceil(wait)}
+  local reply = {admitted and 1 or 0, binding, admitted and 0 or ceil(wait)}
   for i = 1, count do
     local limit = limits[i]
     local key = keys[limit[2]]

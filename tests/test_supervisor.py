@@ -1,0 +1,303 @@
+"""`gateway serve` as processes: what dies is replaced, and nothing outlives the parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.app import Client, Reply, until
+from tests.support.gateway import GatewayProcess
+
+CONFIG = """version: 1
+providers:
+  mock: {type: mock, models: [mock-small]}
+  any: {type: mock}
+routes:
+  - {name: alias, match: {model: alias}, targets: [{provider: mock, model: mock-small}]}
+keys:
+  - {name: NAME, secret: supervisor-test-secret-0123456789abcdef, limits: {requests: 100000/min, concurrency: 50}}
+"""
+KEY = [("authorization", "Bearer supervisor-test-secret-0123456789abcdef")]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid: int | None) -> dict[int, str]:
+    """Pids and names of the process's children."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            name, _, rest = entry.joinpath("stat").read_text().partition("(")[2].rpartition(")")
+        except (OSError, ValueError):
+            continue
+        if entry.name.isdigit() and int(rest.split()[1]) == pid and rest.split()[0] != "Z":
+            found[int(entry.name)] = name
+    return found
+
+
+def server_of(gateway: GatewayProcess) -> int | None:
+    """The embedded server's pid."""
+    return next((pid for pid, name in children(gateway.pid).items() if "valkey" in name or "redis" in name), None)
+
+
+def workers_of(gateway: GatewayProcess) -> set[int]:
+    """The workers' pids."""
+    return {pid for pid, name in children(gateway.pid).items() if "valkey" not in name and "redis" not in name}
+
+
+def chat(gateway: GatewayProcess, model: str = "alias", **fields: Any) -> Reply:
+    """One request on a connection of its own."""
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **fields}
+    with Client(int(gateway.base_url.rpartition(":")[2])) as client:
+        client.post("/v1/chat/completions", body, KEY)
+        return client.reply()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """Two workers."""
+    with GatewayProcess(CONFIG.replace("NAME", "two"), tmp_path_factory.mktemp("gw"), workers=2) as found:
+        until(lambda: len(workers_of(found)) == 2, "two workers")
+        yield found
+
+
+def start(*arguments: str, env: dict[str, str] | None = None, directory: Path) -> subprocess.CompletedProcess[str]:
+    """`gateway` until it ends by itself."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OPENAI_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd=directory,
+        env={**environment, "PYTHONPATH": str(Path.cwd()), "GATEWAY_DATA_DIR": str(directory / "state"), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.xdist_group("supervisor")
+class TestRunning:
+    def test_both_workers_answer(self, gateway: GatewayProcess) -> None:
+        """Requests on fresh connections reach both workers: call ids begin with a prefix of each process's own."""
+        prefixes: set[str] = set()
+
+        def both() -> bool:
+            chat(gateway)
+            prefixes.update(line["call_id"].partition("-")[0] for line in gateway.access_log() if line["call_id"])
+            return len(prefixes) == 2
+
+        until(both, "answers of both workers")
+        until(lambda: sum_of_requests(gateway) == len(gateway.access_log()), "numbers of both workers in one page")
+
+    def test_a_killed_worker_is_replaced(self, gateway: GatewayProcess) -> None:
+        """SIGKILL to one worker: the other goes on answering, and soon there are two again."""
+        before = workers_of(gateway)
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: not alive(victim), "the worker's end")
+        # A connection that waited for the dead worker is reset; every later one is served.
+        until(lambda: chat_or_none(gateway) == 200, "an answer")
+        until(lambda: len(workers_of(gateway)) == 2, "a new worker")
+        assert victim not in workers_of(gateway)
+        for _ in range(20):
+            assert chat(gateway).status == 200
+        assert "worker_died" in gateway.stderr()
+
+    def test_a_killed_store_is_restarted_and_nobody_notices(self, gateway: GatewayProcess) -> None:
+        """SIGKILL to the embedded server: every request meanwhile is served, and limits are counted in the new one."""
+        victim = server_of(gateway)
+        assert victim is not None
+        statuses: list[int] = []
+        stop = threading.Event()
+
+        def traffic() -> None:
+            while not stop.is_set():
+                statuses.append(chat(gateway).status)
+                time.sleep(0.01)
+
+        thread = threading.Thread(target=traffic)
+        thread.start()
+        try:
+            until(lambda: len(statuses) > 5, "traffic")
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: server_of(gateway) not in (None, victim), "a new server")
+            count = len(statuses)
+            until(lambda: len(statuses) > count + 20, "traffic after it")
+        finally:
+            stop.set()
+            thread.join()
+        assert set(statuses) == {200}
+
+    def test_sigterm_ends_everything_with_zero(self, tmp_path: Path) -> None:
+        """After a restart of the store as well: exit code 0, in a few seconds, no child left, the socket's port free."""
+        with GatewayProcess(CONFIG.replace("NAME", "term"), tmp_path, workers=2) as gateway:
+            until(lambda: len(workers_of(gateway)) == 2, "two workers")
+            first = server_of(gateway)
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            until(lambda: server_of(gateway) not in (None, first), "a new server")
+            second = server_of(gateway)
+            assert chat(gateway).status == 200
+            family = {*children(gateway.pid)}
+            began = time.monotonic()
+            assert gateway.stop() == 0
+            assert time.monotonic() - began < 4.5, "the restarted server needs no SIGKILL"
+            assert second in family
+            assert not [pid for pid in family if alive(pid)]
+            assert len(gateway.access_log()) == 1, "what was served is logged"
+
+    def test_a_second_sigterm_ends_a_stream(self, tmp_path: Path) -> None:
+        """The first SIGTERM lets a stream go on; the second ends everything at once."""
+        with GatewayProcess(CONFIG.replace("NAME", "impatient"), tmp_path, env={"GATEWAY_DRAIN_SECONDS": "60"}) as gateway:
+            pid = gateway.pid
+            assert pid is not None
+            with Client(int(gateway.base_url.rpartition(":")[2])) as client:
+                body = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+                client.post("/v1/chat/completions", {"model": "any/mock-fault/stall-after-1", **body}, KEY)
+                assert client.head().status == 200
+                os.kill(pid, signal.SIGTERM)
+                until(lambda: not accepts(gateway), "a closed door")
+                assert len(workers_of(gateway)) == 1
+                assert gateway.stop() == 0
+
+    def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
+        """SIGKILL to the supervisor: workers and store are gone within seconds, and a new gateway starts on the same data."""
+        with GatewayProcess(CONFIG.replace("NAME", "orphan"), tmp_path, workers=2) as gateway:
+            until(lambda: len(workers_of(gateway)) == 2, "two workers")
+            family = {*children(gateway.pid)}
+            assert len(family) == 3
+            assert gateway.pid is not None
+            os.kill(gateway.pid, signal.SIGKILL)
+            until(lambda: not any(alive(pid) for pid in family), "the end of the family")
+            gateway.stop()
+            gateway.start()
+            assert chat(gateway).status == 200
+
+
+def accepts(gateway: GatewayProcess) -> bool:
+    """Whether a request on a new connection is still answered."""
+    try:
+        return gateway.get("/healthz", timeout=0.2).status == 200
+    except OSError:
+        return False
+
+
+def chat_or_none(gateway: GatewayProcess) -> int | None:
+    """The status, or None when the connection broke."""
+    try:
+        return chat(gateway).status
+    except (AssertionError, OSError):
+        return None
+
+
+def sum_of_requests(gateway: GatewayProcess) -> float:
+    """Of all workers, as `/metrics` shows them."""
+    return gateway.metric("gateway_requests_total", route="alias")
+
+
+@pytest.mark.xdist_group("supervisor")
+class TestReload:
+    def test_a_changed_file_is_served_and_a_bad_one_is_not(self, tmp_path: Path) -> None:
+        """New routes and a new revision apply at once; a broken file keeps the last good one, `/readyz` and the metric say so."""
+        with GatewayProcess(CONFIG.replace("NAME", "reload"), tmp_path) as gateway:
+            first = chat(gateway).header("x-gateway-revision")
+            assert chat(gateway, "renamed").status == 404
+            gateway.config.write_text(CONFIG.replace("NAME", "reload").replace("model: alias", "model: renamed"))
+            until(lambda: chat(gateway, "renamed").status == 200, "the new route")
+            second = chat(gateway, "renamed").header("x-gateway-revision")
+            assert second not in (None, first)
+            assert chat(gateway, "alias").status == 404
+            gateway.config.write_text("version: 1\nproviders:\n  mock: {type: mokc}\n")
+            until(lambda: gateway.get("/readyz").json()["reasons"], "the rejection")
+            ready = gateway.get("/readyz")
+            assert (ready.status, ready.json()["revision"]) == (200, second)
+            assert "3:16" in ready.json()["reasons"][0]
+            assert gateway.metric("gateway_config_reloads_total", result="rejected") == 1
+            assert chat(gateway, "renamed").header("x-gateway-revision") == second
+            gateway.config.unlink()
+            assert chat(gateway, "renamed").status == 200
+            gateway.config.write_text(CONFIG.replace("NAME", "reload"))
+            until(lambda: chat(gateway, "alias").status == 200, "the first route again")
+            until(lambda: not gateway.get("/readyz").json()["reasons"], "no more reasons")
+            assert chat(gateway).header("x-gateway-revision") == first
+
+    def test_a_revoked_key_stops_working(self, tmp_path: Path) -> None:
+        """Taken out of the file, a key is refused; the others go on."""
+        other = "  - {name: other, secret: another-test-secret-0123456789abcdef}\n"
+        with GatewayProcess(CONFIG.replace("NAME", "revoked") + other, tmp_path) as gateway:
+            assert chat(gateway).status == 200
+            kept = CONFIG.replace("NAME", "revoked").splitlines()[:-1]
+            gateway.config.write_text("\n".join(kept) + "\n" + other)
+            until(lambda: chat(gateway).status == 401, "the refusal")
+
+
+class TestRefusals:
+    def test_a_used_port_is_named(self, tmp_path: Path) -> None:
+        """Exit 1, one line that says which address and what to do; no traceback, no server left behind."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            port = taken.getsockname()[1]
+            ended = start("serve", "--port", str(port), directory=tmp_path)
+        assert ended.returncode == 1
+        assert f"127.0.0.1:{port}" in ended.stderr
+        assert "--port" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_a_bad_file_is_named_with_its_place(self, tmp_path: Path) -> None:
+        """Exit 1 and `file:line:column: message`, for every error."""
+        file = tmp_path / "bad.yaml"
+        file.write_text("version: 1\nproviders:\n  x: {type: opneai, unknown: 1}\nroutes: 5\n")
+        for command in (["serve", "--config"], ["check"]):
+            ended = start(*command, str(file), directory=tmp_path)
+            assert ended.returncode == 1
+            assert f"{file}:3:13: " in ended.stderr or "bad.yaml:3:13: " in ended.stderr
+            assert "bad.yaml:4:" in ended.stderr
+            assert "Traceback" not in ended.stderr
+        missing = start("serve", "--config", "none.yaml", directory=tmp_path)
+        assert missing.returncode == 1
+        assert "none.yaml" in missing.stderr
+        assert "Traceback" not in missing.stderr
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+    def test_other_addresses_need_keys(self, tmp_path: Path, host: str) -> None:
+        """Without keys only loopback is bound; the refusal says what to do."""
+        ended = start("serve", "--host", host, "--port", "0", directory=tmp_path)
+        assert ended.returncode == 1
+        assert "without keys" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    @pytest.mark.parametrize("arguments", [["--port", "99999"], ["--workers", "0"]])
+    def test_bad_options_are_refused_in_words(self, tmp_path: Path, arguments: list[str]) -> None:
+        """An option out of range is the operator's mistake, told without a traceback."""
+        ended = start("serve", *arguments, directory=tmp_path)
+        assert ended.returncode != 0
+        assert "Traceback" not in ended.stderr
+
+    def test_one_directory_serves_one_gateway(self, tmp_path: Path) -> None:
+        """A second gateway on the same data directory ends with a clear message."""
+        with GatewayProcess(CONFIG.replace("NAME", "first"), tmp_path) as gateway:
+            state = str(tmp_path / "state")
+            ended = start("serve", "--port", "0", env={"GATEWAY_DATA_DIR": state}, directory=tmp_path)
+            assert ended.returncode == 1
+            assert "state" in ended.stderr
+            assert "Traceback" not in ended.stderr
+            assert chat(gateway).status == 200
+            assert json.loads(chat(gateway).body)["model"] == "alias"
