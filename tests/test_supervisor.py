@@ -22,7 +22,7 @@ from tests.support.gateway import GatewayProcess
 CONFIG = """version: 1
 providers:
   mock: {type: mock, models: [mock-small]}
-  any: {type: mock}
+  any: {type: mock, models: [mock-fault/stall-after-1]}
 routes:
   - {name: alias, match: {model: alias}, targets: [{provider: mock, model: mock-small}]}
 keys:

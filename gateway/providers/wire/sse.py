@@ -22,6 +22,9 @@ MAX_EVENT = 1 << 20
 DONE = b"data: [DONE]\n\n"
 MAX_NAMES = 8
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_BETWEEN = b"\n\ndata: "
+FINISH_WITHIN = 4096
+"""Bytes at the end of a read in which its last finish reason stands."""
 _NULL_USAGE = (b',"usage":null', b', "usage": null', b',"usage": null')
 
 
@@ -122,23 +125,21 @@ class EventStream:
         done = block.endswith(DONE)
         if done:
             body = block[: -len(DONE)]
-        events = None
-        if body.startswith(b"data: {") and body.endswith(b"}\n\n"):
-            try:
-                events = _EVENTS.decode(b"[" + body[6:-2].replace(b"\n\ndata: ", b",") + b"]")
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                events = None
-        # Half frames can make up one event between them: as many events as frames, or each is looked at alone.
-        if events is None or len(events) != body.count(b"\n\n"):
+        events = _plain_events(body)
+        if events is None:
             return self._slowly(block) if body else self._finished(done)
+        model = self._model
         for index, event in enumerate(events):
-            if event.model != self._model:
-                self._learn(event.model)
             if event.usage is not None or event.error:
                 return self._with_care(body, events, index) + self._finished(done)
+            if event.model != model:
+                self._learn(event.model)
+                model = self._model
         self.events += len(events)
+        if done:
+            return self._rewritten(body) + self._finished(done)
         self._note(body)
-        return self._rewritten(body) + self._finished(done)
+        return self._rewritten(body)
 
     def _finished(self, done: bool) -> bytes:
         if not done or self.failure is not None:
@@ -150,16 +151,20 @@ class EventStream:
         return DONE
 
     def _note(self, block: bytes) -> None:
-        """Remember a finish reason: with one, an end without `[DONE]` is an end."""
-        if not self._finish and b'"finish_reason":' in block:
-            self._finish = _FINISH.search(block) is not None
+        """Remember a finish reason: with one, an end without `[DONE]` is an end. Only usage comes after the last of them."""
+        if not self._finish:
+            self._finish = _FINISH.search(block, max(0, len(block) - FINISH_WITHIN)) is not None
 
     def _rewritten(self, body: bytes) -> bytes:
         for old, new in self._renames:
             body = body.replace(old, new)
-        if self.hide_usage and b'"usage"' in body:
-            for null in _NULL_USAGE:
-                body = body.replace(null, b"")
+        if self.hide_usage:
+            at = body.find(b'"usage"')
+            if at >= 0:
+                around = body[max(0, at - 2) : at + 16]
+                for null in _NULL_USAGE:
+                    if null in around:
+                        return body.replace(null, b"")
         return body
 
     def _learn(self, name: str | None) -> None:
@@ -178,15 +183,19 @@ class EventStream:
     def _with_care(self, body: bytes, events: list[_Event], first: int) -> bytes:
         """The same frames when one of them carries usage or an error: taken one by one from there on."""
         self.events += first
-        frames = body[:-2].split(b"\n\n")
+        starts = [len(body)]
+        for _ in events[first:]:
+            # Usage comes with the last frames, as a rule: counted from the end, the many before it are not touched.
+            starts.append(body.rfind(b"\n\n", 0, starts[-1] - 2) + 2 if len(starts) < len(events) else 0)
+        starts.reverse()
         out = b""
         if first:
-            before = b"\n\n".join(frames[:first]) + b"\n\n"
+            before = body[: starts[0]]
             self._note(before)
             out = self._rewritten(before)
-        for frame, event in zip(frames[first:], events[first:], strict=True):
+        for at, event in enumerate(events[first:]):
             self.events += 1
-            out += self._one(frame, event)
+            out += self._one(body[starts[at] : starts[at + 1] - 2], event)
             if self.failure is not None:
                 break
         return out
@@ -252,6 +261,25 @@ class EventStream:
 
     def _ended(self) -> bytes:
         raise AssertionError
+
+
+def _plain_events(body: bytes) -> list[_Event] | None:
+    """The events of a block of nothing but `data: {…}` frames; None for any other block.
+
+    Its frames become one JSON array, so that one decode checks and reads them all.
+    """
+    if not (body.startswith(b"data: {") and body.endswith(b"}\n\n")):
+        return None
+    joined = body[6:-2].replace(_BETWEEN, b",")
+    if b"\n" in joined:
+        return None
+    try:
+        events = _EVENTS.decode(b"[" + joined + b"]")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    # Half frames can make up one event between them: as many events as frames, or each is looked at alone.
+    frames = (len(body) - len(b"data: \n\n") - len(joined)) // (len(_BETWEEN) - 1) + 1
+    return events if len(events) == frames else None
 
 
 def _normalised(data: bytes) -> bytes:
