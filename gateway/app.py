@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Boot:
     metrics_dir: Path | None = None
     workers: int = 1
     access_log_fd: int = 1
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+    """Values that no log may show; the worker adds what the configuration brings."""
 
 
 class Engines:
@@ -102,7 +104,7 @@ class Worker:
         self._dialects: Mapping[str, Dialect] = discover()
         self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._engines = Engines()
-        self._secrets = Secrets()
+        self._secrets = boot.secrets
         self.metrics = Metrics(boot.metrics_dir)
         self._access_log = AccessLog(self._secrets, fd=boot.access_log_fd)
         self._observer = Observers(self.metrics, self._access_log, EventLog())

@@ -17,6 +17,7 @@ from gateway.registry.snapshot import Snapshot
 from gateway.types import Call, Plan, Principal, Receipt, Service, TokenSource, Usage
 from gateway.upstream.forward import Answer, Forwarder, Progress
 from gateway.usage import estimate
+from gateway.usage.cost import nano_usd
 
 _GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
 
@@ -159,6 +160,7 @@ class Pipeline:
                 source,
                 None if exchange.first_byte is None else exchange.first_byte - exchange.started,
                 exchange.overhead,
+                _cost(progress, usage),
             )
         )
 
@@ -168,6 +170,13 @@ class Pipeline:
         self._observer.call_finished(
             Receipt(None, request_id, "", error.public_status, error.reason, self.clock() - started)
         )
+
+
+def _cost(progress: Progress, usage: Usage | None) -> int | None:
+    """Nano-dollars; None where there is no usage, or no price: unknown is not zero."""
+    if usage is None or progress.deployment is None or progress.deployment.price is None:
+        return None
+    return nano_usd(usage, progress.deployment.price)
 
 
 def _outcome(error: GatewayError | None) -> str:

@@ -159,9 +159,9 @@ class Dialect(Protocol):
 # ---- observers -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LimitDecision:
-    """A fact: a limit admitted or refused a call."""
+    """A fact: a limit admitted or refused a call. Made once and used again, so that observers can count it by identity."""
 
     scope: str
     kind: str

@@ -27,6 +27,8 @@ from gateway.telemetry import logs, shared
 
 KEEP_ALIVE = 75
 """Seconds that an idle client connection stays open: longer than load balancers' usual 60."""
+FEW = 3
+"""Warnings that are worth a line each at start-up."""
 
 
 def serve(settings: Settings, config: Path | None) -> int:
@@ -39,7 +41,8 @@ def serve(settings: Settings, config: Path | None) -> int:
             "set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
         )
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    logs.configure(settings.log_level, Secrets())
+    secrets_known = Secrets()
+    logs.configure(settings.log_level, secrets_known)
     embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
     listener = bind(settings.host, settings.port)
     try:
@@ -53,6 +56,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             loopback=loopback,
             metrics_dir=metrics_dir,
             workers=settings.workers,
+            secrets=secrets_known,
         )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
@@ -71,7 +75,7 @@ def serve(settings: Settings, config: Path | None) -> int:
 
 def run_worker(boot: Boot, listener: socket.socket) -> None:
     """Serve on the shared socket until SIGTERM."""
-    logs.configure(boot.settings.log_level, Secrets(), background=True)
+    logs.configure(boot.settings.log_level, boot.secrets, background=True)
     config = uvicorn.Config(
         Worker(boot),
         http=Protocol,
@@ -140,6 +144,13 @@ def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
         lines.append(f"  admin key  {made}   (kept in {path})")
     elif settings.admin_key is None:
         lines.append(f"  admin key  in {path}")
-    lines += [f"  note       {warning}" for warning in snapshot.warnings]
+    lines += [f"  note       {note}" for note in _notes(snapshot)]
     sys.stderr.write("\n".join(lines) + "\n\n")
     sys.stderr.flush()
+
+
+def _notes(snapshot: Snapshot) -> list[str]:
+    """The warnings, one by one; many of them, as the default configuration has, are left to `gateway check`."""
+    warnings = snapshot.warnings
+    inactive = sum(provider.status == "inactive" for provider in snapshot.providers.values())
+    return [*warnings] if len(warnings) <= FEW else [f"{inactive} providers are inactive; `gateway check` says why"]

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from gateway import errors
-from gateway.errors import ClientGone, GatewayError, MethodNotAllowed, OperatorError, Refused, UpstreamError, UpstreamRejected
+from gateway.errors import (
+    ClientGone,
+    GatewayError,
+    MethodNotAllowed,
+    OperatorError,
+    Refused,
+    UpstreamError,
+    UpstreamRejected,
+)
 from gateway.http.errors import DONE, error_body, error_frame, error_headers
 from gateway.registry.schema.routes import Failure
 from gateway.types import Service

@@ -22,7 +22,7 @@ from tests.support.gateway import GatewayProcess
 CONFIG = """version: 1
 providers:
   mock: {type: mock, models: [mock-small]}
-  any: {type: mock, models: [mock-fault/stall-after-1]}
+  any: {type: mock, models: [mock-fault/stall-after-1, mock-fault/hang]}
 routes:
   - {name: alias, match: {model: alias}, targets: [{provider: mock, model: mock-small}]}
 keys:
@@ -146,7 +146,7 @@ class TestRunning:
         assert set(statuses) == {200}
 
     def test_sigterm_ends_everything_with_zero(self, tmp_path: Path) -> None:
-        """After a restart of the store as well: exit code 0, in a few seconds, no child left, the socket's port free."""
+        """After a restart of the store as well: exit code 0, in a few seconds, no child left."""
         with GatewayProcess(CONFIG.replace("NAME", "term"), tmp_path, workers=2) as gateway:
             until(lambda: len(workers_of(gateway)) == 2, "two workers")
             first = server_of(gateway)
@@ -165,7 +165,9 @@ class TestRunning:
 
     def test_a_second_sigterm_ends_a_stream(self, tmp_path: Path) -> None:
         """The first SIGTERM lets a stream go on; the second ends everything at once."""
-        with GatewayProcess(CONFIG.replace("NAME", "impatient"), tmp_path, env={"GATEWAY_DRAIN_SECONDS": "60"}) as gateway:
+        with GatewayProcess(
+            CONFIG.replace("NAME", "impatient"), tmp_path, env={"GATEWAY_DRAIN_SECONDS": "60"}
+        ) as gateway:
             pid = gateway.pid
             assert pid is not None
             with Client(int(gateway.base_url.rpartition(":")[2])) as client:
@@ -177,8 +179,35 @@ class TestRunning:
                 assert len(workers_of(gateway)) == 1
                 assert gateway.stop() == 0
 
+    def test_what_outlasts_the_drain_is_told(self, tmp_path: Path) -> None:
+        """At the end of the drain a stream gets an error frame and `[DONE]`, a call without an answer 503 `draining`."""
+        env = {"GATEWAY_DRAIN_SECONDS": "1"}
+        with GatewayProcess(CONFIG.replace("NAME", "drained"), tmp_path, env=env) as gateway:
+            port = int(gateway.base_url.rpartition(":")[2])
+            body = {"messages": [{"role": "user", "content": "hi"}]}
+            with Client(port) as streaming, Client(port) as waiting:
+                model = "any/mock-fault/stall-after-1"
+                streaming.post("/v1/chat/completions", {"model": model, "stream": True, **body}, KEY)
+                reply = streaming.head()
+                streaming.chunk(reply)
+                waiting.post("/v1/chat/completions", {"model": "any/mock-fault/hang", **body}, KEY)
+                until(lambda: gateway.metric("gateway_in_flight_requests") == 2, "both calls")
+                assert gateway.pid is not None
+                os.kill(gateway.pid, signal.SIGTERM)
+                streaming.rest(reply)
+                assert reply.complete
+                assert reply.events[-1] == "[DONE]"
+                assert reply.events[-2]["error"]["code"] == "draining"
+                refused = waiting.reply()
+                assert (refused.status, refused.error["code"]) == (503, "draining")
+                assert refused.header("x-should-retry") == "true"
+            pid = gateway.pid
+            until(lambda: not alive(pid), "the end")  # a second SIGTERM would cut it short
+            assert gateway.stop() == 0
+            assert {line["reason"] for line in gateway.access_log()} == {"draining"}
+
     def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
-        """SIGKILL to the supervisor: workers and store are gone within seconds, and a new gateway starts on the same data."""
+        """SIGKILL to the supervisor: workers and store go within seconds, a new gateway starts on the same data."""
         with GatewayProcess(CONFIG.replace("NAME", "orphan"), tmp_path, workers=2) as gateway:
             until(lambda: len(workers_of(gateway)) == 2, "two workers")
             family = {*children(gateway.pid)}
@@ -215,7 +244,7 @@ def sum_of_requests(gateway: GatewayProcess) -> float:
 @pytest.mark.xdist_group("supervisor")
 class TestReload:
     def test_a_changed_file_is_served_and_a_bad_one_is_not(self, tmp_path: Path) -> None:
-        """New routes and a new revision apply at once; a broken file keeps the last good one, `/readyz` and the metric say so."""
+        """New routes apply at once; a broken file keeps the last good one, and `/readyz` and the metric say so."""
         with GatewayProcess(CONFIG.replace("NAME", "reload"), tmp_path) as gateway:
             first = chat(gateway).header("x-gateway-revision")
             assert chat(gateway, "renamed").status == 404

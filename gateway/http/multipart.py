@@ -15,8 +15,8 @@ MAX_PART_HEADERS = 16 * 1024
 MAX_FIELD = 4096
 READ_FIELDS = frozenset({"model", "stream", "n", "response_format"})
 MAX_PARTS = 1000
-# Only what every parser reads alike: one disposition on one line, one quoted name without escapes. A `model` field that the
-# provider saw and we did not would go around the key's list of models.
+# Only what every parser reads alike: one disposition on one line, one quoted name without escapes. A `model` field that
+# the provider saw and we did not would go around the key's list of models.
 _PARAMETER = rb';[ \t]*(?:name="([^"\\]*)"|(filename)\*?=(?:"(?:[^"\\]|\\.)*"|[^";\\ \t]+))[ \t]*'
 _PARAMETERS = re.compile(_PARAMETER, re.IGNORECASE)
 _DISPOSITION = re.compile(rb"content-disposition:[ \t]*form-data[ \t]*((?:%b)+)" % _PARAMETER, re.IGNORECASE)
@@ -36,7 +36,7 @@ def boundary_of(content_type: bytes) -> bytes:
 
 
 def _field(headers: bytes) -> tuple[str, bool]:
-    """The name that a part's headers give it, and whether it is a file. Raises InvalidRequest for what can be read in two ways."""
+    """The name in a part's headers, and whether it is a file. Raises InvalidRequest for what can be read in two ways."""
     lines = headers.split(b"\r\n")
     found = [line for line in lines if line.lower().startswith(b"content-disposition")]
     disposition = _DISPOSITION.fullmatch(found[0]) if len(found) == 1 else None

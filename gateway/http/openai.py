@@ -11,6 +11,7 @@ from typing import Any
 from gateway.errors import (
     BodyTooLarge,
     ClientGone,
+    Draining,
     GatewayError,
     SlowUpload,
 )
@@ -108,14 +109,25 @@ class OpenAIApi:
         await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
 
     async def _cancelled(self, exchange: Exchange, watched: Watched, send: Send, *, begun: bool) -> None:
-        """Our own watch ended this request; a cancellation from elsewhere goes on upward."""
+        """Our own watch ended this request, or the server does at the end of its drain: that goes on upward."""
         if watched.verdict is None:
+            await self._drained(exchange, send, begun=begun)
             raise
         watched.task.uncancel()
         error = SlowUpload() if watched.verdict == "slow_upload" else ClientGone()
         self._pipeline.close(exchange, error.public_status, error)
         if not begun and watched.verdict == "slow_upload":
             await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+
+    async def _drained(self, exchange: Exchange, send: Send, *, begun: bool) -> None:
+        """Nothing ends without a word: an error frame where events flow, 503 where nothing was sent yet."""
+        error = Draining(retry_after=1.0)
+        answer, call = exchange.answer, exchange.call
+        self._pipeline.close(exchange, 200 if begun else error.public_status, error)
+        if not begun:
+            await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+        elif call is not None and answer is not None and answer.relay is not None and answer.relay.events:
+            await send({"type": "http.response.body", "body": error_frame(error, call.service)})
 
     async def _reply(self, exchange: Exchange, answer: Answer, watched: Watched, send: Send) -> None:
         head = _about(exchange, answer)

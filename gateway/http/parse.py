@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 
@@ -12,6 +13,8 @@ from gateway.providers.wire.jsonscan import MAX_DEPTH, members, model_spans, too
 
 MAX_MODEL = 256
 MAX_COUNT = 2**31
+_PIECE = 1 << 18
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 class StreamOptions(msgspec.Struct, gc=False):
@@ -67,6 +70,9 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
     if too_deep(raw):
         raise InvalidRequest(f"The body nests arrays and objects deeper than {MAX_DEPTH} levels.")
     try:
+        # The decoder looks only into the fields that it reads.
+        if not raw.isascii():
+            _check_utf8(raw)
         fields = decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _type_error(str(error)) from None
@@ -76,6 +82,14 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         if value is not None and not 0 <= value < MAX_COUNT:
             raise InvalidRequest(f"`{name}` is out of range.", param=name)
     return fields
+
+
+def _check_utf8(raw: bytes) -> None:
+    """Raises UnicodeDecodeError. In pieces: a text takes up to four times its bytes."""
+    decoder = _UTF8()
+    for start in range(0, len(raw), _PIECE):
+        decoder.decode(raw[start : start + _PIECE])
+    decoder.decode(b"", final=True)
 
 
 def _type_error(text: str) -> InvalidRequest | InvalidJson:

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle, Transport
+
     from uvicorn._types import ASGISendEvent
 
 JOIN_BELOW = 64 * 1024
 """Bytes up to which copying head and body together is cheaper than two writes."""
+
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's line and headers, give or take one read."""
+HEAD_SECONDS = 10.0
+"""In which a head that has begun, or the first one of a connection, has to be complete."""
 
 
 class Cycle(RequestResponseCycle):
@@ -102,10 +110,41 @@ class Cycle(RequestResponseCycle):
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with our answers."""
+    """uvicorn's protocol with our answers, and with bounds on a request's head, which uvicorn's has not."""
+
+    _head_size = 0
+    _head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """A new connection has to say something soon."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        super().connection_lost(exc)
+        self._head_ended()
+
+    def data_received(self, data: bytes) -> None:
+        """A head that does not come in one read is counted and timed."""
+        super().data_received(data)
+        # uvicorn makes a new scope for each message and names its method once the headers are complete.
+        if self.scope is None or "method" not in self.scope:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD and not self.transport.is_closing():
+                self.send_400_response("The request's headers are too large.")
+            elif self._head_timer is None:
+                self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _head_ended(self) -> None:
+        self._head_size = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def on_headers_complete(self) -> None:
         """A request's headers are here: its cycle becomes ours before its task first runs."""
+        self._head_ended()
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from gateway.ports import LimitDecision
@@ -56,8 +57,8 @@ class LimitSet:
             _rows=rows,
             _token_rows=tuple(at for at, spec in enumerate(specs) if spec.kind == "tokens"),
             _slot_rows=tuple(row for row in rows if row[0] == SLOTS),
-            _admitted=tuple(LimitDecision(spec.scope, spec.kind, "admitted") for spec in specs),
-            _degraded=tuple(LimitDecision(spec.scope, spec.kind, "degraded") for spec in specs),
+            _admitted=_decided(tuple((spec.scope, spec.kind) for spec in specs), "admitted"),
+            _degraded=_decided(tuple((spec.scope, spec.kind) for spec in specs), "degraded"),
             _shown=tuple(shown for kind in ("requests", "tokens") if (shown := tuple(_headers_of(specs, kind)))),
         )
 
@@ -80,7 +81,7 @@ class LimitSet:
         if reply[0]:
             return self._degraded if degraded else self._admitted
         spec = self.specs[int(reply[1]) - 1]
-        return (LimitDecision(spec.scope, spec.kind, "refused"),)
+        return _decided(((spec.scope, spec.kind),), "refused")
 
     def headers(self, state: Sequence[float]) -> HeaderPairs:
         """`x-ratelimit-*` of the limit that leaves the smallest share, for requests and for tokens."""
@@ -95,6 +96,12 @@ class LimitSet:
                 (shown.reset, go_duration(state[shown.at + 1] / 1e6)),
             )
         return headers
+
+
+@lru_cache(maxsize=4096)
+def _decided(limits: tuple[tuple[str, str], ...], word: str) -> tuple[LimitDecision, ...]:
+    """The same decisions for every set with the same scopes and kinds."""
+    return tuple(LimitDecision(scope, kind, word) for scope, kind in limits)
 
 
 def give_back(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

@@ -70,6 +70,7 @@ def _own(receipt: Receipt) -> dict[str, Any]:
         "input_tokens": None if usage is None else usage.input_tokens,
         "output_tokens": None if usage is None else usage.output_tokens,
         "token_source": receipt.token_source,
+        "cost_nano_usd": receipt.cost_nano_usd,
         "ttft_ms": None if ttft is None else int(ttft * 1e6) / 1e3,
         "duration_ms": int(receipt.seconds * 1e6) / 1e3,
         "overhead_ms": None if overhead is None else int(overhead * 1e6) / 1e3,

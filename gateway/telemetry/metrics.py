@@ -82,7 +82,8 @@ class Metrics(SilentObserver):
         self._team = BoundedNames(max_models)
         self._aliases: frozenset[str] = frozenset()
         self._running = 0
-        self._decided: dict[tuple[LimitDecision, ...], int] = {}
+        self._decided: dict[tuple[LimitDecision, ...], list[int]] = {}
+        self._copying = threading.Lock()
         self._labels: dict[tuple[Deployment, str, str], _Labels] = {}
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -131,11 +132,13 @@ class Metrics(SilentObserver):
 
     def _copy(self) -> Snapshot:
         self._in_flight.set((), self._running)
-        decided, self._decided = self._decided, {}
-        for decisions, count in decided.items():
-            for decision in decisions:
-                self._decisions.add((decision.scope, decision.kind, decision.decision), count)
-        return self._tallies.copy()
+        with self._copying:
+            for decisions, counts in tuple(self._decided.items()):
+                total, told = counts
+                counts[1] = total
+                for decision in decisions:
+                    self._decisions.add((decision.scope, decision.kind, decision.decision), total - told)
+            return self._tallies.copy()
 
     def _flush_forever(self, directory: Path) -> None:
         failing = False
@@ -242,7 +245,10 @@ class Metrics(SilentObserver):
     def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """What each limit of one call decided."""
         # The same tuple comes again and again: it is counted as one thing here, and taken apart when the numbers are read.
-        self._decided[decisions] = self._decided.get(decisions, 0) + 1
+        counts = self._decided.get(decisions)
+        if counts is None:
+            counts = self._decided[decisions] = [0, 0]
+        counts[0] += 1
 
     def redis_called(self, seconds: float, error: str | None) -> None:
         """One call of Redis."""

@@ -50,7 +50,7 @@ class Progress(msgspec.Struct, eq=False):
     deployment: Deployment | None = None
     """The one tried last."""
     began: float = 0.0
-    failures: list[Failure] = []  # noqa: RUF012 - a Struct copies its default
+    failures: list[Failure] = []
     sent: bool = False
     """A request went out and its fate is open: a provider may charge for it."""
 
@@ -118,7 +118,9 @@ class Forwarder:
             # The client left, or its own body is at fault: not the provider's failure, but an attempt that was begun.
             progress.sent = not isinstance(error, ClientError)
             known = error if isinstance(error, GatewayError) else None
-            self._finished(progress, (known or (GatewayError() if isinstance(error, Exception) else ClientGone())).reason)
+            self._finished(
+                progress, (known or (GatewayError() if isinstance(error, Exception) else ClientGone())).reason
+            )
             raise
         finally:
             progress.waited += self._clock() - began

@@ -92,8 +92,20 @@ def test_open_mode_takes_anybody() -> None:
 
 @pytest.mark.parametrize(
     ("model", "allowed"),
-    [("gpt-4o", True), ("gpt-4o-mini", True), ("fast", True), ("a/m", True), ("a/x", False), ("faster", False),
-     ("FAST", False), ("GPT-4o", False), ("x/gpt-4o", False), ("gpt-4", False), ("", False), ("gpt-4o*", True)],
+    [
+        ("gpt-4o", True),
+        ("gpt-4o-mini", True),
+        ("fast", True),
+        ("a/m", True),
+        ("a/x", False),
+        ("faster", False),
+        ("FAST", False),
+        ("GPT-4o", False),
+        ("x/gpt-4o", False),
+        ("gpt-4", False),
+        ("", False),
+        ("gpt-4o*", True),
+    ],
 )
 def test_a_list_of_models_is_a_list_of_globs(model: str, allowed: bool) -> None:
     """Case-sensitive, over the whole name as the client writes it."""

@@ -146,6 +146,10 @@ def test_images_stream(sdk: Sdk) -> None:
     """Image events arrive as the SDK's types."""
     events = sdk.events(lambda c: c.images.generate(model="gpt-image-1", prompt="a cat", stream=True))
     assert events[-1].type == "image_generation.completed"
+    edits = sdk.events(
+        lambda c: c.images.edit(model="gpt-image-1", image=("a.png", b"a"), prompt="a dog", n=2, stream=True)
+    )
+    assert [event.type for event in edits] == ["image_edit.completed"] * 2
 
 
 # ---- moderations

@@ -13,7 +13,8 @@ from tests.support.rig import COMPLETION, KEY_A, PRIVATE_MODEL, USAGE_CHUNK, Rig
 from tests.support.steps import Step, chunked, json_reply, raw_head, send, sse
 
 ODD = (
-    b'{ "messages" :[{"role":"user","content":"h\xc3\xa9 \\u00e9 \\"model\\": \\"x\\" \\ud83d\\ude00"}],\r\n\t"top_p":0.10,'
+    b'{ "messages" :[{"role":"user","content":"h\xc3\xa9 \\u00e9 \\"model\\": \\"x\\" \\ud83d\\ude00"}],'
+    b'\r\n\t"top_p":0.10,'
     b'"big":12345678901234567890,"exp":1E+5,"model" : "NAME" , "unknown":{"model":"inner","b":[ ]},"z":null }'
 )
 """A body no serialiser would write."""
@@ -280,7 +281,7 @@ def test_usage_inside_text_is_text(rig: Rig) -> None:
 def test_responses_events_name_the_model_asked_for(rig: Rig) -> None:
     """Named events keep their names, the nested `model` is the client's, usage is read, no `[DONE]` is invented."""
     response = {"id": "r", "model": PRIVATE_MODEL}
-    events = [
+    events: list[tuple[str, dict[str, Any]]] = [
         ("response.created", {"response": response}),
         ("response.output_text.delta", {"delta": "h\u00e9"}),
         ("response.completed", {"response": {**response, "usage": {"input_tokens": 5, "output_tokens": 6}}}),
@@ -337,7 +338,12 @@ def test_the_list_of_models_holds_every_name_a_client_can_use(rig: Rig) -> None:
     assert {"alias", "pair", "m", PRIVATE_MODEL} <= set(listed)
     assert len(listed) == len(set(listed))
     assert "asleep" not in listed
-    assert rig.gateway.get("/v1/models/a/m").json == {"id": "a/m", "object": "model", "created": 1700000000, "owned_by": "a"}
+    assert rig.gateway.get("/v1/models/a/m").json == {
+        "id": "a/m",
+        "object": "model",
+        "created": 1700000000,
+        "owned_by": "a",
+    }
     assert [m["id"] for m in rig.gateway.get("/providers/b/v1/models").json["data"]] == ["m", "up-b"]
     for path in ("/v1/models/unheard", "/providers/none/v1/models", "/providers/b/v1/models/tuned"):
         assert rig.gateway.get(path).error["code"] == "model_not_found"

@@ -125,15 +125,26 @@ def test_the_first_route_that_matches_wins() -> None:
     ],
 )
 def test_names_resolve_without_routes(model: str, pinned: str | None, name: str, targets: list[str]) -> None:
-    """`provider/model`, then the bare name at every provider that lists it, in file order; a pinned call goes nowhere else."""
+    """`provider/model`, then the bare name wherever it is listed, in file order; a pinned call goes nowhere else."""
     rule = resolve(snapshot(), call(model, pinned=pinned), ANYONE)
     assert (rule.route, ids(rule)) == (name, targets)
 
 
 @pytest.mark.parametrize(
     ("model", "pinned"),
-    [("none", None), ("a/none", None), ("off/x", None), ("nobody/one", None), ("a/", None), ("", None), ("two", "b"),
-     ("one", "nobody"), ("a/one", "b"), ("one", "off"), ("open/", None)],
+    [
+        ("none", None),
+        ("a/none", None),
+        ("off/x", None),
+        ("nobody/one", None),
+        ("a/", None),
+        ("", None),
+        ("two", "b"),
+        ("one", "nobody"),
+        ("a/one", "b"),
+        ("one", "off"),
+        ("open/", None),
+    ],
 )
 def test_names_that_nobody_serves_are_not_found(model: str, pinned: str | None) -> None:
     """404 `model_not_found`, with the field to blame."""
@@ -150,7 +161,9 @@ def test_a_target_that_lacks_the_service_is_left_out_with_its_reason() -> None:
     planner = Planner(snapshot(), DIALECTS, Random(1))
     plan = planner.plan(call("one", service=Service.EMBEDDINGS), ANYONE)
     assert ids(plan) == ["a/one"]
-    assert [(skipped.deployment, skipped.reason.partition(":")[0]) for skipped in plan.skipped] == [("b/one", "service")]
+    assert [(skipped.deployment, skipped.reason.partition(":")[0]) for skipped in plan.skipped] == [
+        ("b/one", "service")
+    ]
     with pytest.raises(InvalidRequest) as refused:
         planner.plan(call("b/one", service=Service.EMBEDDINGS), ANYONE)
     assert refused.value.param == "model"
@@ -237,7 +250,11 @@ def targets(*weights: int) -> list[Target]:
     return [Target(of(A, str(at)), weight) for at, weight in enumerate(weights)]
 
 
-@given(st.sampled_from([*STRATEGIES, "unknown", "sticky"]), st.lists(st.integers(0, 10**6), min_size=1, max_size=6), st.integers())
+@given(
+    st.sampled_from([*STRATEGIES, "unknown", "sticky"]),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=6),
+    st.integers(),
+)
 def test_every_strategy_only_reorders(strategy: str, weights: list[int], seed: int) -> None:
     """No target is lost, added or doubled."""
     given_ = targets(*weights)
@@ -245,7 +262,7 @@ def test_every_strategy_only_reorders(strategy: str, weights: list[int], seed: i
 
 
 def test_weights_are_shares() -> None:
-    """Of 6000 draws each target comes first as often as its weight says (chi-square at one in a million), weight 0 last."""
+    """Of 6000 draws each target comes first as often as its weight says (chi-square, 1 in 10⁶), weight 0 last."""
     weights = [5, 3, 2, 0]
     chance, given_, draws = Random(42), targets(*weights), 6000
     firsts: Counter[str] = Counter()

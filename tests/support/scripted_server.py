@@ -30,7 +30,7 @@ class ScriptedServer:
 def scripted_server(http: str = "auto") -> Iterator[ScriptedServer]:
     """Serve on an ephemeral loopback port until the block ends; `http` is uvicorn's name of a protocol."""
     app = create_mock_app()
-    config = uvicorn.Config(app, log_level="error", http=http, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_config=None, http=http, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -232,7 +232,7 @@ def test_our_refused_credential_is_never_the_clients_401(rig: Rig) -> None:
 
 
 def test_nothing_secret_of_a_provider_reaches_the_client_or_the_log(rig: Rig) -> None:
-    """Keys of any form, URLs, hosts and bearer tokens in a provider's error text are taken out, in bodies and frames."""
+    """Keys of any form, URLs, hosts and tokens in a provider's error text are taken out, in bodies and frames."""
     text = f"key {KEY_A} and {KEY_B} at {rig.a.base_url}/v1 (127.0.0.1:{rig.a.port}) with Bearer abcdef123456 failed"
     error = {"error": {"message": text, "type": "invalid_request_error", "param": None, "code": KEY_A}}
     replies = [
@@ -276,7 +276,9 @@ def test_silent_speech_is_no_answer(rig: Rig) -> None:
 def test_attempts_and_fallbacks_are_counted(rig: Rig) -> None:
     """Each attempt is one fact with its outcome, each fallback another."""
     before = rig.gateway.metric("gateway_fallbacks_total")
-    failed = rig.gateway.metric('gateway_upstream_attempts_total{provider="a",deployment="a/upstream-private-a",outcome="5xx"}')
+    failed = rig.gateway.metric(
+        'gateway_upstream_attempts_total{provider="a",deployment="a/upstream-private-a",outcome="5xx"}'
+    )
     rig.answered(status(500), "pair")
     assert rig.gateway.metric("gateway_fallbacks_total") == before + 1
     name = 'gateway_upstream_attempts_total{provider="a",deployment="a/upstream-private-a",outcome="5xx"}'

@@ -75,7 +75,11 @@ AFTER_COMMIT: dict[str, tuple[list[Step], str, str]] = {
     "cut in an event": ([send(chunked(b'data: {"id":')), close()], "upstream_disconnected", "truncated"),
     "cut in a chunk": ([send(b'ff\r\ndata: {"id"'), close()], "upstream_disconnected", "truncated"),
     "malformed event": ([send(chunked(b"data: {oops}\n\n")), stall()], "bad_upstream_response", "bad_sse"),
-    "malformed event at once": ([send(chunked(b"data: x\n\ndata: {}\n\n")), stall()], "bad_upstream_response", "bad_sse"),
+    "malformed event at once": (
+        [send(chunked(b"data: x\n\ndata: {}\n\n")), stall()],
+        "bad_upstream_response",
+        "bad_sse",
+    ),
     "oversized event": (
         [send(chunked(b"data: {" + b" " * (1 << 20))), send(chunked(b" " * 10)), stall()],
         "bad_upstream_response",
@@ -88,7 +92,11 @@ AFTER_COMMIT: dict[str, tuple[list[Step], str, str]] = {
     ),
     "bad framing": ([send(b"zz\r\n")], "upstream_disconnected", "truncated"),
     "end without a finish": ([send(chunked(b""))], "upstream_disconnected", "truncated"),
-    "two values in one event": ([send(chunked(b'data: {"usage":{}},{"x":1}\n\n')), stall()], "bad_upstream_response", "bad_sse"),
+    "two values in one event": (
+        [send(chunked(b'data: {"usage":{}},{"x":1}\n\n')), stall()],
+        "bad_upstream_response",
+        "bad_sse",
+    ),
 }
 
 
@@ -139,7 +147,7 @@ def test_responses_break_off_with_a_named_error(rig: Rig) -> None:
 
 
 def test_broken_speech_breaks_off(rig: Rig) -> None:
-    """Bytes have no place for an error frame: the body ends without its terminating chunk, so no player takes it as whole."""
+    """Bytes have no place for an error frame: the body ends without its last chunk, so nobody takes it as whole."""
     head = raw_head(200, [("content-type", "audio/mpeg"), ("transfer-encoding", "chunked")])
     rig.a.then([send(head), send(chunked(b"\x01" * 100)), sleep(0.05), close()])
     reply = rig.gateway.post("/v1/audio/speech", {"model": "a/m", "input": "x", "voice": "v"}, OPEN)
@@ -168,11 +176,11 @@ def test_usage_after_the_finish_reason_does_not_hide_it(rig: Rig) -> None:
 
 ODD = (
     b": hello\r\n\r\n"
-    + b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"h\xc3\xa9\xf0\x9f\x98\x80"}}]}\r\n\r\n'
-    + b": ping\r\n\r\n"
-    + b'id: 5\r\nretry: 10\r\ndata: {"model":"m",\r\ndata: "choices":[{"index":0,"delta":{"content":"two"}}]}\r\n\r\n'
-    + b'data:{"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\r\n\r\n'
-    + b"data: [DONE]\r\n\r\n"
+    b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"h\xc3\xa9\xf0\x9f\x98\x80"}}]}\r\n\r\n'
+    b": ping\r\n\r\n"
+    b'id: 5\r\nretry: 10\r\ndata: {"model":"m",\r\ndata: "choices":[{"index":0,"delta":{"content":"two"}}]}\r\n\r\n'
+    b'data:{"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\r\n\r\n'
+    b"data: [DONE]\r\n\r\n"
 )
 
 
@@ -200,7 +208,10 @@ def test_a_stream_split_anywhere_is_the_same_stream(rig: Rig, ends: bytes) -> No
 
 def test_a_stream_in_single_bytes_is_the_same_stream(rig: Rig) -> None:
     """One byte per chunk changes nothing."""
-    reply = streamed(rig, [send(raw_head(200, HEAD)), *(send(chunked(ODD[at : at + 1])) for at in range(len(ODD))), send(chunked(b""))])
+    reply = streamed(
+        rig,
+        [send(raw_head(200, HEAD)), *(send(chunked(ODD[at : at + 1])) for at in range(len(ODD))), send(chunked(b""))],
+    )
     assert contents(reply.events) == ["hé😀", "two", None]
 
 
@@ -208,7 +219,9 @@ def test_events_that_came_together_leave_together(rig: Rig) -> None:
     """What is ready is relayed in one write, not event by event."""
     frames = b"".join(b"data: %b\n\n" % json.dumps(chunk(str(n))).encode() for n in range(100))
     finish = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(chunk(finish="stop")).encode()
-    reply = streamed(rig, [*START, sleep(0.05), send(chunked(frames)), sleep(0.05), send(chunked(finish)), send(chunked(b""))])
+    reply = streamed(
+        rig, [*START, sleep(0.05), send(chunked(frames)), sleep(0.05), send(chunked(finish)), send(chunked(b""))]
+    )
     assert len(reply.events) == 103
     assert len(reply.chunks) <= 6
 
@@ -297,7 +310,7 @@ def leave(client: Any, how: str) -> None:
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("when", ["before the head", "before the first event", "in the body", "mid-stream"])
 def test_a_client_that_leaves_cancels_the_upstream(rig: Rig, when: str, how: str) -> None:
-    """Within a second the provider's connection is closed; the call is closed with 499, its slot and tokens given back."""
+    """The provider's connection is closed at once; the call ends with 499, its slot and tokens are given back."""
     streams = when in ("before the first event", "mid-stream")
     script: list[Step] = {
         "before the head": [stall()],

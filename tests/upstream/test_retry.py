@@ -47,7 +47,7 @@ def failed(*pairs: tuple[Deployment, UpstreamError]) -> list[Failure]:
 
 
 ERRORS = st.builds(
-    lambda kind, wait: _with_wait(kind, wait),
+    lambda kind, wait: _with_wait(kind, wait),  # noqa: PLW0108 - defined below
     st.sampled_from(KINDS),
     st.none() | st.floats(0, 200, allow_nan=False),
 )
@@ -59,9 +59,9 @@ def _with_wait(kind: type[UpstreamError], wait: float | None) -> UpstreamError:
     return error
 
 
-DEPLOYMENTS = st.lists(
-    st.tuples(st.integers(0, 5), st.floats(0, 60)), min_size=1, max_size=5
-).map(lambda facts: [deployment(f"p{at}", retries, delay) for at, (retries, delay) in enumerate(facts)])
+DEPLOYMENTS = st.lists(st.tuples(st.integers(0, 5), st.floats(0, 60)), min_size=1, max_size=5).map(
+    lambda facts: [deployment(f"p{at}", retries, delay) for at, (retries, delay) in enumerate(facts)]
+)
 WORDS = st.frozensets(st.sampled_from(["error", "timeout", "rate_limit", "auth"]))
 
 
@@ -159,7 +159,7 @@ def test_a_short_rate_limit_is_waited_for_once(wait: float | None, tried: bool) 
 
 
 def test_a_route_falls_back_only_on_what_it_lists() -> None:
-    """Without `timeout` in `fallback_on` a timeout ends the call, even where an earlier deployment might be tried again."""
+    """Without `timeout` in `fallback_on` a timeout ends the call, even if an earlier deployment might be retried."""
     words = frozenset({"error"})
     assert next_try(plan(A, B, words=words), failed((A, UpstreamTimeout())), 60, Random(1)) is None
     both = failed((A, UpstreamServerError()), (B, UpstreamTimeout()))

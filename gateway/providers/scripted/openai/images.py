@@ -21,28 +21,11 @@ def generate(asked: Asked) -> Reply:
     prompt = need(body, "prompt", str)
     number = positive(body, "n", most=10) or 1
     price = charge(asked, count(prompt), stream=bool(body.get("stream")))
-    if not price.stream:
-        return _answer(asked, number, price)
-    shape = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1024x1024"}
-    events = [
-        event(
-            {
-                "type": "image_generation.completed",
-                "b64_json": _image(asked, index),
-                "created_at": asked.request.created,
-                **shape,
-                "usage": _usage(price, number),
-            },
-            _OUTPUT_TOKENS,
-            "image_generation.completed",
-        )
-        for index in range(number)
-    ]
-    return stream_reply(events, price)
+    return _events(asked, number, price, "image_generation") if price.stream else _answer(asked, number, price)
 
 
 def alter(asked: Asked) -> Reply:
-    """Edits and variations: a form with at least one image."""
+    """Edits and variations: a form with at least one image; edits stream as `generate` does."""
     form = parse_form(asked.request.header(b"content-type"), asked.request.body)
     if not any(name == "image" for name, _, _ in form.files):
         raise Rejected(400, "Missing required parameter: 'image'.", param="image", code="missing_required_parameter")
@@ -50,7 +33,28 @@ def alter(asked: Asked) -> Reply:
     number = form.fields.get("n", "1")
     if not number.isdecimal() or not 1 <= int(number) <= 10:
         raise Rejected(400, "Invalid value for 'n': expected an integer from 1 to 10.", param="n")
-    return _answer(asked, int(number), charge(asked, count(prompt) + _IMAGE_TOKENS))
+    streams = asked.request.path.endswith("/edits") and form.fields.get("stream", "").lower() in {"true", "1"}
+    price = charge(asked, count(prompt) + _IMAGE_TOKENS, stream=streams)
+    return _events(asked, int(number), price, "image_edit") if streams else _answer(asked, int(number), price)
+
+
+def _events(asked: Asked, number: int, price: Charge, kind: str) -> Reply:
+    shape = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1024x1024"}
+    events = [
+        event(
+            {
+                "type": f"{kind}.completed",
+                "b64_json": _image(asked, index),
+                "created_at": asked.request.created,
+                **shape,
+                "usage": _usage(price, number),
+            },
+            _OUTPUT_TOKENS,
+            f"{kind}.completed",
+        )
+        for index in range(number)
+    ]
+    return stream_reply(events, price)
 
 
 def _answer(asked: Asked, number: int, price: Charge) -> Reply:

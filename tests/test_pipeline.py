@@ -1,0 +1,354 @@
+"""The pipeline's bookkeeping: whatever happens, a call is counted in once, out once, and settled with what it used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+
+from gateway.errors import (
+    ClientGone,
+    Draining,
+    GatewayError,
+    InvalidApiKey,
+    ModelAccessDenied,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    UpstreamServerError,
+    UpstreamTruncated,
+)
+from gateway.limits.gate import Gate
+from gateway.pipeline import CallIds, Exchange, Pipeline
+from gateway.providers import discover
+from gateway.registry.snapshot import Snapshot, VirtualKey
+from gateway.routing.planner import Planner
+from gateway.storage.redis import RedisOptions, connect
+from gateway.telemetry.base import SilentObserver
+from gateway.types import (
+    Attempt,
+    Call,
+    Deployment,
+    LimitSpec,
+    Principal,
+    Provider,
+    Receipt,
+    Service,
+    TokenSource,
+    Usage,
+)
+from gateway.upstream.forward import Answer, Progress
+from tests.support.app import store_url, unique
+
+PROVIDER = Provider("p", "mock", "http://127.0.0.1")
+DEPLOYMENT = Deployment("p/m", PROVIDER, "m")
+
+
+@dataclass
+class Told(SilentObserver):
+    """What the pipeline told."""
+
+    started: int = 0
+    receipts: list[Receipt] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def call_started(self) -> None:
+        self.started += 1
+
+    def call_finished(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+
+    def attempt_finished(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+
+class FakeRelay:
+    """A committed stream as the pipeline reads it."""
+
+    def __init__(self, usage: Usage | None, relayed: tuple[int, int]) -> None:
+        self.usage = usage
+        self.relayed = relayed
+
+
+class FakeForwarder:
+    """Answers or raises as a test says; `outcomes` are those of committed attempts."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.outcomes: list[str] = []
+
+    async def forward(self, call: Call, plan: Any, progress: Progress) -> Answer:
+        progress.attempts += 1
+        progress.deployment = plan.targets[0]
+        progress.sent = True
+        if isinstance(self.result, GatewayError):
+            progress.sent = False
+            raise self.result
+        if self.result is asyncio.CancelledError:
+            await asyncio.Event().wait()
+        assert isinstance(self.result, Answer)
+        return self.result
+
+    def committed_attempt_ended(self, progress: Progress, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+@dataclass
+class Bench:
+    """A pipeline with a real gate between a real planner and a scripted forwarder."""
+
+    pipeline: Pipeline
+    gate: Gate
+    forwarder: FakeForwarder
+    told: Told
+    principal: Principal
+
+    def entered(self) -> Exchange:
+        """A call that has come in."""
+        return self.pipeline.open("r", {b"x-api-key": SECRET}, self.pipeline.clock())
+
+    async def tokens_left(self) -> int:
+        """What the key's bucket holds."""
+        reservation = await self.gate.reserve(unique("probe"), self.gate.limits_of(self.principal), 0)
+        assert reservation is not None
+        self.gate.settle(reservation, 0)
+        return int(next(v for n, v in reservation.headers if n == b"x-ratelimit-remaining-tokens"))
+
+
+SECRET = b"pipeline-test-secret-0123456789abcdef"
+
+
+def call(model: str = "m", **fields: Any) -> Call:
+    """A call of 100 estimated input tokens that allows 900 of output."""
+    given = {"input_tokens": 100, "max_tokens": 900, "service": Service.CHAT, **fields}
+    return Call(id=unique("call"), request_id="r", path="/x", model=model, raw=b"{}", started=0.0, **given)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    import hashlib  # noqa: PLC0415
+    import time  # noqa: PLC0415
+
+    name = unique("pipeline")
+    limits = (
+        LimitSpec("key", name, "tokens", 10_000, period=86400.0 * 365, count=10_000),
+        LimitSpec("key", name, "concurrency", 3),
+    )
+    principal = Principal(name, team="red", models=("m", "none"), limits=limits)
+    digest = hashlib.sha256(SECRET).digest()
+    snapshot = Snapshot(
+        "rev-1",
+        providers={"p": PROVIDER},
+        deployments={"p/m": DEPLOYMENT},
+        models={"m": (DEPLOYMENT,)},
+        keys={digest: principal},
+        virtual_keys={name: VirtualKey(name, digest, principal)},
+    )
+    told, forwarder = Told(), FakeForwarder()
+    redis = connect(store_url(), RedisOptions(timeout=10.0))
+    gate = Gate(redis, told, time.monotonic)
+    planner = Planner(snapshot, discover(), Random(1))
+    pipeline = Pipeline(planner, gate, forwarder, told, time.monotonic, 2)  # type: ignore[arg-type]
+    yield Bench(pipeline, gate, forwarder, told, principal)
+    await gate.close()
+    await redis.close()
+
+
+def whole(usage: Usage | None, body: bytes = b"x" * 400) -> Answer:
+    """A complete answer."""
+    return Answer(DEPLOYMENT, b"application/json", body=body, usage=usage)
+
+
+def streaming(usage: Usage | None, relayed: tuple[int, int]) -> Answer:
+    """A stream under way."""
+    relay: Any = FakeRelay(usage, relayed)
+    return Answer(DEPLOYMENT, b"text/event-stream", relay=relay)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "used", "source", "outcome"),
+    [
+        (whole(Usage(7, 5)), None, 12, TokenSource.PROVIDER, "ok"),
+        (whole(None), None, 200, TokenSource.ESTIMATED, "ok"),
+        (streaming(Usage(7, 5), (9, 900)), None, 12, TokenSource.PROVIDER, "ok"),
+        (streaming(Usage(7, 5), (9, 900)), UpstreamTruncated(), 12, TokenSource.PROVIDER, "truncated"),
+        (streaming(None, (9, 900)), None, 109, TokenSource.ESTIMATED, "ok"),
+        (streaming(None, (9, 900)), UpstreamTruncated(), 109, TokenSource.PARTIAL, "truncated"),
+        (streaming(None, (9, 900)), ClientGone(), 109, TokenSource.PARTIAL, "client_disconnected"),
+        (streaming(None, (0, 0)), ClientGone(), 100, TokenSource.PARTIAL, "client_disconnected"),
+        (streaming(None, (1, 4250)), None, 1100, TokenSource.ESTIMATED, "ok"),
+    ],
+)
+async def test_a_call_is_settled_with_what_it_used(
+    bench: Bench, answer: Answer, error: GatewayError | None, used: int, source: TokenSource, outcome: str
+) -> None:
+    """The provider's count, else an estimate of what was relayed; never nothing. The rest goes back."""
+    before = await bench.tokens_left()
+    exchange = bench.entered()
+    bench.forwarder.result = answer
+    await bench.pipeline.serve(exchange, call())
+    assert await bench.tokens_left() == before - 1000
+    bench.pipeline.close(exchange, 200, error)
+    await settled(bench, before - used)
+    (receipt,) = bench.told.receipts
+    assert receipt.usage is not None
+    assert (receipt.usage.total, receipt.token_source) == (used, source)
+    assert bench.forwarder.outcomes == [outcome]
+    assert (bench.pipeline.in_flight, bench.gate.leases) == (0, 0)
+
+
+async def settled(bench: Bench, wanted: int) -> None:
+    """Until the bucket holds this."""
+    async with asyncio.timeout(10):
+        while await bench.tokens_left() != wanted:  # noqa: ASYNC110 - the store tells nobody when it has settled
+            await asyncio.sleep(0.005)
+
+
+async def test_a_call_that_no_provider_answered_costs_nothing(bench: Bench) -> None:
+    """Every attempt failed: the whole reservation goes back, the receipt names no usage."""
+    before = await bench.tokens_left()
+    exchange = bench.entered()
+    bench.forwarder.result = UpstreamServerError()
+    with pytest.raises(UpstreamServerError) as failed:
+        await bench.pipeline.serve(exchange, call())
+    bench.pipeline.close(exchange, 502, failed.value)
+    await settled(bench, before)
+    (receipt,) = bench.told.receipts
+    assert (receipt.usage, receipt.token_source, receipt.reason) == (None, None, "upstream_error")
+    assert bench.forwarder.outcomes == [], "nothing was committed"
+
+
+async def test_a_call_cancelled_at_the_provider_costs_its_input(bench: Bench) -> None:
+    """Sent and never answered: the provider may charge for reading it."""
+    before = await bench.tokens_left()
+    exchange = bench.entered()
+    bench.forwarder.result = asyncio.CancelledError
+    task = asyncio.create_task(bench.pipeline.serve(exchange, call()))
+    while not exchange.progress.sent:  # noqa: ASYNC110 - a plain field
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    bench.pipeline.close(exchange, 499, ClientGone())
+    await settled(bench, before - 100)
+    assert bench.told.receipts[0].token_source is TokenSource.PARTIAL
+
+
+async def test_closing_twice_is_closing_once(bench: Bench) -> None:
+    """Only the first end counts, in numbers, receipts and tokens."""
+    exchange = bench.entered()
+    bench.forwarder.result = whole(Usage(1, 1))
+    await bench.pipeline.serve(exchange, call())
+    before = await bench.tokens_left()
+    bench.pipeline.close(exchange, 200)
+    bench.pipeline.close(exchange, 499, ClientGone())
+    await settled(bench, before + 998)
+    assert [receipt.status for receipt in bench.told.receipts] == [200]
+    assert bench.pipeline.in_flight == 0
+
+
+@pytest.mark.parametrize(("model", "error"), [("other", ModelAccessDenied), ("none", ModelNotFound)])
+async def test_a_refused_call_reserves_nothing(bench: Bench, model: str, error: type[GatewayError]) -> None:
+    """The model's permission and place are checked before any limit is touched."""
+    before = await bench.tokens_left()
+    exchange = bench.entered()
+    with pytest.raises(error) as refused:
+        await bench.pipeline.serve(exchange, call(model))
+    bench.pipeline.close(exchange, refused.value.public_status, refused.value)
+    assert exchange.reservation is None
+    assert await bench.tokens_left() == before
+    assert bench.told.receipts[0].reason == refused.value.reason
+
+
+async def test_a_limit_refuses_before_anything_is_sent(bench: Bench) -> None:
+    """A bucket too low: 429 with the time to come back, no attempt."""
+    exchange = bench.entered()
+    bench.forwarder.result = whole(Usage(9_000, 0))
+    await bench.pipeline.serve(exchange, call(max_tokens=9_000))
+    second = bench.entered()
+    with pytest.raises(RateLimited) as refused:
+        await bench.pipeline.serve(second, call())
+    assert refused.value.retry_after
+    assert second.progress.attempts == 0
+    bench.pipeline.close(exchange, 200)
+    bench.pipeline.close(second, 429, refused.value)
+    assert bench.pipeline.in_flight == 0
+
+
+async def test_the_door(bench: Bench) -> None:
+    """At most `max_in_flight` calls, none while draining; who is refused is counted all the same."""
+    pipeline = bench.pipeline
+    with pytest.raises(InvalidApiKey) as unknown:
+        pipeline.open("r", {b"x-api-key": b"wrong"}, 0.0)
+    assert pipeline.in_flight == 0, "who is not known takes no place"
+    pipeline.refused("r", unknown.value, pipeline.clock())
+    inside = [bench.entered(), bench.entered()]
+    with pytest.raises(Overloaded) as full:
+        bench.entered()
+    assert full.value.retry_after == 1.0
+    pipeline.refused("r", full.value, pipeline.clock())
+    assert pipeline.in_flight == 2
+    pipeline.draining = True
+    with pytest.raises(Draining):
+        bench.entered()
+    for exchange in inside:
+        pipeline.close(exchange, 200)
+    assert pipeline.in_flight == 0
+    assert bench.told.started == len(bench.told.receipts) == 4
+    assert [receipt.status for receipt in bench.told.receipts] == [401, 503, 200, 200]
+
+
+async def test_a_reload_does_not_touch_calls_under_way(bench: Bench) -> None:
+    """A call keeps the planner it came in with; the next one gets the new one."""
+    exchange = bench.entered()
+    old = bench.pipeline.planner
+    assert isinstance(old, Planner)
+    empty = Snapshot("rev-2", virtual_keys=old.snapshot.virtual_keys, keys=old.snapshot.keys)
+    bench.pipeline.use(Planner(empty, {}, Random(1)))
+    bench.forwarder.result = whole(Usage(1, 1))
+    await bench.pipeline.serve(exchange, call())
+    bench.pipeline.close(exchange, 200)
+    assert bench.told.receipts[0].revision == "rev-1"
+    later = bench.entered()
+    with pytest.raises(ModelNotFound):
+        await bench.pipeline.serve(later, call())
+    assert later.revision == "rev-2"
+    bench.pipeline.close(later, 404)
+
+
+async def test_no_key_is_needed_only_when_none_is_configured_and_we_are_on_loopback(bench: Bench) -> None:
+    """Both conditions, each on its own, keep the door shut."""
+    pipeline = bench.pipeline
+    for anonymous, snapshot, opened in (
+        (True, pipeline.planner.snapshot, False),
+        (False, Snapshot("x"), False),
+        (True, Snapshot("x"), True),
+    ):
+        pipeline.anonymous = anonymous
+        pipeline.use(Planner(snapshot, {}, Random(1)))
+        assert pipeline.open_mode is opened
+        if not opened:
+            with pytest.raises(InvalidApiKey):
+                pipeline.open("r", {}, 0.0)
+
+
+def test_ids_of_calls_are_unique_across_processes() -> None:
+    """A random prefix for each process, a count within it."""
+    one, two = CallIds(), CallIds()
+    made = [ids() for ids in (one, two) for _ in range(1000)]
+    assert len(set(made)) == 2000
+    assert len({name.partition("-")[0] for name in made}) == 2
+
+
+def test_overhead_is_what_was_not_spent_waiting() -> None:
+    """From arrival to the first byte, less the time providers took; never negative."""
+    exchange = Exchange("r", 10.0, Principal("k"), None)  # type: ignore[arg-type]
+    assert exchange.overhead is None
+    exchange.first_byte, exchange.progress.waited = 11.0, 0.75
+    assert exchange.overhead == pytest.approx(0.25)
+    exchange.progress.waited = 2.0
+    assert exchange.overhead == 0.0
