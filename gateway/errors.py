@@ -5,8 +5,8 @@
     ├── Refused                the request is fine, we will not serve it now
     └── UpstreamError          a provider failed; `outcome` names how, `failover` says whether another may be tried
 
-Text that a client sees comes from the class or from our own code, never from a foreign exception. Constructing an error has
-no side effects.
+Text that a client sees comes from the class or from our own code, never from a foreign exception. Constructing an error
+has no side effects.
 """
 
 from __future__ import annotations
@@ -490,4 +490,5 @@ class UpstreamRejected(UpstreamError):
 
 
 class OperatorError(Exception):
-    """Something the operator must change before the gateway can start; the text says what. Printed without a traceback."""
+    """Something the operator must change before the gateway can start; the text says what. Printed without a
+    traceback."""

@@ -47,7 +47,8 @@ class UpstreamRequest(msgspec.Struct, eq=False):
 
     head: RequestHead
     body: Sequence[bytes] | Body
-    """Parts that are all here (sent with content-length), or a body that is still arriving (chunked unless its size is known)."""
+    """Parts that are all here (sent with content-length), or a body that is still arriving (chunked unless its size is
+    known)."""
     extra: Headers = ()
 
 
@@ -76,7 +77,8 @@ class UpstreamResponse(Protocol):
         ...
 
     def abort(self) -> None:
-        """Drop the answer and its connection, unless it is already complete. May be called at any time, any number of times."""
+        """Drop the answer and its connection, unless it is already complete. May be called at any time, any number of
+        times."""
         ...
 
 
@@ -87,7 +89,8 @@ class Engine(Protocol):
         """Send and wait for the head of the final answer.
 
         Raises UpstreamUnreachable, UpstreamDnsFailed, UpstreamConnectTimeout, UpstreamTlsFailed, UpstreamPoolExhausted,
-        UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse. Cancelling it never returns a used connection to the pool.
+        UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse. Cancelling it never returns a used connection to the
+        pool.
         """
         ...
 
@@ -120,11 +123,13 @@ class StreamDecoder(Protocol):
     """Events seen and bytes handed on so far, for an estimate when the provider tells no usage."""
 
     def feed(self, data: bytes) -> bytes:
-        """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still returned."""
+        """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still
+        returned."""
         ...
 
     def end(self) -> bytes:
-        """The body ended cleanly: the last frames (a missing `[DONE]` among them); sets `failure` if the answer is incomplete."""
+        """The body ended cleanly: the last frames (a missing `[DONE]` among them); sets `failure` if the answer is
+        incomplete."""
         ...
 
 
@@ -136,7 +141,8 @@ class Dialect(Protocol):
     services: frozenset[Service]
 
     def head(self, path: str, deployment: Deployment, api_key: str | None) -> RequestHead:
-        """Method, target, headers and endpoint for calls to `path`. The caller keeps it: it is the same for every call."""
+        """Method, target, headers and endpoint for calls to `path`. The caller keeps it: it is the same for every
+        call."""
         ...
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
@@ -161,7 +167,8 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LimitDecision:
-    """A fact: a limit admitted or refused a call. Made once and used again, so that observers can count it by identity."""
+    """A fact: a limit admitted or refused a call. Made once and used again, so that observers can count it by
+    identity."""
 
     scope: str
     kind: str

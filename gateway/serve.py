@@ -1,4 +1,5 @@
-"""`gateway serve`: check everything, then hand over to the supervisor; each worker runs uvicorn with our application."""
+"""`gateway serve`: check everything, then hand over to the supervisor; each worker runs uvicorn with our
+application."""
 
 from __future__ import annotations
 
@@ -116,13 +117,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def admin_key(settings: Settings) -> tuple[str | None, Path]:
-    """The admin key if it was made just now (None when there was one), and the file that keeps it, readable by us alone."""
+    """The admin key if it was made just now (None when there was one), and the file that keeps it, readable by us
+    alone."""
     path = settings.data_dir / "admin.key"
     if settings.admin_key is not None or path.exists():
         return None, path
     key = f"gwa-{secrets.token_urlsafe(32)}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{key}\n")
     return key, path
 
@@ -133,12 +135,12 @@ def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
     base = f"http://{host}:{port}/v1"
     model = next(iter(snapshot.models), "mock/mock-small")
     key = "" if snapshot.open_mode else " -H 'authorization: Bearer YOUR_KEY'"
+    body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'
     made, path = admin_key(settings)
     lines = [
         "",
         f"  base URL   {base}",
-        f"  try it     curl {base}/chat/completions -H 'content-type: application/json'{key} "
-        f'-d \'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}\'',
+        f"  try it     curl {base}/chat/completions -H 'content-type: application/json'{key} -d '{body}'",
     ]
     if made is not None:
         lines.append(f"  admin key  {made}   (kept in {path})")

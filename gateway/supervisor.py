@@ -1,6 +1,7 @@
 """The parent process: it owns the socket and the embedded server, forks the workers, and replaces what dies.
 
-It is single-threaded and runs no event loop, so that forking is safe at any time. Workers and server end with it, however it ends.
+It is single-threaded and runs no event loop, so that forking is safe at any time. Workers and server end with it,
+however it ends.
 """
 
 from __future__ import annotations

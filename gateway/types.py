@@ -1,6 +1,7 @@
 """Values that every room shares: what was asked, by whom, where it may go, and what came of it. No I/O, no behaviour.
 
-What is configured is a frozen dataclass. What is made for every request is a msgspec Struct: its construction is ten times faster.
+What is configured is a frozen dataclass. What is made for every request is a msgspec Struct: its construction is ten
+times faster.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class Call(msgspec.Struct, eq=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one attempt. Cached and cache-written input is included in `input_tokens`, reasoning in `output_tokens`."""
+    """Tokens of one attempt. Cached and cache-written input is included in `input_tokens`, reasoning in
+    `output_tokens`."""
 
     input_tokens: int = 0
     output_tokens: int = 0

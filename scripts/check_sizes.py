@@ -1,4 +1,4 @@
-"""Size limits: files of at most 500 lines, functions of at most 60 lines and 7 arguments. Exit code 1 names each offender."""
+"""Size limits: files of at most 500 lines, functions of at most 60 lines and 7 arguments. Offenders are named."""
 
 import ast
 import sys
@@ -30,7 +30,9 @@ def offenders(path: Path) -> Iterator[str]:
 
 def main() -> int:
     """Check every Python file of the project."""
-    files = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts)
+    files = sorted(
+        path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts
+    )
     found = [line for path in files if ".peers" not in path.parts for line in offenders(path)]
     print("\n".join(found) or f"{len(files)} files within the limits")
     return 1 if found else 0

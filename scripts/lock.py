@@ -1,4 +1,4 @@
-"""Resolve the dependencies again: `requirements.lock` to run, `requirements-dev.lock` to develop. Hashes, no host names."""
+"""Resolve the dependencies again: one lock to run, one to develop. Hashes, no host names."""
 
 import subprocess
 import sys
@@ -18,4 +18,6 @@ def compile_lock(output: str, *more: str) -> None:
 
 if __name__ == "__main__":
     compile_lock("requirements.lock", *sys.argv[1:])
-    compile_lock("requirements-dev.lock", "--group", "dev", "--group", "sdk", "--constraint", "requirements.lock", *sys.argv[1:])
+    compile_lock(
+        "requirements-dev.lock", "--group", "dev", "--group", "sdk", "--constraint", "requirements.lock", *sys.argv[1:]
+    )

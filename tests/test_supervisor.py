@@ -180,7 +180,7 @@ class TestRunning:
                 assert gateway.stop() == 0
 
     def test_what_outlasts_the_drain_is_told(self, tmp_path: Path) -> None:
-        """At the end of the drain a stream gets an error frame and `[DONE]`, a call without an answer 503 `draining`."""
+        """At the end of the drain a stream gets an error frame and `[DONE]`, any other call 503 `draining`."""
         env = {"GATEWAY_DRAIN_SECONDS": "1"}
         with GatewayProcess(CONFIG.replace("NAME", "drained"), tmp_path, env=env) as gateway:
             port = int(gateway.base_url.rpartition(":")[2])
@@ -207,7 +207,7 @@ class TestRunning:
             assert {line["reason"] for line in gateway.access_log()} == {"draining"}
 
     def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
-        """SIGKILL to the supervisor: workers and store go within seconds, a new gateway starts on the same data."""
+        """SIGKILL to the supervisor ends workers and store too; a new gateway starts on the same files."""
         with GatewayProcess(CONFIG.replace("NAME", "orphan"), tmp_path, workers=2) as gateway:
             until(lambda: len(workers_of(gateway)) == 2, "two workers")
             family = {*children(gateway.pid)}

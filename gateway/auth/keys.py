@@ -30,7 +30,8 @@ def authenticate(snapshot: Snapshot, credential: bytes | None, *, open_mode: boo
         return ANONYMOUS
     if credential is None:
         raise InvalidApiKey(
-            "You didn't provide an API key. Send a key of this gateway as `Authorization: Bearer`, `x-api-key` or `api-key`."
+            "You didn't provide an API key. "
+            "Send a key of this gateway as `Authorization: Bearer`, `x-api-key` or `api-key`."
         )
     principal = snapshot.keys.get(hashlib.sha256(credential).digest())
     if principal is None:

@@ -35,7 +35,7 @@ ASGISend: TypeAlias = Callable[[Message], Awaitable[None]]
 _LAST_SEEN = 100
 
 
-class _Gone(Exception):  # noqa: N818 - an event, not a defect
+class _Gone(Exception):
     """The client left."""
 
 

@@ -1,7 +1,8 @@
 """Multipart uploads: read as they arrive, held once, passed on while they still come in.
 
-A scanner follows the form's boundaries only as far as it must: it notes where the `model` field's text stands (and the few other
-fields that matter) and never copies a file. What was read is kept, so that another deployment can be tried with the same bytes.
+A scanner follows the form's boundaries only as far as it must: it notes where the `model` field's text stands (and the
+few other fields that matter) and never copies a file. What was read is kept, so that another deployment can be tried
+with the same bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def boundary_of(content_type: bytes) -> bytes:
 
 
 def _field(headers: bytes) -> tuple[str, bool]:
-    """The name in a part's headers, and whether it is a file. Raises InvalidRequest for what can be read in two ways."""
+    """The name in a part's headers, and whether it is a file. Raises InvalidRequest for what can be read in two
+    ways."""
     lines = headers.split(b"\r\n")
     found = [line for line in lines if line.lower().startswith(b"content-disposition")]
     disposition = _DISPOSITION.fullmatch(found[0]) if len(found) == 1 else None
@@ -139,7 +141,8 @@ class FormScanner:
             self.file_begun = True
         elif name in READ_FIELDS:
             self._part = name
-        # The line break before the next boundary may be this header's own when the part is empty: leave it in the window.
+        # The line break before the next boundary may be this header's own when the part is empty: leave it in the
+        # window.
         self._advance(end + 2)
         self._field_start = self._at + 2
         self._in_headers = False
@@ -249,7 +252,8 @@ class Renamed:
         return [held[:start], self._text, held[end:], *pieces[used:]]
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The pieces with the name replaced; those up to the model field are here already when a call is made of them."""
+        """The pieces with the name replaced; those up to the model field are here already when a call is made of
+        them."""
         start, end = self._span
         held = b""
         done = False

@@ -112,7 +112,7 @@ class OpenAIApi:
         """Our own watch ended this request, or the server does at the end of its drain: that goes on upward."""
         if watched.verdict is None:
             await self._drained(exchange, send, begun=begun)
-            raise
+            raise  # noqa: PLE0704 - called while the cancellation is being handled
         watched.task.uncancel()
         error = SlowUpload() if watched.verdict == "slow_upload" else ClientGone()
         self._pipeline.close(exchange, error.public_status, error)
@@ -149,7 +149,8 @@ class OpenAIApi:
             raise
 
     async def _stream(self, exchange: Exchange, relay: Relay, head: HeaderList, watched: Watched, send: Send) -> None:
-        """Relay until the answer is over. An event stream that breaks ends in an error frame, other bytes just break off."""
+        """Relay until the answer is over. An event stream that breaks ends in an error frame, other bytes just break
+        off."""
         await send({"type": "http.response.start", "status": 200, "headers": head})
         clock = self._pipeline.clock
         while True:

@@ -1,4 +1,5 @@
-"""Open mode serves this machine only: a page in a browser must not reach it through a name that resolves to loopback."""
+"""Open mode serves this machine only: a page in a browser must not reach it through a name that resolves to
+loopback."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse_foreign(headers: Mapping[bytes, bytes]) -> None:
-    """Raises ForbiddenHost for a Host that is no loopback name, or an Origin elsewhere (DNS rebinding, cross-site requests)."""
+    """Raises ForbiddenHost for a Host that is no loopback name, or an Origin elsewhere (DNS rebinding, cross-site
+    requests)."""
     host = headers.get(b"host", b"").decode("latin-1")
     if not is_loopback(_hostname(f"//{host}")):
         raise ForbiddenHost

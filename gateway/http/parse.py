@@ -129,7 +129,8 @@ def check_model_name(name: str) -> None:
 
 
 def inputs_of(raw: bytes) -> int:
-    """How many inputs an embeddings call carries: a list of texts or of token lists counts its items, all else is one."""
+    """How many inputs an embeddings call carries: a list of texts or of token lists counts its items, all else is
+    one."""
     text = raw.lstrip()
     if text[:1] != b"[":
         return 1

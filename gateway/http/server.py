@@ -1,7 +1,7 @@
 """The HTTP server's side of a connection: uvicorn's, with an answer's head and first bytes sent as one write.
 
-uvicorn writes the head when it gets it and searches every header with two patterns; on the hot path that is a system call and a
-dozen searches per answer too many. Here the head waits for the first body message, and is checked whole.
+uvicorn writes the head when it gets it and searches every header with two patterns; on the hot path that is a system
+call and a dozen searches per answer too many. Here the head waits for the first body message, and is checked whole.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ class Protocol(HttpToolsProtocol):
         """A head that does not come in one read is counted and timed."""
         super().data_received(data)
         # uvicorn makes a new scope for each message and names its method once the headers are complete.
-        if self.scope is None or "method" not in self.scope:
+        scope: Any = self.scope
+        if scope is None or "method" not in scope:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")

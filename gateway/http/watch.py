@@ -1,7 +1,7 @@
 """One timer that looks after every request of a worker, so that none needs a timer or a task of its own.
 
-Most requests are over before the first look. One that lives longer gets a task that waits for its client to leave; one whose client
-neither sends nor reads is ended.
+Most requests are over before the first look. One that lives longer gets a task that waits for its client to leave; one
+whose client neither sends nor reads is ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The gate: reserve every limit of a call or none, settle with what was really used, keep leases alive.
 
-One script decides (`lua/gate.lua`). When its store cannot be reached, rates are held by a local cap instead (limit ÷ workers) and
-slots by a local count: traffic goes on, bounded, and the decision says `degraded`.
+One script decides (`lua/gate.lua`). When its store cannot be reached, rates are held by a local cap instead (limit ÷
+workers) and slots by a local count: traffic goes on, bounded, and the decision says `degraded`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Gate:
     async def reserve(self, call_id: str, limits: LimitSet, tokens: int) -> Reservation | None:
         """Hold every limit for a call of `tokens` estimated tokens; None when there is nothing to hold.
 
-        Raises RateLimited with the time after which a new try is admitted, and RequestExceedsLimit when no waiting helps.
+        Raises RateLimited with the time after which a new try is admitted, and RequestExceedsLimit when no waiting
+        helps.
         """
         if not limits.specs:
             return None
@@ -146,8 +147,8 @@ def _refuse_oversized(limits: LimitSet, tokens: int) -> None:
     for spec in limits.specs:
         if spec.kind == "tokens" and tokens > spec.capacity:
             raise RequestExceedsLimit(
-                f"This request needs about {tokens} tokens, more than the {spec.scope}'s limit of {spec.capacity} holds. "
-                "Lower max_tokens or shorten the input."
+                f"This request needs about {tokens} tokens, more than the {spec.scope}'s limit of {spec.capacity} "
+                "holds. Lower max_tokens or shorten the input."
             )
 
 

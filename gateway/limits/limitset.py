@@ -1,4 +1,5 @@
-"""A principal's limits, compiled once into what every call needs of them: keys, script arguments, decisions, headers."""
+"""A principal's limits, compiled once into what every call needs of them: keys, script arguments, decisions,
+headers."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class _Shown:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LimitSet:
-    """Limits that are reserved together. The script's numbers for limit i stand at 2i (remaining) and 2i+1 (reset, µs)."""
+    """Limits that are reserved together. The script's numbers for limit i stand at 2i (remaining) and 2i+1 (reset,
+    µs)."""
 
     specs: tuple[LimitSpec, ...]
     keys: tuple[str, ...]

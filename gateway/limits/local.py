@@ -1,4 +1,5 @@
-"""The cap of one worker while the shared store is away: the same arithmetic as the script, on limit ÷ workers, in memory."""
+"""The cap of one worker while the shared store is away: the same arithmetic as the script, on limit ÷ workers, in
+memory."""
 
 from __future__ import annotations
 

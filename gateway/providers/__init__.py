@@ -1,7 +1,7 @@
 """One file per dialect, found by its `DIALECT`; no I/O.
 
-A module of this package, or one that another distribution names under the entry-point group `gateway.providers`, adds a provider
-type by exposing one object `DIALECT` that satisfies `gateway.ports.Dialect`.
+A module of this package, or one that another distribution names under the entry-point group `gateway.providers`, adds a
+provider type by exposing one object `DIALECT` that satisfies `gateway.ports.Dialect`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ ENTRY_POINTS = "gateway.providers"
 
 
 def discover() -> Mapping[str, Dialect]:
-    """Every dialect by its type name. Raises OperatorError when an external package's dialect cannot be loaded or clashes."""
+    """Every dialect by its type name. Raises OperatorError when an external package's dialect cannot be loaded or
+    clashes."""
     found: dict[str, Dialect] = {}
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg:

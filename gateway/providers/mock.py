@@ -1,4 +1,5 @@
-"""The built-in provider without a network: the scripted provider, spoken to over OpenAI's wire by the in-process engine."""
+"""The built-in provider without a network: the scripted provider, spoken to over OpenAI's wire by the in-process
+engine."""
 
 from gateway.providers.wire.openai import OpenAIDialect
 

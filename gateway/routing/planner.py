@@ -1,4 +1,5 @@
-"""From a call and a principal to a plan. Pure but for a memo: the same question to the same snapshot is answered once."""
+"""From a call and a principal to a plan. Pure but for a memo: the same question to the same snapshot is answered
+once."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Planner:
     def plan(self, call: Call, principal: Principal) -> Plan:
         """The deployments to try, in order, and why others are left out.
 
-        Raises ModelNotFound, NoUpstream when every target is left out, InvalidRequest when none can do this kind of work.
+        Raises ModelNotFound, NoUpstream when every target is left out, InvalidRequest when none can do this kind of
+        work.
         """
         headers = tuple(call.headers.get(name) for name in self._header_names) if self._header_names else None
         question = (call.model, call.service, call.stream, call.pinned, principal, headers)

@@ -7,7 +7,7 @@ from typing import Literal
 Reason = Literal["down", "slow", "readonly", "oom", "loading", "error"]
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a state, as the tree in gateway.errors names them
+class StoreUnavailable(Exception):
     """Redis did not do what was asked; whether it did part of it is unknown. `reason` is the label of the failure.
 
     `down`: no connection, or it broke. `slow`: no answer in time. `readonly`: a replica. `oom`: its memory is full.

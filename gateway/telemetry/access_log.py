@@ -20,7 +20,8 @@ _REMEMBERED = 4096
 
 
 class AccessLog(SilentObserver):
-    """Writes to a file descriptor, by default standard output. Make it in the worker, after the fork; `close` flushes."""
+    """Writes to a file descriptor, by default standard output. Make it in the worker, after the fork; `close`
+    flushes."""
 
     def __init__(self, secrets: Secrets, *, fd: int = 1, limit: int = 20_000) -> None:
         self.writer = LineWriter(fd, limit=limit, on_dropped=_dropped)

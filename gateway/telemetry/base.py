@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import LimitDecision
 from gateway.types import Attempt, Deployment, Receipt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import LimitDecision, Observer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -244,7 +244,8 @@ class Metrics(SilentObserver):
 
     def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """What each limit of one call decided."""
-        # The same tuple comes again and again: it is counted as one thing here, and taken apart when the numbers are read.
+        # The same tuple comes again and again: it is counted as one thing here, and taken apart when the numbers are
+        # read.
         counts = self._decided.get(decisions)
         if counts is None:
             counts = self._decided[decisions] = [0, 0]

@@ -1,7 +1,7 @@
 """Sending a call to the deployments of its plan, one after the other, until one commits.
 
-Commit means: a complete reply is here, or the first event of a stream is. Up to then a failed attempt is followed by another
-(`retry.py` decides); after it there is no second try.
+Commit means: a complete reply is here, or the first event of a stream is. Up to then a failed attempt is followed by
+another (`retry.py` decides); after it there is no second try.
 """
 
 from __future__ import annotations

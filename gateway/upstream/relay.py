@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import StreamDecoder, UpstreamResponse
 from gateway.types import Provider, Usage
 from gateway.upstream.secrecy import without_secrets
 
+LINGER_SECONDS = 0.5
+"""How long the end of a body may come after the last event."""
+_LINGERING: set[asyncio.Future[None]] = set()
+"""Tasks of which nobody else keeps a reference."""
+
 
 class Relay:
-    """A committed stream. `over` turns true with the last ready bytes; then `failure` says whether the answer is whole."""
+    """A committed stream. `over` turns true with the last ready bytes; then `failure` says whether the answer is
+    whole."""
 
     __slots__ = ("_decoder", "_held", "_provider", "_response", "failure", "over")
 
@@ -73,9 +81,33 @@ class Relay:
     def _end(self, failure: UpstreamError | None) -> None:
         self.over = True
         self.failure = failure and without_secrets(failure, self._provider)
-        self._response.abort()
+        if failure is None and not getattr(self._response, "complete", False):
+            _await_end(self._response)
+        else:
+            self._response.abort()
 
     def abort(self) -> None:
         """Stop reading; the provider's connection is closed unless its answer was complete."""
         self.over = True
         self._response.abort()
+
+
+def _await_end(response: UpstreamResponse) -> None:
+    """Wait beside the client for the end of the framing, which many servers send after the last event.
+
+    With it the connection serves again; without this wait every such stream would cost a new one, handshakes included.
+    """
+
+    async def drain() -> None:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await response.chunk():
+                    pass
+        except (TimeoutError, UpstreamError):
+            pass
+        finally:
+            response.abort()
+
+    task = asyncio.ensure_future(drain())
+    _LINGERING.add(task)
+    task.add_done_callback(_LINGERING.discard)

@@ -32,9 +32,9 @@ class Failure:
 def next_try(plan: Plan, failures: Sequence[Failure], seconds_left: float, chance: Random) -> Try | None:
     """The next attempt, or None when this call is lost.
 
-    Other deployments first and at once; then the same ones again after a full-jitter backoff, each at most `retry_attempts`
-    times; at most `max_attempts` in all, and never past the deadline. A provider's 429 is waited for once when it is the only
-    deployment and asks for two seconds at most.
+    Other deployments first and at once; then the same ones again after a full-jitter backoff, each at most
+    `retry_attempts` times; at most `max_attempts` in all, and never past the deadline. A provider's 429 is waited for
+    once when it is the only deployment and asks for two seconds at most.
     """
     last = failures[-1].error
     if not last.failover or len(failures) >= plan.max_attempts or seconds_left <= 0:

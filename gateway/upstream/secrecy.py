@@ -15,7 +15,7 @@ _SHORTEST = 8
 def without_secrets(error: UpstreamError, provider: Provider) -> UpstreamError:
     """The same error without this provider's keys, header values, own settings and address in what clients see.
 
-    Only `UpstreamRejected` carries foreign text. Patterns (`wire/errors.py`) have taken out what looks like a secret; this
+    Only `UpstreamRejected` carries foreign text. Patterns (`wire/errors.py`) took out what looks like a secret; this
     takes out what is known to be one.
     """
     if not isinstance(error, UpstreamRejected):

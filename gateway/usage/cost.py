@@ -9,7 +9,8 @@ PICO_PER_TOKEN = 1_000_000
 
 
 def nano_usd(usage: Usage, price: Price) -> int:
-    """The cost of one attempt, rounded up to a whole nano-dollar. Kinds without a price of their own cost what their side does."""
+    """The cost of one attempt, rounded up to a whole nano-dollar. Kinds without a price of their own cost what their
+    side does."""
     plain_input = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
     plain_output = usage.output_tokens - usage.reasoning_tokens
     pico = (

@@ -1,7 +1,7 @@
 """Token counts where no provider says them: before the call, and after one that broke off.
 
-Four bytes a token is the usual rule of thumb for English text and JSON; encoded media are counted apart, or one picture would look
-like a novel.
+Four bytes a token is the usual rule of thumb for English text and JSON; encoded media are counted apart, or one picture
+would look like a novel.
 """
 
 from __future__ import annotations

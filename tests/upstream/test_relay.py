@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.upstream import relay
 from tests.support.app import Reply, until
 from tests.support.rig import USAGE_CHUNK, Rig, chat_body, chunk, keys_config, rigged, secret
 from tests.support.steps import (
@@ -422,3 +423,24 @@ def test_pipelined_requests_are_answered_in_order(rig: Rig) -> None:
 def test_scripts_are_made_of_sends() -> None:
     """The streams above really are split where they say."""
     assert all(isinstance(step, Send) for step in START)
+
+
+def test_a_late_end_of_the_framing_keeps_the_connection(rig: Rig) -> None:
+    """The last chunk may come after `[DONE]`: the client does not wait for it, and the connection is used again."""
+    whole = sse([chunk("a"), chunk(finish="stop")])
+    late = [*whole[:-1], sleep(0.02), whole[-1]]
+    streamed(rig, whole)
+    before = rig.a.connections
+    for _ in range(5):
+        assert streamed(rig, late).complete
+        until(lambda: not relay._LINGERING, "the last chunk")
+    assert rig.a.connections == before
+    assert len(rig.a.received) == 6
+
+
+def test_an_end_that_never_comes_costs_the_connection(rig: Rig) -> None:
+    """After `[DONE]` the client has everything; an upstream that then stays silent is let go within a second."""
+    whole = sse([chunk("a"), chunk(finish="stop")])
+    assert streamed(rig, [*whole[:-1], stall()]).complete
+    rig.a.wait_until(lambda: rig.a.open == 0, "the end of the upstream connection")
+    until(rig.gateway.idle, "an idle gateway")

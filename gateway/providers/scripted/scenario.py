@@ -121,7 +121,7 @@ class Scenario:
         return b"".join(step.data for step in self.steps if isinstance(step, Send))
 
 
-class Rejected(Exception):  # noqa: N818 - an answer, not a defect
+class Rejected(Exception):
     """The scripted provider refuses the request: an error in OpenAI's shape."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:

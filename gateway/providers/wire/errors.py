@@ -85,7 +85,8 @@ def error_fields(body: bytes) -> Mapping[str, Any]:
 
 
 def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None) -> UpstreamError:
-    """The failure that an HTTP status and an error object stand for; `wait` is the provider's Retry-After in seconds."""
+    """The failure that an HTTP status and an error object stand for; `wait` is the provider's Retry-After in
+    seconds."""
     code = _identifier(fields.get("code"))
     kind = _identifier(fields.get("type"))
     if status == 429 and "insufficient_quota" in (code, kind):

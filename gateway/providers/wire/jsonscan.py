@@ -1,7 +1,7 @@
 """Find things in JSON bytes without rebuilding them: top-level values, nesting depth, one key spelled twice.
 
-A body that is passed on keeps its bytes; what must change is cut out and replaced in place. The common case is answered by
-searches that run in C; a tokeniser decides the rest exactly.
+A body that is passed on keeps its bytes; what must change is cut out and replaced in place. The common case is answered
+by searches that run in C; a tokeniser decides the rest exactly.
 """
 
 from __future__ import annotations

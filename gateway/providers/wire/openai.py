@@ -1,6 +1,7 @@
 """OpenAI's API as a wire: requests pass as they came but for model name, defaults and `stream_options`.
 
-Every provider type whose API is OpenAI's is an instance of `OpenAIDialect` with other words for its credentials and paths.
+Every provider type whose API is OpenAI's is an instance of `OpenAIDialect` with other words for its credentials and
+paths.
 """
 
 from __future__ import annotations
@@ -151,7 +152,8 @@ class OpenAIDialect:
 
 
 def _with_model(call: Call, model: str) -> list[bytes]:
-    """The body in parts with the provider's model name, and with `include_usage` switched on where options stand without it."""
+    """The body in parts with the provider's model name, and with `include_usage` switched on where options stand
+    without it."""
     raw = call.raw
     edits: list[tuple[int, int, bytes]] = []
     if call.model_span is None:

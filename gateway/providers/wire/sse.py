@@ -1,8 +1,8 @@
 """OpenAI's event streams, relayed a read at a time.
 
-What arrives in one read is checked whole: its events become one JSON array that a single typed decode validates, and that decode
-is also what finds usage and errors. Bytes then pass as they are, but for the model's name and for usage nobody asked for. Only a
-read that does not look like plain `data: {…}` frames is taken apart event by event.
+What arrives in one read is checked whole: its events become one JSON array that a single typed decode validates, and
+that decode is also what finds usage and errors. Bytes then pass as they are, but for the model's name and for usage
+nobody asked for. Only a read that does not look like plain `data: {…}` frames is taken apart event by event.
 """
 
 from __future__ import annotations
@@ -127,21 +127,21 @@ class EventStream:
             body = block[: -len(DONE)]
         events = _plain_events(body)
         if events is None:
-            return self._slowly(block) if body else self._finished(done)
+            return self._slowly(block) if body else self._finished(done=done)
         model = self._model
         for index, event in enumerate(events):
             if event.usage is not None or event.error:
-                return self._with_care(body, events, index) + self._finished(done)
+                return self._with_care(body, events, index) + self._finished(done=done)
             if event.model != model:
                 self._learn(event.model)
                 model = self._model
         self.events += len(events)
         if done:
-            return self._rewritten(body) + self._finished(done)
+            return self._rewritten(body) + self._finished(done=done)
         self._note(body)
         return self._rewritten(body)
 
-    def _finished(self, done: bool) -> bytes:
+    def _finished(self, *, done: bool) -> bytes:
         if not done or self.failure is not None:
             return b""
         if not self.events:
@@ -151,7 +151,8 @@ class EventStream:
         return DONE
 
     def _note(self, block: bytes) -> None:
-        """Remember a finish reason: with one, an end without `[DONE]` is an end. Only usage comes after the last of them."""
+        """Remember a finish reason: with one, an end without `[DONE]` is an end. Only usage comes after the last of
+        them."""
         if not self._finish:
             self._finish = _FINISH.search(block, max(0, len(block) - FINISH_WITHIN)) is not None
 
@@ -245,7 +246,7 @@ class EventStream:
             # A comment (a keep-alive): not an answer yet, so nothing to commit to before the first event.
             return frame + b"\n\n" if self.events and frame.startswith(b":") else b""
         if payload.strip() == b"[DONE]":
-            return self._finished(True)
+            return self._finished(done=True)
         event = _event(payload)
         if event is None:
             self.failure = UpstreamBadEvent()
@@ -327,7 +328,8 @@ def parse_frame(frame: bytes) -> tuple[bytes | None, bytes]:
 
 
 class ChunkStream(EventStream):
-    """Chat and completions: chunks, then `[DONE]`. A server that only stops after a finish reason is completed for it."""
+    """Chat and completions: chunks, then `[DONE]`. A server that only stops after a finish reason is completed for
+    it."""
 
     __slots__ = ()
 

@@ -14,7 +14,8 @@ class _Details(msgspec.Struct, gc=False):
 
 
 class WireUsage(msgspec.Struct, gc=False):
-    """`usage` of chat, completions and embeddings (`prompt_tokens`) or of responses, images and audio (`input_tokens`)."""
+    """`usage` of chat, completions and embeddings (`prompt_tokens`) or of responses, images and audio
+    (`input_tokens`)."""
 
     prompt_tokens: float | None = None
     completion_tokens: float | None = None

@@ -18,7 +18,7 @@ _VERSION = b"HTTP/1."
 _SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
 
 
-class Refusal(Exception):  # noqa: N818 - never leaves this package
+class Refusal(Exception):
     """The response breaks a rule that the parser itself does not check."""
 
 

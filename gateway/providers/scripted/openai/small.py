@@ -29,7 +29,7 @@ _CATEGORIES = (
 )
 
 
-def models(asked: Asked) -> Reply:  # noqa: ARG001 - a handler's shape
+def models(asked: Asked) -> Reply:
     """The plain models; every other name is served too, but not listed."""
     return json_reply({"object": "list", "data": [_model(name) for name in MODELS]}, Charge("models"))
 

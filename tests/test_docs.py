@@ -1,0 +1,136 @@
+"""The documents tell the truth: every command and every YAML in them runs, every file they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.providers import discover
+from gateway.providers.wire.openai import OpenAIDialect
+from gateway.registry.interpolation import variables
+from gateway.registry.loader import load
+from tests.support.gateway import GatewayProcess, eventually, get
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "bench" / "README.md"]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+# An address and a port of the reader's own; a test takes what is free.
+_PORT = re.compile(r"(--port )\d+")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every fenced block of this language, with where it stands."""
+    return [
+        (f"{page.relative_to(ROOT)}:{text.count(chr(10), 0, found.start()) + 1}", found.group(2))
+        for page in PAGES
+        for text in [page.read_text()]
+        for found in _BLOCK.finditer(text)
+        if found.group(1) == language
+    ]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every line of every shell block, without its comment."""
+    for place, text in blocks("sh"):
+        for line in text.splitlines():
+            command = line.split("  #")[0].strip()
+            if command:
+                yield place, command
+
+
+@pytest.mark.parametrize(("place", "text"), blocks("yaml"))
+def test_yaml(place: str, text: str, tmp_path: Path) -> None:
+    """Every configuration in the documents is valid, without a warning."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(text)
+    env = {name: f"value-of-{name}-0123456789012345678901234567" for name in variables(text.encode())}
+    assert load(path, env).warnings == (), place
+
+
+@pytest.mark.parametrize(("place", "command"), [c for c in commands() if c[1].startswith("make ")])
+def test_make(place: str, command: str) -> None:
+    """Every make target in the documents exists and is listed by `make help`."""
+    listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert command.split()[1] in {line.split()[0] for line in listed.splitlines()}, place
+
+
+@pytest.mark.parametrize(("place", "command"), [c for c in commands() if c[1].startswith("gateway ")])
+def test_gateway(place: str, command: str, tmp_path: Path) -> None:
+    """Every gateway command in the documents runs: those that end do so well, servers answer."""
+    words = shlex.split(_PORT.sub(r"\g<1>0", command))[1:]
+    env = {**os.environ, "GATEWAY_DATA_DIR": str(tmp_path), "GATEWAY_DRAIN_GRACE_SECONDS": "0"}
+    with (tmp_path / "out").open("w+") as out:
+        process = subprocess.Popen([sys.executable, "-m", "gateway", *words], cwd=ROOT, stdout=out, stderr=out, env=env)
+        try:
+            if words[0] in ("serve", "mock"):
+                base = eventually(lambda: _base_url(tmp_path / "out"), f"{place}: {command}", 30)
+                assert get(f"{base}/models").status == 200, place
+            else:
+                assert process.wait(30) == 0, (place, (tmp_path / "out").read_text())
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _base_url(log: Path) -> str | None:
+    found = re.search(r"http://127\.0\.0\.1:\d+/v1", log.read_text())
+    return found.group() if found else None
+
+
+def test_every_command_is_covered() -> None:
+    """No other kind of command stands in the documents than those that are run here or by the other tests."""
+    others = {c.split()[0] for _, c in commands()} - {"make", "gateway"}
+    assert others == set()
+
+
+def test_readme_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's request with the openai SDK is answered: chat, stream, embeddings; `/metrics` shows it."""
+    [(_, snippet)] = [block for block in blocks("python") if "from openai" in block[1]]
+    with GatewayProcess(
+        "version: 1\nproviders: {mock: {type: mock, models: [mock-small, mock-embed]}}\n", tmp_path
+    ) as gateway:
+        scope: dict[str, object] = {}
+        code = f"{snippet.replace('http://127.0.0.1:8080', gateway.base_url)}\nclient.close()\n"
+        exec(compile(code, "README.md", "exec"), scope)
+        printed = capsys.readouterr().out.splitlines()
+        shown = gateway.get("/metrics").body
+    assert printed[:2] == ["echo: Hello", "echo: Hello"]
+    assert printed[2].startswith("2 vectors of ")
+    assert b'gen_ai_operation_name="embeddings"' in shown
+
+
+def test_contributing_provider() -> None:
+    """The example of a new provider type is a dialect."""
+    [(_, snippet)] = [block for block in blocks("python") if "DIALECT" in block[1]]
+    scope: dict[str, object] = {}
+    exec(snippet, scope)
+    assert isinstance(scope["DIALECT"], OpenAIDialect)
+
+
+@pytest.mark.parametrize(("place", "text"), blocks("toml"))
+def test_toml(place: str, text: str) -> None:
+    """Every TOML in the documents parses."""
+    assert tomllib.loads(text), place
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    """Every file that a document links to exists."""
+    missing = [target for target in _LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_readme_lists_served_types() -> None:
+    """The README names exactly the provider types that are served."""
+    text = (ROOT / "README.md").read_text().split("## Limits of this version")[1]
+    named = set(re.findall(r"`([a-z_]+)`", text.split("are served (")[1].split(")")[0]))
+    assert named == set(discover())
