@@ -43,8 +43,9 @@ async def reserve_many(gate: Gate, limits: LimitSet, label: str, count: int) -> 
     return [one for one in found if isinstance(one, Reservation)]
 
 
-async def back(gate: Gate, limits: LimitSet) -> None:
+async def back(gate: Gate) -> None:
     """Wait until a call is admitted by the store again."""
+    limits = LimitSet.of([rate("requests", 10**6, 86400.0, name="probe")])
 
     async def shared() -> bool:
         try:
@@ -73,21 +74,21 @@ async def test_paused_server(own_server: EmbeddedRedis, impatient: Gate, decisio
         assert dict(found[0].headers)[b"x-ratelimit-limit-requests"] == b"100"
     finally:
         os.kill(own_server.pid or 0, signal.SIGCONT)
-    await back(gate, limits)
+    await back(gate)
 
 
 async def test_calls_of_unknown_fate_hold_no_slot(own_server: EmbeddedRedis, impatient: Gate) -> None:
     """A paused server may carry out what nobody waited for: the slots it gave are freed when those calls end."""
     gate, limits = impatient, mixed()
     observer = connect(own_server.url, PATIENT)
-    await back(gate, limits)
+    await back(gate)
     os.kill(own_server.pid or 0, signal.SIGSTOP)
     try:
         found = await reserve_many(gate, limits, "a", 3)
         assert all(reservation.degraded for reservation in found)
     finally:
         os.kill(own_server.pid or 0, signal.SIGCONT)
-    await back(gate, limits)
+    await back(gate)
     for reservation in found:
         gate.settle(reservation, 0)
     await gate.close()
@@ -102,7 +103,7 @@ async def held(redis: RedisClient, limits: LimitSet) -> int:
 async def test_killed_server(own_server: EmbeddedRedis, impatient: Gate) -> None:
     """While the server is dead calls go on under the cap; after its restart the shared count goes on where it stood."""
     gate, limits = impatient, LimitSet.of([rate("requests", 10, 86400.0, name="killed")])
-    await back(gate, LimitSet.of([slots(1, name="warm")]))
+    await back(gate)
     assert len(await reserve_many(gate, limits, "a", 4)) == 4
     await asyncio.sleep(0)
     observer = connect(own_server.url, PATIENT)
@@ -113,7 +114,7 @@ async def test_killed_server(own_server: EmbeddedRedis, impatient: Gate) -> None
     until(lambda: own_server._process is not None and own_server._process.poll() is not None)
     assert len(await reserve_many(gate, limits, "b", 20)) == 10 // WORKERS
     until(lambda: own_server.check() and own_server.pid != first)
-    await back(gate, LimitSet.of([slots(1, name="warm")]))
+    await back(gate)
     assert len(await reserve_many(gate, limits, "c", 20)) == 6
 
 
@@ -130,7 +131,7 @@ async def test_degraded_calls_are_not_renewed(own_server: EmbeddedRedis, decisio
         os.kill(own_server.pid or 0, signal.SIGCONT)
     assert reservation is not None
     assert reservation.degraded
-    await back(gate, LimitSet.of([slots(1, name="warm")]))
+    await back(gate)
     observer = connect(own_server.url, PATIENT)
     await observer.execute("DEL", limits.keys[0])
     now = 2000.0

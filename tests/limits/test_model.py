@@ -165,7 +165,9 @@ def timed(shared_server: EmbeddedRedis) -> Iterator[TimedScript]:
     found.close()
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(spec_lists(), STEPS)
 def test_script_is_the_model(timed: TimedScript, specs: list[LimitSpec], steps: list[Any]) -> None:
     """Whatever is reserved, settled, renewed and given back, however time passes: the script answers as the model."""
@@ -195,7 +197,9 @@ def test_script_is_the_model(timed: TimedScript, specs: list[LimitSpec], steps: 
                 model.settle(label, -reserved, now, request=-1)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(spec_lists(), st.lists(st.integers(0, 9), min_size=1, max_size=30))
 def test_a_batch_is_its_items(timed: TimedScript, specs: list[LimitSpec], costs: list[int]) -> None:
     """Items in one batch get the answers they would get one by one at the same moment."""
@@ -212,7 +216,7 @@ def test_a_batch_is_its_items(timed: TimedScript, specs: list[LimitSpec], costs:
     model.check(timed.run(limits, START, [1, "last", LEASE, limits.args(1)])[0], 1, START)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec_lists(), STEPS)
 def test_local_is_the_model(specs: list[LimitSpec], steps: list[Any]) -> None:
     """One worker's local cap decides as the script does, but for leases, which it has no need of."""

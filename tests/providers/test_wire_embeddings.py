@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamBadResponse
@@ -33,7 +33,7 @@ def embeddings_of(body: bytes) -> list[Any]:
     return [item["embedding"] for item in json.loads(body)["data"]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VECTORS)
 def test_conversions_are_exact(vectors: list[list[float]]) -> None:
     """Floats become little-endian float32 in base64 and come back as the same numbers, bit for bit."""
@@ -83,7 +83,7 @@ def test_malformed_base64(text: str) -> None:
         in_format(reply([text]), "float")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_merged_slices(sizes: list[int], chance: Any) -> None:
     """Slices merge in the order of their inputs, renumbered, usage summed, whatever order each has inside."""
@@ -157,7 +157,7 @@ def test_usage(usage: dict[str, Any], counted: Usage | None) -> None:
 COUNTS = st.one_of(st.none(), st.integers(-10, 2**53), st.floats(-10, 1e12))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens"]), COUNTS))
 def test_usage_is_never_negative(usage: dict[str, Any]) -> None:
     """Whatever numbers a provider tells, ours are whole and not below zero."""

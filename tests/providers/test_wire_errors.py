@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import errors
@@ -149,7 +149,7 @@ JSON_VALUES = st.recursive(
 FIELDS = st.dictionaries(st.sampled_from(["message", "code", "type", "status", "param", "status_code"]), JSON_VALUES)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(300, 600), FIELDS, st.binary(max_size=20))
 def test_any_error_is_an_upstream_error(status: int, fields: dict[str, Any], junk: bytes) -> None:
     """Whatever a provider sends as an error, the result is one of ours with text, and nothing raises."""
@@ -219,7 +219,7 @@ LINKS = st.sampled_from(["https://internal.example/v1?key=1", "HTTP://10.0.0.1:8
 WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(WORDS, SECRETS, LINKS), max_size=8), st.sampled_from([" ", "\n", "'", '"', "\x00", "("]))
 def test_nothing_secret_passes(parts: list[str], gap: str) -> None:
     """Keys, tokens, URLs and control characters never pass, and the text is bounded, also through a whole reply."""

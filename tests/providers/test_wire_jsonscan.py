@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.providers.wire import jsonscan
@@ -69,7 +69,7 @@ def documents(draw: Any) -> tuple[bytes, list[tuple[str, Any]]]:
     return text.encode("utf-8", "surrogatepass"), pairs
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_members_are_the_parsers(document: tuple[bytes, list[tuple[str, Any]]]) -> None:
     """`members` lists the top-level pairs in order, duplicates included, each span being exactly its value's text."""
@@ -82,7 +82,7 @@ def test_members_are_the_parsers(document: tuple[bytes, list[tuple[str, Any]]]) 
         assert json.loads(text) == value
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_model_spans_are_the_parsers(document: tuple[bytes, list[tuple[str, Any]]]) -> None:
     """Every top-level `model`, in any case and spelling, is found and nothing else, wherever the word also stands."""
@@ -94,7 +94,7 @@ def test_model_spans_are_the_parsers(document: tuple[bytes, list[tuple[str, Any]
     assert [json.loads(raw[start:end]) for start, end in model_spans(raw)] == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(), st.dictionaries(st.text(max_size=4).map("new-".__add__), st.integers(), min_size=1, max_size=3))
 def test_inserted_members(document: tuple[bytes, list[tuple[str, Any]]], added: dict[str, int]) -> None:
     """What is inserted comes first and everything else stays, in an empty object too."""
@@ -113,7 +113,7 @@ def depth_of(value: Any) -> int:
     return 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(), st.integers(0, 6))
 def test_depth_is_the_parsers(document: tuple[bytes, list[tuple[str, Any]]], limit: int) -> None:
     """`too_deep` agrees with the parsed value; brackets inside strings do not count."""
@@ -128,7 +128,7 @@ def test_depth_at_its_limit(depth: int) -> None:
         assert too_deep(raw) == (depth > 128)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.binary(max_size=60), st.lists(st.sampled_from([*b'{}[],:"\\ model']), max_size=60).map(bytes)))
 def test_garbage_raises_nothing(raw: bytes) -> None:
     """Bytes that are no JSON raise nothing anywhere: they are looked at before they are parsed."""

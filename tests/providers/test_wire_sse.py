@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import (
@@ -185,7 +185,7 @@ def check(case: Case, cuts: list[int], *, hide: bool) -> None:
     assert b"\r" not in out
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), st.booleans(), st.data())
 def test_any_framing_and_any_split(case: Case, hide: bool, data: st.DataObject) -> None:
     """Framing, line ends, comments and splits change nothing: chunks, usage, names, failure, `[DONE]` are the same."""
@@ -194,7 +194,7 @@ def test_any_framing_and_any_split(case: Case, hide: bool, data: st.DataObject) 
     check(case, [], hide=hide)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), st.booleans())
 def test_every_split(case: Case, hide: bool) -> None:
     """Cut in two at every offset, and byte by byte, the answer is that of the uncut stream."""
@@ -347,7 +347,7 @@ def test_error_with_usage() -> None:
     assert isinstance(stream.failure, UpstreamServerError)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=30), max_size=8), st.booleans())
 def test_garbage_raises_nothing(reads: list[bytes], hide: bool) -> None:
     """Bytes of any kind, cut anywhere, raise nothing and end in exactly one of complete or failed."""
@@ -376,7 +376,7 @@ TURN = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 400), max_size=6), st.sampled_from([b"\n", b"\r\n", b"\r"]))
 def test_named_events(cuts: list[int], eol: bytes) -> None:
     """Named events keep their names, show the asked model, tell the usage and end with their terminal event."""
