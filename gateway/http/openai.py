@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from gateway.corking import flush
 from gateway.errors import (
     BodyTooLarge,
     ClientGone,
@@ -169,6 +170,7 @@ class OpenAIApi:
             await send({"type": "http.response.body", "body": data})
         elif data:
             await send({"type": "http.response.body", "body": data, "more_body": True})
+            flush()
 
 
 def _common(exchange: Exchange) -> HeaderList:

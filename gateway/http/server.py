@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from gateway.corking import flush, write_soon
+
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
@@ -94,6 +96,7 @@ class Cycle(RequestResponseCycle):
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
+            flush()
             self.transport.close()
         self.on_response()
 
@@ -102,11 +105,11 @@ class Cycle(RequestResponseCycle):
         if head:
             self._head = b""
             if len(body) > JOIN_BELOW:
-                self.transport.write(head)
+                write_soon(self.transport, head)
             else:
                 body = head + body
         if body:
-            self.transport.write(body)
+            write_soon(self.transport, body)
 
 
 class Protocol(HttpToolsProtocol):
@@ -119,6 +122,11 @@ class Protocol(HttpToolsProtocol):
         """A new connection has to say something soon."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def shutdown(self) -> None:
+        """The server stops: what was answered in this turn still goes out."""
+        flush()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from gateway.corking import flush, write_soon
 from gateway.errors import (
     UpstreamBadResponse,
     UpstreamDisconnected,
@@ -84,15 +85,17 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send, or queue if the socket is full. Nothing happens on a closed connection: its response has failed."""
         if self._transport is not None and not self.closed:
-            self._transport.write(data)
+            write_soon(self._transport, data)
 
     def writelines(self, parts: Sequence[bytes]) -> None:
         """Send several parts without joining them."""
         if self._transport is not None and not self.closed:
+            flush()
             self._transport.writelines(parts)
 
     async def drain(self) -> None:
         """Until the socket takes more, or the connection is closed."""
+        flush()
         while not self._writable and not self.closed:
             self._drained = self._loop.create_future()
             try:
