@@ -10,6 +10,10 @@ import asyncio
 import threading
 
 
+MOST = 16
+"""Writes that wait for each other: in a long turn nobody's message waits for all the others' work."""
+
+
 class _Turn(threading.local):
     """What this thread's loop has to write."""
 
@@ -26,18 +30,24 @@ def write_soon(transport: asyncio.WriteTransport, data: bytes) -> None:
     turn = _turn
     pending = turn.pending
     loop = asyncio.get_running_loop()
-    if not pending or turn.loop is not loop:
+    if turn.loop is not loop:
         # What a loop that is gone left behind has nowhere to go.
         pending.clear()
         turn.loop = loop
+    if not pending:
         loop.call_soon(flush)
     pending.append((transport, data))
+    if len(pending) >= MOST:
+        flush()
 
 
 def flush() -> None:
     """Write everything now."""
     turn = _turn
-    pending, turn.pending = turn.pending, []
+    pending = turn.pending
+    if not pending:
+        return
+    turn.pending = []
     for transport, data in pending:
         if not transport.is_closing():
             transport.write(data)

@@ -37,10 +37,9 @@ class Fields(msgspec.Struct, gc=False):
     @property
     def cap(self) -> int | None:
         """The output tokens that the caller allows."""
-        for value in (self.max_completion_tokens, self.max_tokens, self.max_output_tokens):
-            if value is not None:
-                return value
-        return None
+        if self.max_completion_tokens is not None:
+            return self.max_completion_tokens
+        return self.max_tokens if self.max_tokens is not None else self.max_output_tokens
 
 
 class EmbeddingFields(Fields, gc=False):
@@ -78,10 +77,16 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise _type_error(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidJson from None
-    for value, name in ((fields.n, "n"), (fields.cap, "max_tokens")):
-        if value is not None and not 0 <= value < MAX_COUNT:
-            raise InvalidRequest(f"`{name}` is out of range.", param=name)
+    if fields.n is not None:
+        _check_count(fields.n, "n")
+    if (cap := fields.cap) is not None:
+        _check_count(cap, "max_tokens")
     return fields
+
+
+def _check_count(value: int, name: str) -> None:
+    if not 0 <= value < MAX_COUNT:
+        raise InvalidRequest(f"`{name}` is out of range.", param=name)
 
 
 def _check_utf8(raw: bytes) -> None:

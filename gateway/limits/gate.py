@@ -159,7 +159,7 @@ def _refusal(spec: LimitSpec, wait: float, headers: Sequence[tuple[bytes, bytes]
         else f"{spec.capacity} requests at once"
     )
     error = RateLimited(
-        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait).decode()}.",
+        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait * 1e6).decode()}.",
         retry_after=wait,
         limit=f"{spec.scope}:{spec.kind}",
     )

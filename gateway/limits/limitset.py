@@ -3,7 +3,6 @@ headers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,7 +94,7 @@ class LimitSet:
             headers += (
                 shown.limit,
                 (shown.remaining, b"%d" % state[shown.at]),
-                (shown.reset, go_duration(state[shown.at + 1] / 1e6)),
+                (shown.reset, go_duration(state[shown.at + 1])),
             )
         return headers
 
@@ -123,10 +122,9 @@ def _headers_of(specs: Sequence[LimitSpec], kind: str) -> Iterator[_Shown]:
             yield _Shown(2 * at, spec.capacity, limit, b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name)
 
 
-def go_duration(seconds: float) -> bytes:
-    """As Go prints durations, and so OpenAI's reset headers: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
-    # Whole microseconds first: 0.029 * 1000 is more than 29.
-    milliseconds = math.ceil(round(seconds * 1e6) / 1000)
+def go_duration(microseconds: float) -> bytes:
+    """As Go prints durations, and so OpenAI's reset headers: `12ms`, `1.5s`, `6m0s`, `1h0m0s`; rounded up."""
+    milliseconds = int(-(-microseconds // 1000))
     if milliseconds <= 0:
         return b"0s"
     if milliseconds < 1000:
