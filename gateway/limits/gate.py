@@ -110,7 +110,9 @@ class Gate:
             return
         changes = limits.changes(tokens - reservation.tokens)
         if changes:
-            self._script.submit_nowait(Item(limits.keys, [_SETTLE, reservation.call_id, changes]))
+            # With the next reservation, as a rule, at no cost of its own; at once if somebody may need the slot.
+            item = Item(limits.keys, [_SETTLE, reservation.call_id, changes])
+            self._script.submit_nowait(item, linger=not limits.full(reservation.state))
 
     def _release(self, limits: LimitSet, call_id: str) -> None:
         """Free slots that the store may have given after nobody waited for its answer any more."""

@@ -77,6 +77,10 @@ class LimitSet:
             rows += [[*self._rows[at][:4], tokens] for at in self._token_rows]
         return rows
 
+    def full(self, state: Sequence[float]) -> bool:
+        """Whether the last slot of one of them was taken."""
+        return any(state[2 * (int(row[1]) - 1)] <= 0 for row in self._slot_rows)
+
     def decisions(self, reply: Sequence[float], *, degraded: bool) -> tuple[LimitDecision, ...]:
         """What each limit said: all admitted, or the binding one refused."""
         if reply[0]:

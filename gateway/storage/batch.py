@@ -25,6 +25,9 @@ OnCall = Callable[[float, str | None], None]
 OnLost = Callable[["Item", StoreUnavailable], None]
 OnOrphan = Callable[["Item", Any], None]
 
+LINGER_SECONDS = 0.002
+"""How long an item that nobody waits for may wait for others to travel with."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
@@ -32,12 +35,13 @@ _decode = msgspec.msgpack.Decoder(list[Any]).decode
 class Item:
     """One call of the script: the keys it touches and its arguments, anything msgpack can say."""
 
-    __slots__ = ("args", "future", "keys")
+    __slots__ = ("args", "future", "keys", "presses")
 
     def __init__(self, keys: Sequence[Key], args: Sequence[Any]) -> None:
         self.keys = keys
         self.args = args
         self.future: asyncio.Future[Any] | None = None
+        self.presses = False
 
 
 class ScriptBatcher:
@@ -63,6 +67,9 @@ class ScriptBatcher:
         self._on_orphan = on_orphan
         self._waiting: deque[Item] = deque()
         self._flight: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._pressing = 0
+        """How many of those that wait must not wait longer."""
         self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
@@ -71,31 +78,50 @@ class ScriptBatcher:
     def submit(self, item: Item) -> asyncio.Future[Any]:
         """Await it for the item's result. Raises StoreUnavailable. Cancelling it never disturbs the shared call."""
         item.future = future = self._loop.create_future()
+        item.presses = True
+        self._pressing += 1
         self._waiting.append(item)
         if self._flight is None:
-            self._flight = self._loop.create_task(self._fly())
+            self._depart()
         return future
 
-    def submit_nowait(self, item: Item) -> None:
-        """Send it and do not wait; a failure reaches `on_lost`."""
+    def submit_nowait(self, item: Item, *, linger: bool = False) -> None:
+        """Send it and do not wait; a failure reaches `on_lost`. With `linger` it may wait a little for company."""
         item.future = None
         self._waiting.append(item)
+        if not linger:
+            self._pressing += 1
+            item.presses = True
+            self._depart()
+        elif self._flight is None and self._timer is None:
+            self._timer = self._loop.call_later(LINGER_SECONDS, self._depart)
+
+    def _depart(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._flight is None:
             self._flight = self._loop.create_task(self._fly())
 
     async def close(self) -> None:
         """Wait until everything submitted is answered; each call is bounded by the client's timeout."""
-        while self._flight is not None:
-            await asyncio.wait([self._flight])
+        while self._flight is not None or self._waiting:
+            self._depart()
+            if self._flight is not None:
+                await asyncio.wait([self._flight])
 
     async def _fly(self) -> None:
         try:
-            while self._waiting:
+            while True:
                 batch = self._take()
                 if batch:
                     await self._send(batch)
+                if not self._pressing:
+                    break
         finally:
             self._flight = None
+            if self._waiting:
+                self._timer = self._loop.call_later(LINGER_SECONDS, self._depart)
 
     def _take(self) -> list[Item]:
         """The next items, without those whose callers left before anything was sent."""
@@ -103,6 +129,7 @@ class ScriptBatcher:
         batch: list[Item] = []
         while waiting and len(batch) < self._max_batch:
             item = waiting.popleft()
+            self._pressing -= item.presses
             if item.future is None or not item.future.done():
                 batch.append(item)
         return batch
@@ -115,15 +142,19 @@ class ScriptBatcher:
             self._report(started, error.reason)
             if error.reason != "error":  # the store itself is sick: nobody waits longer than one timeout
                 batch = [*batch, *self._waiting]
-                self._waiting.clear()
+                self._forget_waiting()
             self._fail(batch, error)
         except BaseException:  # shutdown, or a bug: nobody may be left waiting; the task reports it
             self._fail([*batch, *self._waiting], StoreUnavailable("error", "the batcher stopped"))
-            self._waiting.clear()
+            self._forget_waiting()
             raise
         else:
             self._report(started, None)
             self._deliver(batch, results)
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._pressing = 0
 
     async def _call(self, batch: list[Item]) -> list[Any]:
         """One script call. Raises StoreUnavailable, `error` for what cannot be encoded or understood."""
