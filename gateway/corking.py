@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 
-
 MOST = 16
 """Writes that wait for each other: in a long turn nobody's message waits for all the others' work."""
 
