@@ -68,7 +68,7 @@ class Cycle(RequestResponseCycle):
         if length is None and self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
             headers.append((b"transfer-encoding", b"chunked"))
-        head = b"".join([b"%b: %b\r\n" % header for header in headers])
+        head = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
         if not head.count(b"\n") == head.count(b"\r") == len(headers) or b"\0" in head:
             raise RuntimeError("A header holds a line break or NUL.")
         self._head = b"%b%b\r\n" % (STATUS_LINE[status], head)

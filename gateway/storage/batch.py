@@ -160,7 +160,14 @@ class ScriptBatcher:
         """One script call. Raises StoreUnavailable, `error` for what cannot be encoded or understood."""
         indexes: dict[Key, int] = {}
         number = indexes.setdefault
-        rows = [([number(key, len(indexes) + 1) for key in item.keys], item.args) for item in batch]
+        # Items of one principal share their keys' tuple: its indexes are looked up once.
+        known: dict[int, list[int]] = {}
+        rows: list[tuple[list[int], Sequence[Any]]] = []
+        for item in batch:
+            positions = known.get(id(item.keys))
+            if positions is None:
+                positions = known[id(item.keys)] = [number(key, len(indexes) + 1) for key in item.keys]
+            rows.append((positions, item.args))
         try:
             blob = _encode(rows)
         except (TypeError, ValueError, OverflowError) as error:

@@ -15,7 +15,7 @@ MAX_HEADERS = 256
 MAX_INTERIM = 16
 """1xx heads before the final one."""
 _VERSION = b"HTTP/1."
-_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
+_SPECIAL = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive")
 
 
 class Refusal(Exception):
@@ -29,7 +29,6 @@ class ResponseParser:
         "_bodiless",
         "_chunked",
         "_head",
-        "_head_bytes",
         "_headers",
         "_interim",
         "_parser",
@@ -52,7 +51,6 @@ class ResponseParser:
         self._response = response
         self._bodiless = bodiless
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
         self._head = 0
         self._interim = 0
         self._skipping = False
@@ -71,10 +69,10 @@ class ResponseParser:
         if response is None:
             raise Refusal("nothing was asked")
         before = response.buffered
+        self._head += len(data)
         self._parser.feed_data(data)
         if response.status == 0 or response.buffered == before:
             # Nothing but head, chunk framing or trailers: bounded, so that it cannot pile up inside the parser.
-            self._head += len(data)
             if self._head > MAX_HEAD_BYTES and not response.complete:
                 raise Refusal("too many bytes of framing")
         else:
@@ -106,25 +104,29 @@ class ResponseParser:
             raise Refusal("bytes after the end of the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise Refusal("too many bytes of headers")
-        response = self._response
-        if response is None or response.status:
-            return  # a trailer: nobody uses it
-        headers = self._headers
-        if len(headers) >= MAX_HEADERS:
-            raise Refusal("too many headers")
-        name = name.lower()
-        value = value.strip()
-        if name in _SPECIAL:
-            self._special(name, value)
-        headers.append((name, value))
+        # Looked at when all are here. Trailers go where nobody looks; `feed` bounds both.
+        self._headers.append((name, value))
 
-    def _special(self, name: bytes, value: bytes) -> None:
-        response = self._response
-        if response is None:
-            return
+    def _read_headers(self, response: Response) -> None:
+        """Normalise what was collected and act on what frames the body. Raises Refusal."""
+        headers = [(name.lower(), value.strip()) for name, value in self._headers]
+        self._headers = []
+        if len(headers) > MAX_HEADERS:
+            raise Refusal("too many headers")
+        if self._head > MAX_HEAD_BYTES and sum(len(n) + len(v) + 4 for n, v in headers) > MAX_HEAD_BYTES:
+            raise Refusal("too many bytes of headers")
+        named = dict(headers)
+        if len(named) == len(headers):
+            for name in _SPECIAL:
+                if name in named:
+                    self._special(response, name, named[name])
+        else:
+            for name, value in headers:
+                if name in _SPECIAL:
+                    self._special(response, name, value)
+        response.headers = headers
+
+    def _special(self, response: Response, name: bytes, value: bytes) -> None:
         if name == b"content-length":
             if response.length is not None or not value.isdigit() or len(value) > 18:
                 raise Refusal("content-length")
@@ -150,13 +152,13 @@ class ResponseParser:
         if response is None:
             raise Refusal("nothing was asked")
         status = self._parser.get_status_code()
+        self._read_headers(response)
         if status < 200:
             self._skip_interim(response, status)
             return
         if status > 999 or (self._chunked and response.length is not None):
             raise Refusal("framing")
         response.status = status
-        response.headers = self._headers
         if self._bodiless:
             # The parser expects a body here and cannot be told otherwise: the connection is not used again.
             response.complete = True
@@ -167,7 +169,6 @@ class ResponseParser:
         self._interim += 1
         if status < 100 or status == 101 or self._interim > MAX_INTERIM or self._chunked or response.length is not None:
             raise Refusal("1xx")
-        self._headers = []
         self._skipping = True
 
     def on_body(self, data: bytes) -> None:
