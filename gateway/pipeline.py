@@ -45,17 +45,19 @@ class Exchange(msgspec.Struct, eq=False):
     answer: Answer | None = None
     first_byte: float | None = None
     """When the first byte of the answer was ready, on the pipeline's clock."""
+    overhead: float | None = None
+    """Seconds up to then that were not spent waiting for providers."""
     closed: bool = False
+
+    def ready(self, now: float) -> None:
+        """The first byte of the answer is here: what was not spent waiting for providers was ours."""
+        self.first_byte = now
+        self.overhead = max(0.0, now - self.started - self.progress.waited)
 
     @property
     def revision(self) -> str:
         """The revision of the configuration that this call is served under."""
         return self.planner.snapshot.revision
-
-    @property
-    def overhead(self) -> float | None:
-        """Seconds up to the first byte that were not spent waiting for providers."""
-        return None if self.first_byte is None else max(0.0, self.first_byte - self.started - self.progress.waited)
 
 
 class CallIds:
@@ -123,7 +125,7 @@ class Pipeline:
         )
         answer = await self._forwarder.forward(call, plan, exchange.progress)
         exchange.answer = answer
-        exchange.first_byte = self.clock()
+        exchange.ready(self.clock())
         return answer
 
     def close(self, exchange: Exchange, status: int, error: GatewayError | None = None) -> None:

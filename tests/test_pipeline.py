@@ -348,7 +348,9 @@ def test_overhead_is_what_was_not_spent_waiting() -> None:
     """From arrival to the first byte, less the time providers took; never negative."""
     exchange = Exchange("r", 10.0, Principal("k"), None)  # type: ignore[arg-type]
     assert exchange.overhead is None
-    exchange.first_byte, exchange.progress.waited = 11.0, 0.75
-    assert exchange.overhead == pytest.approx(0.25)
+    exchange.progress.waited = 0.75
+    exchange.ready(11.0)
+    assert (exchange.first_byte, exchange.overhead) == (11.0, pytest.approx(0.25))
     exchange.progress.waited = 2.0
+    exchange.ready(11.0)
     assert exchange.overhead == 0.0

@@ -18,6 +18,8 @@ def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:
     """The key of a request: `Authorization: Bearer`, else `x-api-key`, else `api-key`; None without one."""
     value = headers.get(b"authorization")
     if value is not None:
+        if value.startswith(b"Bearer ") and (token := value[7:].strip()):
+            return token
         scheme, _, token = value.partition(b" ")
         if scheme.lower() == b"bearer" and token.strip():
             return token.strip()

@@ -70,7 +70,8 @@ class Gate:
         """
         if not limits.specs:
             return None
-        _refuse_oversized(limits, tokens)
+        if tokens > limits.largest:
+            _refuse_oversized(limits, tokens)
         reservation = Reservation(call_id, limits, tokens)
         item = Item(limits.keys, [_RESERVE, call_id, LEASE_SECONDS * 1e6, limits.args(tokens)])
         answer = self._script.submit(item)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 from gateway.ports import LimitDecision
@@ -38,6 +39,8 @@ class LimitSet:
     """Some of them are held for as long as the call lives."""
     microseconds: tuple[float, ...]
     """Per unit, for rates; 0 for slots."""
+    largest: float
+    """Tokens that one call may need at most: the smallest bucket's size."""
     _rows: tuple[list[float], ...]
     _token_rows: tuple[int, ...]
     _slot_rows: tuple[list[float], ...]
@@ -55,6 +58,7 @@ class LimitSet:
             keys=tuple(f"gw:{{{spec.scope}:{spec.name}}}:{spec.kind}" for spec in specs),
             slots=any(spec.kind == "concurrency" for spec in specs),
             microseconds=rates,
+            largest=min((spec.capacity for spec in specs if spec.kind == "tokens"), default=inf),
             _rows=rows,
             _token_rows=tuple(at for at, spec in enumerate(specs) if spec.kind == "tokens"),
             _slot_rows=tuple(row for row in rows if row[0] == SLOTS),

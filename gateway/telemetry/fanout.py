@@ -43,6 +43,17 @@ class Observers:
         )
 
     def _joined(self, hooks: tuple[Hook, ...]) -> Hook:
+        if len(hooks) == 1:
+            (only,) = hooks
+
+            def tell_one(*facts: object) -> None:
+                try:
+                    only(*facts)
+                except Exception:  # guards the request against a broken observer
+                    self._report(only)
+
+            return tell_one
+
         def tell(*facts: object) -> None:
             for hook in hooks:
                 try:

@@ -24,7 +24,7 @@ from gateway.upstream.secrecy import without_secrets
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 STREAM_SECONDS = 1800.0
-PASSED_HEADERS = (b"openai-processing-ms", b"openai-version", b"content-disposition")
+PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
 """What clients may read of a provider's headers; everything else stays here."""
 _WHOLE_OR_STREAMED = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
 """Services whose `stream` field alone decides which of the two an answer is."""
@@ -154,7 +154,9 @@ class Forwarder:
         headers = response.headers
         named = dict(headers)
         content_type = named.get(b"content-type", b"application/json")
-        passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
+        passed: Headers = ()
+        if not PASSED_HEADERS.isdisjoint(named):
+            passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
         events = content_type.startswith(b"text/event-stream")
         if events or (call.service is Service.SPEECH and b"json" not in content_type):
             if not events and content_type.startswith(b"text/html"):

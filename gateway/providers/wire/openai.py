@@ -121,7 +121,7 @@ class OpenAIDialect:
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
         """The reply with the model's name as the client wrote it, its usage read."""
-        content_type = next((v for n, v in headers if n == b"content-type"), b"application/json")
+        content_type = dict(headers).get(b"content-type", b"application/json")
         if b"json" not in content_type:
             if call.service is Service.TRANSCRIPTION and body and not content_type.startswith(b"text/html"):
                 return DecodedReply(body, content_type)
