@@ -34,7 +34,7 @@ async def send_in_batches(call: Call, deployment: Deployment, send: Send) -> Ans
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(part)) for part in calls]
-    except* Exception as errors:
+    except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     answers = [task.result() for task in tasks]
     try:
