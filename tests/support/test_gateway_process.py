@@ -40,6 +40,8 @@ def test_it_serves_and_leaves_nothing_behind(tmp_path: Path) -> None:
             assert gateway.pid is not None
             below = children(gateway.pid)
             assert len(below) >= 3  # two workers and the embedded store
+            started = '"event":"Application startup complete.'
+            eventually(lambda: gateway.stderr().count(started) == 2, "both workers up, so that both end in order")
         assert gateway.stop() == 0
         eventually(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in below), "every process gone")
         assert len(mock.rows(model="far")) == 5
