@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -79,6 +79,35 @@ class UpstreamResponse(Protocol):
     def abort(self) -> None:
         """Drop the answer and its connection, unless it is already complete. May be called at any time, any number of
         times."""
+        ...
+
+
+@runtime_checkable
+class TappedResponse(Protocol):
+    """An answer that can also be read without being awaited: by who is told of every change."""
+
+    def take(self) -> bytes | None:
+        """As `chunk`, but None where that would wait. Raises as `chunk` does."""
+        ...
+
+    def tap(self, changed: Callable[[], None] | None) -> None:
+        """Call this on every change, in place of waking who waits in `chunk`; None ends that."""
+        ...
+
+
+class ByteSink(Protocol):
+    """A client that takes bytes without being awaited."""
+
+    on_resume: Callable[[], None] | None
+    """Called when it takes bytes again."""
+
+    @property
+    def paused(self) -> bool:
+        """It has not taken what it was given: give it nothing more until `on_resume`."""
+        ...
+
+    def push(self, data: bytes) -> None:
+        """Part of a body, at least one byte. Without effect once the client has left."""
         ...
 
 

@@ -21,6 +21,8 @@ from gateway.http.errors import error_body, error_frame, error_headers
 from gateway.http.models import models_body
 from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import Destination, locate
+from gateway.http.server import Cycle
+from gateway.http.sink import WatchedSink
 from gateway.http.watch import Receive, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
@@ -154,13 +156,17 @@ class OpenAIApi:
         off."""
         await send({"type": "http.response.start", "status": 200, "headers": head})
         clock = self._pipeline.clock
+        # uvicorn's `send` is a method of the cycle; under another server there is none and every part is awaited.
+        cycle = getattr(send, "__self__", None)
+        client = WatchedSink(cycle, watched, clock) if isinstance(cycle, Cycle) else None
         while True:
-            data = await relay.next()
+            data = await (relay.next() if client is None else relay.pump(client))
             if relay.over:
                 break
             watched.sending_since = clock()
             await send({"type": "http.response.body", "body": data, "more_body": True})
             watched.sending_since = None
+        watched.sending_since = None
         error = relay.failure
         if error is not None and relay.events:
             assert exchange.call is not None

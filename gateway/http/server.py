@@ -14,6 +14,7 @@ from gateway.corking import flush, write_soon
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
+    from collections.abc import Callable
 
     from uvicorn._types import ASGISendEvent
 
@@ -31,6 +32,18 @@ class Cycle(RequestResponseCycle):
     """One request and its answer. The head of the answer leaves together with the first body message."""
 
     _head: bytes = b""
+    on_resume: Callable[[], None] | None = None
+    """Called when the client reads again."""
+
+    @property
+    def paused(self) -> bool:
+        """See `gateway.ports.ByteSink`."""
+        return self.flow.write_paused and not self.disconnected
+
+    def push(self, data: bytes) -> None:
+        """A part of a begun answer without awaiting anything. See `gateway.ports.ByteSink`."""
+        if not self.disconnected and not self.response_complete:
+            self._body({"body": data, "more_body": True})
 
     async def send(self, message: ASGISendEvent) -> None:
         """See ASGI. Raises RuntimeError for messages out of order and for headers that would break the framing."""
@@ -132,6 +145,17 @@ class Protocol(HttpToolsProtocol):
         """Nothing is waited for any more."""
         super().connection_lost(exc)
         self._head_ended()
+        self._resumed()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self._resumed()
+
+    def _resumed(self) -> None:
+        cycle: Any = self.cycle
+        if cycle is not None and cycle.on_resume is not None:
+            cycle.on_resume()
 
     def data_received(self, data: bytes) -> None:
         """A head that does not come in one read is counted and timed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.errors import UpstreamBadResponse, UpstreamError
-from gateway.ports import StreamDecoder, UpstreamResponse
+from gateway.ports import ByteSink, StreamDecoder, TappedResponse, UpstreamResponse
 from gateway.types import Provider, Usage
 from gateway.upstream.secrecy import without_secrets
 
@@ -60,22 +60,51 @@ class Relay:
         return b"" if self.over else await self._read()
 
     async def _read(self) -> bytes:
-        decoder = self._decoder
         while True:
             try:
                 data = await self._response.chunk()
             except UpstreamError as error:
                 self._end(error)
                 return b""
-            if decoder is None:
-                if not data:
-                    self._end(None)
-                return data
-            out = decoder.feed(data) if data else decoder.end()
-            if decoder.complete or decoder.failure is not None or not data:
-                self._end(decoder.failure)
+            out = self._digested(data)
+            if out or self.over:
                 return out
-            if out:
+
+    def _digested(self, data: bytes) -> bytes:
+        """What these bytes make ready, perhaps nothing; `b""` is the end of the body."""
+        decoder = self._decoder
+        if decoder is None:
+            if not data:
+                self._end(None)
+            return data
+        out = decoder.feed(data) if data else decoder.end()
+        if decoder.complete or decoder.failure is not None or not data:
+            self._end(decoder.failure)
+        return out
+
+    async def pump(self, client: ByteSink) -> bytes:
+        """Relay to this client until the answer is over; the last ready bytes are returned, not pushed.
+
+        From read to write nothing is awaited: an event costs no task switch. Where the engine cannot do that, the
+        next ready bytes are returned (`over` says whether they are the last).
+        """
+        if self._held or self.over or not isinstance(self._response, TappedResponse):
+            return await self.next()
+        pump = Pump(self, self._response, client)
+        return await pump.run()
+
+    def ready(self, response: TappedResponse) -> bytes | None:
+        """The next ready bytes without waiting: None if there are none yet, `b""` only together with `over`."""
+        while True:
+            try:
+                data = response.take()
+            except UpstreamError as error:
+                self._end(error)
+                return b""
+            if data is None:
+                return None
+            out = self._digested(data)
+            if out or self.over:
                 return out
 
     def _end(self, failure: UpstreamError | None) -> None:
@@ -90,6 +119,50 @@ class Relay:
         """Stop reading; the provider's connection is closed unless its answer was complete."""
         self.over = True
         self._response.abort()
+
+
+class Pump:
+    """Moves a relay's bytes to its client whenever either of them has changed."""
+
+    __slots__ = ("_client", "_last", "_moving", "_relay", "_response")
+
+    def __init__(self, relay: Relay, response: TappedResponse, client: ByteSink) -> None:
+        self._relay = relay
+        self._response = response
+        self._client = client
+        self._last: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._moving = False
+
+    async def run(self) -> bytes:
+        """Until the answer is over: its last ready bytes."""
+        self._response.tap(self._move)
+        self._client.on_resume = self._move
+        try:
+            self._move()
+            return await self._last
+        finally:
+            self._response.tap(None)
+            self._client.on_resume = None
+
+    def _move(self) -> None:
+        last = self._last
+        if self._moving or last.done():
+            # Moving changes both sides: the loop below sees for itself what its own doing brought about.
+            return
+        self._moving = True
+        try:
+            while not self._client.paused:
+                ready = self._relay.ready(self._response)
+                if self._relay.over:
+                    last.set_result(ready or b"")
+                    return
+                if ready is None:
+                    return
+                self._client.push(ready)
+        except Exception as bug:  # called by the transport, where nobody would hear of it: the request's task fails
+            last.set_exception(bug)
+        finally:
+            self._moving = False
 
 
 def _await_end(response: UpstreamResponse) -> None:

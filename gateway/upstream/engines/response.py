@@ -8,6 +8,7 @@ from gateway.errors import UpstreamTooLarge, UpstreamTruncated
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from gateway.ports import Deadlines
     from gateway.types import Headers
@@ -34,6 +35,7 @@ class Response:
     __slots__ = (
         "buffered",
         "carrier",
+        "changed",
         "complete",
         "deadlines",
         "error",
@@ -66,6 +68,7 @@ class Response:
         self.complete = False
         self.error: BaseException | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self.changed: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "failed" if self.error else "open"
@@ -75,6 +78,9 @@ class Response:
 
     def wake(self) -> None:
         """Tell the one who waits, if there is one."""
+        if self.changed is not None:
+            self.changed()
+            return
         waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -117,6 +123,18 @@ class Response:
                 return b""
             await self.wait()
         return self._drain()
+
+    def take(self) -> bytes | None:
+        """See `gateway.ports.TappedResponse.take`."""
+        if self.parts:
+            return self._drain()
+        if self.error is not None:
+            raise self.error
+        return b"" if self.complete else None
+
+    def tap(self, changed: Callable[[], None] | None) -> None:
+        """See `gateway.ports.TappedResponse.tap`."""
+        self.changed = changed
 
     async def read(self, limit: int) -> bytes:
         """See `gateway.ports.UpstreamResponse.read`. A cancelled read aborts."""
