@@ -94,7 +94,7 @@ def main() -> int:
         return 1
     except typer.Abort:
         return 130
-    except Exception as error:
+    except Exception as error:  # click's own: shown as usage errors, with their exit code; anything else goes on
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
             return int(error.exit_code)

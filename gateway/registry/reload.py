@@ -118,7 +118,7 @@ class Reloader:
             return
         try:
             await self.reload_now()
-        except Exception as error:
+        except Exception as error:  # a fault of ours must not end the watch: reported, and the next change is tried
             self._observer.failed(error, "")
 
 

@@ -141,7 +141,7 @@ class RedisClient:
                     await connection.send_command(*command, check_health=False)
                     reply = await connection.read_response()
             clean = True
-        except Exception as error:
+        except Exception as error:  # the border: every failure becomes StoreUnavailable, which callers count
             failure = _classify(error)
             clean = isinstance(failure, MissingScript)
             raise failure from error
