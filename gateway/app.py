@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from gateway.ports import Dialect, Engine, Secrets
 from gateway.providers import discover
 from gateway.registry.compile_providers import Defaults
 from gateway.registry.loader import Loaded
+from gateway.registry.problems import ConfigError
 from gateway.registry.reload import Reloader
 from gateway.registry.snapshot import Snapshot
 from gateway.registry.table import load_cached
@@ -55,6 +57,8 @@ class Boot:
     metrics_dir: Path | None = None
     workers: int = 1
     access_log_fd: int = 1
+    last_good: LastGood | None = None
+    """What to serve if the file is bad when this worker starts: others serve it too."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     """Values that no log may show; the worker adds what the configuration brings."""
 
@@ -147,7 +151,7 @@ class Worker:
     async def start(self) -> None:
         """Load the configuration and be ready to serve."""
         self.metrics.start()
-        loaded = await self._load()
+        loaded, rejected = await self._first_load()
         # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
         clock = time.monotonic
         self._gate = gate = Gate(self._redis, self._observer, clock, self._boot.workers)
@@ -160,6 +164,22 @@ class Worker:
         self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)
         self._observer.config_loaded(loaded.snapshot.revision, None)
         self._tasks = [asyncio.create_task(self.reloader.run()), asyncio.create_task(self._renew(gate))]
+        if rejected:
+            # The same mistake again, for the log, the metric and `/readyz`.
+            await self._reload(self.reloader)
+        with suppress(ValueError, RuntimeError):  # signals are the main thread's: elsewhere only file changes reload
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        if self.reloader is not None:
+            self._tasks = [task for task in self._tasks if not task.done()]
+            self._tasks.append(asyncio.create_task(self._reload(self.reloader)))
+
+    async def _reload(self, reloader: Reloader) -> None:
+        try:
+            await reloader.reload_now()
+        except Exception as error:  # a fault of ours while loading: reported, and the last good revision serves on
+            self._observer.failed(error, "")
 
     async def stop(self) -> None:
         """Settle what is open, close connections, write what is queued."""
@@ -174,14 +194,24 @@ class Worker:
         self.metrics.close()
         self._access_log.close()
 
+    async def _first_load(self) -> tuple[Loaded, bool]:
+        """The file, or what was last good of it when it is bad now; whether that happened. Raises ConfigError."""
+        try:
+            return await self._load(), False
+        except ConfigError:
+            if self._boot.last_good is None:
+                raise
+            return self._known(self._boot.last_good.loaded), True
+
     async def _load(self) -> Loaded:
-        settings = self._boot.settings
-        defaults = Defaults(retry_attempts=settings.provider_max_retries)
-        if settings.provider_request_timeout is not None:
-            defaults = Defaults(settings.provider_max_retries, settings.provider_request_timeout)
-        loaded = await load_cached(
-            self._boot.config, os.environ, self._tables, dialects=frozenset(self._dialects), defaults=defaults
+        defaults = defaults_of(self._boot.settings)
+        dialects = frozenset(self._dialects)
+        return self._known(
+            await load_cached(self._boot.config, os.environ, self._tables, dialects=dialects, defaults=defaults)
         )
+
+    def _known(self, loaded: Loaded) -> Loaded:
+        """Logs and metrics know the names and the secrets of what is about to be served."""
         self._secrets.values |= {key for p in loaded.snapshot.providers.values() for key in p.api_keys}
         self.metrics.know_models(_names(loaded.snapshot))
         self.metrics.keep_deployments(loaded.snapshot.deployments)
@@ -221,6 +251,39 @@ class Worker:
             return []
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.loaded_at))
         return [f"configuration rejected, serving revision {status.revision} of {since}: {status.last_error}"]
+
+
+class LastGood:
+    """The configuration that was last good, kept by the process that forks the workers."""
+
+    def __init__(self, path: Path | None, load: Callable[[], Loaded]) -> None:
+        """Raises ConfigError."""
+        self._path = path
+        self._load = load
+        self._seen = self._signature()
+        self.loaded = load()
+
+    def refresh(self) -> None:
+        """Look whether the file changed, and keep it if it is good. The workers report what is bad."""
+        seen = self._signature()
+        if seen != self._seen:
+            self._seen = seen
+            with suppress(ConfigError):
+                self.loaded = self._load()
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        try:
+            facts = self._path.stat() if self._path is not None else None
+        except OSError:
+            facts = None
+        return None if facts is None else (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+
+
+def defaults_of(settings: Settings) -> Defaults:
+    """What the environment sets for providers that do not say otherwise."""
+    if settings.provider_request_timeout is None:
+        return Defaults(settings.provider_max_retries)
+    return Defaults(settings.provider_max_retries, settings.provider_request_timeout)
 
 
 def _names(snapshot: Snapshot) -> set[str]:

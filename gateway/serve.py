@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
-from gateway.app import Boot, Worker
+from gateway.app import Boot, LastGood, Worker, defaults_of
 from gateway.errors import OperatorError
 from gateway.http.server import Protocol
 from gateway.ports import Secrets
@@ -37,7 +37,9 @@ FEW = 3
 
 def serve(settings: Settings, config: Path | None) -> int:
     """Run the gateway until a signal ends it; the exit code. Raises OperatorError for what the operator must change."""
-    snapshot = load(config, os.environ, dialects=frozenset(discover())).snapshot
+    dialects, defaults = frozenset(discover()), defaults_of(settings)
+    last_good = LastGood(config, lambda: load(config, os.environ, dialects=dialects, defaults=defaults))
+    snapshot = last_good.loaded.snapshot
     loopback = _is_loopback(settings.host)
     if not loopback and snapshot.open_mode and settings.admin_key is None:
         raise OperatorError(
@@ -60,6 +62,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             loopback=loopback,
             metrics_dir=metrics_dir,
             workers=settings.workers,
+            last_good=last_good,
             secrets=secrets_known,
         )
         _announce(settings, snapshot, listener.getsockname()[1])
@@ -69,6 +72,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             workers=settings.workers,
             embedded=embedded,
             sweep=partial(shared.sweep, metrics_dir),
+            refresh=last_good.refresh,
             drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + 5,
         ).run()
     finally:
@@ -98,6 +102,8 @@ def run_worker(boot: Boot, listener: socket.socket) -> None:
     _spare_the_collector()
     # uvicorn raises the signal again once it has stopped: by default that would kill us before the logs are written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Until the worker listens for it (to reload) this signal must not end it, which it would by default.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

@@ -66,6 +66,8 @@ class Supervisor:
     embedded: EmbeddedRedis | None
     sweep: Callable[[set[int]], object]
     """Called with the live workers' pids after one has died."""
+    refresh: Callable[[], object]
+    """Called every now and then, and before a worker is forked anew."""
     drain_seconds: float = 130.0
     _slots: list[_Slot] = field(default_factory=list)
 
@@ -84,6 +86,7 @@ class Supervisor:
             if number == signal.SIGHUP:
                 self._tell(signal.SIGHUP)
             self._reap(log)
+            self.refresh()
             if self.embedded is not None and not self.embedded.check():
                 log.warning("embedded_server_down")
             for slot in self._slots:

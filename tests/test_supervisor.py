@@ -120,6 +120,31 @@ class TestRunning:
             assert chat(gateway).status == 200
         assert "worker_died" in gateway.stderr()
 
+    def test_sighup_reloads_and_a_bad_file_stops_nobody(self, gateway: GatewayProcess) -> None:
+        """SIGHUP to the parent makes every worker look at its file again: a bad one is reported, all live on."""
+        until(lambda: gateway.stderr().count("Application startup complete") >= 2, "both workers up")
+        before, text = workers_of(gateway), gateway.config.read_text()
+        started = gateway.stderr().count("Application startup complete")
+        assert gateway.pid is not None
+        os.kill(gateway.pid, signal.SIGHUP)
+        assert chat(gateway).status == 200
+        try:
+            gateway.config.write_text("version: one\n")
+            os.kill(gateway.pid, signal.SIGHUP)
+            until(lambda: gateway.stderr().count("config_rejected") >= len(before), "every worker's rejection")
+            assert chat(gateway).status == 200
+            victim = min(before)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: len(workers_of(gateway) - {victim}) == 2, "a new worker")
+            # The bad file does not keep a new worker from serving what was last good, nor does it hide.
+            until(lambda: gateway.stderr().count("Application startup complete") > started, "the new worker serves")
+            for _ in range(10):
+                assert chat(gateway).status == 200
+        finally:
+            gateway.config.write_text(text)
+        until(lambda: not gateway.get("/readyz").json()["reasons"], "the good file again")
+        assert max(before) in workers_of(gateway)
+
     def test_a_killed_store_is_restarted_and_nobody_notices(self, gateway: GatewayProcess) -> None:
         """SIGKILL to the embedded server: every request meanwhile is served, and limits are counted in the new one."""
         victim = server_of(gateway)
