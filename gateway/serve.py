@@ -102,8 +102,6 @@ def run_worker(boot: Boot, listener: socket.socket) -> None:
     _spare_the_collector()
     # uvicorn raises the signal again once it has stopped: by default that would kill us before the logs are written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Until the worker listens for it (to reload) this signal must not end it, which it would by default.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

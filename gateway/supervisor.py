@@ -103,6 +103,8 @@ class Supervisor:
             try:
                 if guard.preexec is not None:
                     guard.preexec()
+                # Until the worker listens for it (to reload) this signal must not end it, which it would by default.
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
                 self.serve(self.listener)
                 code = 0

@@ -62,8 +62,8 @@ def test_nothing_else_is_a_key(credential: bytes) -> None:
         return
     with pytest.raises(InvalidApiKey) as refused:
         authenticate(snapshot(), credential, open_mode=False)
-    if len(credential) > 8:
-        assert credential.decode("latin-1") not in refused.value.public_message
+    # The text is the same for everybody, so it can repeat nothing.
+    assert refused.value.public_message == InvalidApiKey.message
 
 
 def test_the_digest_of_a_key_is_no_key() -> None:
