@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.accounts import Accounts
+from gateway.auth.store import Keys
 from gateway.http.openai import OpenAIApi
 from gateway.http.ops import create_ops
 from gateway.http.routes import is_api
 from gateway.http.watch import Watch
-from gateway.limits.gate import Gate
+from gateway.limits.policy import Policy, many_shards, one_shard
+from gateway.limits.workers import worker_name
 from gateway.pipeline import Pipeline
 from gateway.ports import Dialect, Engine, Secrets
 from gateway.providers import discover
@@ -29,6 +32,7 @@ from gateway.registry.snapshot import Snapshot
 from gateway.registry.table import load_cached
 from gateway.routing.planner import Planner
 from gateway.settings import Settings
+from gateway.spending import Spending, has_budgets
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.access_log import AccessLog
@@ -37,12 +41,11 @@ from gateway.telemetry.logs import EventLog
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
+from gateway.usage.prices import PriceLookupFailed, Prices
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-RENEW_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Boot:
     access_log_fd: int = 1
     last_good: LastGood | None = None
     """What to serve if the file is bad when this worker starts: others serve it too."""
+    run_time_keys: bool = False
+    """Some key was made at run time: callers need one."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     """Values that no log may show; the worker adds what the configuration brings."""
 
@@ -117,9 +122,12 @@ class Worker:
         self._tables = Tables(self._table_client)
         self._ops = create_ops(self, self.metrics.render)
         self._tasks: list[asyncio.Task[None]] = []
+        self._prices = Prices(boot.settings.data_dir)
+        self._worker = worker_name()
         self._api: OpenAIApi | None = None
         self._pipeline: Pipeline | None = None
-        self._gate: Gate | None = None
+        self._spending: Spending | None = None
+        self._keys: Keys | None = None
         self.reloader: Reloader | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,21 +162,44 @@ class Worker:
         loaded, rejected = await self._first_load()
         # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
         clock = time.monotonic
-        self._gate = gate = Gate(self._redis, self._observer, clock, self._boot.workers)
+        await self._learn_prices(loaded.snapshot)
+        self._spending = spending = Spending(self._boot, self._redis, self._observer, clock, self._worker)
+        accounts = Accounts(self._prices.price_of, spending.gate.store_clock.at, clock)
         forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(
-            self._planner(loaded.snapshot), gate, forwarder, self._observer, clock, self._boot.settings.max_in_flight
-        )
+            self._served(loaded.snapshot), spending.gate, accounts, forwarder, self._observer, clock,
+            self._boot.settings.max_in_flight,
+        )  # fmt: skip
         pipeline.anonymous = self._boot.loopback
-        self._api = OpenAIApi(pipeline, Watch(), self._observer, self._boot.settings.max_body_bytes)
+        watch = Watch()
+        self._keys = keys = Keys(self._redis, clock=clock, in_use=watch.holds)
+        keys.on_revoked(watch.revoke)
+        pipeline.keys, pipeline.journal = keys, spending.spool
+        keys.configured = self._boot.run_time_keys or None
+        self._api = OpenAIApi(pipeline, watch, self._observer, self._boot.settings.max_body_bytes)
         self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)
         self._observer.config_loaded(loaded.snapshot.revision, None)
-        self._tasks = [asyncio.create_task(self.reloader.run()), asyncio.create_task(self._renew(gate))]
+        await spending.start()
+        duties = (self.reloader.run(), self._prices.run(), keys.run(), spending.run())
+        self._tasks = [asyncio.create_task(duty) for duty in duties]
         if rejected:
             # The same mistake again, for the log, the metric and `/readyz`.
             await self._reload(self.reloader)
         with suppress(ValueError, RuntimeError):  # signals are the main thread's: elsewhere only file changes reload
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    async def _learn_prices(self, snapshot: Snapshot) -> None:
+        """Look prices up beside what else is to do, or before it where a budget would refuse what has no price yet."""
+        work = asyncio.create_task(self._refresh_prices(snapshot))
+        if has_budgets(snapshot):
+            await work
+        else:
+            self._tasks.append(work)
+
+    async def _refresh_prices(self, snapshot: Snapshot) -> None:
+        # What failed is asked again by `run` as soon as a call needs it.
+        with suppress(PriceLookupFailed):
+            await self._prices.refresh(snapshot.deployments.values())
 
     def _reload_soon(self) -> None:
         if self.reloader is not None:
@@ -186,8 +217,10 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._gate is not None:
-            await self._gate.close()
+        if self._keys is not None:
+            await self._keys.close()
+        if self._spending is not None:
+            await self._spending.close()
         await self._engines.close()
         await self._redis.close()
         await self._table_client.close()
@@ -222,14 +255,15 @@ class Worker:
             self.metrics.set_deployment_state(deployment, 0)
         return Planner(snapshot, self._dialects, self._chance)
 
+    def _served(self, snapshot: Snapshot) -> tuple[Planner, Policy]:
+        shard_of = many_shards if self._redis.cluster else one_shard
+        return self._planner(snapshot), Policy(snapshot, shard_of, self._worker)
+
     def _swap(self, snapshot: Snapshot) -> None:
         assert self._pipeline is not None
-        self._pipeline.use(self._planner(snapshot))
-
-    async def _renew(self, gate: Gate) -> None:
-        while True:
-            await asyncio.sleep(RENEW_EVERY)
-            gate.renew()
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(self._refresh_prices(snapshot)))
+        self._pipeline.use(*self._served(snapshot))
 
     # ---- readiness
 

@@ -10,12 +10,17 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.commands import keys, migrate, usage
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
 app = typer.Typer(
     name="gateway", no_args_is_help=True, add_completion=False, help="An LLM gateway that speaks OpenAI's API."
 )
+app.add_typer(usage.app, name="usage")
+app.command()(migrate.migrate)
+
+app.add_typer(keys.app, name="keys")
 
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="Configuration file, YAML or TOML.", show_default=False)

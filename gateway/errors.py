@@ -149,6 +149,26 @@ class InvalidApiKey(ClientError):
     )
 
 
+class KeyExpired(InvalidApiKey):
+    """The key was ours, and its time is over."""
+
+    message = "This API key has expired. Ask the operator of this gateway for a new one."
+
+    @property
+    def reason(self) -> str:
+        return "key_expired"
+
+
+class KeyRevoked(InvalidApiKey):
+    """The key was ours and was revoked; also how its open streams end."""
+
+    message = "This API key has been revoked. Ask the operator of this gateway for a new one."
+
+    @property
+    def reason(self) -> str:
+        return "key_revoked"
+
+
 class ForbiddenHost(ClientError):
     """Open mode was reached through a foreign Host or Origin."""
 
@@ -185,6 +205,16 @@ class RequestExceedsLimit(ClientError):
 
     code = "request_exceeds_limit"
     message = "This request alone is larger than the limit allows. Lower max_tokens or shorten the input."
+
+
+class UnpricedModel(ClientError):
+    """A budget must be kept and no price is known: what is unknown is never free."""
+
+    code = "unpriced_model"
+    message = (
+        "No price is known for this model, and this key has a budget to keep. "
+        "Use another model, or ask the operator to set `price` or the budget's `unpriced: allow`."
+    )
 
 
 # ---- what we will not serve now --------------------------------------------------------------------------------------
@@ -253,11 +283,24 @@ class QuotaUnavailable(Refused):
     message = "The limits of this key cannot be checked at the moment."
 
 
+class LedgerUnavailable(Refused):
+    """What this call costs could not be recorded durably: the store of events is away and the local disk refuses."""
+
+    code = "ledger_unavailable"
+    message = "Usage cannot be recorded at the moment."
+
+
 class AuthUnavailable(Refused):
     """The key store cannot be reached and the key is not cached: not the client's fault, so never a 401."""
 
     code = "auth_unavailable"
     message = "Keys cannot be checked at the moment."
+
+
+class DeploymentsFull(RateLimited):
+    """Every deployment that could serve this is at its provider's limit, as it was configured here."""
+
+    message = "Every deployment of this model is at its own rate limit at the moment."
 
 
 class ClientGone(GatewayError):

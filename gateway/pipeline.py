@@ -2,128 +2,129 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
-
-from gateway.auth.keys import authenticate, authorise, credential_of
-from gateway.errors import Draining, GatewayError, Overloaded
-from gateway.limits.gate import Gate, Reservation
+from gateway.accounts import Accounts
+from gateway.admission import Admission, Attempts
+from gateway.auth.keys import ANONYMOUS, authorise, credential_of, holder, missing_credential
+from gateway.errors import Draining, GatewayError, LedgerUnavailable, Overloaded
+from gateway.exchange import CallIds, Exchange, PlannerOf
+from gateway.limits.gate import Gate
+from gateway.limits.policy import Policy
+from gateway.limits.rolling import Rolling
 from gateway.ports import Clock, Observer
 from gateway.registry.snapshot import Snapshot
-from gateway.types import Call, Plan, Principal, Receipt, Service, TokenSource, Usage
-from gateway.upstream.forward import Answer, Forwarder, Progress
-from gateway.usage import estimate
-from gateway.usage.cost import nano_usd
+from gateway.types import Call, Principal, Receipt
+from gateway.upstream.forward import Answer, Forwarder
 
-_GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
+__all__ = ["Exchange", "KeyStore", "Pipeline", "PlannerOf"]
 
 
-class PlannerOf(Protocol):
-    """Plans calls for the snapshot it was made of."""
+class KeyStore(Protocol):
+    """Where run-time keys are known."""
 
-    snapshot: Snapshot
+    configured: bool | None
+    """Whether any exists; None while that is not known."""
 
-    def plan(self, call: Call, principal: Principal) -> Plan: ...
+    def known(self, snapshot: Snapshot, credential: bytes) -> Principal | None:
+        """Who holds this credential, as far as that can be told without I/O. Raises KeyExpired."""
+        ...
+
+    async def find(self, snapshot: Snapshot, credential: bytes) -> Principal:
+        """Who holds this credential. Raises InvalidApiKey, AuthUnavailable."""
+        ...
 
 
-class Exchange(msgspec.Struct, eq=False):
-    """One call on its way: what is known of it so far. The pipeline fills it, the HTTP room sends from it."""
-
-    request_id: str
-    started: float
-    principal: Principal
-    planner: PlannerOf
-    """Pinned when the call arrives: a reload does not touch calls under way."""
-    call: Call | None = None
-    plan: Plan | None = None
-    reservation: Reservation | None = None
-    progress: Progress = msgspec.field(default_factory=Progress)
-    answer: Answer | None = None
-    first_byte: float | None = None
-    """When the first byte of the answer was ready, on the pipeline's clock."""
-    overhead: float | None = None
-    """Seconds up to then that were not spent waiting for providers."""
-    closed: bool = False
-
-    def ready(self, now: float) -> None:
-        """The first byte of the answer is here: what was not spent waiting for providers was ours."""
-        self.first_byte = now
-        self.overhead = max(0.0, now - self.started - self.progress.waited)
+class Ready(Protocol):
+    """Whether what is spent can be recorded."""
 
     @property
-    def revision(self) -> str:
-        """The revision of the configuration that this call is served under."""
-        return self.planner.snapshot.revision
-
-
-class CallIds:
-    """Unique ids for calls: a random prefix per process and a count."""
-
-    def __init__(self) -> None:
-        self._prefix = os.urandom(8).hex()
-        self._count = itertools.count(1)
-
-    def __call__(self) -> str:
-        return f"{self._prefix}-{next(self._count):x}"
+    def healthy(self) -> bool: ...
 
 
 class Pipeline:
-    """Serves calls with the planner that is current when they arrive. One per worker."""
+    """Serves calls with the planner and the policy that are current when they arrive. One per worker."""
 
     def __init__(
-        self, planner: PlannerOf, gate: Gate, forwarder: Forwarder, observer: Observer, clock: Clock, max_in_flight: int
+        self,
+        served: tuple[PlannerOf, Policy],
+        gate: Gate,
+        accounts: Accounts,
+        forwarder: Forwarder,
+        observer: Observer,
+        clock: Clock,
+        max_in_flight: int,
     ) -> None:
-        self.planner = planner
+        self.planner, self._policy = served
         self.anonymous = False
         """Whether calls without a key are served while no key is configured: on a loopback address only."""
         self.draining = False
         self.in_flight = 0
         self.clock = clock
         self.call_ids = CallIds()
+        self.keys: KeyStore | None = None
+        self.journal: Ready | None = None
         self._gate = gate
+        self._accounts = accounts
+        self._admission = Admission(gate, accounts, Rolling())
         self._forwarder = forwarder
         self._observer = observer
         self._max_in_flight = max_in_flight
 
-    def use(self, planner: PlannerOf) -> None:
+    def use(self, planner: PlannerOf, policy: Policy) -> None:
         """Serve calls that arrive from now on with another snapshot."""
-        self.planner = planner
+        self.planner, self._policy = planner, policy
 
     @property
     def open_mode(self) -> bool:
         """Whether callers need no key at the moment."""
-        return self.anonymous and not self.planner.snapshot.virtual_keys
+        if not self.anonymous or self.planner.snapshot.virtual_keys:
+            return False
+        return self.keys is None or self.keys.configured is False
 
-    def open(self, request_id: str, headers: Mapping[bytes, bytes], started: float) -> Exchange:
-        """Take a request in before anything of its body is read: is there room, and who calls?
+    def identify(self, headers: Mapping[bytes, bytes]) -> Principal | None:
+        """Who calls, as far as that can be told at once; None: `find_out`. Raises InvalidApiKey."""
+        credential = credential_of(headers)
+        if self.open_mode:
+            return ANONYMOUS
+        if credential is None:
+            raise missing_credential()
+        snapshot = self.planner.snapshot
+        if self.keys is not None:
+            return self.keys.known(snapshot, credential)
+        return holder(snapshot, credential)
 
-        Raises Draining, Overloaded, InvalidApiKey. What is opened must be closed.
+    async def find_out(self, headers: Mapping[bytes, bytes]) -> Principal:
+        """Who calls, asking the store of keys. Raises InvalidApiKey, AuthUnavailable."""
+        credential = credential_of(headers)
+        assert credential is not None
+        assert self.keys is not None
+        return await self.keys.find(self.planner.snapshot, credential)
+
+    def open(self, request_id: str, principal: Principal, started: float) -> Exchange:
+        """Take a request in before anything of its body is read: is there room?
+
+        Raises Draining, Overloaded, LedgerUnavailable. What is opened must be closed.
         """
         if self.draining:
             raise Draining(retry_after=1.0)
         if self.in_flight >= self._max_in_flight:
             raise Overloaded(retry_after=1.0)
-        planner = self.planner
-        principal = authenticate(planner.snapshot, credential_of(headers), open_mode=self.open_mode)
+        if self.journal is not None and not self.journal.healthy:
+            raise LedgerUnavailable(retry_after=5.0)
         self.in_flight += 1
         self._observer.call_started()
-        return Exchange(request_id, started, principal, planner)
+        return Exchange(request_id, started, principal, self.planner, self._policy)
 
     async def serve(self, exchange: Exchange, call: Call) -> Answer:
         """Plan, admit and forward. Raises GatewayError; whatever happens, `close` the exchange afterwards."""
         exchange.call = call
-        authorise(exchange.principal, call.model)
+        authorise(exchange.principal, call.model, call.service)
         exchange.plan = plan = exchange.planner.plan(call, exchange.principal)
-        exchange.reservation = await self._gate.reserve(
-            call.id,
-            self._gate.limits_of(exchange.principal),
-            estimate.reserved_tokens(call.input_tokens, call.max_tokens, call.choices),
-        )
-        answer = await self._forwarder.forward(call, plan, exchange.progress)
+        await self._admission.admit(exchange, call, plan)
+        attempts = Attempts(exchange, self._gate, self._accounts)
+        answer = await self._forwarder.forward(call, exchange.plan, exchange.progress, attempts)
         exchange.answer = answer
         exchange.ready(self.clock())
         return answer
@@ -135,10 +136,13 @@ class Pipeline:
         exchange.closed = True
         self.in_flight -= 1
         answer, progress = exchange.answer, exchange.progress
-        usage, source = _usage(exchange, error)
+        bill = self._accounts.bill(exchange, error)
         if exchange.reservation is not None:
-            self._gate.settle(exchange.reservation, usage.total if usage is not None else 0)
+            event = self._accounts.final(exchange, bill, status, error)
+            self._gate.settle(exchange.reservation, bill.used, event)
         if answer is not None:
+            if error is None and bill.usage is not None:
+                self._admission.learn(exchange, bill.usage.output_tokens)
             self._forwarder.committed_attempt_ended(progress, _outcome(error))
         call = exchange.call
         self._observer.call_finished(
@@ -158,11 +162,11 @@ class Pipeline:
                 exchange.revision,
                 progress.attempts,
                 call is not None and call.stream,
-                usage,
-                source,
+                bill.usage,
+                bill.source,
                 None if exchange.first_byte is None else exchange.first_byte - exchange.started,
                 exchange.overhead,
-                _cost(progress, usage),
+                bill.cost,
             )
         )
 
@@ -174,32 +178,5 @@ class Pipeline:
         )
 
 
-def _cost(progress: Progress, usage: Usage | None) -> int | None:
-    """Nano-dollars; None where there is no usage, or no price: unknown is not zero."""
-    if usage is None or progress.deployment is None or progress.deployment.price is None:
-        return None
-    return nano_usd(usage, progress.deployment.price)
-
-
 def _outcome(error: GatewayError | None) -> str:
     return "ok" if error is None else getattr(error, "outcome", error.reason)
-
-
-def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None, TokenSource | None]:
-    """What the call used, and how that is known; nothing when no provider may charge for it."""
-    call, answer = exchange.call, exchange.answer
-    if call is None or not exchange.progress.sent:
-        return None, None
-    if answer is None:
-        # Sent, and then the client left: the provider may still charge for reading it.
-        return Usage(call.input_tokens), TokenSource.PARTIAL
-    relay = answer.relay
-    counted = answer.usage if relay is None else relay.usage
-    if counted is not None:
-        return counted, TokenSource.PROVIDER
-    if relay is None:
-        body = len(answer.body or b"")
-        return estimate.whole(call.input_tokens, body, generates=call.service in _GENERATES), TokenSource.ESTIMATED
-    return estimate.partial(call.input_tokens, *relay.relayed), (
-        TokenSource.ESTIMATED if error is None else TokenSource.PARTIAL
-    )

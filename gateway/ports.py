@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.types import Attempt, Body, Call, Deployment, Headers, Receipt, Service, Usage
+from gateway.types import Attempt, Body, Call, Deployment, Headers, QuotaSpec, Receipt, Service, Usage
 
 # ---- the wire: what engines move -------------------------------------------------------------------------------------
 
@@ -220,7 +220,15 @@ class Observer(Protocol):
         """What each limit of one call said."""
         ...
 
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit."""
+        ...
+
     def redis_called(self, seconds: float, error: str | None) -> None: ...
+
+    def redis_changed(self, available: bool, reason: str) -> None:
+        """The store fell sick, or is well again; `reason` is the label of the trouble."""
+        ...
 
     def config_loaded(self, revision: str, error: str | None) -> None:
         """A (re)load ended: `error` is None when the revision is now served, else a short text for people."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from gateway.app import Boot, LastGood, Worker, defaults_of
+from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.errors import OperatorError
 from gateway.http.server import Protocol
 from gateway.ports import Secrets
@@ -24,6 +25,7 @@ from gateway.registry.loader import load
 from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
 from gateway.storage.embedded import EmbeddedRedis
+from gateway.storage.lock import DirectoryLock
 from gateway.supervisor import Supervisor, bind
 from gateway.telemetry import logs, shared
 
@@ -50,10 +52,14 @@ def serve(settings: Settings, config: Path | None) -> int:
     secrets_known = Secrets()
     logs.configure(settings.log_level, secrets_known)
     embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
+    # The embedded server locks the directory itself; with another server it is the spool and the sockets that are ours.
+    lock = DirectoryLock(settings.data_dir) if embedded is None else None
     listener = bind(settings.host, settings.port)
     try:
         if embedded is not None:
             embedded.start()
+        if lock is not None:
+            lock.acquire()
         metrics_dir = shared.fresh_directory(settings.data_dir)
         boot = Boot(
             settings=settings,
@@ -65,6 +71,13 @@ def serve(settings: Settings, config: Path | None) -> int:
             last_good=last_good,
             secrets=secrets_known,
         )
+        books = BookkeeperBoot(
+            settings=settings,
+            redis_url=boot.redis_url,
+            metrics_dir=metrics_dir,
+            secrets=secrets_known,
+            file_keys=partial(_file_keys, last_good),
+        )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
             listener=listener,
@@ -74,9 +87,12 @@ def serve(settings: Settings, config: Path | None) -> int:
             sweep=partial(shared.sweep, metrics_dir),
             refresh=last_good.refresh,
             drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + 5,
+            keep_books=partial(run_bookkeeper, books),
         ).run()
     finally:
         listener.close()
+        if lock is not None:
+            lock.release()
         if embedded is not None:
             embedded.stop()
 
@@ -120,6 +136,12 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
+
+
+def _file_keys(last_good: LastGood) -> frozenset[str]:
+    """The names of the file's keys, as it is now."""
+    last_good.refresh()
+    return frozenset(last_good.loaded.snapshot.virtual_keys)
 
 
 def _url(embedded: EmbeddedRedis | None) -> str:

@@ -1,18 +1,19 @@
-"""The parent process: it owns the socket and the embedded server, forks the workers, and replaces what dies.
+"""The parent process: it owns the socket and the embedded server, forks workers and bookkeeper, and replaces what dies.
 
-It is single-threaded and runs no event loop, so that forking is safe at any time. Workers and server end with it,
-however it ends.
+It is single-threaded and runs no event loop, so that forking is safe at any time. Its children end with it, however it
+ends.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,6 +25,10 @@ from gateway.storage.guard import default_guard
 TICK = 0.5
 STEADY_SECONDS = 10.0
 BACKOFF_MAX = 5.0
+MIGRATION_FAILED = 4
+"""The bookkeeper's exit code that says: the database cannot be used as it is, starting again will not help."""
+BOOKS_SECONDS = 15.0
+"""How long the bookkeeper may take to book what the workers left."""
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 Serve = Callable[[socket.socket], None]
@@ -48,8 +53,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 @dataclass(slots=True)
 class _Slot:
-    """A worker's place: who holds it, and since when."""
+    """A child's place: what runs there, who holds it, and since when."""
 
+    name: str
+    run: Callable[[], None]
     pid: int | None = None
     started: float = 0.0
     next_start: float = 0.0
@@ -65,33 +72,53 @@ class Supervisor:
     workers: int
     embedded: EmbeddedRedis | None
     sweep: Callable[[set[int]], object]
-    """Called with the live workers' pids after one has died."""
+    """Called with the live children's pids after one has died."""
     refresh: Callable[[], object]
     """Called every now and then, and before a worker is forked anew."""
     drain_seconds: float = 130.0
+    keep_books: Callable[[], None] | None = None
+    """Called in the one child that is forked beside the workers, and ends after them."""
     _slots: list[_Slot] = field(default_factory=list)
+    _books: list[_Slot] = field(default_factory=list)
+    """The bookkeeper's place, if there is to be one."""
 
     def run(self) -> int:
         """Fork, watch, replace; on SIGTERM or SIGINT end everything. The exit code."""
         log = structlog.stdlib.get_logger("gateway.supervisor")
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-        self._slots = [_Slot() for _ in range(self.workers)]
-        for slot in self._slots:
+        self._slots = [_Slot("worker", self._work) for _ in range(self.workers)]
+        # After the workers: what it imports must not delay their first answer.
+        self._books = [_Slot("bookkeeper", self.keep_books)] if self.keep_books is not None else []
+        for slot in self._children():
             self._fork(slot)
         while True:
             received = signal.sigtimedwait(_WATCHED, TICK)
             number = received.si_signo if received is not None else None
             if number in (signal.SIGTERM, signal.SIGINT):
-                return self._end()
+                return self._end(log)
             if number == signal.SIGHUP:
-                self._tell(signal.SIGHUP)
-            self._reap(log)
+                _tell(self._slots, signal.SIGHUP)
+            if MIGRATION_FAILED in self._reap(log, self._books):
+                log.critical("ended", reason="the database cannot be used as it is; the bookkeeper's message says why")
+                self._books.clear()
+                self._end(log)
+                return MIGRATION_FAILED
+            self._reap(log, self._slots)
             self.refresh()
             if self.embedded is not None and not self.embedded.check():
                 log.warning("embedded_server_down")
-            for slot in self._slots:
-                if slot.pid is None and time.monotonic() >= slot.next_start:
-                    self._fork(slot)
+            self._revive(self._children())
+
+    def _children(self) -> list[_Slot]:
+        return [*self._slots, *self._books]
+
+    def _work(self) -> None:
+        self.serve(self.listener)
+
+    def _revive(self, slots: Sequence[_Slot]) -> None:
+        for slot in slots:
+            if slot.pid is None and time.monotonic() >= slot.next_start:
+                self._fork(slot)
 
     def _fork(self, slot: _Slot) -> None:
         guard = default_guard()
@@ -101,17 +128,18 @@ class Supervisor:
         if pid == 0:
             code = 1
             try:
+                _show_as(slot.name)
                 if guard.preexec is not None:
                     guard.preexec()
                 # Until the worker listens for it (to reload) this signal must not end it, which it would by default.
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
-                self.serve(self.listener)
+                slot.run()
                 code = 0
             except SystemExit as stop:
                 code = stop.code if isinstance(stop.code, int) else 1
             except BaseException:  # nothing may return into the parent's code
-                logging.getLogger("gateway").exception("the worker failed")
+                logging.getLogger("gateway").exception("the %s failed", slot.name)
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -119,45 +147,70 @@ class Supervisor:
         guard.watch(pid)
         slot.pid, slot.started = pid, time.monotonic()
 
-    def _reap(self, log: structlog.stdlib.BoundLogger) -> None:
-        dead = False
-        for slot in self._slots:
+    def _reap(self, log: structlog.stdlib.BoundLogger, slots: Sequence[_Slot]) -> list[int]:
+        """Take note of children that ended; their exit codes."""
+        codes = []
+        for slot in slots:
             if slot.pid is None:
                 continue
             pid, status = os.waitpid(slot.pid, os.WNOHANG)
             if pid == 0:
                 continue
-            dead = True
             now = time.monotonic()
             steady = now - slot.started > STEADY_SECONDS
             slot.backoff = 0.0 if steady else min(BACKOFF_MAX, max(0.1, slot.backoff * 2))
             slot.next_start = now + slot.backoff
-            log.error("worker_died", pid=pid, status=os.waitstatus_to_exitcode(status), restart_in=slot.backoff)
+            codes.append(os.waitstatus_to_exitcode(status))
+            event = f"{slot.name}_died"
+            log.error(event, pid=pid, status=codes[-1], restart_in=slot.backoff)
             slot.pid = None
-        if dead:
-            self.sweep(self._live())
+        if codes:
+            self.sweep(_live(self._children()))
+        return codes
 
-    def _live(self) -> set[int]:
-        return {slot.pid for slot in self._slots if slot.pid is not None}
-
-    def _tell(self, number: signal.Signals) -> None:
-        for pid in self._live():
-            os.kill(pid, number)
-
-    def _end(self) -> int:
-        """Workers drain, then the server goes; a second signal ends them at once."""
-        self._tell(signal.SIGTERM)
-        deadline = time.monotonic() + self.drain_seconds
-        while self._live():
-            for slot in self._slots:
-                if slot.pid is not None and os.waitpid(slot.pid, os.WNOHANG)[0]:
-                    slot.pid = None
-            if not self._live():
-                break
-            received = signal.sigtimedwait(_WATCHED, 0.05)
-            impatient = received is not None and received.si_signo in (signal.SIGTERM, signal.SIGINT)
-            if impatient or time.monotonic() > deadline:
-                self._tell(signal.SIGKILL)
+    def _end(self, log: structlog.stdlib.BoundLogger) -> int:
+        """Workers drain, the bookkeeper books what they left, then the server goes; a second signal ends all at
+        once."""
+        impatient = self._finish(self._slots, self.drain_seconds, lambda: self._keep_up_books(log))
+        self._finish(self._books, 0.0 if impatient else BOOKS_SECONDS, lambda: None)
         if self.embedded is not None:
             self.embedded.stop()
         return 0
+
+    def _keep_up_books(self, log: structlog.stdlib.BoundLogger) -> None:
+        """Workers that drain still need it."""
+        if MIGRATION_FAILED not in self._reap(log, self._books):
+            self._revive(self._books)
+
+    def _finish(self, slots: Sequence[_Slot], seconds: float, meanwhile: Callable[[], None]) -> bool:
+        """SIGTERM, and SIGKILL to what outlasts the time or a second signal; whether there was such a signal."""
+        _tell(slots, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        hurried = False
+        while True:
+            for slot in slots:
+                if slot.pid is not None and os.waitpid(slot.pid, os.WNOHANG)[0]:
+                    slot.pid = None
+            if not _live(slots):
+                return hurried
+            meanwhile()
+            received = signal.sigtimedwait(_WATCHED, 0.05)
+            hurried = hurried or (received is not None and received.si_signo in (signal.SIGTERM, signal.SIGINT))
+            if hurried or time.monotonic() > deadline:
+                _tell(slots, signal.SIGKILL)
+
+
+def _show_as(name: str) -> None:
+    """What process lists show instead of the program's name (prctl(2), PR_SET_NAME); only where there is such a
+    thing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(15, name.encode()[:15], 0, 0, 0)
+
+
+def _live(slots: Sequence[_Slot]) -> set[int]:
+    return {slot.pid for slot in slots if slot.pid is not None}
+
+
+def _tell(slots: Sequence[_Slot], number: signal.Signals) -> None:
+    for pid in _live(slots):
+        os.kill(pid, number)

@@ -71,6 +71,8 @@ class Call(msgspec.Struct, eq=False):
     """The client asked for a usage chunk at the end of its stream."""
     has_stream_options: bool = False
     max_tokens: int | None = None
+    output_cap: int | None = None
+    """Output tokens of each choice that we cut a call off at whose caller set no `max_tokens`."""
     choices: int = 1
     user: str | None = None
     input_tokens: int = 0
@@ -104,6 +106,12 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    """Included in `input_tokens`."""
+    audio_output_tokens: int = 0
+    """Included in `output_tokens`."""
+    units: float = 0.0
+    """What the service is sold by where that is not tokens: images, seconds of audio, characters, searches."""
 
     @property
     def total(self) -> int:
@@ -129,8 +137,19 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceTier:
+    """Prices that apply to the whole call once its input is larger than `above` tokens."""
+
+    above: int
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens."""
+    """USD per million tokens. A kind without a price of its own costs what its side (input or output) does."""
 
     input: float
     output: float
@@ -138,6 +157,15 @@ class Price:
     cache_write: float | None = None
     reasoning: float | None = None
     per_request: float = 0.0
+    """USD."""
+    audio_input: float | None = None
+    audio_output: float | None = None
+    per_unit: float = 0.0
+    """USD per unit of `Usage.units`."""
+    tiers: tuple[PriceTier, ...] = ()
+    """By `above`, ascending."""
+    version: str = "config"
+    """Where the price is from: `config`, or the catalogue's name and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +218,12 @@ class Deployment:
     """Defaults for callers who set none."""
     capabilities: frozenset[str] = frozenset()
     """Empty: nothing is known, so nothing is excluded."""
+    requests: RateLimit | None = None
+    """What the provider allows this model alone, as `tokens` and `concurrency_limit` are."""
+    tokens: RateLimit | None = None
+    concurrency_limit: int | None = None
+    max_output_tokens: int | None = None
+    """The most that one answer of this model can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +231,7 @@ class LimitSpec:
     """One limit as the gate enforces it. `name` is its owner's within `scope`: two keys never share a bucket."""
 
     scope: str
+    """`key`, `team`, `user`, `model`, `provider`, `deployment` or `global`."""
     name: str
     kind: str
     """`requests`, `tokens` or `concurrency`."""
@@ -206,6 +241,52 @@ class LimitSpec:
     """Seconds in which an empty bucket fills; 0 for concurrency."""
     count: int = 0
     """What the operator wrote before the slash: the `limit` that headers show."""
+    on_store_failure: str = "bounded"
+    """`open`, `closed` or `bounded`: what happens while the store of counters is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaSpec:
+    """An amount that may be used up within a calendar period, as the gate enforces it."""
+
+    scope: str
+    """As a LimitSpec's."""
+    name: str
+    """The owner's within `scope`."""
+    kind: str
+    """`requests`, `tokens` or `cost`."""
+    period: str
+    """`minute`, `hour`, `day`, `week` (from Monday), `month`, `year` or `total`."""
+    amount: int
+    """Requests, tokens, or nano-USD for `cost`."""
+    zone: str = "UTC"
+    """The IANA time zone whose calendar counts."""
+    soft: float | None = None
+    """The share of `amount` at which a warning is due."""
+    action: str = "reject"
+    """`reject`, `throttle`, `alert` or `downgrade`."""
+    downgrade_to: str | None = None
+    """The model that `downgrade` switches to."""
+    throttle: RateLimit | None = None
+    """The rate of requests that `throttle` leaves."""
+    unpriced: str = "refuse"
+    """What a `cost` quota does with a model whose price is not known: `refuse` or `allow`."""
+    on_store_failure: str = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """Limits and quotas for each member of a scope: each user, each model, … or all calls together (`global`).
+
+    The specs carry this rule's name; the gate puts the member's name to it, so that each has its own counters.
+    """
+
+    name: str
+    scope: str
+    limits: tuple[LimitSpec, ...] = ()
+    quotas: tuple[QuotaSpec, ...] = ()
+    only: tuple[str, ...] = ()
+    """Globs of the members it is for (models, providers, deployments, keys, teams); empty: all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,6 +298,13 @@ class Principal:
     models: tuple[str, ...] | None = None
     """Glob patterns; None allows every model."""
     limits: tuple[LimitSpec, ...] = ()
+    quotas: tuple[QuotaSpec, ...] = ()
+    services: frozenset[str] | None = None
+    """Words of `Service` that the key may use; None allows every service."""
+    expires_at: float | None = None
+    """Unix seconds."""
+    digest: bytes = field(default=b"", repr=False)
+    """SHA-256 of the credential; empty for the anonymous caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +326,8 @@ class Plan:
     max_attempts: int = 4
     fallback_on: frozenset[str] = frozenset({"error", "timeout", "rate_limit", "auth"})
     skipped: tuple[Skipped, ...] = ()
+    max_output_tokens: int | None = None
+    """The route's: reserved, and asked of the provider, for callers under a budget who set no `max_tokens`."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -275,3 +365,58 @@ class Receipt(msgspec.Struct, eq=False):
     overhead: float | None = None
     """Seconds of `seconds` up to the first byte that were ours, not the provider's."""
     cost_nano_usd: int | None = None
+
+
+class LedgerState(StrEnum):
+    """What became of an attempt's charge."""
+
+    SETTLED = "settled"
+    """Charged to the key: the attempt that answered."""
+    RELEASED = "released"
+    """Not charged to the key; a cost that stands there is the gateway's own."""
+    ABANDONED = "abandoned"
+    """Its worker died: charged with what was known last."""
+
+
+class LedgerRow(msgspec.Struct, array_like=True, gc=False):
+    """One attempt as the ledger keeps it; unique by (call_id, attempt). On its way to SQL it is msgpack, an array in
+    the order of these fields: new fields go to the end."""
+
+    call_id: str
+    attempt: int
+    request_id: str
+    state: LedgerState
+    started_at: int
+    """Unix microseconds."""
+    key: str
+    team: str | None
+    user_hash: str | None
+    route: str
+    service: str
+    requested_model: str
+    provider: str
+    deployment: str
+    model: str
+    """The one that served, as the provider calls it."""
+    stream: bool
+    status: int
+    """What the client got; of a failed attempt, what it would have got."""
+    reason: str
+    """`ok`, or the failure's label."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    units: float = 0.0
+    token_source: TokenSource = TokenSource.PROVIDER
+    cost_nano_usd: int | None = None
+    """None: the price is not known."""
+    price_version: str | None = None
+    ttft_ms: float | None = None
+    duration_ms: float = 0.0
+    config_revision: str = ""
+    provider_type: str = ""
+    """For prices that are looked up again."""

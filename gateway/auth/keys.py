@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from gateway.errors import InvalidApiKey, ModelAccessDenied
+from gateway.errors import InvalidApiKey, KeyExpired, ModelAccessDenied
 from gateway.registry.snapshot import Snapshot
 from gateway.types import Principal
 
@@ -26,25 +27,30 @@ def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:
     return headers.get(b"x-api-key") or headers.get(b"api-key") or None
 
 
-def authenticate(snapshot: Snapshot, credential: bytes | None, *, open_mode: bool) -> Principal:
-    """Who holds this credential; in open mode everybody is anonymous. Raises InvalidApiKey."""
-    if open_mode:
-        return ANONYMOUS
-    if credential is None:
-        raise InvalidApiKey(
-            "You didn't provide an API key. "
-            "Send a key of this gateway as `Authorization: Bearer`, `x-api-key` or `api-key`."
-        )
+def missing_credential() -> InvalidApiKey:
+    """The refusal of a request without any key."""
+    return InvalidApiKey(
+        "You didn't provide an API key. "
+        "Send a key of this gateway as `Authorization: Bearer`, `x-api-key` or `api-key`."
+    )
+
+
+def holder(snapshot: Snapshot, credential: bytes) -> Principal:
+    """Who holds this credential, of the keys in the file. Raises InvalidApiKey, KeyExpired."""
     principal = snapshot.keys.get(hashlib.sha256(credential).digest())
     if principal is None:
         raise InvalidApiKey
+    if principal.expires_at is not None and principal.expires_at <= time.time():
+        raise KeyExpired
     return principal
 
 
-def authorise(principal: Principal, model: str) -> None:
-    """Raises ModelAccessDenied when the key's list does not hold the model as the client names it."""
+def authorise(principal: Principal, model: str, service: str) -> None:
+    """Raises ModelAccessDenied when the key's lists do not hold the model, as the client names it, or the service."""
     if not may_use(principal, model):
         raise ModelAccessDenied
+    if principal.services is not None and service not in principal.services:
+        raise ModelAccessDenied(f"This key may not be used for {service}.")
 
 
 def may_use(principal: Principal, model: str) -> bool:

@@ -14,6 +14,7 @@ from gateway.errors import (
     ClientGone,
     Draining,
     GatewayError,
+    KeyRevoked,
     SlowUpload,
 )
 from gateway.http.body import Arrival, read_call
@@ -23,7 +24,7 @@ from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import Destination, locate
 from gateway.http.server import Cycle
 from gateway.http.sink import WatchedSink
-from gateway.http.watch import Receive, Watch, Watched
+from gateway.http.watch import REVOKED, Receive, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
 from gateway.upstream.forward import Answer
@@ -37,6 +38,8 @@ LINGER_SECONDS = 5.0
 """How long a body that is too large is still read, unused."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 _JSON = (b"content-type", b"application/json")
+_VERDICTS: dict[str, type[GatewayError]] = {"slow_upload": SlowUpload, REVOKED: KeyRevoked}
+"""Why the watch ended a request whose client is still there."""
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
@@ -61,7 +64,10 @@ class OpenAIApi:
             destination = locate(scope["method"], scope["path"])
             if pipeline.open_mode:
                 refuse_foreign(headers)
-            exchange = pipeline.open(request_id, headers, started)
+            principal = pipeline.identify(headers)
+            if principal is None:
+                principal = await pipeline.find_out(headers)
+            exchange = pipeline.open(request_id, principal, started)
         except GatewayError as error:
             pipeline.refused(request_id, error, started)
             await _send_error(send, error, request_id, pipeline.planner.snapshot.revision)
@@ -69,7 +75,7 @@ class OpenAIApi:
         if destination.endpoint is None:
             await self._models(exchange, destination, send)
             return
-        watched = self._watch.add(receive)
+        watched = self._watch.add(receive, principal.digest)
         try:
             await self._serve(Arrival(call_id, exchange, destination, headers, watched), send)
         finally:
@@ -117,19 +123,28 @@ class OpenAIApi:
             await self._drained(exchange, send, begun=begun)
             raise  # noqa: PLE0704 - called while the cancellation is being handled
         watched.task.uncancel()
-        error = SlowUpload() if watched.verdict == "slow_upload" else ClientGone()
-        self._pipeline.close(exchange, error.public_status, error)
-        if not begun and watched.verdict == "slow_upload":
+        error = _VERDICTS.get(watched.verdict, ClientGone)()
+        self._pipeline.close(exchange, 200 if begun and watched.verdict == REVOKED else error.public_status, error)
+        if watched.verdict not in _VERDICTS:
+            return
+        if not begun:
             await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+        elif watched.verdict == REVOKED:
+            await self._frame(exchange, error, send)
 
     async def _drained(self, exchange: Exchange, send: Send, *, begun: bool) -> None:
         """Nothing ends without a word: an error frame where events flow, 503 where nothing was sent yet."""
         error = Draining(retry_after=1.0)
-        answer, call = exchange.answer, exchange.call
         self._pipeline.close(exchange, 200 if begun else error.public_status, error)
         if not begun:
             await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
-        elif call is not None and answer is not None and answer.relay is not None and answer.relay.events:
+        else:
+            await self._frame(exchange, error, send)
+
+    async def _frame(self, exchange: Exchange, error: GatewayError, send: Send) -> None:
+        """The end of an event stream that we break off."""
+        answer, call = exchange.answer, exchange.call
+        if call is not None and answer is not None and answer.relay is not None and answer.relay.events:
             await send({"type": "http.response.body", "body": error_frame(error, call.service)})
 
     async def _reply(self, exchange: Exchange, answer: Answer, watched: Watched, send: Send) -> None:

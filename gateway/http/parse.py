@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.errors import InvalidJson, InvalidRequest
 from gateway.providers.wire.jsonscan import MAX_DEPTH, members, model_spans, too_deep
+from gateway.types import Service
 
 MAX_MODEL = 256
 MAX_COUNT = 2**31
@@ -19,6 +20,10 @@ _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 class StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    user_id: msgspec.Raw = msgspec.Raw()
 
 
 class Fields(msgspec.Struct, gc=False):
@@ -33,13 +38,21 @@ class Fields(msgspec.Struct, gc=False):
     n: int | None = None
     user: str | None = None
     safety_identifier: str | None = None
+    metadata: msgspec.Raw = msgspec.Raw()
+    """As it came: its shape is the provider's business."""
 
     @property
-    def cap(self) -> int | None:
-        """The output tokens that the caller allows."""
-        if self.max_completion_tokens is not None:
-            return self.max_completion_tokens
-        return self.max_tokens if self.max_tokens is not None else self.max_output_tokens
+    def end_user(self) -> str | None:
+        """The caller's own user: `safety_identifier`, else `user`, else `metadata.user_id` if that is text."""
+        return self.safety_identifier or self.user or (_user_id(self.metadata) if self.metadata else None)
+
+    def cap(self, service: Service) -> int | None:
+        """The output tokens that the caller allows, in the field that this service goes by; others cap nothing."""
+        if service is Service.RESPONSES:
+            return self.max_output_tokens
+        if self.max_completion_tokens is None or service is not Service.CHAT:
+            return self.max_tokens
+        return max(self.max_completion_tokens, self.max_tokens or 0)
 
 
 class EmbeddingFields(Fields, gc=False):
@@ -48,6 +61,8 @@ class EmbeddingFields(Fields, gc=False):
 
 
 _FIELDS = msgspec.json.Decoder(Fields)
+_METADATA = msgspec.json.Decoder(_Metadata)
+_TEXT = msgspec.json.Decoder(str)
 _EMBEDDINGS = msgspec.json.Decoder(EmbeddingFields)
 # msgspec: "Expected `bool`, got `str` - at `$.stream`"
 _PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)`")
@@ -79,9 +94,21 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise InvalidJson from None
     if fields.n is not None:
         _check_count(fields.n, "n")
-    if (cap := fields.cap) is not None:
-        _check_count(cap, "max_tokens")
+    if fields.max_tokens is not None:
+        _check_count(fields.max_tokens, "max_tokens")
+    if fields.max_completion_tokens is not None:
+        _check_count(fields.max_completion_tokens, "max_completion_tokens")
+    if fields.max_output_tokens is not None:
+        _check_count(fields.max_output_tokens, "max_output_tokens")
     return fields
+
+
+def _user_id(metadata: msgspec.Raw) -> str | None:
+    """Its `user_id`; None when there is none, or when either is of another type than expected."""
+    try:
+        return _TEXT.decode(_METADATA.decode(metadata).user_id) or None
+    except msgspec.DecodeError:
+        return None
 
 
 def _check_count(value: int, name: str) -> None:

@@ -18,6 +18,7 @@ TICK = 0.2
 UPLOAD_WINDOW = 30.0
 UPLOAD_BYTES = 1024
 """What must arrive within a window."""
+REVOKED = "revoked"
 READER_SECONDS = 60.0
 """How long a client may leave written bytes unread."""
 
@@ -28,12 +29,14 @@ class Watched(msgspec.Struct, eq=False):
     task: asyncio.Task[Any]
     receive: Receive
     since: float
+    credential: bytes = b""
+    """The digest of the caller's key."""
     reading: bool = True
     """Its body is still arriving; then nobody else may call `receive`."""
     received: int = 0
     sending_since: float | None = None
     verdict: str | None = None
-    """`gone`, `slow_upload` or `slow_reader`."""
+    """`gone`, `slow_upload`, `slow_reader` or `revoked`."""
     listener: asyncio.Task[None] | None = None
     window_end: float = 0.0
     window_bytes: int = 0
@@ -75,7 +78,7 @@ class Watch:
     def __len__(self) -> int:
         return len(self._watched)
 
-    def add(self, receive: Receive) -> Watched:
+    def add(self, receive: Receive, credential: bytes = b"") -> Watched:
         """Look after the request that the current task serves, until `remove`."""
         task = asyncio.current_task()
         assert task is not None
@@ -83,7 +86,7 @@ class Watch:
         if self._timer is None:
             self._loop = loop
             self._timer = loop.call_later(TICK, self._tick)
-        watched = Watched(task, receive, loop.time())
+        watched = Watched(task, receive, loop.time(), credential)
         self._watched.add(watched)
         return watched
 
@@ -92,6 +95,16 @@ class Watch:
         self._watched.discard(watched)
         if watched.listener is not None:
             watched.listener.cancel()
+
+    def revoke(self, credentials: frozenset[bytes]) -> None:
+        """End every request that was made with one of these keys, given by their digests."""
+        for watched in tuple(self._watched):
+            if watched.credential and watched.credential in credentials:
+                watched.end(REVOKED)
+
+    def holds(self, credential: bytes) -> bool:
+        """Whether some request of this key is under way."""
+        return any(watched.credential == credential for watched in self._watched)
 
     def _tick(self) -> None:
         loop = self._loop

@@ -1,174 +1,380 @@
-"""The gate: reserve every limit of a call or none, settle with what was really used, keep leases alive.
+"""The gate: reserve every limit and quota of a call or none, settle with what was really used.
 
-One script decides (`lua/gate.lua`). When its store cannot be reached, rates are held by a local cap instead (limit ÷
-workers) and slots by a local count: traffic goes on, bounded, and the decision says `degraded`.
+One script decides (`lua/gate.lua`), and keeps a record of every call under way, from which a dead worker's calls are
+booked. When its store cannot be reached, `outage.py` decides instead, and the decision says `degraded`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from gateway.errors import RateLimited, RequestExceedsLimit
-from gateway.limits.limitset import LimitSet, give_back, go_duration
+from gateway.errors import QuotaUnavailable
+from gateway.limits.clock import StoreClock
+from gateway.limits.demand import NOTHING, Demand, Used
+from gateway.limits.epoch import Epochs
+from gateway.limits.limitset import ADMITTED, STATE, UNSEEDED, Frame, LimitSet
 from gateway.limits.local import LocalLimits
+from gateway.limits.outage import LedgerLine, NoLedger, Outage
+from gateway.limits.refusals import oversized, refusal
+from gateway.limits.seeding import Seeder
 from gateway.ports import Clock, Observer
 from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient
-from gateway.types import LimitSpec, Principal
+from gateway.types import QuotaSpec
 
 LEASE_SECONDS = 60.0
-RENEW_SECONDS = 20.0
-MAX_COMPILED = 20_000
-_RESERVE, _SETTLE, _RENEW = 1, 2, 3
+LEASE = int(LEASE_SECONDS * 1e6)
+RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
+PLAIN, RECORDED, AGAIN = 0, 1, 2
+"""How a settlement is applied: always; by its record; only if its record is still there."""
+SEED_TRIES = 3
+REMEMBERED_SECONDS = 2.0
+About = tuple[bytes | bool, tuple[int, int, int]]
+"""The event (or False) that is booked if the call's worker dies, and what that charges to quotas."""
+
+
+class Journal(Protocol):
+    """Where events go while the store is away; durable."""
+
+    def append(self, events: list[bytes]) -> None: ...
+
+
+class Hold(msgspec.Struct, eq=False):
+    """What a call holds of one set."""
+
+    id: str
+    """The call's id, with a suffix for what it holds beyond its first set."""
+    limits: LimitSet
+    frame: Frame
+    demand: Demand
+    output: int
+    """Output tokens that were granted."""
+    reply: Sequence[float] = ()
+    degraded: bool = False
+    recorded: bool = False
 
 
 class Reservation(msgspec.Struct, eq=False):
     """What one call holds until it is settled."""
 
     call_id: str
-    limits: LimitSet
-    tokens: int
-    state: Sequence[float] = ()
-    """remaining, reset (µs) for each limit in turn."""
+    user: str | None = None
+    holds: list[Hold] = []
     renewed: float = 0.0
-    degraded: bool = False
+    noted: float = 0.0
+    headers: list[tuple[bytes, bytes]] = []
     settled: bool = False
-    headers: Sequence[tuple[bytes, bytes]] = ()
+    about: About | None = None
+    """What stands in its record."""
+    checkpoint: Callable[[], About] | None = None
+    """What should stand there by now."""
+
+    @property
+    def output(self) -> int | None:
+        """The least that quotas granted of output tokens; None where no quota says."""
+        return min((hold.output for hold in self.holds if hold.limits.quotas), default=None)
+
+    @property
+    def degraded(self) -> bool:
+        """Some of it was decided without the store."""
+        return any(hold.degraded for hold in self.holds)
 
 
 class Gate:
     """Admits calls. Safe for any number of calls at once on one event loop."""
 
-    def __init__(self, redis: RedisClient, observer: Observer, clock: Clock, workers: int = 1) -> None:
-        script = redis.load_script("gateway.limits", "lua/gate.lua")
-        self._script = ScriptBatcher(script, on_orphan=self._give_back)
+    def __init__(
+        self,
+        redis: RedisClient,
+        observer: Observer,
+        clock: Clock,
+        workers: int = 1,
+        ledger: LedgerLine | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self._source = redis.load_script("gateway.limits", "lua/gate.lua")
+        self._channels: dict[str, ScriptBatcher] = {}
         self._observer = observer
         self._clock = clock
-        self._local = LocalLimits(clock, workers)
-        self._compiled: dict[Principal, LimitSet] = {}
-        self._leases: dict[str, Reservation] = {}
+        self.store_clock = StoreClock(clock)
+        self._outage = Outage(LocalLimits(clock, workers), ledger or NoLedger())
+        self._seeder = Seeder(redis, ledger or NoLedger())
+        self._journal = journal
+        self.epochs = Epochs(redis, self._store_lost)
+        self.live: dict[str, Reservation] = {}
+        self.unsent: list[Item] = []
+        """Settlements that did not reach the store, to be repeated."""
+        self.dirty: set[str] = set()
+        """Shards whose quotas were used while their store was away."""
+        self._recent: deque[tuple[float, Hold, bytes]] = deque()
 
-    def limits_of(self, principal: Principal) -> LimitSet:
-        """The principal's compiled limits."""
-        found = self._compiled.get(principal)
+    def __repr__(self) -> str:
+        return f"<Gate live={len(self.live)} unsent={len(self.unsent)}>"
+
+    def channel(self, shard: str) -> ScriptBatcher:
+        """The script's calls of one shard."""
+        found = self._channels.get(shard)
         if found is None:
-            if len(self._compiled) >= MAX_COMPILED:
-                self._compiled.clear()
-            found = self._compiled[principal] = LimitSet.of(principal.limits)
+            found = self._channels[shard] = ScriptBatcher(
+                self._source, on_lost=self._lost, on_orphan=self._give_back, on_time=self.store_clock.heard
+            )
         return found
 
-    async def reserve(self, call_id: str, limits: LimitSet, tokens: int) -> Reservation | None:
-        """Hold every limit for a call of `tokens` estimated tokens; None when there is nothing to hold.
+    # ---- reserve
 
-        Raises RateLimited with the time after which a new try is admitted, and RequestExceedsLimit when no waiting
-        helps.
+    async def reserve(
+        self, reservation: Reservation, sets: Sequence[LimitSet], demand: Demand, about: About | None = None
+    ) -> None:
+        """Hold every limit of these sets for the call, or none of them; with `about` the first set keeps its record.
+
+        Raises RateLimited with the time after which a new try is admitted, InsufficientQuota, QuotaUnavailable,
+        RequestExceedsLimit when no waiting helps, and Downgrade.
         """
-        if not limits.specs:
-            return None
-        if tokens > limits.largest:
-            _refuse_oversized(limits, tokens)
-        reservation = Reservation(call_id, limits, tokens)
-        item = Item(limits.keys, [_RESERVE, call_id, LEASE_SECONDS * 1e6, limits.args(tokens)])
-        answer = self._script.submit(item)
+        before = len(reservation.holds)
+        if about is not None:
+            reservation.about = about
         try:
-            reply = await answer
-        except asyncio.CancelledError:
-            if answer.done() and not answer.cancelled() and answer.exception() is None:
-                # Cancelled between the answer's arrival and our waking up: nobody else knows of this reservation.
-                self._give_back(item, answer.result())
+            for limits in sets:
+                if limits.rows:
+                    await self._hold(reservation, limits, demand, about)
+                elif about is not None:
+                    self._record(reservation, limits, demand, about)
+                about = None
+        except BaseException:
+            # What a later set refuses, the earlier ones give back.
+            self.release(reservation, before)
             raise
-        except StoreUnavailable:
-            reply = self._local.reserve(limits, call_id, tokens)
-            reservation.degraded = True
-        reservation.state = reply[3:]
-        self._observer.limits_decided(limits.decisions(reply, degraded=reservation.degraded))
-        reservation.headers = limits.headers(reservation.state)
-        if not reply[0]:
-            if reservation.degraded:
-                self._release(limits, call_id)
-            spec = limits.specs[int(reply[1]) - 1]
-            raise _refusal(spec, reply[2] / 1e6, reservation.headers)
-        if limits.slots:
-            reservation.renewed = self._clock()
-            self._leases[call_id] = reservation
-        return reservation
+        if reservation.holds and reservation.call_id not in self.live:
+            reservation.renewed = reservation.noted = self._clock()
+            self.live[reservation.call_id] = reservation
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
-        """Replace the reserved tokens by the `tokens` really used and free the slots. Only the first call counts."""
+    def _record(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About) -> None:
+        """Nothing to decide: the call's record goes to the store and nobody waits for it."""
+        frame = limits.frame(None, "", 0.0)
+        reservation.holds.append(Hold(reservation.call_id, limits, frame, demand, demand.most, recorded=True))
+        item = Item(frame.keys, limits.rows, (NOTE, reservation.call_id, about, False, (0, 0, 0)))
+        self.channel(limits.names.shard).submit_nowait(item, linger=True)
+
+    async def _hold(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About | None) -> None:
+        if demand.tokens > limits.largest:
+            raise oversized(limits, demand.tokens)
+        name, degraded = reservation.call_id, False
+        if about is None:
+            name = f"{name}#{len(reservation.holds)}"
+            if limits.quotas and reservation.about is not None:
+                # What it holds must be found if this worker dies; the call itself is booked from its first set.
+                about = (False, reservation.about[1])
+        try:
+            frame, reply = await self._decide(name, reservation.user, limits, (demand, about))
+        except StoreUnavailable:
+            self.epochs.doubt()
+            frame = limits.frame(reservation.user, "", self.store_clock())
+            reply = await self._outage.admit(limits, frame, name, demand, reservation.user)
+            degraded = True
+            if limits.quotas:
+                self.dirty.add(limits.names.shard)
+        verdict = int(reply[0])
+        if verdict != ADMITTED:
+            self._observer.limits_decided(limits.refused(int(reply[1]) - 1))
+            raise refusal(limits, frame, reply)
+        self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
+        reservation.holds.append(
+            Hold(
+                name, limits, frame, demand, int(reply[3]), reply, degraded, recorded=about is not None and not degraded
+            )
+        )
+        if degraded and about is not None and isinstance(about[0], bytes):
+            # No record in the store: if this worker dies, what the journal has is what was done.
+            self._keep([about[0]])
+        reservation.headers += limits.headers(reply)
+        if limits.quotas:
+            self._tell_quotas(reservation, limits, reply)
+
+    def _tell_quotas(self, reservation: Reservation, limits: LimitSet, reply: Sequence[float]) -> None:
+        for row in limits.quotas:
+            spec, used = limits.spec_of(row), int(reply[STATE + 2 * row])
+            assert isinstance(spec, QuotaSpec)
+            self._observer.quota_used(spec, limits.members[limits.owner_at[row]].owner, used)
+            if used >= limits.thresholds[row]:
+                text = f"{spec.scope} {spec.kind} per {spec.period}: {100 * used / spec.amount:.0f} % used"
+                reservation.headers.append((b"x-gateway-quota-warning", text.encode()))
+
+    async def _decide(
+        self, name: str, user: str | None, limits: LimitSet, what: tuple[Demand, About | None]
+    ) -> tuple[Frame, Sequence[float]]:
+        """The script's reply that admits or refuses; missing counters are started first. Raises StoreUnavailable."""
+        (demand, about), shard = what, limits.names.shard
+        needs = (demand.fixed_cost, demand.output_cost, demand.input_tokens, demand.least, demand.most)
+        for _ in range(SEED_TRIES):
+            epoch = (self.epochs.current(shard) or await self.epochs.ask(shard)) if limits.quotas else ""
+            frame = limits.frame(user, epoch, self.store_clock())
+            item = Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, about or False))
+            answer = self.channel(shard).submit(item)
+            try:
+                reply: Sequence[float] = await answer
+            except asyncio.CancelledError:
+                if answer.done() and not answer.cancelled() and answer.exception() is None:
+                    # Cancelled between the answer's arrival and our waking up: nobody else knows of this reservation.
+                    self._give_back(item, answer.result())
+                raise
+            except StoreUnavailable:
+                # It may have been done after nobody waited any more.
+                self._undo(item, demand.most, AGAIN if about else PLAIN)
+                raise
+            if reply[0] != UNSEEDED:
+                return frame, reply
+            await self._seeder.seed(limits, frame, user)
+        raise QuotaUnavailable(retry_after=1.0)
+
+    # ---- afterwards
+
+    def note(self, reservation: Reservation, about: About, event: bytes | None = None) -> None:
+        """Another record for the call, and an event that is already certain."""
+        reservation.about = about
+        reservation.noted = self._clock()
+        first = reservation.holds[0] if reservation.holds else None
+        if first is not None and first.recorded:
+            args = (NOTE, first.id, about, event or False, first.demand.amounts(first.output))
+            self._later(first, args, urgent=False)
+        elif event is not None:
+            self._keep([event])
+
+    def settle(self, reservation: Reservation, used: Used, event: bytes | None = None) -> None:
+        """Replace what was reserved by what was `used`, free the slots, and book the event. Only the first call
+        counts."""
         if reservation.settled:
             return
         reservation.settled = True
-        self._leases.pop(reservation.call_id, None)
-        limits = reservation.limits
-        if reservation.degraded:
-            self._local.settle(limits, reservation.call_id, tokens - reservation.tokens)
-            self._release(limits, reservation.call_id)
+        self.live.pop(reservation.call_id, None)
+        for at, hold in enumerate(reservation.holds):
+            own = event if at == 0 and hold.recorded else None
+            self._settle(hold, used, own, undo=False)
+            if own is not None:
+                event = None
+        if event is not None:
+            self._keep([event])
+
+    def release(self, reservation: Reservation, down_to: int = 0) -> None:
+        """Give back, as if it had never been asked for, what was reserved beyond the first `down_to` holds."""
+        while len(reservation.holds) > down_to:
+            self._settle(reservation.holds.pop(), NOTHING, None, undo=True)
+
+    def settle_attempt(self, reservation: Reservation, down_to: int, used: Used) -> None:
+        """Settle what an attempt held beyond the call's own holds."""
+        while len(reservation.holds) > down_to:
+            self._settle(reservation.holds.pop(), used, None, undo=False)
+
+    def _settle(self, hold: Hold, used: Used, event: bytes | None, *, undo: bool) -> None:
+        limits, demand = hold.limits, hold.demand
+        tokens = (0 if undo else used.tokens) - demand.tokens
+        if hold.degraded:
+            self._outage.settle(limits, hold.frame, hold.id, tokens)
+            self._outage.done(hold.id, used)
             return
-        changes = limits.changes(tokens - reservation.tokens)
-        if changes:
-            # With the next reservation, as a rule, at no cost of its own; at once if somebody may need the slot.
-            item = Item(limits.keys, [_SETTLE, reservation.call_id, changes])
-            self._script.submit_nowait(item, linger=not limits.full(reservation.state))
+        if not limits.rows and not hold.recorded:
+            return
+        args = (
+            SETTLE, hold.id, RECORDED if hold.recorded else PLAIN, -1 if undo else 0, tokens,
+            demand.amounts(hold.output), used.amounts, event or False,
+        )  # fmt: skip
+        self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
+        if event is not None:
+            self._remember(hold, event)
 
-    def _release(self, limits: LimitSet, call_id: str) -> None:
-        """Free slots that the store may have given after nobody waited for its answer any more."""
-        if limits.slots:
-            self._script.submit_nowait(Item(limits.keys, [_SETTLE, call_id, limits.changes(0)]))
+    def _remember(self, hold: Hold, event: bytes) -> None:
+        """A store that loses its data loses events that nobody has read yet: the last ones can be sent again."""
+        now, recent = self._clock(), self._recent
+        recent.append((now, hold, event))
+        while recent[0][0] < now - REMEMBERED_SECONDS:
+            recent.popleft()
 
-    def renew(self) -> None:
-        """Extend the leases of calls that still run. To be called every few seconds."""
-        now = self._clock()
-        for reservation in self._leases.values():
-            if now - reservation.renewed >= RENEW_SECONDS and not reservation.degraded:
-                reservation.renewed = now
-                limits = reservation.limits
-                args = [_RENEW, reservation.call_id, LEASE_SECONDS * 1e6, limits.changes(0)]
-                self._script.submit_nowait(Item(limits.keys, args))
+    def _later(self, hold: Hold, args: tuple[Any, ...], *, urgent: bool) -> None:
+        """With the next reservation, as a rule, at no cost of its own; at once if somebody may wait for it."""
+        item = Item(hold.frame.keys, hold.limits.rows, args)
+        self.channel(hold.limits.names.shard).submit_nowait(item, linger=not urgent)
+
+    def renew(self, reservation: Reservation) -> None:
+        """Extend the leases of a call that still runs."""
+        reservation.renewed = self._clock()
+        for hold in reservation.holds:
+            if hold.limits.slots and not hold.degraded:
+                self._later(hold, (RENEW, hold.id, LEASE), urgent=True)
+
+    # ---- trouble
 
     def _give_back(self, item: Item, reply: Any) -> None:
         """A call was cancelled while its reservation was on the way: everything goes back, its request too."""
-        operation, call_id, *rest = item.args
-        if operation == _RESERVE and reply[0]:
-            self._script.submit_nowait(Item(item.keys, [_SETTLE, call_id, give_back(rest[1])]))
+        if item.args[0] == RESERVE and reply[0] == ADMITTED:
+            self._undo(item, int(reply[3]), RECORDED if item.args[5] else PLAIN)
+
+    def _undo(self, item: Item, output: int, mode: int) -> None:
+        _, call_id, _, tokens, (fixed, per_token, taken, _, _), _ = item.args
+        reserved = (1, taken + output, fixed + output * per_token)
+        if mode == PLAIN and item.future is not None and item.future.exception() is not None:
+            # Whether it was done is not known, and there is no record to tell: slots are freed, the rest runs out.
+            tokens, requests = 0, 0
+        else:
+            requests = -1
+        args = (SETTLE, call_id, mode, requests, -tokens, reserved, (0, 0, 0), False)
+        self.channel(_shard_of(item)).submit_nowait(Item(item.keys, item.table, args))
+
+    def _lost(self, item: Item, error: StoreUnavailable) -> None:
+        """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
+        del error
+        self.epochs.doubt()
+        operation = item.args[0]
+        if operation == SETTLE:
+            *args, event = item.args
+            if event:
+                self._keep([event])
+            args[2] = AGAIN if args[2] != PLAIN else PLAIN
+            self.unsent.append(Item(item.keys, item.table, (*args, False)))
+        elif operation == NOTE:
+            _, call_id, about, event, reserved = item.args
+            # If this worker dies before the store is back, the journal says what was under way.
+            self._keep([sure for sure in (event, about[0] if about else False) if isinstance(sure, bytes)])
+            self.unsent.append(Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)))
+
+    def repeat(self) -> None:
+        """Send again what did not reach the store."""
+        unsent, self.unsent = self.unsent, []
+        for item in unsent:
+            if item.args[0] != NOTE or item.args[1].partition("#")[0] in self.live:
+                self.channel(_shard_of(item)).submit_nowait(item, linger=True)
+
+    def _keep(self, events: list[bytes]) -> None:
+        if self._journal is not None and events:
+            self._journal.append(events)
+
+    def _store_lost(self, shard: str) -> None:
+        """Everything of this shard may be gone: what runs is put there again, and what ended just now."""
+        for reservation in list(self.live.values()):
+            if reservation.about is not None and reservation.holds[0].limits.names.shard == shard:
+                self.note(reservation, reservation.about)
+                self.renew(reservation)
+        for _, hold, event in self._recent:
+            if hold.limits.names.shard == shard:
+                self._later(hold, (NOTE, "", False, event, (0, 0, 0)), urgent=False)
+
+    @property
+    def shards(self) -> list[str]:
+        """Those in use so far."""
+        return list(self._channels)
 
     async def close(self) -> None:
         """Wait until everything settled is on record."""
-        await self._script.close()
-
-    @property
-    def leases(self) -> int:
-        """How many calls hold slots at the moment."""
-        return len(self._leases)
+        for channel in self._channels.values():
+            await channel.close()
 
 
-def _refuse_oversized(limits: LimitSet, tokens: int) -> None:
-    for spec in limits.specs:
-        if spec.kind == "tokens" and tokens > spec.capacity:
-            raise RequestExceedsLimit(
-                f"This request needs about {tokens} tokens, more than the {spec.scope}'s limit of {spec.capacity} "
-                "holds. Lower max_tokens or shorten the input."
-            )
-
-
-def _refusal(spec: LimitSpec, wait: float, headers: Sequence[tuple[bytes, bytes]]) -> RateLimited:
-    what = (
-        f"{spec.count} {spec.kind} per {_period(spec.period * spec.count / spec.capacity)}"
-        if spec.period
-        else f"{spec.capacity} requests at once"
-    )
-    error = RateLimited(
-        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait * 1e6).decode()}.",
-        retry_after=wait,
-        limit=f"{spec.scope}:{spec.kind}",
-    )
-    error.headers = [*headers]
-    return error
-
-
-def _period(seconds: float) -> str:
-    return {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}.get(seconds, f"{seconds:g} s")
+def _shard_of(item: Item) -> str:
+    """From its first key: `gw:{shard}:open:…`."""
+    key = item.keys[0]
+    assert isinstance(key, str)
+    return key[4 : key.index("}")]

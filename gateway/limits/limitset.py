@@ -1,19 +1,84 @@
-"""A principal's limits, compiled once into what every call needs of them: keys, script arguments, decisions,
-headers."""
+"""Limits and quotas that are decided together, compiled once into what every call needs of them: the script's rows,
+keys, decisions, headers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf
-from typing import Any
+from typing import NamedTuple
 
+from gateway.limits.periods import FOREVER, Period, period_of
 from gateway.ports import LimitDecision
-from gateway.types import LimitSpec
+from gateway.types import LimitSpec, QuotaSpec
 
-RATE, SLOTS = 1, 2
+RATE, SLOTS, QUOTA, THROTTLE = 1, 2, 3, 4
+MEASURES = {"requests": 1, "tokens": 2, "cost": 3}
+ADMITTED, BUSY, EXHAUSTED, RESERVED, UNSEEDED = 1, 0, 2, 3, 4
+"""The script's verdicts."""
+STATE = 4
+"""Where the two numbers of the first row stand in the script's reply."""
+MAX_FRAMES = 10_000
+HARD = ("reject", "downgrade")
 HeaderPairs = list[tuple[bytes, bytes]]
+
+
+class Names(NamedTuple):
+    """What one shard's keys are called: all of them share a hash tag, so that one script touches one slot."""
+
+    shard: str
+    worker: str
+
+    @property
+    def open(self) -> str:
+        """The hash of this worker's calls under way."""
+        return f"{self.open_prefix}{self.worker}"
+
+    @property
+    def open_prefix(self) -> str:
+        """What the names of all workers' hashes begin with."""
+        return f"gw:{{{self.shard}}}:open:"
+
+    @property
+    def events(self) -> str:
+        """The stream of usage events."""
+        return f"gw:{{{self.shard}}}:usage"
+
+    @property
+    def reaped(self) -> str:
+        """The hash of calls that were booked for a worker that seemed dead."""
+        return f"gw:{{{self.shard}}}:reaped"
+
+    @property
+    def workers(self) -> str:
+        """The heartbeats."""
+        return f"gw:{{{self.shard}}}:workers"
+
+    @property
+    def mark(self) -> str:
+        """The mark by which a store that lost its data is known."""
+        return f"gw:{{{self.shard}}}:epoch"
+
+
+class Member(NamedTuple):
+    """A limit or quota of one owner. `per_user`: each user has counters of their own."""
+
+    spec: LimitSpec | QuotaSpec
+    owner: str
+    """The whole name of its counters' owner."""
+    per_user: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """The keys of a set for one user, as long as no period ends."""
+
+    keys: tuple[str, ...]
+    until: float
+    """Unix seconds."""
+    periods: tuple[Period | None, ...]
+    """Of each row that is a quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,113 +86,189 @@ class _Shown:
     """A rate limit as headers show it."""
 
     at: int
-    """Where its remaining and reset stand in the script's answer."""
+    """Where its remaining and reset stand in the script's reply."""
     capacity: int
     limit: tuple[bytes, bytes]
     remaining: bytes
     reset: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class LimitSet:
-    """Limits that are reserved together. The script's numbers for limit i stand at 2i (remaining) and 2i+1 (reset,
-    µs)."""
+    """Limits and quotas of one shard that are reserved together. Row i has two numbers in the script's reply, at
+    `STATE + 2i`: of a rate what remains and when it is full (µs), of slots how many are free, of a quota what is used
+    and what of that is only reserved."""
 
-    specs: tuple[LimitSpec, ...]
-    keys: tuple[str, ...]
+    members: tuple[Member, ...]
+    names: Names
+    rows: tuple[tuple[float, ...], ...]
+    """As the script takes them; a quota that throttles has a second row."""
     slots: bool
     """Some of them are held for as long as the call lives."""
-    microseconds: tuple[float, ...]
-    """Per unit, for rates; 0 for slots."""
+    quotas: tuple[int, ...]
+    """The rows that are quotas."""
     largest: float
     """Tokens that one call may need at most: the smallest bucket's size."""
-    _rows: tuple[list[float], ...]
-    _token_rows: tuple[int, ...]
-    _slot_rows: tuple[list[float], ...]
-    _admitted: tuple[LimitDecision, ...]
-    _degraded: tuple[LimitDecision, ...]
-    _shown: tuple[tuple[_Shown, ...], ...]
+    owner_at: tuple[int, ...]
+    """The member that each row belongs to."""
+    per_user: bool
+    admitted: tuple[LimitDecision, ...]
+    degraded: tuple[LimitDecision, ...]
+    shown: tuple[tuple[_Shown, ...], ...]
+    thresholds: tuple[float, ...]
+    """Of each row that is a quota: from where on callers are warned."""
+    money: bool
+    """Some quota counts money."""
+    hard_cost: bool
+    """A budget refuses what it cannot pay for, and so what has no known price."""
+    hard: bool
+    """Some quota bounds the output that is granted."""
+    _relaxed: LimitSet | None = None
+    _frames: dict[tuple[str | None, str], Frame] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, specs: Sequence[LimitSpec]) -> LimitSet:
-        """Keys of one scope and name share a hash tag, so that one script touches one slot."""
-        rates = tuple(0.0 if spec.kind == "concurrency" else spec.period * 1e6 / spec.capacity for spec in specs)
-        rows = tuple(_row(at, spec, rate) for at, (spec, rate) in enumerate(zip(specs, rates, strict=True), 1))
+    def of(cls, members: Sequence[Member], names: Names) -> LimitSet:
+        """Compile them."""
+        numbered = [(at, row) for at, member in enumerate(members) for row in _rows(member.spec)]
+        rows = tuple(row for _, row in numbered)
+        words = tuple((member.spec.scope, member.spec.kind) for member in members)
+        buckets = [s.capacity for s in (m.spec for m in members) if isinstance(s, LimitSpec) and s.kind == "tokens"]
         return cls(
-            specs=tuple(specs),
-            keys=tuple(f"gw:{{{spec.scope}:{spec.name}}}:{spec.kind}" for spec in specs),
-            slots=any(spec.kind == "concurrency" for spec in specs),
-            microseconds=rates,
-            largest=min((spec.capacity for spec in specs if spec.kind == "tokens"), default=inf),
-            _rows=rows,
-            _token_rows=tuple(at for at, spec in enumerate(specs) if spec.kind == "tokens"),
-            _slot_rows=tuple(row for row in rows if row[0] == SLOTS),
-            _admitted=_decided(tuple((spec.scope, spec.kind) for spec in specs), "admitted"),
-            _degraded=_decided(tuple((spec.scope, spec.kind) for spec in specs), "degraded"),
-            _shown=tuple(shown for kind in ("requests", "tokens") if (shown := tuple(_headers_of(specs, kind)))),
+            members=tuple(members),
+            names=names,
+            rows=rows,
+            slots=any(row[0] == SLOTS for row in rows),
+            quotas=tuple(at for at, row in enumerate(rows) if row[0] == QUOTA),
+            largest=min(buckets, default=inf),
+            owner_at=tuple(at for at, _ in numbered),
+            per_user=any(member.per_user for member in members),
+            admitted=decided(words, "admitted"),
+            degraded=decided(words, "degraded"),
+            shown=_shown(members, numbered),
+            thresholds=tuple(_threshold(members[at].spec) for at, _ in numbered),
+            money=any(member.spec.kind == "cost" for member in members),
+            hard_cost=any(
+                isinstance(m.spec, QuotaSpec) and m.spec.kind == "cost" and m.spec.unpriced == "refuse" for m in members
+            ),
+            hard=any(row[0] == QUOTA and row[2] != MEASURES["requests"] and row[3] for row in rows),
         )
 
-    def args(self, tokens: int) -> list[list[float]]:
-        """The limits as the script takes them, for a call of `tokens` tokens."""
-        rows = list(self._rows)
-        for at in self._token_rows:
-            rows[at] = [*rows[at][:4], tokens]
-        return rows
+    def relaxed(self) -> LimitSet:
+        """The same, where quotas that switch to another model have done so: they only count."""
+        if self._relaxed is None:
+            members = [
+                member._replace(spec=replace(member.spec, action="alert"))
+                if isinstance(member.spec, QuotaSpec) and member.spec.action == "downgrade"
+                else member
+                for member in self.members
+            ]
+            self._relaxed = LimitSet.of(members, self.names)
+        return self._relaxed
 
-    def changes(self, tokens: int) -> list[list[float]]:
-        """The limits as `settle` takes them: `tokens` more (or, negative, fewer) than were reserved."""
-        rows = list(self._slot_rows)
-        if tokens:
-            rows += [[*self._rows[at][:4], tokens] for at in self._token_rows]
-        return rows
+    def spec_of(self, row: int) -> LimitSpec | QuotaSpec:
+        """What stands behind a row."""
+        return self.members[self.owner_at[row]].spec
 
-    def full(self, state: Sequence[float]) -> bool:
-        """Whether the last slot of one of them was taken."""
-        return any(state[2 * (int(row[1]) - 1)] <= 0 for row in self._slot_rows)
+    def frame(self, user: str | None, epoch: str, now: float) -> Frame:
+        """The keys for this user (the hash of who), in this life of the store, at `now` (Unix seconds)."""
+        user = user if self.per_user else None
+        found = self._frames.get((user, epoch))
+        if found is None or now >= found.until:
+            if len(self._frames) >= MAX_FRAMES:
+                self._frames.clear()
+            found = self._frames[user, epoch] = self._frame(user, epoch, now)
+        return found
 
-    def decisions(self, reply: Sequence[float], *, degraded: bool) -> tuple[LimitDecision, ...]:
-        """What each limit said: all admitted, or the binding one refused."""
-        if reply[0]:
-            return self._degraded if degraded else self._admitted
-        spec = self.specs[int(reply[1]) - 1]
-        return _decided(((spec.scope, spec.kind),), "refused")
+    def _frame(self, user: str | None, epoch: str, now: float) -> Frame:
+        names = self.names
+        keys, periods = [names.open, names.events, names.reaped], []
+        for at, row in enumerate(self.rows):
+            member = self.members[self.owner_at[at]]
+            spec = member.spec
+            owner = f"{member.owner}/{user}" if member.per_user else member.owner
+            base = f"gw:{{{names.shard}}}:{spec.scope}:{owner}:{spec.kind}"
+            period = None
+            if row[0] == QUOTA and isinstance(spec, QuotaSpec):
+                period = period_of(spec.period, spec.zone, now)
+                # The epoch is part of the name: what a store that lost its last moments still has is not believed.
+                base = f"{base}:{spec.period}@{int(period.start)}:{epoch}"
+            elif row[0] == THROTTLE:
+                base = f"{base}:throttle"
+            # One owner may have several quotas of a kind and period, each with an amount of its own.
+            keys.append(f"{base}#{at}" if base in keys else base)
+            periods.append(period)
+        until = min((period.end for period in periods if period is not None), default=FOREVER)
+        return Frame(tuple(keys), until, tuple(periods))
 
-    def headers(self, state: Sequence[float]) -> HeaderPairs:
+    def full(self, reply: Sequence[float]) -> bool:
+        """Whether somebody may wait for what this call holds: the last slot, or what is left of a quota."""
+        if self.slots and any(row[0] == SLOTS and reply[STATE + 2 * at] <= 0 for at, row in enumerate(self.rows)):
+            return True
+        return any(2 * reply[STATE + 2 * at] > self.rows[at][1] for at in self.quotas)
+
+    def refused(self, row: int) -> tuple[LimitDecision, ...]:
+        """What to tell observers of the limit that binds."""
+        spec = self.spec_of(row)
+        return decided(((spec.scope, spec.kind),), "refused")
+
+    def headers(self, reply: Sequence[float]) -> HeaderPairs:
         """`x-ratelimit-*` of the limit that leaves the smallest share, for requests and for tokens."""
         headers: HeaderPairs = []
-        for candidates in self._shown:
+        for candidates in self.shown:
             shown = candidates[0]
             if len(candidates) > 1:
-                shown = min(candidates, key=lambda one: state[one.at] / one.capacity)
+                shown = min(candidates, key=lambda one: reply[one.at] / one.capacity)
             headers += (
                 shown.limit,
-                (shown.remaining, b"%d" % state[shown.at]),
-                (shown.reset, go_duration(state[shown.at + 1])),
+                (shown.remaining, b"%d" % reply[shown.at]),
+                (shown.reset, go_duration(reply[shown.at + 1])),
             )
         return headers
 
 
 @lru_cache(maxsize=4096)
-def _decided(limits: tuple[tuple[str, str], ...], word: str) -> tuple[LimitDecision, ...]:
+def decided(limits: tuple[tuple[str, str], ...], word: str) -> tuple[LimitDecision, ...]:
     """The same decisions for every set with the same scopes and kinds."""
     return tuple(LimitDecision(scope, kind, word) for scope, kind in limits)
 
 
-def give_back(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """The changes that undo a reservation made with these arguments."""
-    return [row if row[0] == SLOTS else [*row[:4], -row[4]] for row in rows]
+def _threshold(spec: LimitSpec | QuotaSpec) -> float:
+    if not isinstance(spec, QuotaSpec):
+        return inf
+    if spec.soft is not None:
+        return spec.soft * spec.amount
+    return inf if spec.action == "reject" else spec.amount
 
 
-def _row(at: int, spec: LimitSpec, rate: float) -> list[float]:
-    return [SLOTS, at, spec.capacity] if spec.kind == "concurrency" else [RATE, at, spec.capacity, rate, 1]
+def _rows(spec: LimitSpec | QuotaSpec) -> Iterator[tuple[float, ...]]:
+    if isinstance(spec, QuotaSpec):
+        yield (QUOTA, spec.amount, MEASURES[spec.kind], 1 if spec.action in HARD else 0)
+        if spec.action == "throttle" and spec.throttle is not None:
+            rate = spec.throttle
+            yield (THROTTLE, rate.burst or rate.count, rate.period * 1e6 / rate.count)
+    elif spec.kind == "concurrency":
+        yield (SLOTS, spec.capacity)
+    else:
+        yield (RATE, spec.capacity, spec.period * 1e6 / spec.capacity, MEASURES[spec.kind])
 
 
-def _headers_of(specs: Sequence[LimitSpec], kind: str) -> Iterator[_Shown]:
+def _shown(
+    members: Sequence[Member], numbered: Sequence[tuple[int, tuple[float, ...]]]
+) -> tuple[tuple[_Shown, ...], ...]:
+    found = (tuple(_shown_of(kind, members, numbered)) for kind in ("requests", "tokens"))
+    return tuple(shown for shown in found if shown)
+
+
+def _shown_of(
+    kind: str, members: Sequence[Member], numbered: Sequence[tuple[int, tuple[float, ...]]]
+) -> Iterator[_Shown]:
     name = kind.encode()
-    for at, spec in enumerate(specs):
-        if spec.kind == kind:
+    for at, (owner, row) in enumerate(numbered):
+        spec = members[owner].spec
+        if row[0] == RATE and spec.kind == kind and isinstance(spec, LimitSpec):
             limit = (b"x-ratelimit-limit-" + name, b"%d" % spec.count)
-            yield _Shown(2 * at, spec.capacity, limit, b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name)
+            remaining, reset = b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name
+            yield _Shown(STATE + 2 * at, spec.capacity, limit, remaining, reset)
 
 
 def go_duration(microseconds: float) -> bytes:

@@ -1,11 +1,13 @@
-"""The cap of one worker while the shared store is away: the same arithmetic as the script, on limit ÷ workers, in
+"""The caps of one worker while the shared store is away: the same arithmetic as the script, on limit ÷ workers, in
 memory."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gateway.limits.limitset import QUOTA, RATE, SLOTS
 from gateway.ports import Clock
 
 if TYPE_CHECKING:
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
 MAX_KEYS = 50_000
 ROUNDING = 0.01
 """Units of a bucket, as in the script."""
+MICRO = 1e-6
 
 
 class LocalLimits:
-    """GCRA buckets and slot sets in memory. Replies have the shape of the script's."""
+    """GCRA buckets and slot sets in memory. Replies have the shape of the script's; quotas are not decided here."""
 
     def __init__(self, clock: Clock, workers: int) -> None:
         self._clock = clock
@@ -25,60 +28,74 @@ class LocalLimits:
         self._tat: dict[str, float] = {}
         self._slots: dict[str, set[str]] = {}
 
-    def reserve(self, limits: LimitSet, call_id: str, tokens: int) -> list[float]:
-        """All limits or none: `[admitted, binding limit from 1, wait µs, remaining, reset µs, …]`."""
+    def reserve(self, limits: LimitSet, keys: Sequence[str], call_id: str, tokens: int) -> list[float]:
+        """All bounded limits or none; those that are open are passed over. `keys` are those of the rows."""
         now = self._clock()
-        binding, wait = 0, 1e-6  # who waited as told is not sent away for what rounding left
-        for at in range(len(limits.specs)):
-            needed = self._needed(limits, at, tokens, now)
+        binding, wait = 0, MICRO  # who waited as told is not sent away for what rounding left
+        for at, row in enumerate(limits.rows):
+            needed = self._needed(row, keys[at], tokens, now) if self._holds(limits, at) else 0.0
             if needed > wait:
                 binding, wait = at + 1, needed
-        reply: list[float] = [0 if binding else 1, binding, math.ceil(wait * 1e6) if binding else 0]
-        for at, spec in enumerate(limits.specs):
-            key = limits.keys[at]
-            if spec.kind == "concurrency":
-                held = self._slots.setdefault(key, set())
-                if not binding:
-                    held.add(call_id)
-                reply += [max(0, self._capacity(spec.capacity) - len(held)), 0]
-                continue
-            tat = max(self._tat.get(key, 0.0), now)
-            interval = self._interval(limits, at)
-            if not binding:
-                tat += (tokens if spec.kind == "tokens" else 1) * interval
-                self._remember(key, tat)
-            left = self._capacity(spec.capacity) - (tat - now) / interval
-            reply += [max(0, math.floor(left + ROUNDING)), math.ceil((tat - now) * 1e6)]
+        reply: list[float] = [0 if binding else 1, binding, math.ceil(wait / MICRO) if binding else 0, 0]
+        for at, row in enumerate(limits.rows):
+            if not self._holds(limits, at):
+                reply += [row[1], 0] if row[0] != QUOTA else [0, 0]
+            elif row[0] == SLOTS:
+                reply += [self._hold(keys[at], row, call_id, admitted=not binding), 0]
+            else:
+                reply += self._move(keys[at], row, self._cost(row, tokens) if not binding else 0, now)
         return reply
 
-    def settle(self, limits: LimitSet, call_id: str, more_tokens: int) -> None:
+    def settle(self, limits: LimitSet, keys: Sequence[str], call_id: str, more_tokens: int) -> None:
         """As the script's settle."""
         now = self._clock()
-        for at, spec in enumerate(limits.specs):
-            key = limits.keys[at]
-            if spec.kind == "concurrency":
+        for at, row in enumerate(limits.rows):
+            key = keys[at]
+            if row[0] == SLOTS:
                 held = self._slots.get(key)
                 if held is not None:
                     held.discard(call_id)
                     if not held:
                         del self._slots[key]
-            elif spec.kind == "tokens" and more_tokens:
-                self._tat[key] = max(self._tat.get(key, 0.0), now) + more_tokens * self._interval(limits, at)
+            elif row[0] == RATE and row[3] == 2 and more_tokens and key in self._tat:
+                self._tat[key] = max(self._tat[key], now) + more_tokens * self._interval(row)
 
-    def _needed(self, limits: LimitSet, at: int, tokens: int, now: float) -> float:
-        spec, key = limits.specs[at], limits.keys[at]
-        if spec.kind == "concurrency":
-            return 1.0 if len(self._slots.get(key, ())) >= self._capacity(spec.capacity) else 0.0
-        interval = self._interval(limits, at)
+    def _holds(self, limits: LimitSet, at: int) -> bool:
+        return limits.rows[at][0] in (RATE, SLOTS) and limits.spec_of(at).on_store_failure == "bounded"
+
+    def _hold(self, key: str, row: Sequence[float], call_id: str, *, admitted: bool) -> int:
+        held = self._slots.setdefault(key, set())
+        if admitted:
+            held.add(call_id)
+        free = max(0, self._capacity(row) - len(held))
+        if not held:
+            del self._slots[key]
+        return free
+
+    def _move(self, key: str, row: Sequence[float], cost: int, now: float) -> list[float]:
+        tat, interval = max(self._tat.get(key, 0.0), now), self._interval(row)
+        if cost:
+            tat += cost * interval
+            self._remember(key, tat)
+        left = self._capacity(row) - (tat - now) / interval
+        return [max(0, math.floor(left + ROUNDING)), math.ceil((tat - now) / MICRO)]
+
+    def _needed(self, row: Sequence[float], key: str, tokens: int, now: float) -> float:
+        if row[0] == SLOTS:
+            return 1.0 if len(self._slots.get(key, ())) >= self._capacity(row) else 0.0
+        interval = self._interval(row)
         tat = max(self._tat.get(key, 0.0), now)
-        cost = min(tokens, self._capacity(spec.capacity)) if spec.kind == "tokens" else 1
-        return max(0.0, tat + cost * interval - now - (self._capacity(spec.capacity) + ROUNDING) * interval)
+        return max(0.0, tat + self._cost(row, tokens) * interval - now - (self._capacity(row) + ROUNDING) * interval)
 
-    def _capacity(self, capacity: int) -> int:
-        return max(1, capacity // self._workers)
+    def _cost(self, row: Sequence[float], tokens: int) -> int:
+        # A call may be larger than one worker's share of the bucket: then it takes all of it.
+        return min(tokens, self._capacity(row)) if row[3] == 2 else 1
 
-    def _interval(self, limits: LimitSet, at: int) -> float:
-        return limits.microseconds[at] / 1e6 * self._workers
+    def _capacity(self, row: Sequence[float]) -> int:
+        return max(1, int(row[1]) // self._workers)
+
+    def _interval(self, row: Sequence[float]) -> float:
+        return row[2] * MICRO * self._workers
 
     def _remember(self, key: str, tat: float) -> None:
         if len(self._tat) >= MAX_KEYS and key not in self._tat:

@@ -6,6 +6,7 @@ import hashlib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from gateway.registry.catalogue import provider_type
 from gateway.registry.problems import Fault, did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def cross_faults(data: Any) -> list[Fault]:
     found += _duplicate_secrets(data)
     found += _route_references(data)
     found += _team_references(data)
-    found += _downgrades(data)
     return found
 
 
@@ -94,8 +94,8 @@ def _duplicate_secrets(data: Document) -> Iterator[Fault]:
 
 
 def _route_references(data: Document) -> Iterator[Fault]:
-    keys = _names(data, "keys")
-    teams = _names(data, "teams")
+    keys = names_of(data, "keys")
+    teams = names_of(data, "teams")
     for index, route in entries(data, "routes"):
         match = route.get("match")
         if isinstance(match, dict):
@@ -123,7 +123,7 @@ def _target(data: Document, target: dict[str, Any], trail: Trail) -> Iterator[Fa
 
 
 def _team_references(data: Document) -> Iterator[Fault]:
-    teams = _names(data, "teams")
+    teams = names_of(data, "teams")
     for index, key in entries(data, "keys"):
         yield from _reference(key, "team", teams, ("keys", index))
 
@@ -137,25 +137,13 @@ def _reference(item: dict[str, Any], kind: str, known: list[str], trail: Trail) 
         )
 
 
-def _names(data: Document, name: str) -> list[str]:
+def names_of(data: Document, name: str) -> list[str]:
+    """The names in a top-level list."""
     return [item["name"] for _, item in entries(data, name) if isinstance(item.get("name"), str)]
 
 
-def _downgrades(data: Document) -> Iterator[Fault]:
-    for name in ("keys", "teams"):
-        for index, item in entries(data, name):
-            quotas = item.get("quotas")
-            for position, quota in enumerate(quotas if isinstance(quotas, list) else ()):
-                action = quota.get("action_on_exceed") if isinstance(quota, dict) else None
-                model = action.get("downgrade") if isinstance(action, dict) else None
-                if isinstance(model, str) and not _resolves(data, model):
-                    trail = (name, index, "quotas", position, "action_on_exceed", "downgrade")
-                    hint = did_you_mean(model, _model_names(data))
-                    message = f"no route and no provider has a model {shown(model)}{hint} (name one that is configured)"
-                    yield Fault(trail, message)
-
-
-def _resolves(data: Document, model: str) -> bool:
+def resolves(data: Document, model: str) -> bool:
+    """Whether a route, a provider's qualified name or a bare name may serve this model."""
     for _, route in entries(data, "routes"):
         match = route.get("match")
         pattern = match.get("model", "*") if isinstance(match, dict) else None
@@ -167,8 +155,15 @@ def _resolves(data: Document, model: str) -> bool:
         models = listed_models(known[provider])
         if models is None or rest in models:
             return True
-    return any(model in (listed_models(settings) or ()) for settings in known.values())
+    return model in model_names(data)
 
 
-def _model_names(data: Document) -> list[str]:
-    return sorted({name for settings in providers(data).values() for name in listed_models(settings) or ()})
+def model_names(data: Document) -> list[str]:
+    """Every bare name that some provider lists, or that its type does when it lists none."""
+    return sorted({name for settings in providers(data).values() for name in _bare_names(settings)})
+
+
+def _bare_names(settings: Any) -> frozenset[str]:
+    models = listed_models(settings)
+    kind = provider_type(settings.get("type")) if isinstance(settings, dict) and models is None else None
+    return models or frozenset(() if kind is None else kind.models)

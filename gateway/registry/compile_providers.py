@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry import scalars
 from gateway.registry.catalogue import ProviderType, provider_type
-from gateway.types import Deployment, Price, Provider, RateLimit, Timeouts
+from gateway.types import Deployment, Price, PriceTier, Provider, RateLimit, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 Settings = dict[str, Any]
 
@@ -27,8 +28,7 @@ class Defaults:
 def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | None, defaults: Defaults) -> Provider:
     """One provider whose settings are complete."""
     kind = _kind(settings, dialects)
-    rates = settings.get("rate_limit", {})
-    rates = rates if isinstance(rates, dict) else {"requests": rates}
+    rates = _rates(settings)
     private = settings.get("allow_private_network", kind.private)
     return Provider(
         name=name,
@@ -38,7 +38,7 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
         options={own.name: own.parse(settings[own.name]) for own in kind.own if own.name in settings},
         headers=tuple((header.lower(), value) for header, value in settings.get("headers", {}).items()),
         timeouts=_timeouts(settings.get("timeout", {}), defaults),
-        concurrency_limit=scalars.whole(settings["concurrency_limit"]) if "concurrency_limit" in settings else None,
+        concurrency_limit=_optional(settings, "concurrency_limit", scalars.whole),
         requests=_rate(rates, "requests"),
         tokens=_rate(rates, "tokens"),
         retry_attempts=scalars.whole(settings.get("retry_attempts", defaults.retry_attempts)),
@@ -70,14 +70,19 @@ def compile_deployments(provider: Provider, settings: Settings) -> Iterator[Depl
 
 def _deployment(provider: Provider, name: str, model: Settings, shared: tuple[str, ...]) -> Deployment:
     own = scalars.words(model["capabilities"]) if model.get("capabilities") else shared
+    rates = _rates(model)
     return Deployment(
         id=f"{provider.name}/{name}",
         provider=provider,
         model=name,
-        context_window=scalars.size(model["context_window"]) if "context_window" in model else None,
+        context_window=_optional(model, "context_window", scalars.size),
         price=_price(model["price"]) if "price" in model else None,
         parameters=model.get("parameters", {}),
         capabilities=frozenset(own),
+        requests=_rate(rates, "requests"),
+        tokens=_rate(rates, "tokens"),
+        concurrency_limit=_optional(model, "concurrency_limit", scalars.whole),
+        max_output_tokens=_optional(model, "max_output_tokens", scalars.size),
     )
 
 
@@ -86,6 +91,16 @@ def _kind(settings: Settings, dialects: frozenset[str] | None) -> ProviderType:
     if kind is None:
         raise ValueError("this provider type is not known")
     return kind
+
+
+def _optional(settings: Settings, name: str, parse: Callable[[Any], int]) -> int | None:
+    return parse(settings[name]) if name in settings else None
+
+
+def _rates(settings: Settings) -> Mapping[str, Any]:
+    """The mapping that a plain `rate_limit` stands for."""
+    rates = settings.get("rate_limit", {})
+    return rates if isinstance(rates, dict) else {"requests": rates}
 
 
 def _rate(rates: Mapping[str, Any], name: str) -> RateLimit | None:
@@ -99,5 +114,16 @@ def _timeouts(value: Any, defaults: Defaults) -> Timeouts:
 
 
 def _price(value: Settings) -> Price:
-    amounts: dict[str, float] = {"output": 0.0} | {name: scalars.real(item) for name, item in value.items()}
-    return Price(**amounts)
+    base: Settings = {"input": 0.0, "output": 0.0} | _amounts(value)
+    tiers = sorted((_tier(tier, base) for tier in value.get("tiers", ())), key=lambda tier: tier.above)
+    price = Price(**base, tiers=tuple(tiers))
+    return replace(price, version=f"config:{sha256(repr(price).encode()).hexdigest()[:8]}")
+
+
+def _tier(value: Settings, base: Settings) -> PriceTier:
+    sides: Settings = {name: base[name] for name in ("input", "output")}
+    return PriceTier(above=scalars.size(value["above"]), **(sides | _amounts(value)))
+
+
+def _amounts(value: Settings) -> Settings:
+    return {name: scalars.real(item) for name, item in value.items() if name not in {"tiers", "above"}}

@@ -1,31 +1,30 @@
-"""Routes, keys, teams, limits and quotas to the snapshot's values. Reads data that is already checked."""
+"""Routes, keys, teams and alerts to the snapshot's values. Reads data that is already checked."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from gateway.registry import scalars
+from gateway.registry import dates, scalars
+from gateway.registry.compile_limits import compile_limits, compile_quotas
 from gateway.registry.snapshot import (
     DEFAULT_FALLBACK_ON,
     DEFAULT_MAX_ATTEMPTS,
+    Alerts,
     Match,
-    Quota,
     Route,
-    SharedLimit,
     Target,
     Team,
     VirtualKey,
 )
-from gateway.types import LimitSpec, Principal, RateLimit
+from gateway.types import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from gateway.types import Deployment
 
 Settings = dict[str, Any]
-_NANO = 1_000_000_000
 
 
 def compile_route(settings: Settings, find: Callable[[str, str], Deployment | None]) -> Route:
@@ -44,6 +43,7 @@ def compile_route(settings: Settings, find: Callable[[str, str], Deployment | No
         targets=targets,
         fallback_on=DEFAULT_FALLBACK_ON if fallback_on is None else _words(fallback_on),
         max_attempts=scalars.whole(settings.get("max_attempts", DEFAULT_MAX_ATTEMPTS)),
+        max_output_tokens=scalars.size(settings["max_output_tokens"]) if "max_output_tokens" in settings else None,
     )
 
 
@@ -58,14 +58,14 @@ def _match(settings: Settings) -> Match:
     )
 
 
-def compile_key(settings: Settings) -> VirtualKey:
-    """One active key."""
+def compile_key(settings: Settings, zone: str) -> VirtualKey:
+    """One active key; `zone` is for quotas without one."""
     secret = settings.get("secret")
     if secret is not None:
         digest = hashlib.sha256(scalars.secret(secret).encode()).digest()
     else:
         digest = scalars.secret_hash(settings["secret_hash"])
-    return VirtualKey(settings["name"], digest, _principal(settings), quotas=compile_quotas(settings))
+    return VirtualKey(settings["name"], digest, _principal(settings, digest, zone))
 
 
 def inactive_key(settings: Settings) -> VirtualKey:
@@ -74,64 +74,31 @@ def inactive_key(settings: Settings) -> VirtualKey:
     return VirtualKey(name, b"", Principal(key=name), active=False)
 
 
-def _principal(settings: Settings) -> Principal:
-    models = settings.get("models")
+def _principal(settings: Settings, digest: bytes, zone: str) -> Principal:
+    name, models, limits = settings["name"], settings.get("models"), settings.get("limits", {})
     return Principal(
-        key=settings["name"],
+        key=name,
         team=settings.get("team"),
         models=None if models is None else tuple([models] if isinstance(models, str) else models),
-        limits=compile_limits(settings.get("limits", {}), "key", settings["name"]),
+        limits=compile_limits(limits, "key", name),
+        quotas=compile_quotas(settings.get("quotas", []), "key", name, zone, limits),
+        services=_words(settings["services"]) if "services" in settings else None,
+        expires_at=dates.moment(settings["expires"]) if "expires" in settings else None,
+        digest=digest,
     )
 
 
-def compile_team(settings: Settings) -> Team:
-    """One team."""
-    limits = compile_limits(settings.get("limits", {}), "team", settings["name"])
-    return Team(settings["name"], limits, compile_quotas(settings))
+def compile_team(settings: Settings, zone: str) -> Team:
+    """One team; `zone` is for quotas without one."""
+    name, limits = settings["name"], settings.get("limits", {})
+    quotas = compile_quotas(settings.get("quotas", []), "team", name, zone, limits)
+    return Team(name, compile_limits(limits, "team", name), quotas)
 
 
-def compile_shared(settings: Settings) -> SharedLimit:
-    """One limit beyond keys and teams."""
-    name, scope = settings["name"], settings["scope"]
-    return SharedLimit(name, scope, compile_limits(settings, scope, name), settings.get("on_store_failure", "bounded"))
-
-
-def compile_limits(settings: Settings, scope: str, name: str) -> tuple[LimitSpec, ...]:
-    """The limits of one owner: requests, tokens, concurrency, as far as they are set."""
-    specs = [
-        _bucket(scope, name, kind, scalars.rate(settings[kind])) for kind in ("requests", "tokens") if kind in settings
-    ]
-    if "concurrency" in settings:
-        slots = scalars.whole(settings["concurrency"])
-        specs.append(LimitSpec(scope, name, "concurrency", capacity=slots, count=slots))
-    return tuple(specs)
-
-
-def _bucket(scope: str, name: str, kind: str, rate: RateLimit) -> LimitSpec:
-    capacity = rate.burst or rate.count
-    return LimitSpec(scope, name, kind, capacity, period=rate.period * capacity / rate.count, count=rate.count)
-
-
-def compile_quotas(settings: Settings) -> tuple[Quota, ...]:
-    """The quotas of one owner; one that sets several amounts becomes several."""
-    return tuple(quota for item in settings.get("quotas", []) for quota in _quotas(item))
-
-
-def _quotas(settings: Settings) -> Iterator[Quota]:
-    action, model = scalars.action(settings.get("action_on_exceed", "reject"))
-    for kind in ("requests", "tokens", "cost"):
-        if kind not in settings:
-            continue
-        value = settings[kind]
-        yield Quota(
-            period=settings["period"],
-            kind=kind,
-            amount=round(scalars.real(value) * _NANO) if kind == "cost" else scalars.size(value),
-            soft=scalars.real(settings["soft"]) if "soft" in settings else None,
-            action=action,
-            downgrade_to=model,
-            on_store_failure=settings.get("on_store_failure", "closed"),
-        )
+def compile_alerts(settings: Settings) -> Alerts:
+    """Where alerts go."""
+    headers = tuple((name.lower(), value) for name, value in settings.get("headers", {}).items())
+    return Alerts(settings.get("webhook"), headers)
 
 
 def _words(value: Any) -> frozenset[str]:

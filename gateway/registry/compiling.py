@@ -9,15 +9,16 @@ from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gateway.registry.compile_limits import compile_rule
 from gateway.registry.compile_providers import Defaults, compile_deployments, compile_provider, inactive_provider
 from gateway.registry.compile_rules import (
+    compile_alerts,
     compile_key,
     compile_route,
-    compile_shared,
     compile_team,
     inactive_key,
 )
-from gateway.registry.snapshot import Snapshot
+from gateway.registry.snapshot import UTC, Snapshot
 from gateway.types import Deployment, Provider
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.registry.problems import Trail
     from gateway.registry.snapshot import Route, VirtualKey
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when the same document would compile to something else."""
 
 
@@ -66,7 +67,9 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
         _add_provider(table, name, settings, _unset(interpolated.missing, ("providers", name)), context)
     routes = tuple(compile_route(item, table.target) for item in data.get("routes", []))
     table.warnings += [_deserted(route) for route in routes if not route.targets]
-    keys = {key.name: key for key in _keys(data, interpolated, table)}
+    zone = data.get("zone", UTC)
+    keys = {key.name: key for key in _keys(data, interpolated, table, zone)}
+    teams = (compile_team(settings, zone) for settings in data.get("teams", []))
     return Snapshot(
         revision=revision(data, context),
         providers=MappingProxyType(table.providers),
@@ -75,8 +78,10 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
         models=MappingProxyType({name: tuple(found) for name, found in table.models.items()}),
         keys=MappingProxyType({key.digest: key.principal for key in keys.values() if key.active}),
         virtual_keys=MappingProxyType(keys),
-        teams=MappingProxyType({team.name: team for team in map(compile_team, data.get("teams", []))}),
-        limits=tuple(map(compile_shared, data.get("limits", []))),
+        teams=MappingProxyType({team.name: team for team in teams}),
+        limits=tuple(compile_rule(settings, zone) for settings in data.get("limits", [])),
+        alerts=compile_alerts(data.get("alerts", {})),
+        zone=zone,
         warnings=tuple(table.warnings),
         listing=frozenset(table.listing),
     )
@@ -108,13 +113,13 @@ def _add_provider(table: _Table, name: str, settings: dict[str, Any], unset: lis
             table.models.setdefault(deployment.model, []).append(deployment)
 
 
-def _keys(data: dict[str, Any], interpolated: Interpolated, table: _Table) -> list[VirtualKey]:
+def _keys(data: dict[str, Any], interpolated: Interpolated, table: _Table, zone: str) -> list[VirtualKey]:
     keys = []
     for index, settings in enumerate(data.get("keys", [])):
         unset = _unset(interpolated.missing, ("keys", index))
         if unset:
             table.warnings.append(f"key `{settings.get('name', index)}` is inactive: {_are_unset(unset)}")
-        keys.append(inactive_key(settings) if unset else compile_key(settings))
+        keys.append(inactive_key(settings) if unset else compile_key(settings, zone))
     return keys
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.registry.compile_providers import Defaults
     from gateway.registry.snapshot import Snapshot
 
-_TOP_LISTS = ("routes", "keys", "teams", "limits")
+_TOP_HEADINGS = ("routes", "keys", "teams", "limits", "alerts")
 _SHORTEST_REDACTED = 8
 _MOST_TOLD = 100
 
@@ -89,17 +89,19 @@ def without_empty_lists(data: Any) -> Any:
     """A heading with everything below it commented out counts as not written."""
     if not isinstance(data, dict):
         return data
-    return {name: value for name, value in data.items() if value is not None or name not in _TOP_LISTS}
+    return {name: value for name, value in data.items() if value is not None or name not in _TOP_HEADINGS}
 
 
 def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
     # Imported late: a worker that finds its compiled table never builds the models.
+    from gateway.registry.check_limits import limit_faults  # noqa: PLC0415
     from gateway.registry.checks import cross_faults  # noqa: PLC0415
     from gateway.registry.schema.document import faults  # noqa: PLC0415
 
     told = {fault.trail for fault in interpolated.faults}
     found = faults(interpolated.data, interpolated.missing, context.dialects)
     found += cross_faults(interpolated.data)
+    found += limit_faults(interpolated.data)
     found += [
         Fault(trail, f"the variable {name} is not set (set it, or write a default: ${{{name}:-value}})")
         for trail, name in interpolated.missing.items()
@@ -126,11 +128,12 @@ def _located(faults: Iterable[Fault], source: Source, hidden: list[str]) -> list
 
 
 def _position(fault: Fault, source: Source) -> tuple[int, int]:
-    marks = source.keys if fault.at_key else source.values
     trail = fault.trail
-    while trail and trail not in marks:
+    if fault.at_key and trail in source.keys:
+        return source.keys[trail]
+    while trail and trail not in source.values:
         trail = trail[:-1]
-    return marks.get(trail, (0, 0))
+    return source.values.get(trail, (0, 0))
 
 
 def _redact(fault: Fault, hidden: list[str]) -> str:

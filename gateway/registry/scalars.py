@@ -107,6 +107,18 @@ def provider_rate(value: Any) -> RateLimit:
 
 def url(value: Any) -> str:
     """An http(s) address without user, query or fragment; the trailing slash is dropped."""
+    address = _address(value)
+    if "?" in address:
+        raise ValueError("an address must not hold a query or fragment (remove what follows `?` or `#`)")
+    return address.rstrip("/")
+
+
+def webhook(value: Any) -> str:
+    """An http(s) address without user or fragment, kept as it is; a query may hold its token."""
+    return _address(value)
+
+
+def _address(value: Any) -> str:
     if not isinstance(value, str) or not value.isascii() or any(letter <= " " for letter in value) or "\\" in value:
         raise ValueError("expected an address (write https://host/path)")
     try:
@@ -118,9 +130,9 @@ def url(value: Any) -> str:
         raise ValueError("expected an address (write https://host/path or http://host:port/path)")
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address must not hold a user or password (use `api_key` or `headers`)")
-    if "?" in value or "#" in value:
+    if "#" in value:
         raise ValueError("an address must not hold a query or fragment (remove what follows `?` or `#`)")
-    return value.rstrip("/")
+    return value
 
 
 def label(value: Any) -> str:

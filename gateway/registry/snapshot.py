@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.types import Deployment, LimitSpec, Principal, Provider
+from gateway.types import Deployment, LimitRule, LimitSpec, Principal, Provider, QuotaSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,7 @@ DYNAMIC_DEPLOYMENTS = 1024
 
 DEFAULT_FALLBACK_ON = frozenset({"error", "timeout", "rate_limit", "auth"})
 DEFAULT_MAX_ATTEMPTS = 4
+UTC = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +53,8 @@ class Route:
     """In file order, without targets at inactive providers; may be empty."""
     fallback_on: frozenset[str] = DEFAULT_FALLBACK_ON
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """An amount that may be used up within a calendar period (UTC)."""
-
-    period: str
-    """`hour`, `day`, `week`, `month`, `year` or `total`."""
-    kind: str
-    """`requests`, `tokens` or `cost`."""
-    amount: int
-    """Requests, tokens, or nano-USD for `cost`."""
-    soft: float | None = None
-    """The share of `amount` at which a warning is due."""
-    action: str = "reject"
-    """`reject`, `throttle`, `alert` or `downgrade`."""
-    downgrade_to: str | None = None
-    """The model that `downgrade` switches to."""
-    on_store_failure: str = "closed"
+    max_output_tokens: int | None = None
+    """What is reserved and asked for when a caller under a budget sets no `max_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +63,16 @@ class Team:
 
     name: str
     limits: tuple[LimitSpec, ...] = ()
-    quotas: tuple[Quota, ...] = ()
+    quotas: tuple[QuotaSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class SharedLimit:
-    """A limit beyond keys and teams: `scope` is `global` or `user`."""
+class Alerts:
+    """Where soft thresholds and exceeded quotas are told. Both values may hold credentials."""
 
-    name: str
-    scope: str
-    limits: tuple[LimitSpec, ...]
-    on_store_failure: str = "bounded"
+    webhook: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Lower-case names and values, sent with every POST."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +84,6 @@ class VirtualKey:
     """Empty while the key is inactive because its `${VAR}` is unset."""
     principal: Principal
     active: bool = True
-    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,10 +104,14 @@ class Snapshot:
     virtual_keys: Mapping[str, VirtualKey] = field(default_factory=dict, repr=False)
     """Every declared key by name, inactive ones too."""
     teams: Mapping[str, Team] = field(default_factory=dict)
-    limits: tuple[SharedLimit, ...] = ()
+    limits: tuple[LimitRule, ...] = ()
+    """In file order; more than one may be for the same call."""
     warnings: tuple[str, ...] = ()
     listing: frozenset[str] | None = None
     """Providers whose list of models is complete: they serve nothing else. None: all that list any."""
+    alerts: Alerts = Alerts()
+    zone: str = UTC
+    """The IANA time zone of quotas that name none."""
     _dynamic: dict[str, Deployment] = field(init=False, repr=False, default_factory=dict)
 
     @property

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +32,8 @@ TTL = 24 * 3600
 """Seconds."""
 _SEAL = hashlib.sha256().digest_size
 _HEADER_HINTS = ("auth", "key", "token", "secret", "cookie")
+# The address of a webhook is a credential as a rule: its path or its query holds the token.
+_OPEN_WEBHOOK = re.compile(r"(?:https?://[^/?$]+)?/?(?:\$\{[A-Za-z_][A-Za-z0-9_]*(?::-)?\})?")
 _SCHEMES = frozenset({"", "bearer", "basic", "token"})
 
 
@@ -120,6 +123,11 @@ def _secrets(document: Mapping[str, Any]) -> Iterator[Any]:
             if any(hint in header.lower() for hint in _HEADER_HINTS):
                 yield value
     yield from (key["secret"] for key in document.get("keys", []) if "secret" in key)
+    alerts = document.get("alerts", {})
+    yield from alerts.get("headers", {}).values()
+    webhook = alerts.get("webhook", "")
+    if _OPEN_WEBHOOK.fullmatch(webhook) is None:
+        yield webhook
 
 
 def _is_literal(value: Any) -> bool:

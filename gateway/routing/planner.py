@@ -76,4 +76,5 @@ class Planner:
             max_attempts=rule.max_attempts,
             fallback_on=rule.fallback_on,
             skipped=skipped,
+            max_output_tokens=rule.max_output_tokens,
         )

@@ -24,6 +24,7 @@ class Rule:
     targets: tuple[Target, ...]
     fallback_on: frozenset[str] = DEFAULT_FALLBACK_ON
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    max_output_tokens: int | None = None
 
 
 def resolve(snapshot: Snapshot, call: Call, principal: Principal) -> Rule:
@@ -32,7 +33,14 @@ def resolve(snapshot: Snapshot, call: Call, principal: Principal) -> Rule:
         return _direct(snapshot, call.pinned, call.model.removeprefix(f"{call.pinned}/"))
     for route in snapshot.routes:
         if matches(route.match, call, principal):
-            return Rule(route.name, route.strategy, route.targets, route.fallback_on, route.max_attempts)
+            return Rule(
+                route.name,
+                route.strategy,
+                route.targets,
+                route.fallback_on,
+                route.max_attempts,
+                route.max_output_tokens,
+            )
     provider, slash, model = call.model.partition("/")
     if slash and provider in snapshot.providers:
         return _direct(snapshot, provider, model)

@@ -1,8 +1,9 @@
 """Many script calls as one: what is submitted in one tick of the event loop travels in one EVALSHA.
 
-The script gets the distinct keys of all items as KEYS, and one msgpack blob as ARGV[1]:
-`[[[key indexes], args], …]` with indexes into KEYS from 1, as Lua counts. It answers with one
-`cmsgpack.pack` of a list that holds one result per item, in their order.
+The script gets the distinct keys of all items as KEYS, and one msgpack blob as ARGV[1], `[groups, items]`:
+a group is `[[key indexes], table]`, an item `[group number, args]`; both count from 1, as Lua does. Items that share
+their keys' and their table's tuple share a group: what is the same for many calls travels once. The script answers
+with one `cmsgpack.pack` of `{now, result, …}`: its server's time in µs, then one result per item, in their order.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Key = str | bytes
 OnCall = Callable[[float, str | None], None]
 OnLost = Callable[["Item", StoreUnavailable], None]
 OnOrphan = Callable[["Item", Any], None]
+OnTime = Callable[[int, float], None]
 
 LINGER_SECONDS = 0.002
 """How long an item that nobody waits for may wait for others to travel with."""
@@ -33,12 +35,17 @@ _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 class Item:
-    """One call of the script: the keys it touches and its arguments, anything msgpack can say."""
+    """One call of the script: the keys it touches, a table that many calls share, and its own arguments.
 
-    __slots__ = ("args", "future", "keys", "presses")
+    Table and arguments are anything msgpack can say. Keep one `keys` and one `table` object for all calls that share
+    them, and never change either: they are told apart by identity.
+    """
 
-    def __init__(self, keys: Sequence[Key], args: Sequence[Any]) -> None:
+    __slots__ = ("args", "future", "keys", "presses", "table")
+
+    def __init__(self, keys: Sequence[Key], table: Sequence[Any], args: Sequence[Any]) -> None:
         self.keys = keys
+        self.table = table
         self.args = args
         self.future: asyncio.Future[Any] | None = None
         self.presses = False
@@ -48,7 +55,8 @@ class ScriptBatcher:
     """One call in flight at a time; what arrives meanwhile gathers for the next.
 
     `on_call` hears of every call (seconds, reason or None), `on_lost` of every `submit_nowait` that failed, `on_orphan`
-    of every result whose caller was cancelled meanwhile, so that what the script reserved for it can be given back.
+    of every result whose caller was cancelled meanwhile, so that what the script reserved for it can be given back,
+    `on_time` of the server's clock (µs) and the monotonic seconds at which it was read here, before any result is told.
     """
 
     def __init__(
@@ -59,12 +67,14 @@ class ScriptBatcher:
         on_call: OnCall | None = None,
         on_lost: OnLost | None = None,
         on_orphan: OnOrphan | None = None,
+        on_time: OnTime | None = None,
     ) -> None:
         self._script = script
         self._max_batch = max_batch
         self._on_call = on_call
         self._on_lost = on_lost
         self._on_orphan = on_orphan
+        self._on_time = on_time
         self._waiting: deque[Item] = deque()
         self._flight: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -158,27 +168,22 @@ class ScriptBatcher:
 
     async def _call(self, batch: list[Item]) -> list[Any]:
         """One script call. Raises StoreUnavailable, `error` for what cannot be encoded or understood."""
-        indexes: dict[Key, int] = {}
-        number = indexes.setdefault
-        # Items of one principal share their keys' tuple: its indexes are looked up once.
-        known: dict[int, list[int]] = {}
-        rows: list[tuple[list[int], Sequence[Any]]] = []
-        for item in batch:
-            positions = known.get(id(item.keys))
-            if positions is None:
-                positions = known[id(item.keys)] = [number(key, len(indexes) + 1) for key in item.keys]
-            rows.append((positions, item.args))
+        keys, rows = _pack(batch)
         try:
             blob = _encode(rows)
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreUnavailable("error", f"an item cannot be encoded: {error}") from error
-        reply = await self._script.run(tuple(indexes), (blob,))
+        reply = await self._script.run(keys, (blob,))
         try:
             results = _decode(reply)
         except (TypeError, ValueError) as error:
             raise StoreUnavailable("error", f"{self._script.name} sent an unreadable reply") from error
-        if len(results) != len(batch):
-            raise StoreUnavailable("error", f"{self._script.name} sent {len(results)} results for {len(batch)} items")
+        if len(results) != len(batch) + 1:
+            found = len(results) - 1
+            raise StoreUnavailable("error", f"{self._script.name} sent {found} results for {len(batch)} items")
+        now = results.pop(0)
+        if self._on_time is not None and isinstance(now, int):
+            self._on_time(now, time.monotonic())
         return results
 
     def _deliver(self, batch: list[Item], results: list[Any]) -> None:
@@ -202,3 +207,21 @@ class ScriptBatcher:
     def _report(self, started: float, reason: str | None) -> None:
         if self._on_call is not None:
             self._on_call(time.perf_counter() - started, reason)
+
+
+def _pack(batch: list[Item]) -> tuple[tuple[Key, ...], tuple[list[Any], list[Any]]]:
+    """The distinct keys of a batch, and its groups and items."""
+    indexes: dict[Key, int] = {}
+    number = indexes.setdefault
+    known: dict[tuple[int, int], int] = {}
+    groups: list[tuple[list[int], Sequence[Any]]] = []
+    items: list[tuple[int, Sequence[Any]]] = []
+    for item in batch:
+        keys, table = item.keys, item.table
+        about = (id(keys), id(table))
+        group = known.get(about)
+        if group is None:
+            groups.append(([number(key, len(indexes) + 1) for key in keys], table))
+            group = known[about] = len(groups)
+        items.append((group, item.args))
+    return tuple(indexes), (groups, items)

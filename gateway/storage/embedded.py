@@ -205,6 +205,15 @@ class EmbeddedRedis:
             return "(no log was written)"
 
 
+def running_url(data_dir: Path) -> str | None:
+    """The address of the server that some gateway runs for this data directory; None when none answers."""
+    home = data_dir.absolute() / "redis"
+    if not home.is_dir():
+        return None
+    path = _socket_path(home)
+    return f"unix://{quote(str(path))}" if _answers(path) else None
+
+
 def _answers(path: Path) -> bool:
     """Whether a PING is answered with PONG; `LOADING` is not that."""
     with socket.socket(socket.AF_UNIX) as probe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import LimitDecision
-from gateway.types import Attempt, Deployment, Receipt
+from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
 
 class SilentObserver:
@@ -25,7 +25,13 @@ class SilentObserver:
     def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """Nothing."""
 
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """Nothing."""
+
     def redis_called(self, seconds: float, error: str | None) -> None:
+        """Nothing."""
+
+    def redis_changed(self, available: bool, reason: str) -> None:
         """Nothing."""
 
     def config_loaded(self, revision: str, error: str | None) -> None:

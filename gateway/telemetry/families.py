@@ -23,14 +23,14 @@ _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_mode
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One family. `merge` says what several workers' gauges make together: `sum`, `max`, or the most `recent`."""
+    """One family. `merge` says what several workers' gauges make together: `sum`, `max`, `min`, or the latest."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    merge: Literal["sum", "max", "recent"] = "sum"
+    merge: Literal["sum", "max", "min", "recent"] = "sum"
 
 
 TOKEN_USAGE = Family(
@@ -135,7 +135,32 @@ REDIS_SECONDS = Family(
     "Seconds that a call of Redis took.",
     buckets=REDIS_BUCKETS,
 )
-REDIS_ERRORS = Family("gateway_redis_errors_total", "counter", "Calls of Redis that failed.")
+REDIS_ERRORS = Family(
+    "gateway_redis_errors_total",
+    "counter",
+    "Calls of Redis that failed, by reason: `down`, `slow`, `readonly`, `oom`, `loading` or `error`.",
+    ("reason",),
+)
+REDIS_UP = Family(
+    "gateway_redis_up",
+    "gauge",
+    "1 while Redis is in use; 0 while any worker found it sick and works without it.",
+    merge="min",
+)
+LEDGER_ROWS = Family(
+    "gateway_ledger_rows_total",
+    "counter",
+    "Rows that came to the ledger: `written`, `duplicate` (known already), or `bad` (set aside).",
+    ("result",),
+)
+LEDGER_ERRORS = Family(
+    "gateway_ledger_errors_total", "counter", "Tries at the database or the event streams that failed."
+)
+LEDGER_BACKLOG = Family("gateway_ledger_backlog", "gauge", "Ledger events that wait to be booked.", merge="max")
+LEDGER_LAG = Family(
+    "gateway_ledger_lag_seconds", "gauge", "Age of the oldest ledger event that waits, in seconds.", merge="max"
+)
+SPOOL_BYTES = Family("gateway_spool_bytes", "gauge", "Bytes of ledger events that wait on the local disk.", merge="max")
 
 FAMILIES: tuple[Family, ...] = (
     TOKEN_USAGE,
@@ -156,4 +181,10 @@ FAMILIES: tuple[Family, ...] = (
     CONFIG_RELOADS,
     REDIS_SECONDS,
     REDIS_ERRORS,
+    REDIS_UP,
+    LEDGER_ROWS,
+    LEDGER_ERRORS,
+    LEDGER_BACKLOG,
+    LEDGER_LAG,
+    SPOOL_BYTES,
 )

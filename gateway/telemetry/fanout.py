@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import LimitDecision, Observer
 from gateway.telemetry.base import SilentObserver
-from gateway.types import Attempt, Deployment, Receipt
+from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
 _log = logging.getLogger("gateway.telemetry")
 
@@ -26,7 +26,9 @@ class Observers:
     attempt_finished: Callable[[Attempt], None]
     fell_back: Callable[[Deployment, Deployment, UpstreamError], None]
     limits_decided: Callable[[tuple[LimitDecision, ...]], None]
+    quota_used: Callable[[QuotaSpec, str, int], None]
     redis_called: Callable[[float, str | None], None]
+    redis_changed: Callable[[bool, str], None]
     config_loaded: Callable[[str, str | None], None]
     failed: Callable[[GatewayError | Exception, str], None]
 

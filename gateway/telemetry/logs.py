@@ -127,6 +127,13 @@ class EventLog(SilentObserver):
         else:
             self._log.error("config_rejected", revision=revision, error=error)
 
+    def redis_changed(self, available: bool, reason: str) -> None:
+        """One line per change."""
+        if available:
+            self._log.info("redis_available", reason=reason)
+        else:
+            self._log.error("redis_unavailable", reason=reason)
+
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:
         """One line with the traceback."""
         level = error.log_level if isinstance(error, GatewayError) else logging.ERROR

@@ -11,15 +11,16 @@ import secrets
 import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from gateway.errors import UpstreamError
 from gateway.ports import LimitDecision
+from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.exposition import exposition
 from gateway.telemetry.tallies import Snapshot, Tallies
-from gateway.types import Attempt, Deployment, Receipt
+from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
 _log = logging.getLogger("gateway.telemetry")
 
@@ -107,6 +108,10 @@ class Metrics(SilentObserver):
             self._reloads.add((result,), 0.0)
         self._redis_seconds = tallies.histogram(families.REDIS_SECONDS)
         self._redis_errors = tallies.counter(families.REDIS_ERRORS)
+        for reason in get_args(Reason):
+            self._redis_errors.add((reason,), 0.0)
+        self._redis_up = tallies.gauge(families.REDIS_UP)
+        self._redis_up.set((), 1)
 
     # ---- life ----
 
@@ -251,11 +256,21 @@ class Metrics(SilentObserver):
             counts = self._decided[decisions] = [0, 0]
         counts[0] += 1
 
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """What is left of a budget; of keys and users, whose names are no labels, nothing is shown."""
+        if quota.kind == "cost" and quota.scope not in ("key", "user"):
+            name = f"{quota.scope}:{owner}" if quota.scope != owner else owner
+            self.set_budget_remaining(name, max(0, quota.amount - used) * 1e-9)
+
     def redis_called(self, seconds: float, error: str | None) -> None:
         """One call of Redis."""
         self._redis_seconds.observe((), seconds)
         if error is not None:
-            self._redis_errors.add(())
+            self._redis_errors.add((error,))
+
+    def redis_changed(self, available: bool, reason: str) -> None:  # noqa: ARG002 - errors are counted by it
+        """Whether Redis is in use."""
+        self._redis_up.set((), available)
 
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""

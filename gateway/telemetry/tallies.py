@@ -159,5 +159,8 @@ def _merge_gauges(total: Snapshot, part: Snapshot) -> None:
                 into[key] = (found[0] + value, max(found[1], at))
             elif how == "max":
                 into[key] = max(found, (value, at))
+            elif how == "min":
+                # A process that never set it knows nothing of it.
+                into[key] = min((pair for pair in (found, (value, at)) if pair[1]), default=found)
             else:
                 into[key] = max(found, (value, at), key=lambda pair: pair[1])

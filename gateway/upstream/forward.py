@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from random import Random
+from typing import Protocol
 
 import msgspec
 
-from gateway.errors import ClientError, ClientGone, GatewayError, UpstreamBadResponse, UpstreamError
+from gateway.errors import ClientError, ClientGone, DeploymentsFull, GatewayError, UpstreamBadResponse, UpstreamError
 from gateway.ports import Clock, Deadlines, Dialect, Engine, Observer, UpstreamRequest, UpstreamResponse
 from gateway.types import Attempt, Call, Deployment, Headers, Plan, Service, Usage
 from gateway.upstream.batches import send_in_batches
@@ -51,11 +53,47 @@ class Progress(msgspec.Struct, eq=False):
     """The one tried last."""
     began: float = 0.0
     failures: list[Failure] = []
+    full_for: float | None = None
+    """Seconds until the first of the deployments that were full takes calls again."""
     sent: bool = False
     """A request went out and its fate is open: a provider may charge for it."""
 
 
 EngineOf = Callable[[str], Engine]
+
+
+class Attempts(Protocol):
+    """Who admits and books the attempts of one call."""
+
+    def limited(self, deployment: Deployment) -> bool:
+        """Whether the next attempt has to be asked for."""
+        ...
+
+    async def begin(self, deployment: Deployment) -> None:
+        """Raises DeploymentsFull when this deployment takes no more at the moment."""
+        ...
+
+    def failed(self, failure: Failure, seconds: float) -> None:
+        """The attempt that was begun last is over, without an answer."""
+        ...
+
+
+class Unbooked:
+    """Attempts that nobody limits or books."""
+
+    def limited(self, deployment: Deployment) -> bool:
+        """No."""
+        del deployment
+        return False
+
+    async def begin(self, deployment: Deployment) -> None:
+        """Never called."""
+
+    def failed(self, failure: Failure, seconds: float) -> None:
+        """Nothing."""
+
+
+UNBOOKED = Unbooked()
 
 
 class Forwarder:
@@ -71,8 +109,9 @@ class Forwarder:
         self._chance = chance
         self._heads = Heads()
 
-    async def forward(self, call: Call, plan: Plan, progress: Progress) -> Answer:
-        """The first answer that commits. Raises the last UpstreamError once no attempt is left."""
+    async def forward(self, call: Call, plan: Plan, progress: Progress, attempts: Attempts = UNBOOKED) -> Answer:
+        """The first answer that commits. Raises the last UpstreamError once no attempt is left, and DeploymentsFull
+        when there was none because every deployment is at its own limit."""
         deployment, wait = plan.targets[0], 0.0
         limit = STREAM_SECONDS if call.stream else deployment.provider.timeouts.total
         deadline = call.started + limit
@@ -81,12 +120,17 @@ class Forwarder:
                 await asyncio.sleep(wait)
                 progress.waited += wait
             try:
+                if attempts.limited(deployment):
+                    await attempts.begin(deployment)
                 return await self._attempt(call, deployment, progress, deadline)
+            except DeploymentsFull as full:
+                plan, deployment, wait = _without(plan, deployment, full, progress)
             except UpstreamError as error:
                 failure = Failure(deployment, error)
                 progress.failures.append(failure)
                 progress.sent = False
                 self._finished(progress, error.outcome)
+                attempts.failed(failure, self._clock() - progress.began)
                 step = next_try(plan, progress.failures, deadline - self._clock(), self._chance)
                 if step is None:
                     raise without_secrets(error, deployment.provider) from None
@@ -110,8 +154,8 @@ class Forwarder:
         progress.sent = True
         try:
             if call.service is Service.EMBEDDINGS and call.inputs > deployment.provider.batch_size:
-                return await send_in_batches(call, deployment, self._once(deadline))
-            return await self._send(call, deployment, deadline)
+                return await send_in_batches(call, deployment, self._once(deadline, progress.attempts))
+            return await self._send(call, deployment, deadline, progress.attempts)
         except UpstreamError:
             raise
         except BaseException as error:
@@ -125,16 +169,21 @@ class Forwarder:
         finally:
             progress.waited += self._clock() - began
 
-    def _once(self, deadline: float) -> Callable[[Call, Deployment], Awaitable[Answer]]:
-        return lambda call, deployment: self._send(call, deployment, deadline)
+    def _once(self, deadline: float, number: int) -> Callable[[Call, Deployment], Awaitable[Answer]]:
+        return lambda call, deployment: self._send(call, deployment, deadline, number)
 
-    async def _send(self, call: Call, deployment: Deployment, deadline: float) -> Answer:
+    async def _send(self, call: Call, deployment: Deployment, deadline: float, number: int) -> Answer:
         provider = deployment.provider
         dialect = self._dialects[provider.type]
         engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
         head = self._heads.get(dialect, call.path, deployment)
         timeouts = provider.timeouts
-        extra = [*call.forwarded, (b"content-type", call.content_type)]
+        # By the third a provider's bill and our ledger can be compared, attempt by attempt.
+        extra = [
+            *call.forwarded,
+            (b"content-type", call.content_type),
+            (b"x-client-request-id", b"%s.%d" % (call.id.encode(), number)),
+        ]
         response = await engine.send(
             UpstreamRequest(head, dialect.body(call, deployment), extra),
             Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, deadline),
@@ -173,3 +222,20 @@ class Forwarder:
             # A whole reply where events were asked for: no SDK could read it.
             raise UpstreamBadResponse
         return Answer(deployment, reply.content_type, body=reply.body, usage=reply.usage, headers=passed)
+
+
+def _without(
+    plan: Plan, full: Deployment, error: DeploymentsFull, progress: Progress
+) -> tuple[Plan, Deployment, float]:
+    """The plan without a deployment that is full, and what to try instead. Raises what there is to tell when nothing is
+    left: the failure that came before, or that all are full, with the shortest wait."""
+    waits = [wait for wait in (error.retry_after, progress.full_for) if wait is not None]
+    progress.full_for = min(waits, default=None)
+    rest = tuple(target for target in plan.targets if target is not full)
+    tried = {failure.deployment.id for failure in progress.failures}
+    following = next((target for target in rest if target.id not in tried), None)
+    if following is None:
+        if progress.failures:
+            raise progress.failures[-1].error from None
+        raise DeploymentsFull(retry_after=progress.full_for) from None
+    return replace(plan, targets=rest), following, 0.0

@@ -12,6 +12,7 @@ from gateway.types import Usage
 
 BYTES_PER_TOKEN = 4
 MEDIA_TOKENS = 1000
+MEDIA_BOUND = 4096
 EVENT_BYTES = 250
 """What a chunk weighs without its text."""
 _MEDIA = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{1024,}')
@@ -26,9 +27,14 @@ def input_tokens(raw: bytes) -> int:
     return max(1, size // BYTES_PER_TOKEN)
 
 
-def reserved_tokens(estimated_input: int, max_tokens: int | None, choices: int) -> int:
-    """What to reserve before the call: the input, and in full what the caller allows as output for each choice."""
-    return estimated_input + (max_tokens or 0) * max(1, choices)
+def input_bound(raw: bytes) -> int:
+    """More input tokens than a request with this JSON body can have, for text: a token is at least one byte. Media are
+    taken at what the largest picture is usually billed."""
+    size = len(raw)
+    if size > 4096:
+        for media in _MEDIA.finditer(raw):
+            size -= media.end() - media.start() - MEDIA_BOUND
+    return max(1, size)
 
 
 def partial(estimated_input: int, events: int, payload_bytes: int) -> Usage:

@@ -145,7 +145,51 @@ def test_merged_without_usage(usage: Any) -> None:
             },
             Usage(9, 12, reasoning_tokens=5),
         ),
-        ({"type": "duration", "seconds": 4}, None),
+        # Whoever says that most of the output was reasoning, and more than the output, counts it beside.
+        (
+            {
+                "prompt_tokens": 57,
+                "completion_tokens": 10,
+                "total_tokens": 67,
+                "completion_tokens_details": {"reasoning_tokens": 37},
+            },
+            Usage(57, 47, reasoning_tokens=37),
+        ),
+        ({"type": "duration", "seconds": 4}, Usage(units=4.0)),
+        ({"type": "duration", "seconds": "4"}, None),
+        ({"type": "duration", "seconds": -1}, None),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 14,
+                "input_token_details": {"text_tokens": 10, "audio_tokens": 4},
+                "output_tokens": 101,
+                "total_tokens": 115,
+            },
+            Usage(14, 101, audio_input_tokens=4),
+        ),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 30,
+                "prompt_tokens_details": {"audio_tokens": 4, "cached_tokens": 0},
+                "completion_tokens_details": {"audio_tokens": 25, "reasoning_tokens": 0},
+            },
+            Usage(9, 30, audio_input_tokens=4, audio_output_tokens=25),
+        ),
+        ({"prompt_tokens": 4, "completion_tokens": 635, "prompt_audio_seconds": 203}, Usage(4, 635, units=203.0)),
+        ({"prompt_tokens": 4, "completion_tokens": 5, "prompt_audio_seconds": None}, Usage(4, 5)),
+        ({"prompt_tokens": 4, "completion_tokens": 5, "seconds": 2}, Usage(4, 5)),
+        # DeepSeek's, Moonshot's and Anthropic's words for the cache; OpenAI's goes first.
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 4}, Usage(9, 0, 5)),
+        (
+            {"prompt_tokens": 9, "prompt_cache_hit_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}},
+            Usage(9, 0, 4),
+        ),
+        ({"prompt_tokens": 9, "cached_tokens": 3}, Usage(9, 0, 3)),
+        ({"prompt_tokens": 9, "cached_tokens": {"odd": 1}, "prompt_cache_hit_tokens": "x"}, Usage(9)),
+        ({"prompt_tokens": 9, "cache_creation_input_tokens": 6}, Usage(9, 0, 0, 6)),
+        ({"prompt_tokens": 10**40, "completion_tokens": 1e300}, Usage(10**12, 10**12)),
         ({}, None),
     ],
 )

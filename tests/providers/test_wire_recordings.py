@@ -98,7 +98,12 @@ def told(usage: dict[str, Any]) -> Usage:
     if total is not None and total > given + made:
         assert total == given + made + thought
         made += thought
-    return Usage(given, made, before.get("cached_tokens") or 0, before.get("cache_write_tokens") or 0, thought)
+    elif thought > made:
+        made += thought
+    cached = before.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens") or 0
+    written = before.get("cache_write_tokens") or usage.get("cache_creation_input_tokens") or 0
+    heard, spoken = before.get("audio_tokens") or 0, after.get("audio_tokens") or 0
+    return Usage(given, made, cached, written, thought, heard, spoken)
 
 
 def renamed(document: dict[str, Any]) -> dict[str, Any]:

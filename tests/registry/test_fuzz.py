@@ -68,6 +68,22 @@ WORDS = st.sampled_from(
         "status",
         "scope",
         "fetch_models",
+        "zone",
+        "alerts",
+        "webhook",
+        "only",
+        "soft",
+        "throttle_to",
+        "throttle",
+        "unpriced",
+        "services",
+        "expires",
+        "global",
+        "deployment",
+        "Europe/Berlin",
+        "2027-01-31",
+        "max_output_tokens",
+        "concurrency_limit",
     ]
 )
 SCALARS = st.one_of(WORDS, st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))

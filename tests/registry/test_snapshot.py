@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.registry import Defaults, load
-from gateway.registry.snapshot import DYNAMIC_DEPLOYMENTS, Quota, SharedLimit
-from gateway.types import LimitSpec, RateLimit, Timeouts
+from gateway.registry.snapshot import DYNAMIC_DEPLOYMENTS
+from gateway.types import Price, PriceTier, RateLimit, Timeouts
 from tests.registry.support import MOCK, load_text
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SECRET = "k" * 32
 
 
 def test_a_provider_takes_its_types_defaults(tmp_path: Path) -> None:
@@ -102,7 +101,8 @@ def test_a_model_keeps_its_settings(tmp_path: Path) -> None:
     text = (
         "providers:\n  a:\n    type: mock\n    capabilities: chat\n    models:\n"
         "      m: {price: {input: 2.5, output: 10, cached_input: 1.25}, parameters: {temperature: 0.2, stop: [a]}}\n"
-        "      n: {capabilities: [chat, tools]}\n"
+        "      n: {capabilities: [chat, tools], rate_limit: {requests: 60/min, tokens: 1k/s}, concurrency_limit: 4, "
+        "max_output_tokens: 16k}\n      o: {rate_limit: 0.5}\n"
     )
     deployments = load_text(tmp_path, text).snapshot.deployments
     price = deployments["a/m"].price
@@ -111,6 +111,33 @@ def test_a_model_keeps_its_settings(tmp_path: Path) -> None:
     assert deployments["a/m"].parameters == {"temperature": 0.2, "stop": ["a"]}
     assert deployments["a/m"].capabilities == {"chat"}
     assert deployments["a/n"].capabilities == {"chat", "tools"}
+    limits = [(one.requests, one.tokens, one.concurrency_limit, one.max_output_tokens) for one in deployments.values()]
+    assert limits == [
+        (None, None, None, None),
+        (RateLimit(60, 60), RateLimit(1000, 1), 4, 16_000),
+        (RateLimit(1, 2), None, None, None),
+    ]
+
+
+def test_prices_reach_the_deployment(tmp_path: Path) -> None:
+    """Every amount is kept, tiers by size with the base prices where they name none; the version tells the content."""
+    text = (
+        "providers:\n  a:\n    type: mock\n    models:\n"
+        "      m:\n        price: {input: 2.5, output: 10, cached_input: 0.25, cache_write: 3, reasoning: 12, "
+        "audio_input: 40,\n          audio_output: 80, per_request: 0.01, per_unit: 0.0001,\n"
+        "          tiers: [{above: 500k, input: 7}, {above: 200000, input: 5, output: 15, cached_input: 0.5}]}\n"
+        "      same: {price: {output: 1, input: 2}}\n      again: {price: {input: 2.0, output: 1}}\n"
+        "      other: {price: {input: 2, output: 1.5}}\n      sold: {price: {per_unit: 0.04}}\n"
+    )
+    deployments = load_text(tmp_path, text).snapshot.deployments
+    price = deployments["a/m"].price
+    assert price is not None
+    tiers = (PriceTier(200_000, 5.0, 15.0, cached_input=0.5), PriceTier(500_000, 7.0, 10.0))
+    assert replace(price, version="") == Price(2.5, 10.0, 0.25, 3.0, 12.0, 0.01, 40.0, 80.0, 0.0001, tiers, "")
+    versions = [one.price.version for one in deployments.values() if one.price is not None]
+    assert all(re.fullmatch(r"config:[0-9a-f]{8}", one) for one in versions)
+    assert versions[1] == versions[2]
+    assert len(set(versions)) == 4
 
 
 def test_deployments_made_on_demand_are_kept_and_bounded() -> None:
@@ -132,7 +159,7 @@ def test_routes_keep_file_order_and_all_their_settings(tmp_path: Path) -> None:
         "routes:\n  - name: a\n"
         "    match: {model: 'gpt*', service: [chat, embeddings], headers: {X-Tier: gold}, stream: yes}\n"
         "    strategy: weighted\n    targets: [{provider: mock, model: mock-small, weight: 3}]\n"
-        "    fallback_on: timeout\n    max_attempts: 2\n"
+        "    fallback_on: timeout\n    max_attempts: 2\n    max_output_tokens: 4k\n"
         "  - {name: b, match: {model: x, service: chat}, targets: [{provider: mock, model: mock-small}]}\n"
     )
     first, second = load_text(tmp_path, text).snapshot.routes
@@ -141,12 +168,13 @@ def test_routes_keep_file_order_and_all_their_settings(tmp_path: Path) -> None:
     assert first.match.headers == {"x-tier": "gold"}
     assert (first.match.model, first.match.stream, first.strategy) == ("gpt*", True, "weighted")
     assert [(target.deployment.id, target.weight) for target in first.targets] == [("mock/mock-small", 3)]
-    assert (set(first.fallback_on), first.max_attempts) == ({"timeout"}, 2)
+    assert (set(first.fallback_on), first.max_attempts, first.max_output_tokens) == ({"timeout"}, 2, 4000)
     assert (set(second.fallback_on), second.max_attempts, second.strategy) == (
         {"error", "timeout", "rate_limit", "auth"},
         4,
         "priority",
     )
+    assert second.max_output_tokens is None
 
 
 def test_a_route_without_any_active_target_stays_and_is_told(tmp_path: Path) -> None:
@@ -158,45 +186,6 @@ def test_a_route_without_any_active_target_stays_and_is_told(tmp_path: Path) -> 
     snapshot = load_text(tmp_path, text).snapshot
     assert snapshot.routes[0].targets == ()
     assert snapshot.warnings == ("route `r` has no target at an active provider; what it matches is refused",)
-
-
-def test_keys_are_known_by_the_hash_of_their_secret(tmp_path: Path) -> None:
-    """A secret and a hash give the same lookup; the principal carries models, team and limits."""
-    digest = hashlib.sha256(b"other" * 8).hexdigest()
-    text = MOCK + (
-        f"teams: [{{name: t, limits: {{requests: 10/s}}}}]\nkeys:\n"
-        f"  - {{name: a, secret: {SECRET}, team: t, models: ['gpt*'], limits: {{requests: 60/min, "
-        "tokens: {rate: 600/min, burst: 100}, concurrency: 5}}\n"
-        f"  - {{name: b, secret_hash: 'sha256:{digest.upper()}'}}\n"
-    )
-    snapshot = load_text(tmp_path, text).snapshot
-    principal = snapshot.keys[hashlib.sha256(SECRET.encode()).digest()]
-    assert (principal.key, principal.team, principal.models) == ("a", "t", ("gpt*",))
-    assert principal.limits == (
-        LimitSpec("key", "a", "requests", 60, 60.0, 60),
-        LimitSpec("key", "a", "tokens", 100, 10.0, 600),
-        LimitSpec("key", "a", "concurrency", 5, 0.0, 5),
-    )
-    assert snapshot.keys[bytes.fromhex(digest)].models is None
-    assert snapshot.teams["t"].limits == (LimitSpec("team", "t", "requests", 10, 1.0, 10),)
-    assert not snapshot.open_mode
-    assert SECRET not in repr(snapshot)
-
-
-def test_quotas_and_shared_limits_are_kept(tmp_path: Path) -> None:
-    """Money is counted in nano-USD; a quota with two amounts is two quotas."""
-    text = MOCK + (
-        f"keys:\n  - name: a\n    secret: {SECRET}\n    quotas:\n"
-        "      - {period: month, cost: 12.34, tokens: 5M, soft: 0.8, action_on_exceed: {downgrade: mock-small}}\n"
-        "limits: [{name: all, scope: global, requests: 1000/s, on_store_failure: open}]\n"
-    )
-    snapshot = load_text(tmp_path, text).snapshot
-    assert snapshot.virtual_keys["a"].quotas == (
-        Quota("month", "tokens", 5_000_000, 0.8, "downgrade", "mock-small"),
-        Quota("month", "cost", 12_340_000_000, 0.8, "downgrade", "mock-small"),
-    )
-    expected = SharedLimit("all", "global", (LimitSpec("global", "all", "requests", 1000, 1.0, 1000),), "open")
-    assert snapshot.limits == (expected,)
 
 
 def test_the_revision_follows_content_order_and_secrets(tmp_path: Path) -> None:

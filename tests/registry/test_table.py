@@ -17,14 +17,21 @@ from tests.registry.support import MOCK, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENV = {"OPENAI_API_KEY": "sk-Zq81-secret", "CI_GATEWAY_KEY": "c" * 32, "PORT": "8000"}
+ENV = {
+    "OPENAI_API_KEY": "sk-Zq81-secret",
+    "CI_GATEWAY_KEY": "c" * 32,
+    "PORT": "8000",
+    "HOOK": "https://hooks.example/T0",
+}
 TEXT = """
 providers:
   openai: {type: openai, api_key: "${OPENAI_API_KEY}", models: {gpt-4o: {price: {input: 1, output: 2}}}}
   local: {type: vllm, base_url: "http://h:${PORT}/v1", headers: {authorization: "Bearer ${OPENAI_API_KEY}"}}
   off: {type: groq, api_key: "${GROQ_API_KEY}"}
 routes: [{name: r, match: {model: x}, targets: [{provider: openai, model: gpt-4o}]}]
-keys: [{name: ci, secret: "${CI_GATEWAY_KEY}", limits: {requests: 5/s}}]
+keys: [{name: ci, secret: "${CI_GATEWAY_KEY}", limits: {requests: 5/s}, services: chat, expires: 2099-01-31}]
+zone: Europe/Berlin
+limits: [{name: each, scope: user, quotas: [{period: day, cost: 1, action_on_exceed: throttle}]}]
 """
 
 
@@ -72,6 +79,9 @@ async def test_a_stored_table_gives_the_same_snapshot_without_parsing(
     )
     assert second.snapshot.keys.keys() == first.snapshot.keys.keys()
     assert second.snapshot.routes[0].name == "r"
+    assert second.snapshot.limits == first.snapshot.limits
+    assert second.snapshot.zone == "Europe/Berlin"
+    assert second.snapshot.virtual_keys["ci"].principal.expires_at == 4073500800.0
     assert second.snapshot.deployments["openai/gpt-4o"].price == first.snapshot.deployments["openai/gpt-4o"].price
     assert second.snapshot.providers["openai"].api_keys == ("sk-Zq81-secret",)
 
@@ -154,6 +164,17 @@ async def test_the_built_in_default_needs_no_store() -> None:
         ("providers: {a: {type: mock, headers: {X-Api-Key: literal}}}", True),
         ("providers: {a: {type: mock, headers: {x-title: literal}}}", False),
         (MOCK + f"keys: [{{name: k, secret: {'s' * 32}}}]", True),
+        (
+            MOCK + "alerts: {webhook: '${HOOK}', headers: {authorization: 'Bearer ${CI_GATEWAY_KEY}'}}",
+            False,
+        ),
+        (MOCK + "alerts: {webhook: 'https://hooks.example/T0/abc'}", True),
+        (MOCK + "alerts: {webhook: 'https://hooks.example/${PORT}'}", False),
+        (MOCK + "alerts: {webhook: 'https://hooks.example/${PORT}/abc'}", True),
+        (MOCK + "alerts: {webhook: 'https://hooks.example/$${PORT}'}", True),
+        (MOCK + "alerts: {webhook: '${NONE:-https://hooks.example/T0}'}", True),
+        (MOCK + "alerts: {webhook: 'http://127.0.0.1:9000'}", False),
+        (MOCK + "alerts: {headers: {x-anything: literal}}", True),
     ],
 )
 async def test_a_document_with_literal_secrets_is_never_stored(text: str, literal: bool, path: Path) -> None:

@@ -288,3 +288,11 @@ def test_only_weight_zero_is_still_an_order() -> None:
     """All weights 0: the written order."""
     given_ = targets(0, 0, 0)
     assert list(weighted(given_, Random(1))) == given_
+
+
+def test_a_routes_cap_on_output_reaches_the_plan() -> None:
+    """What a route reserves for callers who set no cap stands in the plan; other ways to a model have none."""
+    capped = dataclasses.replace(route("r", Match(model="capped"), A1), max_output_tokens=4096)
+    planner = Planner(snapshot(capped), DIALECTS, Random(1))
+    found = [planner.plan(call(name), ANYONE).max_output_tokens for name in ("capped", "one", "a/one")]
+    assert found == [4096, None, None]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.storage.client import OnCall
 from gateway.storage.embedded import EmbeddedRedis
-from gateway.storage.redis import RedisClient, RedisOptions, connect
+from gateway.storage.node import NodeClient
+from gateway.storage.redis import RedisOptions, connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,15 +20,18 @@ PATIENT = RedisOptions(timeout=10.0)
 """For commands whose speed is not what a test is about."""
 
 ECHO = b"""
-local out = {}
-for i, item in ipairs(cmsgpack.unpack(ARGV[1])) do
+local groups, items = unpack(cmsgpack.unpack(ARGV[1]))
+local time = redis.call('TIME')
+local out = {time[1] * 1000000 + time[2]}
+for i, item in ipairs(items) do
+  local group = groups[item[1]]
   local keys = {}
-  for j, index in ipairs(item[1]) do keys[j] = KEYS[index] end
-  out[i] = {item[2], keys, redis.call('INCR', 'gw:calls')}
+  for j, index in ipairs(group[1]) do keys[j] = KEYS[index] end
+  out[i + 1] = {item[2], keys, redis.call('INCR', KEYS[1]), group[2], #groups}
 end
 return cmsgpack.pack(out)
 """
-"""Answers every item with its own arguments and keys, and counts."""
+"""Answers every item with its own arguments, keys and table, and counts in the batch's first key."""
 
 
 @pytest.fixture
@@ -42,13 +47,15 @@ def server() -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-async def make_client(server: EmbeddedRedis) -> AsyncIterator[Callable[..., RedisClient]]:
+async def make_client(server: EmbeddedRedis) -> AsyncIterator[Callable[..., NodeClient]]:
     """Clients of that server; closed at the end."""
-    made: list[RedisClient] = []
+    made: list[NodeClient] = []
 
-    def make(options: RedisOptions = PATIENT) -> RedisClient:
-        made.append(connect(server.url, options))
-        return made[-1]
+    def make(options: RedisOptions = PATIENT, on_call: OnCall | None = None) -> NodeClient:
+        client = connect(server.url, options, on_call)
+        assert isinstance(client, NodeClient)
+        made.append(client)
+        return client
 
     yield make
     for client in made:

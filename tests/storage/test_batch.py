@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ Make = Callable[..., RedisClient]
 
 
 def _item(number: int) -> Item:
-    return Item((f"gw:{{k{number % 7}}}", "gw:team"), [number, "x"])
+    return Item(("gw:calls", f"gw:{{k{number % 7}}}"), (), [number, "x"])
 
 
 async def _calls(client: RedisClient) -> int:
@@ -49,8 +50,38 @@ async def test_one_call_per_tick(make_client: Make) -> None:
     before = await _calls(client)
     results = await asyncio.gather(*(batcher.submit(_item(i)) for i in range(100)))
     assert [result[0] for result in results] == [[i, "x"] for i in range(100)]
-    assert [result[1] for result in results] == [[f"gw:{{k{i % 7}}}", "gw:team"] for i in range(100)]
+    assert [result[1] for result in results] == [["gw:calls", f"gw:{{k{i % 7}}}"] for i in range(100)]
     assert await _calls(client) == before + 1
+
+
+async def test_groups(make_client: Make) -> None:
+    """A table and a key travel once however many items share them; each item still gets its own."""
+    batcher = await _ready(make_client())
+    shared, other = ("gw:calls", "gw:a"), ("gw:calls", "gw:b")
+    rates, slots = ([1, "rate"], [2, 60.5]), ([3, "slots"],)
+    items = [
+        *(Item(shared, rates, [i]) for i in range(20)),
+        *(Item(shared, slots, [i]) for i in range(20, 40)),
+        *(Item(other, slots, [i]) for i in range(40, 60)),
+        Item(other, (), [60]),
+    ]
+    results = await asyncio.gather(*(batcher.submit(item) for item in items))
+    assert [result[0] for result in results] == [[i] for i in range(61)]
+    assert [tuple(result[1]) for result in results] == [tuple(item.keys) for item in items]
+    assert [result[3] for result in results] == [[list(row) if row else row for row in i.table] for i in items]
+    assert {result[4] for result in results} == {4}
+
+
+async def test_server_time(make_client: Make) -> None:
+    """The server's clock is told with every call, before any result of it."""
+    told: list[tuple[int, float]] = []
+    batcher = await _ready(make_client(), on_time=lambda now, received: told.append((now, received)))
+    assert len(told) == 1
+    await batcher.submit(_item(1))
+    (first, read), (second, read_again) = told
+    assert abs(first / 1e6 - time.time()) < 600
+    assert first < second
+    assert read <= read_again <= time.monotonic()
 
 
 async def test_one_in_flight(server: EmbeddedRedis, make_client: Make) -> None:
@@ -80,8 +111,9 @@ async def test_batches_are_bounded(make_client: Make) -> None:
     assert await _calls(client) == before + 3
 
 
-def test_cancellation_storm(server: EmbeddedRedis) -> None:
-    """10,000 callers cancelled at random moments: nobody ever gets another one's answer, and no call is disturbed."""
+@pytest.mark.parametrize("cancellations", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_cancellation_storm(server: EmbeddedRedis, cancellations: int) -> None:
+    """Callers cancelled at random moments: nobody ever gets another one's answer, and no call is disturbed."""
 
     async def storm() -> None:
         client = connect(server.url, PATIENT)
@@ -92,7 +124,7 @@ def test_cancellation_storm(server: EmbeddedRedis) -> None:
             on_call=lambda _, reason: failures.append(reason),
             on_orphan=lambda item, result: orphans.append((item, result)),
         )
-        answered = cancelled = 0
+        answered = cancelled = start = 0
         chance = random.Random(7)
 
         async def caller(number: int) -> None:
@@ -105,8 +137,10 @@ def test_cancellation_storm(server: EmbeddedRedis) -> None:
             answered += 1
             assert result[0] == [number, "x"]
 
-        for start in range(0, 20_000, 400):
+        while cancelled < cancellations:
+            assert start < 10 * cancellations
             tasks = [asyncio.ensure_future(caller(start + i)) for i in range(400)]
+            start += 400
             victims = chance.sample(tasks, 200)
             for task in victims[:20]:
                 task.cancel()  # before it ran
@@ -117,9 +151,7 @@ def test_cancellation_storm(server: EmbeddedRedis) -> None:
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 assert outcome is None or isinstance(outcome, asyncio.CancelledError)
         await batcher.close()
-        assert cancelled + answered > 15_000
-        assert cancelled > 5_000
-        assert answered >= 10_000
+        assert answered >= cancellations / 2
         assert all(result[0] == list(item.args) for item, result in orphans)
         assert orphans
         assert set(failures) == {None}
@@ -219,7 +251,7 @@ async def test_fire_and_forget(make_client: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [b"return cmsgpack.pack({1})", b"return 5", b"return '\\255'", b"error('bug')"], ids=str
+    "source", [b"return cmsgpack.pack({1, 2})", b"return 5", b"return '\\255'", b"error('bug')"], ids=str
 )
 async def test_broken_script(make_client: Make, source: bytes) -> None:
     """Too few results, no msgpack or a bug in the script: every item of that call fails, no later one hangs."""
@@ -248,5 +280,5 @@ async def test_unpackable_item(make_client: Make) -> None:
     """An argument msgpack cannot say is `error`, not a hang."""
     batcher = await _ready(make_client())
     with pytest.raises(StoreUnavailable, match="error"):
-        await batcher.submit(Item(("gw:a",), [object()]))
+        await batcher.submit(Item(("gw:a",), (), [object()]))
     assert (await batcher.submit(_item(1)))[0][0] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ import pytest
 
 from gateway.errors import OperatorError
 from gateway.storage.errors import StoreUnavailable
+from gateway.storage.node import NodeClient
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from tests.storage.waiting import pause, until, until_async
 
 if TYPE_CHECKING:
     from gateway.storage.embedded import EmbeddedRedis
 
-Make = Callable[..., RedisClient]
+Make = Callable[..., NodeClient]
 
 
 async def _reason(client: RedisClient, *command: str) -> str:
@@ -108,7 +110,7 @@ async def test_closed_connections_are_noticed(make_client: Make) -> None:
     await make_client().execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     async def noticed() -> bool:
-        reader = client._idle[0]._reader
+        reader = client._pool._idle[0]._reader
         return reader is not None and reader.at_eof()
 
     await until_async(noticed)
@@ -128,7 +130,7 @@ async def test_reasons(make_client: Make) -> None:
     assert await _reason(client, "SET", "gw:a", "1") == "readonly"
     with pytest.raises(StoreUnavailable, match="readonly"):
         await write.run((), ("1",))
-    assert client._idle == []  # a connection that failed is never used again
+    assert client._pool.idle == 0  # a connection that failed is never used again
     await client.execute("REPLICAOF", "NO", "ONE")
     assert await _reason(client, "NONSENSE") == "error"
     assert await _reason(client, "SET", "gw:a", "1") == "ok"
@@ -191,11 +193,43 @@ async def test_pool_is_bounded(make_client: Make) -> None:
     """However many commands run, the server sees a few connections."""
     client = make_client(RedisOptions(timeout=20, max_connections=3))
     await asyncio.gather(*(client.execute("ECHO", str(i)) for i in range(200)))
-    assert len(client._idle) <= 3
+    assert client._pool.idle <= 3
     assert (await client.execute("CLIENT", "LIST")).count(b"name=gateway") <= 3
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis+sentinel://127.0.0.1/mymaster", "127.0.0.1:6379"])
+@pytest.mark.parametrize("cancellations", [1_000, pytest.param(20_000, marks=pytest.mark.slow)])
+async def test_cancelled_commands(make_client: Make, cancellations: int) -> None:
+    """Commands cancelled at random moments, each with a connection in hand: every answer is the asker's own."""
+    client = make_client()
+    chance = random.Random(11)
+    cancelled = answered = 0
+
+    async def ask(number: int) -> None:
+        nonlocal cancelled, answered
+        try:
+            assert await client.execute("ECHO", str(number)) == str(number).encode()
+            answered += 1
+        except asyncio.CancelledError:
+            cancelled += 1
+            raise
+
+    for start in range(0, 10 * cancellations, 40):
+        if cancelled >= cancellations:
+            break
+        tasks = [asyncio.ensure_future(ask(start + i)) for i in range(40)]
+        await asyncio.sleep(0)
+        for task in chance.sample(tasks, 20):
+            task.cancel()
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+    assert cancelled >= cancellations
+    assert answered >= cancellations / 2
+    assert client.available
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:6379"])
 def test_foreign_url(url: str) -> None:
     """A URL of another kind is the operator's mistake, and the message says which are understood."""
     with pytest.raises(OperatorError, match="rediss://"):

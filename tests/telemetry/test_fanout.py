@@ -52,6 +52,7 @@ def test_every_hook_is_passed_on() -> None:
     observers.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
     observers.limits_decided((LimitDecision("key", "requests", "refused"),))
     observers.redis_called(0.1, "slow")
+    observers.redis_changed(False, "slow")
     observers.config_loaded("abc", None)
     observers.failed(Overloaded(), "req-1")
     assert heard == [name for name in vars(SilentObserver) if not name.startswith("_")]

@@ -90,13 +90,17 @@ def test_pretty(setup: Callable[..., Path]) -> None:
 
 
 def test_events(setup: Callable[..., Path]) -> None:
-    """Loads and unexpected failures are one line each, at the level of their kind."""
+    """Loads, unexpected failures and changes of the store are one line each, at the level of their kind."""
     path = setup()
     log = logs.EventLog()
     log.config_loaded("abc", None)
     log.config_loaded("def", "gateway.yaml:3:5: unknown key")
     log.failed(Overloaded(), "req-1")
-    loaded, rejected, failed = _read(path)
+    log.redis_changed(False, "slow")
+    log.redis_changed(True, "slow")
+    loaded, rejected, failed, away, back = _read(path)
+    assert (away["event"], away["level"], away["reason"]) == ("redis_unavailable", "error", "slow")
+    assert (back["event"], back["level"]) == ("redis_available", "info")
     assert (loaded["event"], loaded["level"], loaded["revision"]) == ("config_loaded", "info", "abc")
     assert (rejected["event"], rejected["level"]) == ("config_rejected", "error")
     assert (failed["request_id"], failed["level"]) == ("req-1", "warning")

@@ -14,8 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.errors import UpstreamTimeout
 from gateway.ports import LimitDecision, Observer
 from gateway.telemetry import shared
+from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.telemetry.families import FAMILIES
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tallies import Tallies, merge
 from gateway.types import Attempt, Deployment, Provider
 from tests.telemetry.facts import DEPLOYMENT, PROVIDER, SPARE, call, receipt
 
@@ -38,7 +40,8 @@ CONTRACT = {
     "gateway_config_revision": ["revision"],
     "gateway_config_reloads_total": ["result"],
     "gateway_redis_seconds": [],
-    "gateway_redis_errors_total": [],
+    "gateway_redis_errors_total": ["reason"],
+    "gateway_redis_up": [],
 }
 """What operators were promised: written out here, so that a change of the code alone fails."""
 
@@ -83,12 +86,16 @@ def test_every_family_is_declared_from_the_start() -> None:
     assert all(f"# TYPE {name} {kinds[name]}\n" in text for name in CONTRACT)
     for name, labels in CONTRACT.items():
         if not labels:
-            assert f"\n{name}_count 0.0\n" in text or f"\n{name} 0.0\n" in text
+            zero = "1.0" if name == "gateway_redis_up" else "0.0"
+            assert f"\n{name}_count 0.0\n" in text or f"\n{name} {zero}\n" in text
 
 
-def test_labels() -> None:
-    """Each family has exactly the labels of the contract."""
-    metrics = Metrics()
+def test_labels(tmp_path: Path) -> None:
+    """Each family has exactly the labels of the contract; the bookkeeper's stand among the workers'."""
+    bookkeeping = BookkeepingMetrics(tmp_path)
+    bookkeeping.start()
+    bookkeeping.close()
+    metrics = Metrics(tmp_path)
     _tell_everything(metrics)
     found: dict[str, set[str]] = {}
     for name, labels in _parse(metrics.render()):
@@ -138,7 +145,23 @@ def test_bucket_bounds_are_inclusive() -> None:
     assert _value(metrics, "gateway_redis_seconds_bucket", le="0.001") == 1
     assert _value(metrics, "gateway_redis_seconds_bucket", le="0.1") == 1
     assert _value(metrics, "gateway_redis_seconds_bucket", le="+Inf") == 2
-    assert _value(metrics, "gateway_redis_errors_total") == 1
+    assert _value(metrics, "gateway_redis_errors_total", reason="slow") == 1
+    assert _value(metrics, "gateway_redis_errors_total", reason="down") == 0
+
+
+def test_redis_is_up_or_not() -> None:
+    """The gauge falls when the store falls sick and rises when it is well; one worker without it is enough for 0."""
+    metrics = Metrics()
+    assert _value(metrics, "gateway_redis_up") == 1
+    metrics.redis_changed(False, "slow")
+    assert _value(metrics, "gateway_redis_up") == 0
+    sick, other = metrics._copy(), Metrics()._copy()
+    elsewhere = Tallies("a process that knows nothing of it").copy()
+    metrics.redis_changed(True, "slow")
+    assert _value(metrics, "gateway_redis_up") == 1
+    name = "gateway_redis_up"
+    for parts, value in (([other, sick, other], 0), ([elsewhere, other], 1), ([other, elsewhere], 1)):
+        assert merge(parts).gauges[name][()][0] == value
 
 
 def test_unpriced_and_unserved() -> None:

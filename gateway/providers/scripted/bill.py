@@ -121,6 +121,6 @@ class Entry:
                 status=self._scenario.status,
                 outcome=outcome,
                 request_id=request.header(b"x-request-id"),
-                call_id=request.header(b"x-gateway-call-id"),
+                call_id=request.header(b"x-gateway-call-id") or request.header(b"x-client-request-id"),
             )
         )

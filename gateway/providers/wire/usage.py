@@ -6,16 +6,20 @@ import msgspec
 
 from gateway.types import Usage
 
+MOST = 10**12
+"""No call has more tokens; a larger count is a mistake that must not overflow what adds it up."""
+
 
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: float | None = None
     cache_write_tokens: float | None = None
     reasoning_tokens: float | None = None
+    audio_tokens: float | None = None
 
 
 class WireUsage(msgspec.Struct, gc=False):
     """`usage` of chat, completions and embeddings (`prompt_tokens`) or of responses, images and audio
-    (`input_tokens`)."""
+    (`input_tokens`). The last few members are single providers' own, of any type: a surprise there spoils no reply."""
 
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
@@ -26,32 +30,62 @@ class WireUsage(msgspec.Struct, gc=False):
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    input_token_details: _Details | None = None
+    """Of transcriptions, which spell it so."""
+    seconds: object = None
+    """Of audio, where the provider sells that: OpenAI's `{"type": "duration", "seconds": 9}`."""
+    prompt_audio_seconds: object = None
+    """Mistral's, beside its tokens."""
+    prompt_cache_hit_tokens: object = None
+    """DeepSeek's name for cached tokens."""
+    cached_tokens: object = None
+    """Moonshot's place for them."""
+    cache_creation_input_tokens: object = None
+    """Of gateways that pass on Anthropic's word for cache writes."""
 
     def counted(self) -> Usage | None:
-        """The counts, or None when the object carries none (a transcription billed by the second, say)."""
+        """The counts, or None when the object carries none."""
         given = self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens
         made = self.completion_tokens if self.completion_tokens is not None else self.output_tokens
         if given is None and made is None:
-            if self.total_tokens is None:
-                return None
             given = self.total_tokens
-        before = self.prompt_tokens_details or self.input_tokens_details or _NONE
+            seconds = _seconds(self.seconds) or _seconds(self.prompt_audio_seconds)
+            if given is None:
+                return Usage(units=seconds) if seconds else None
+        else:
+            seconds = _seconds(self.prompt_audio_seconds) if self.prompt_audio_seconds is not None else 0.0
+        before = self.prompt_tokens_details or self.input_tokens_details or self.input_token_details or _NONE
         after = self.completion_tokens_details or self.output_tokens_details or _NONE
         reasoning = after.reasoning_tokens
-        if reasoning and self.total_tokens == (given or 0) + (made or 0) + reasoning:
-            # xAI counts reasoning beside the completion, not in it; only the total tells.
+        if reasoning and (self.total_tokens == (given or 0) + (made or 0) + reasoning or reasoning > (made or 0)):
+            # xAI counts reasoning beside the completion, not in it; the total tells, or that it is more than the whole.
             made = (made or 0) + reasoning
         return Usage(
             _count(given) if given else 0,
             _count(made) if made else 0,
-            _count(before.cached_tokens) if before.cached_tokens else 0,
-            _count(before.cache_write_tokens) if before.cache_write_tokens else 0,
+            _first(before.cached_tokens, self.prompt_cache_hit_tokens, self.cached_tokens),
+            _first(before.cache_write_tokens, self.cache_creation_input_tokens),
             _count(reasoning) if reasoning else 0,
+            _count(before.audio_tokens) if before.audio_tokens else 0,
+            _count(after.audio_tokens) if after.audio_tokens else 0,
+            seconds,
         )
 
 
 _NONE = _Details()
 
 
+def _first(*values: object) -> int:
+    """The first of them that is a count above zero."""
+    for value in values:
+        if value and isinstance(value, int | float):
+            return _count(value)
+    return 0
+
+
 def _count(value: float) -> int:
-    return int(value) if value > 0 else 0
+    return 0 if value <= 0 else MOST if value > MOST else int(value)
+
+
+def _seconds(value: object) -> float:
+    return float(min(value, MOST)) if isinstance(value, int | float) and value > 0 else 0.0

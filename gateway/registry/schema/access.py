@@ -1,4 +1,4 @@
-"""Keys, teams, limits and quotas, as they stand in the file."""
+"""Keys, teams, limits, quotas and alerts, as they stand in the file."""
 
 from typing import Annotated, Literal, Self
 
@@ -7,6 +7,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from gateway.registry import scalars
 from gateway.registry.schema.fields import (
     ModelName,
+    Moment,
     Name,
     OneOrMany,
     Rate,
@@ -16,9 +17,13 @@ from gateway.registry.schema.fields import (
     Size,
     Strict,
     Text,
+    WebhookUrl,
     Whole,
+    Zone,
     one_or_many,
 )
+from gateway.registry.schema.providers import Headers
+from gateway.registry.schema.routes import ServiceWord
 
 Action = Annotated[
     tuple[str, str | None],
@@ -54,13 +59,23 @@ class Limits(Strict):
 class Quota(Strict):
     """An amount per calendar period."""
 
-    period: Literal["hour", "day", "week", "month", "year", "total"] = Field(description="When it starts anew (UTC).")
+    period: Literal["minute", "hour", "day", "week", "month", "year", "total"] = Field(
+        description="When it starts anew; a week starts on Monday, a total never does."
+    )
+    zone: Zone | None = Field(None, description="The time zone of the calendar; omitted: the document's `zone`.")
     requests: Size | None = Field(None, ge=1, description="Requests per period.")
     tokens: Size | None = Field(None, ge=1, description="Tokens per period: 5M.")
     cost: Real | None = Field(None, gt=0, le=1_000_000_000, description="USD per period.")
     soft: Real | None = Field(None, gt=0, le=1, description="The share at which a warning is due: 0.8.")
     action_on_exceed: Action = Field(
         ("reject", None), description="reject, throttle, alert, or {downgrade: <model>}.", validate_default=False
+    )
+    throttle_to: Rate | None = Field(
+        None,
+        description="What `throttle` leaves: 10/min. Omitted: a tenth of the owner's own limit of requests, else 1/s.",
+    )
+    unpriced: Literal["refuse", "allow"] = Field(
+        "refuse", description="What a `cost` quota does with a model whose price is not known."
     )
     on_store_failure: OnStoreFailure = Field("closed", description="While the store of counters is away.")
 
@@ -81,6 +96,12 @@ class Key(Strict):
     models: Annotated[list[ModelName], OneOrMany] | None = Field(
         None, description="Globs of the models it may use; omitted: all.", json_schema_extra=one_or_many
     )
+    services: Annotated[list[ServiceWord], OneOrMany, Field(min_length=1)] | None = Field(
+        None, description="Kinds of requests it may make; omitted: all.", json_schema_extra=one_or_many
+    )
+    expires: Moment | None = Field(
+        None, description="When it stops working: the first moment of a date, or a time; UTC without an offset."
+    )
     limits: Limits | None = Field(None, description="What this key may use per period.")
     quotas: list[Quota] = Field(default_factory=list, description="What this key may use up.")
 
@@ -99,14 +120,27 @@ class Team(Strict):
     quotas: list[Quota] = Field(default_factory=list, description="What the team may use up.")
 
 
-class SharedLimit(Limits):
-    """A limit beyond keys and teams."""
+class LimitRule(Limits):
+    """Limits and quotas beyond keys and teams: for each member of a scope by itself, or for all calls together."""
 
     name: Name = Field(description="How it appears in refusals and metrics.")
-    scope: Literal["global", "user"] = Field(description="global: all requests together. user: each `user` by itself.")
+    scope: Literal["global", "user", "key", "team", "model", "provider", "deployment"] = Field(
+        description="global: all requests together. Else: each user, key, team, model, … by itself."
+    )
+    only: Annotated[list[Text], OneOrMany, Field(min_length=1)] | None = Field(
+        None, description="Globs of the members it is for; omitted: all.", json_schema_extra=one_or_many
+    )
+    quotas: list[Quota] = Field(default_factory=list, description="What each member may use up.")
 
     @model_validator(mode="after")
     def _has_limit(self) -> Self:
-        if self.requests is None and self.tokens is None and self.concurrency is None:
-            raise ValueError("a limit limits something (set `requests`, `tokens` or `concurrency`)")
+        if self.requests is None and self.tokens is None and self.concurrency is None and not self.quotas:
+            raise ValueError("a limit limits something (set `requests`, `tokens`, `concurrency` or `quotas`)")
         return self
+
+
+class Alerts(Strict):
+    """Where soft thresholds and exceeded quotas are told."""
+
+    webhook: WebhookUrl | None = Field(None, description="Gets one POST with JSON for each alert; best as ${VAR}.")
+    headers: Headers = Field(default_factory=dict, description="Sent with every POST, such as authorization.")

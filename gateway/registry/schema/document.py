@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from gateway.registry.catalogue import ALIASES, TYPES, provider_type, unmet
 from gateway.registry.problems import Fault, Trail, did_you_mean
-from gateway.registry.schema.access import Key, SharedLimit, Team
+from gateway.registry.schema.access import Alerts, Key, LimitRule, Team
 from gateway.registry.schema.explain import explain
-from gateway.registry.schema.fields import Name, Strict
+from gateway.registry.schema.fields import Name, Strict, Zone
 from gateway.registry.schema.providers import model_for
 from gateway.registry.schema.routes import Route
 
@@ -18,13 +18,15 @@ class Document(Strict):
     """Configuration of the LLM gateway."""
 
     version: Literal[1] = Field(1, description="The version of this format.")
+    zone: Zone = Field("UTC", description="The time zone whose calendar quotas follow: Europe/Berlin.")
     providers: Annotated[dict[Name, Any], Field(min_length=1)] = Field(
         description="Where models are served, by names of your choice."
     )
     routes: list[Route] = Field(default_factory=list, description="Rules for requests; the first that matches wins.")
     keys: list[Key] = Field(default_factory=list, description="Virtual keys; without any, every caller is accepted.")
     teams: list[Team] = Field(default_factory=list, description="Groups of keys.")
-    limits: list[SharedLimit] = Field(default_factory=list, description="Limits beyond keys and teams.")
+    limits: list[LimitRule] = Field(default_factory=list, description="Limits and quotas beyond keys and teams.")
+    alerts: Alerts | None = Field(None, description="Where soft thresholds and exceeded quotas are told.")
 
 
 def faults(data: Any, missing: Mapping[Trail, str], dialects: frozenset[str] | None) -> list[Fault]:

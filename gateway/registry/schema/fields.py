@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from gateway.registry import scalars
+from gateway.registry import dates, scalars
 from gateway.types import RateLimit
 
 
@@ -52,10 +52,15 @@ ProviderRate = Annotated[
     RateLimit, PlainValidator(scalars.provider_rate), _either({"type": "number", "exclusiveMinimum": 0}, _RATE, _BURST)
 ]
 Url = Annotated[str, PlainValidator(scalars.url), WithJsonSchema(_text("^(https?://|.*\\$\\{)"))]
+WebhookUrl = Annotated[str, PlainValidator(scalars.webhook), WithJsonSchema(_text("^(https?://|.*\\$\\{)"))]
 Credentials = Annotated[
     tuple[str, ...],
     PlainValidator(scalars.credentials),
     _either(_text(minLength=1), {"type": "array", "items": _text(minLength=1), "minItems": 1}),
+]
+Zone = Annotated[str, PlainValidator(dates.zone), WithJsonSchema(_text(examples=["UTC", "Europe/Berlin"]))]
+Moment = Annotated[
+    float, PlainValidator(dates.moment), WithJsonSchema(_text(examples=["2027-01-31", "2027-01-31T18:00:00Z"]))
 ]
 Secret = Annotated[str, PlainValidator(scalars.secret), WithJsonSchema(_text())]
 SecretHash = Annotated[bytes, PlainValidator(scalars.secret_hash), WithJsonSchema(_text())]

@@ -2,9 +2,17 @@
 
 import re
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, create_model
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
 
 from gateway.registry.catalogue import ProviderType
 from gateway.registry.schema.fields import (
@@ -28,6 +36,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"})
 _FREE_JSON = WithJsonSchema({"type": "object"})
 _JSON_DEPTH = 16
+_MOST = 100_000
+"""USD: a price above it is a slip."""
+_TIERS = 16
 
 
 def _capability(value: str) -> str:
@@ -59,35 +70,67 @@ Headers = dict[
 ]
 
 
+class Tier(Strict):
+    """Prices of a call with a large input, for all of its tokens. What is not named costs as without the tier."""
+
+    above: Size = Field(ge=1, description="Input tokens above which it applies: 200000 or 200k.")
+    input: Real | None = Field(None, ge=0, le=_MOST, description="USD per million input tokens.")
+    output: Real | None = Field(None, ge=0, le=_MOST, description="USD per million output tokens.")
+    cached_input: Real | None = Field(
+        None,
+        ge=0,
+        le=_MOST,
+        description="USD per million input tokens read from a cache; else this tier's input price.",
+    )
+    cache_write: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens written to a cache; else its input price."
+    )
+
+
+def _apart(tiers: list[Tier]) -> list[Tier]:
+    if len({tier.above for tier in tiers}) < len(tiers):
+        raise ValueError("two tiers begin `above` the same number of tokens (remove one)")
+    if len(tiers) > _TIERS:
+        raise ValueError(f"a price has at most {_TIERS} tiers (remove some)")
+    return tiers
+
+
 class Prices(Strict):
     """USD per million tokens."""
 
-    input: Real = Field(ge=0, description="USD per million input tokens.")
-    output: Real = Field(0.0, ge=0, description="USD per million output tokens.")
-    cached_input: Real | None = Field(None, ge=0, description="USD per million input tokens read from a cache.")
-    cache_write: Real | None = Field(None, ge=0, description="USD per million input tokens written to a cache.")
-    reasoning: Real | None = Field(None, ge=0, description="USD per million reasoning tokens; else the output price.")
-    per_request: Real = Field(0.0, ge=0, description="USD for each request.")
-
-
-class Model(Strict):
-    """One model of a provider."""
-
-    context_window: Size | None = Field(None, ge=1, description="Tokens of input and output together: 128000 or 128k.")
-    price: Prices | None = Field(None, description="What it costs; without it the price catalogue is asked.")
-    parameters: Annotated[dict[str, Any], _FREE_JSON] = Field(
-        default_factory=dict, description="Request fields for callers who set none, such as temperature."
+    input: Real = Field(0.0, ge=0, le=_MOST, description="USD per million input tokens.")
+    output: Real = Field(0.0, ge=0, le=_MOST, description="USD per million output tokens.")
+    cached_input: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens read from a cache; else the input price."
     )
-    capabilities: Capabilities = Field(default_factory=list, description="What it can do: chat, vision, tools, …")
+    cache_write: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens written to a cache; else the input price."
+    )
+    reasoning: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million reasoning tokens; else the output price."
+    )
+    audio_input: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens of audio; else the input price."
+    )
+    audio_output: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million output tokens of audio; else the output price."
+    )
+    per_request: Real = Field(0.0, ge=0, le=_MOST, description="USD for each request.")
+    per_unit: Real = Field(
+        0.0,
+        ge=0,
+        le=_MOST,
+        description="USD for each image made, second of audio transcribed, character spoken or search ranked.",
+    )
+    tiers: Annotated[list[Tier], AfterValidator(_apart)] = Field(
+        default_factory=list, description="Other prices for calls with a large input."
+    )
 
-
-class Timeout(Strict):
-    """How long to wait."""
-
-    connect: Duration = Field(5.0, gt=0, le=600, description="Seconds until connected, TLS included.")
-    first_byte: Duration = Field(60.0, gt=0, le=3600, description="Seconds until the first byte of the answer.")
-    idle: Duration = Field(120.0, gt=0, le=3600, description="Seconds between two reads of an answer.")
-    total: Duration = Field(600.0, gt=0, le=86400, description="Seconds for all attempts of a call without a stream.")
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set - {"tiers"}:
+            raise ValueError("a price needs an amount (write {input: 2.5, output: 10}, or 0 if it is free)")
+        return self
 
 
 class Throughput(Strict):
@@ -113,6 +156,37 @@ def _or_plain(*options: dict[str, Any]) -> Any:
     return extend
 
 
+def _rate_limit() -> Any:
+    return Field(
+        None,
+        description="Requests per second, or {requests: 500/min, tokens: 200k/min}.",
+        json_schema_extra=_or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
+    )
+
+
+class Model(Strict):
+    """One model of a provider."""
+
+    context_window: Size | None = Field(None, ge=1, description="Tokens of input and output together: 128000 or 128k.")
+    max_output_tokens: Size | None = Field(None, ge=1, description="Tokens of one answer at most: 16384 or 16k.")
+    rate_limit: Annotated[Throughput, _single("requests")] | None = _rate_limit()
+    concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
+    price: Prices | None = Field(None, description="What it costs; without it the price catalogue is asked.")
+    parameters: Annotated[dict[str, Any], _FREE_JSON] = Field(
+        default_factory=dict, description="Request fields for callers who set none, such as temperature."
+    )
+    capabilities: Capabilities = Field(default_factory=list, description="What it can do: chat, vision, tools, …")
+
+
+class Timeout(Strict):
+    """How long to wait."""
+
+    connect: Duration = Field(5.0, gt=0, le=600, description="Seconds until connected, TLS included.")
+    first_byte: Duration = Field(60.0, gt=0, le=3600, description="Seconds until the first byte of the answer.")
+    idle: Duration = Field(120.0, gt=0, le=3600, description="Seconds between two reads of an answer.")
+    total: Duration = Field(600.0, gt=0, le=86400, description="Seconds for all attempts of a call without a stream.")
+
+
 def _models(value: Any) -> Any:
     if isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
@@ -136,11 +210,7 @@ class Provider(Strict):
     engine: Literal["httptools", "httpx2"] = Field("httptools", description="The HTTP client that talks to it.")
     allow_private_network: Flag = Field(default=False, description="It may be on a private or loopback address.")
     concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
-    rate_limit: Annotated[Throughput, _single("requests")] | None = Field(
-        None,
-        description="Requests per second, or {requests: 500/min, tokens: 200k/min}.",
-        json_schema_extra=_or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
-    )
+    rate_limit: Annotated[Throughput, _single("requests")] | None = _rate_limit()
     timeout: Annotated[Timeout, _single("first_byte")] | None = Field(
         None,
         description="Seconds to the first byte, or {connect: 5, first_byte: 60, idle: 120, total: 600}.",

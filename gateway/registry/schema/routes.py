@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.registry.schema.fields import Flag, ModelName, Name, OneOrMany, Strict, Text, Whole, one_or_many
+from gateway.registry.schema.fields import Flag, ModelName, Name, OneOrMany, Size, Strict, Text, Whole, one_or_many
 
 ServiceWord = Literal[
     "chat",
@@ -61,3 +61,6 @@ class Route(Strict):
         json_schema_extra=one_or_many,
     )
     max_attempts: Whole = Field(4, ge=1, le=20, description="Tries at all targets together.")
+    max_output_tokens: Size | None = Field(
+        None, ge=1, description="Reserved and asked for when a caller under a budget sets no max_tokens: 4096."
+    )

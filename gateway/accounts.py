@@ -1,0 +1,161 @@
+"""From what happened to a call to the rows of the ledger, and to what is charged. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.errors import GatewayError, UpstreamError
+from gateway.exchange import Exchange
+from gateway.limits.demand import Used
+from gateway.limits.gate import About
+from gateway.types import Call, Deployment, LedgerRow, LedgerState, Price, Service, TokenSource, Usage
+from gateway.upstream.retry import Failure
+from gateway.usage import estimate
+from gateway.usage.cost import nano_usd
+from gateway.usage.units import units_of
+
+PriceOf = Callable[[Deployment], Price | None]
+GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
+AT_OUR_COST = frozenset({"ttfb_timeout", "timeout", "bad_json", "bad_sse", "empty", "bad_response"})
+"""Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
+CRASHED = "worker_crash"
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Bill(msgspec.Struct, frozen=True, gc=False):
+    """What one call comes to."""
+
+    usage: Usage | None
+    source: TokenSource | None
+    cost: int | None
+    """Nano-USD; None where there is no usage, or no price: unknown is not zero."""
+
+    @property
+    def used(self) -> Used:
+        """As limits and quotas count it."""
+        return Used(0 if self.usage is None else self.usage.total, self.cost or 0)
+
+
+NOTHING_USED = Bill(None, None, None)
+
+
+class Accounts:
+    """Makes rows. `wall` turns the pipeline's clock into Unix seconds."""
+
+    def __init__(self, price_of: PriceOf, wall: Callable[[float], float], clock: Callable[[], float]) -> None:
+        self.price_of = price_of
+        self._wall = wall
+        self._clock = clock
+
+    def about(self, exchange: Exchange, deployment: Deployment, number: int) -> About:
+        """What is booked and charged if this worker dies while the call's attempt `number` runs."""
+        call = exchange.call
+        assert call is not None
+        relay = exchange.answer.relay if exchange.answer is not None else None
+        usage = Usage(call.input_tokens)
+        if relay is not None:
+            usage = relay.usage or estimate.partial(call.input_tokens, *relay.relayed)
+        price = self.price_of(deployment)
+        cost = None if price is None else nano_usd(usage, price)
+        row = self._row(exchange, deployment, number)
+        row.input_tokens, row.output_tokens = usage.input_tokens, usage.output_tokens
+        row.cost_nano_usd, row.price_version = cost, None if price is None else price.version
+        return _encode((row,)), (1, usage.total, cost or 0)
+
+    def failed(self, exchange: Exchange, failure: Failure, number: int, seconds: float) -> bytes:
+        """The row of an attempt that did not commit: not charged to the key."""
+        row, error = self._row(exchange, failure.deployment, number), failure.error
+        row.state, row.status, row.reason = LedgerState.RELEASED, error.public_status, error.outcome
+        row.duration_ms = seconds * 1e3
+        price = self.price_of(failure.deployment)
+        assert exchange.call is not None
+        if error.outcome in AT_OUR_COST:
+            row.input_tokens = exchange.call.input_tokens
+            row.cost_nano_usd = None if price is None else nano_usd(Usage(row.input_tokens), price)
+        else:
+            row.token_source = TokenSource.PROVIDER
+            row.cost_nano_usd = 0
+        row.price_version = None if price is None else price.version
+        return _encode((row,))
+
+    def bill(self, exchange: Exchange, error: GatewayError | None) -> Bill:
+        """What the call used, how that is known, and what it costs; nothing when no provider may charge for it."""
+        usage, source = _usage(exchange, error)
+        deployment = exchange.progress.deployment
+        if usage is None or deployment is None:
+            return NOTHING_USED
+        price = self.price_of(deployment)
+        return Bill(usage, source, None if price is None else nano_usd(usage, price))
+
+    def final(self, exchange: Exchange, bill: Bill, status: int, error: GatewayError | None) -> bytes | None:
+        """The row of the attempt that answered, or whose answer the client did not wait for; None if there is none."""
+        deployment, usage = exchange.progress.deployment, bill.usage
+        if usage is None or deployment is None:
+            return None
+        row = self._row(exchange, deployment, exchange.progress.attempts)
+        row.state, row.status = LedgerState.SETTLED, status
+        row.reason = "ok" if error is None else _label(error)
+        row.input_tokens, row.output_tokens = usage.input_tokens, usage.output_tokens
+        row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
+        row.reasoning_tokens = usage.reasoning_tokens
+        row.audio_input_tokens, row.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
+        row.units = usage.units
+        row.token_source = bill.source or TokenSource.ESTIMATED
+        row.cost_nano_usd = bill.cost
+        if bill.cost is not None:
+            price = self.price_of(deployment)
+            row.price_version = None if price is None else price.version
+        if exchange.first_byte is not None:
+            row.ttft_ms = (exchange.first_byte - exchange.started) * 1e3
+        row.duration_ms = (self._clock() - exchange.started) * 1e3
+        return _encode((row,))
+
+    def _row(self, exchange: Exchange, deployment: Deployment, number: int) -> LedgerRow:
+        """By position, in the order of the fields: naming them costs more than filling them."""
+        call, plan, principal = exchange.call, exchange.plan, exchange.principal
+        assert call is not None
+        assert plan is not None
+        provider = deployment.provider
+        row = LedgerRow(
+            call.id, number, exchange.request_id, LedgerState.ABANDONED, int(self._wall(exchange.started) * 1e6),
+            principal.key, principal.team, exchange.user, plan.route, call.service, call.model,
+            provider.name, deployment.id, deployment.model, call.stream, 500, CRASHED,
+        )  # fmt: skip
+        row.token_source = TokenSource.PARTIAL
+        row.config_revision = plan.revision
+        row.provider_type = provider.type
+        return row
+
+
+def _label(error: GatewayError) -> str:
+    return error.outcome if isinstance(error, UpstreamError) else error.reason
+
+
+def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None, TokenSource | None]:
+    call, answer = exchange.call, exchange.answer
+    if call is None or not exchange.progress.sent:
+        return None, None
+    if answer is None:
+        # Sent, and then the client left: the provider may still charge for reading it.
+        return Usage(call.input_tokens), TokenSource.PARTIAL
+    relay = answer.relay
+    counted = answer.usage if relay is None else relay.usage
+    if counted is not None and not sold_by_units(call):
+        return counted, TokenSource.PROVIDER
+    units = units_of(call, answer.body, counted)
+    if counted is not None or units.amount:
+        usage = msgspec.structs.replace(counted or Usage(), units=units.amount)
+        return usage, TokenSource.PROVIDER if units.counted else TokenSource.ESTIMATED
+    if relay is None:
+        body = len(answer.body or b"")
+        return estimate.whole(call.input_tokens, body, generates=call.service in GENERATES), TokenSource.ESTIMATED
+    return estimate.partial(call.input_tokens, *relay.relayed), (
+        TokenSource.ESTIMATED if error is None else TokenSource.PARTIAL
+    )
+
+
+def sold_by_units(call: Call) -> bool:
+    """Whether something else than tokens may be what the call is sold by."""
+    return call.service in (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)

@@ -1,0 +1,180 @@
+"""Admitting a call: what it may need, whether limits and quotas leave that, and the same again for each attempt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import msgspec
+
+from gateway.accounts import GENERATES, Accounts
+from gateway.errors import DeploymentsFull, RateLimited, UnpricedModel
+from gateway.exchange import Exchange
+from gateway.limits.demand import Demand, Used
+from gateway.limits.gate import Gate, Reservation
+from gateway.limits.limitset import LimitSet
+from gateway.limits.refusals import Downgrade
+from gateway.limits.rolling import Rolling
+from gateway.types import Call, Deployment, Plan, Skipped
+from gateway.upstream.retry import Failure
+from gateway.usage import estimate
+from gateway.usage.cost import bounds
+from gateway.usage.units import units_asked
+
+DEFAULT_CEILING = 4096
+"""Output tokens for callers under a budget who set no `max_tokens`, where neither route nor model says."""
+
+
+class Admission:
+    """Admits calls and their attempts."""
+
+    def __init__(self, gate: Gate, accounts: Accounts, rolling: Rolling) -> None:
+        self._gate = gate
+        self._accounts = accounts
+        self._rolling = rolling
+
+    async def admit(self, exchange: Exchange, call: Call, plan: Plan) -> None:
+        """Reserve everything that binds the caller; `exchange.plan` is then what to do, perhaps with another model.
+
+        Raises RateLimited, InsufficientQuota, QuotaUnavailable, RequestExceedsLimit, UnpricedModel.
+        """
+        principal = exchange.principal
+        if call.user is not None:
+            exchange.user = user_hash(principal.team, principal.key, call.user)
+        sets = exchange.policy.of_caller(principal, call.model)
+        try:
+            await self._reserve(exchange, call, plan, sets)
+        except Downgrade as downgrade:
+            sets = tuple(limits.relaxed() for limits in sets)
+            asked = msgspec.structs.replace(call, model=downgrade.model)
+            try:
+                await self._reserve(exchange, call, exchange.planner.plan(asked, principal), sets)
+            except Downgrade as again:
+                raise again.refusal from None
+
+    async def _reserve(self, exchange: Exchange, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> None:
+        if any(limits.hard_cost for limits in sets):
+            plan = self._priced(plan)
+        exchange.plan = plan
+        demand = self._demand(call, plan, sets)
+        reservation = Reservation(call.id, exchange.user)
+        about = self._accounts.about(exchange, plan.targets[0], 1)
+        await self._gate.reserve(reservation, sets, demand, about)
+        exchange.reservation = reservation
+        exchange.own_holds = len(reservation.holds)
+        if call.max_tokens is None and demand.most and any(limits.hard for limits in sets):
+            granted = reservation.output
+            call.output_cap = max(1, (demand.most if granted is None else granted) // max(1, call.choices))
+        if call.stream:
+            reservation.checkpoint = lambda: self._accounts.about(
+                exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.attempts)
+            )
+
+    def _priced(self, plan: Plan) -> Plan:
+        """Only where the price is known. Raises UnpricedModel."""
+        known = tuple(target for target in plan.targets if self._accounts.price_of(target) is not None)
+        if len(known) == len(plan.targets):
+            return plan
+        if not known:
+            raise UnpricedModel(param="model")
+        left_out = tuple(
+            Skipped(target.id, "price: not known, and a budget is to be kept")
+            for target in plan.targets
+            if target not in known
+        )
+        return replace(plan, targets=known, skipped=(*plan.skipped, *left_out))
+
+    def _demand(self, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> Demand:
+        choices = max(1, call.choices)
+        if call.service not in GENERATES:
+            least = most = 0
+        elif call.max_tokens is not None:
+            least = most = call.max_tokens * choices
+        else:
+            most = _ceiling(plan) * choices
+            least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
+        tokens = call.input_tokens + least
+        if call.max_tokens is None:
+            # An expectation must not make a request too large for a bucket that its real need fits into.
+            largest = min((limits.largest for limits in sets), default=tokens)
+            tokens = max(call.input_tokens, int(min(tokens, largest)))
+        fixed = per_output = 0
+        if any(limits.money for limits in sets):
+            fixed, per_output = self._dearest(call, plan)
+        return Demand(tokens, call.input_tokens, fixed, per_output, least, most)
+
+    def _dearest(self, call: Call, plan: Plan) -> tuple[int, int]:
+        """What the input and a token of output can cost at most, wherever the plan leads."""
+        given = estimate.input_bound(call.raw) if call.raw else call.input_tokens
+        units = units_asked(call)
+        fixed = per_output = 0
+        for target in plan.targets:
+            price = self._accounts.price_of(target)
+            if price is not None:
+                most = bounds(price, given, units)
+                fixed, per_output = max(fixed, most[0]), max(per_output, most[1])
+        return fixed, per_output
+
+    def learn(self, exchange: Exchange, output_tokens: int) -> None:
+        """A call of this kind ended with so much output."""
+        call, plan = exchange.call, exchange.plan
+        if call is not None and plan is not None and call.max_tokens is None and call.service in GENERATES:
+            self._rolling.learn((plan.route, call.model), output_tokens // max(1, call.choices))
+
+
+class Attempts:
+    """The attempts of one call, as `forward` tells of them."""
+
+    __slots__ = ("_accounts", "_exchange", "_gate")
+
+    def __init__(self, exchange: Exchange, gate: Gate, accounts: Accounts) -> None:
+        self._exchange = exchange
+        self._gate = gate
+        self._accounts = accounts
+
+    def limited(self, deployment: Deployment) -> bool:
+        """Whether this attempt has to be asked for."""
+        return self._exchange.progress.attempts > 0 or bool(self._exchange.policy.of_deployment(deployment))
+
+    async def begin(self, deployment: Deployment) -> None:
+        """Reserve what the deployment's own limits hold. Raises DeploymentsFull with the wait."""
+        exchange = self._exchange
+        reservation = exchange.reservation
+        if reservation is None:
+            return
+        number = exchange.progress.attempts + 1
+        if number > 1:
+            self._gate.note(reservation, self._accounts.about(exchange, deployment, number))
+        sets = exchange.policy.of_deployment(deployment)
+        if sets:
+            demand = reservation.holds[0].demand if reservation.holds else Demand()
+            try:
+                await self._gate.reserve(reservation, sets, demand)
+            except RateLimited as full:
+                raise DeploymentsFull(retry_after=full.retry_after) from None
+
+    def failed(self, failure: Failure, seconds: float) -> None:
+        """An attempt is over without an answer: it is booked, and what it held of the deployment is free."""
+        exchange = self._exchange
+        reservation = exchange.reservation
+        if reservation is None or reservation.about is None:
+            return
+        event = self._accounts.failed(exchange, failure, exchange.progress.attempts, seconds)
+        self._gate.note(reservation, reservation.about, event)
+        self._gate.settle_attempt(reservation, exchange.own_holds, Used())
+
+
+@lru_cache(maxsize=8192)
+def user_hash(team: str | None, key: str, user: str) -> str:
+    """Who an end user is in limits and in the ledger: of a team, or of a key without one; not to be turned back."""
+    tenant = f"team:{team}" if team is not None else f"key:{key}"
+    return hashlib.sha256(f"{tenant}\0{user}".encode()).hexdigest()[:32]
+
+
+def _ceiling(plan: Plan) -> int:
+    if plan.max_output_tokens is not None:
+        return plan.max_output_tokens
+    known = [target.max_output_tokens for target in plan.targets if target.max_output_tokens is not None]
+    return min(known) if known else DEFAULT_CEILING

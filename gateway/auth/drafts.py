@@ -1,0 +1,59 @@
+"""What an operator asks a new key to be: checked with the rules of the configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.errors import OperatorError
+from gateway.registry.schema.access import Key
+
+METADATA_MAX = 64
+"""Entries, and four times as many characters in each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A key that is about to be created. Limits and quotas stand in the notation of the configuration file."""
+
+    name: str
+    team: str | None = None
+    models: list[str] | None = None
+    services: list[str] | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
+    quotas: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    expires_at: float | None = None
+    """Unix seconds."""
+
+
+def check(draft: Draft) -> None:
+    """Raises OperatorError that names every mistake and what to do."""
+    given: dict[str, Any] = {
+        "name": draft.name,
+        "team": draft.team,
+        "models": draft.models,
+        "services": draft.services,
+        "limits": draft.limits,
+        "quotas": draft.quotas,
+    }
+    complaints = []
+    try:
+        Key.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        complaints = [_complaint(detail) for detail in error.errors(include_url=False, include_input=False)]
+    if draft.models == []:
+        complaints.append("models: an empty list allows nothing (name some, or leave it out to allow all)")
+    if len(draft.metadata) > METADATA_MAX or any(
+        len(word) > 4 * METADATA_MAX for pair in draft.metadata.items() for word in pair
+    ):
+        complaints.append(f"metadata: at most {METADATA_MAX} entries of {4 * METADATA_MAX} characters (shorten it)")
+    if complaints:
+        raise OperatorError("\n".join(complaints))
+
+
+def _complaint(detail: Any) -> str:
+    place = ".".join(str(step) for step in detail["loc"])
+    return f"{place}: {detail['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,283 @@
+"""Virtual keys in the database: created, listed, rotated, revoked. A secret leaves this room once and is not kept."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from gateway.auth import drafts
+from gateway.auth.records import Change, KeyRecord, digest_of, encode
+from gateway.errors import OperatorError
+from gateway.registry.problems import did_you_mean, shown
+from gateway.storage.sql.key_tables import key_state, retired_secrets, virtual_keys
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, RowMapping
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from gateway.storage.sql.database import Database
+
+PREFIX = "gw-"
+SECRET_BYTES = 32
+VISIBLE = 8
+"""Characters after `gw-` that stay visible, so that people can tell keys apart."""
+GRACE_SECONDS = 24 * 3600.0
+LINGER_SECONDS = 3600.0
+"""How long a secret whose grace is over is still known as expired rather than unknown."""
+_MICRO = 1_000_000
+
+Wall = Callable[[], float]
+"""Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key as operators see it. Times are Unix seconds."""
+
+    name: str
+    prefix: str
+    state: str
+    """`active`, `expired` or `revoked`."""
+    team: str | None
+    models: list[str] | None
+    services: list[str] | None
+    limits: dict[str, Any]
+    quotas: list[dict[str, Any]]
+    metadata: dict[str, str]
+    created_at: float
+    created_by: str
+    expires_at: float | None
+    rotated_at: float | None
+    grace_until: float | None
+    """Until then the secret before the last rotation opens too."""
+    revoked_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What changed, to be told to the mirror; after `create` and `rotate` with the secret, which nobody sees again."""
+
+    info: KeyInfo
+    change: Change
+    secret: str = field(default="", repr=False)
+
+
+class Issuer:
+    """The keys of one database. Every method raises DatabaseUnavailable; those that change something, OperatorError
+    for what the operator has to do differently."""
+
+    def __init__(self, database: Database, wall: Wall = time.time) -> None:
+        self._database = database
+        self._wall = wall
+
+    async def create(self, draft: drafts.Draft, by: str) -> Issued:
+        """A new key; `by` says who made it."""
+        drafts.check(draft)
+        secret, digest, prefix = _new_secret()
+        async with self._database.begin() as connection:
+            revision = await _next_revision(connection)
+            await _refuse_used(connection, draft.name)
+            values = {
+                "id": secrets.token_hex(8),
+                "name": draft.name,
+                "digest": digest,
+                "prefix": prefix,
+                "team": draft.team,
+                "models": draft.models,
+                "services": draft.services,
+                "limits": draft.limits,
+                "quotas": draft.quotas,
+                "metadata": draft.metadata,
+                "created_at": self._now(),
+                "created_by": by,
+                "expires_at": None if draft.expires_at is None else round(draft.expires_at * _MICRO),
+                "revision": revision,
+            }
+            await connection.execute(insert(virtual_keys).values(values))
+            return await self._issued(connection, draft.name, revision - 1, secret)
+
+    async def rotate(self, name: str, grace: float = GRACE_SECONDS) -> Issued:
+        """A new secret; the present one opens for `grace` seconds more. Calls under way go on."""
+        secret, digest, prefix = _new_secret()
+        async with self._database.begin() as connection:
+            revision = await _next_revision(connection)
+            row = await _find(connection, name)
+            if (state := self._state(row)) != "active":
+                raise OperatorError(f"The key {shown(name)} is {state}: create another one with `gateway keys create`.")
+            now = self._now()
+            retired = {
+                "digest": row["digest"],
+                "key_id": row["id"],
+                "prefix": row["prefix"],
+                "valid_until": now + round(grace * _MICRO),
+            }
+            await connection.execute(insert(retired_secrets).values(retired))
+            fresh = {"digest": digest, "prefix": prefix, "rotated_at": now, "revision": revision}
+            await connection.execute(update(virtual_keys).where(virtual_keys.c.id == row["id"]).values(fresh))
+            return await self._issued(connection, name, revision - 1, secret)
+
+    async def revoke(self, name: str) -> Issued:
+        """End a key with all its secrets, for good. One that was revoked before stays so."""
+        async with self._database.begin() as connection:
+            row = await _find(connection, name)
+            if row["revoked_at"] is not None:
+                return await self._issued(connection, name, row["revision"])
+            revision = await _next_revision(connection)
+            gone = {"revoked_at": self._now(), "revision": revision}
+            await connection.execute(update(virtual_keys).where(virtual_keys.c.id == row["id"]).values(gone))
+            return await self._issued(connection, name, revision - 1)
+
+    async def list_all(self) -> list[KeyInfo]:
+        """Every key there ever was, by name."""
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(select(virtual_keys).order_by(virtual_keys.c.name))).mappings().all()
+            retired = await _retired(connection)
+        return [self._info(row, retired.get(row["id"], {})) for row in rows]
+
+    # ---- for the mirror
+
+    async def revision(self) -> int:
+        """How often the keys were changed; 0 while there never was one."""
+        async with self._database.connect() as connection:
+            return await _revision(connection)
+
+    async def changed(self, since: int) -> Change:
+        """What happened to the keys after that revision; from 0, everything."""
+        async with self._database.connect() as connection:
+            revision = await _revision(connection)
+            return await self._change(connection, since, revision, virtual_keys.c.revision > since)
+
+    async def names(self) -> list[str]:
+        """Of keys that are not revoked."""
+        async with self._database.connect() as connection:
+            query = select(virtual_keys.c.name).where(virtual_keys.c.revoked_at.is_(None))
+            return list((await connection.execute(query)).scalars())
+
+    async def _change(
+        self, connection: AsyncConnection, since: int, revision: int, which: ColumnElement[bool]
+    ) -> Change:
+        rows = (await connection.execute(select(virtual_keys).where(which))).mappings().all()
+        retired = await _retired(connection, which)
+        live: dict[bytes, bytes] = {}
+        gone: list[bytes] = []
+        lingering = self._now() - round(LINGER_SECONDS * _MICRO)
+        for row in rows:
+            old = retired.get(row["id"], {})
+            if row["revoked_at"] is not None:
+                gone += [row["digest"], *old]
+                continue
+            live[row["digest"]] = encode(_record(row, row["expires_at"]))
+            for digest, until in old.items():
+                if until > lingering:
+                    ends = until if row["expires_at"] is None else min(until, row["expires_at"])
+                    live[digest] = encode(_record(row, ends))
+        return Change(since, revision, live, gone)
+
+    async def _issued(self, connection: AsyncConnection, name: str, since: int, secret: str = "") -> Issued:
+        row = await _find(connection, name)
+        old = await _retired(connection, virtual_keys.c.name == name)
+        change = await self._change(connection, since, row["revision"], virtual_keys.c.name == name)
+        return Issued(self._info(row, old.get(row["id"], {})), change, secret)
+
+    def _now(self) -> int:
+        return round(self._wall() * _MICRO)
+
+    def _state(self, row: RowMapping) -> str:
+        if row["revoked_at"] is not None:
+            return "revoked"
+        return "expired" if row["expires_at"] is not None and row["expires_at"] <= self._now() else "active"
+
+    def _info(self, row: RowMapping, retired: dict[bytes, int]) -> KeyInfo:
+        state = self._state(row)
+        grace = max(retired.values(), default=0)
+        return KeyInfo(
+            name=row["name"],
+            prefix=row["prefix"],
+            state=state,
+            team=row["team"],
+            models=row["models"],
+            services=row["services"],
+            limits=row["limits"],
+            quotas=row["quotas"],
+            metadata=row["metadata"],
+            created_at=row["created_at"] / _MICRO,
+            created_by=row["created_by"],
+            expires_at=_seconds(row["expires_at"]),
+            rotated_at=_seconds(row["rotated_at"]),
+            grace_until=grace / _MICRO if state == "active" and grace > self._now() else None,
+            revoked_at=_seconds(row["revoked_at"]),
+        )
+
+
+def _new_secret() -> tuple[str, bytes, str]:
+    """A secret, its digest, and the part that stays visible."""
+    secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    return secret, digest_of(secret.encode()), secret[: len(PREFIX) + VISIBLE]
+
+
+def _record(row: RowMapping, ends: int | None) -> KeyRecord:
+    return KeyRecord(
+        name=row["name"],
+        team=row["team"],
+        models=None if row["models"] is None else tuple(row["models"]),
+        services=None if row["services"] is None else tuple(row["services"]),
+        limits=row["limits"],
+        quotas=row["quotas"],
+        expires_at=_seconds(ends),
+    )
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / _MICRO
+
+
+async def _revision(connection: AsyncConnection) -> int:
+    found = (await connection.execute(select(key_state.c.revision))).scalar()
+    return 0 if found is None else int(found)
+
+
+async def _next_revision(connection: AsyncConnection) -> int:
+    """Count up and hold the row: the next writer waits until this transaction has ended."""
+    counted = update(key_state).values(revision=key_state.c.revision + 1).returning(key_state.c.revision)
+    return int((await connection.execute(counted)).scalar_one())
+
+
+async def _find(connection: AsyncConnection, name: str) -> RowMapping:
+    row = (await connection.execute(select(virtual_keys).where(virtual_keys.c.name == name))).mappings().first()
+    if row is None:
+        names = (await connection.execute(select(virtual_keys.c.name))).scalars().all()
+        raise OperatorError(
+            f"There is no key {shown(name)}{did_you_mean(name, names)} (`gateway keys list` shows those there are; "
+            "keys of the configuration file are changed there)."
+        )
+    return row
+
+
+async def _refuse_used(connection: AsyncConnection, name: str) -> None:
+    found = select(virtual_keys.c.revoked_at).where(virtual_keys.c.name == name)
+    row = (await connection.execute(found)).first()
+    if row is None:
+        return
+    if row.revoked_at is not None:
+        raise OperatorError(
+            f"The name {shown(name)} was used by a key that is revoked; the ledger keeps it. Use another."
+        )
+    raise OperatorError(f"There is a key {shown(name)} already. Use another name, or `gateway keys rotate {name}`.")
+
+
+async def _retired(
+    connection: AsyncConnection, which: ColumnElement[bool] | None = None
+) -> dict[str, dict[bytes, int]]:
+    """By key: the digests of its earlier secrets, with the end of each one's grace."""
+    query = select(retired_secrets.c.key_id, retired_secrets.c.digest, retired_secrets.c.valid_until)
+    if which is not None:
+        query = query.join(virtual_keys, virtual_keys.c.id == retired_secrets.c.key_id).where(which)
+    found: dict[str, dict[bytes, int]] = {}
+    for key_id, digest, until in await connection.execute(query):
+        found.setdefault(key_id, {})[digest] = until
+    return found

@@ -1,0 +1,204 @@
+"""`gateway keys`: create, list, rotate and revoke virtual keys, while the gateway runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from gateway.errors import OperatorError
+from gateway.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from gateway.auth.issue import Issued, Issuer
+    from gateway.auth.records import Change
+
+_T = TypeVar("_T")
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke virtual keys.")
+
+Name = Annotated[str, typer.Argument(help="The key's name.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def _option(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, show_default=False)
+
+
+@app.command()
+def create(  # noqa: PLR0913, PLR0917 - one per option
+    name: Annotated[str, _option("How it appears in logs and reports.", "--name")],
+    team: Annotated[str | None, _option("The team it belongs to.")] = None,
+    models: Annotated[str | None, _option("Globs of models it may use, by commas; all by default.")] = None,
+    services: Annotated[str | None, _option("Kinds of requests it may make, by commas; all by default.")] = None,
+    expires: Annotated[str | None, _option("When it ends: in 12h or 30d, or at 2027-01-31.")] = None,
+    requests: Annotated[str | None, _option("Limit of requests: 60/min.")] = None,
+    tokens: Annotated[str | None, _option("Limit of tokens: 100k/min.")] = None,
+    concurrency: Annotated[int | None, _option("Requests in flight at once.")] = None,
+    budget: Annotated[list[str] | None, _option("USD per period: 100/month.")] = None,
+    quota: Annotated[
+        list[str] | None, _option("An amount per period: tokens=5M/day[,soft=0.8][,action=throttle]… May be repeated.")
+    ] = None,
+    metadata: Annotated[list[str] | None, _option("A note, as name=value. May be repeated.")] = None,
+    config: Annotated[Path | None, _option("Configuration file whose keys' names are taken.", "--config", "-c")] = None,
+    json: Json = False,
+) -> None:
+    """Create a key and print its secret, once."""
+    from gateway.auth.drafts import Draft  # noqa: PLC0415 - other commands need none of this
+    from gateway.commands import key_words as words  # noqa: PLC0415
+
+    limits = {"requests": requests, "tokens": tokens, "concurrency": concurrency}
+    draft = Draft(
+        name=name,
+        team=team,
+        models=words.listed(models),
+        services=words.listed(services),
+        limits={kind: limit for kind, limit in limits.items() if limit is not None},
+        quotas=[*map(words.budget, budget or []), *map(words.quota, quota or [])],
+        metadata=words.metadata(metadata or []),
+        expires_at=words.moment(expires, time.time()),
+    )
+    settings = load_settings()
+    _refuse_name_of_file(settings.config_path(config), name)
+    issued, told = _change(settings, lambda issuer: issuer.create(draft, _user()))
+    _show_secret(issued, told=told, json=json, verb="created")
+
+
+@app.command()
+def rotate(
+    name: Name,
+    grace: Annotated[str, typer.Option(help="How long the present secret opens too: 0, 10m, 24h.")] = "24h",
+    json: Json = False,
+) -> None:
+    """Give a key a new secret and print it, once. Open streams go on."""
+    from gateway.commands import key_words as words  # noqa: PLC0415
+
+    seconds = words.grace(grace)
+    issued, told = _change(load_settings(), lambda issuer: issuer.rotate(name, seconds))
+    _show_secret(issued, told=told, json=json, verb="rotated")
+
+
+@app.command()
+def revoke(name: Name, json: Json = False) -> None:
+    """End a key for good, its open streams too."""
+    from gateway.commands import key_words as words  # noqa: PLC0415
+
+    issued, told = _change(load_settings(), lambda issuer: issuer.revoke(name))
+    if json:
+        typer.echo(words.dumped(words.public(issued.info) | {"told": told}))
+    else:
+        typer.echo(f"Key {name} is revoked.{'' if told else _LATER}")
+
+
+@app.command(name="list")
+def list_(json: Json = False) -> None:
+    """Show every key, without secrets."""
+    from gateway.commands import key_words as words  # noqa: PLC0415
+
+    found = _with_issuer(load_settings(), lambda issuer: issuer.list_all())
+    if json:
+        typer.echo(words.dumped({"keys": [words.public(info) for info in found]}))
+    elif found:
+        typer.echo(words.table(found))
+    else:
+        typer.echo("There are no keys here yet: `gateway keys create --name …` makes one.")
+
+
+_LATER = " No gateway was told now; one that runs takes it up within 5 seconds."
+
+
+def _show_secret(issued: Issued, *, told: bool, json: bool, verb: str) -> None:
+    """The secret alone on standard output, what people should know beside it."""
+    from gateway.commands import key_words as words  # noqa: PLC0415
+
+    info = issued.info
+    if json:
+        typer.echo(words.dumped(words.public(info) | {"secret": issued.secret, "told": told}))
+        return
+    until = f" The one before it works until {words.iso(info.grace_until)}." if info.grace_until else ""
+    typer.echo(f"Key {info.name} is {verb}.{'' if told else _LATER} Its secret, which is not shown again:", err=True)
+    typer.echo(issued.secret)
+    if until:
+        typer.echo(until.strip(), err=True)
+
+
+def _user() -> str:
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a user without a name, as in containers
+        return f"cli:{os.getuid()}"
+
+
+def _refuse_name_of_file(path: Path | None, name: str) -> None:
+    """A key of the file wins over one of the same name in the database, which then would never work."""
+    from gateway.registry.loader import load  # noqa: PLC0415
+
+    try:
+        taken = load(path, os.environ).snapshot.virtual_keys
+    except OperatorError:
+        return  # a bad file is not this command's concern
+    if name in taken:
+        raise OperatorError(f"{path} has a key {name} already, and the file wins. Use another name.")
+
+
+def _change(settings: Settings, act: Callable[[Issuer], Awaitable[Issued]]) -> tuple[Issued, bool]:
+    """Do it in the database, then tell the gateway that runs, if one can be reached; whether one was."""
+
+    async def run(issuer: Issuer) -> tuple[Issued, bool]:
+        issued = await act(issuer)
+        return issued, await _tell(settings, issued.change)
+
+    return _with_issuer(settings, run)
+
+
+def _with_issuer(settings: Settings, act: Callable[[Issuer], Awaitable[_T]]) -> _T:
+    """Run with the database open, its tables made. Raises OperatorError."""
+    from gateway.auth.issue import Issuer  # noqa: PLC0415
+    from gateway.storage.sql import migrate  # noqa: PLC0415
+    from gateway.storage.sql.database import Database  # noqa: PLC0415
+    from gateway.storage.sql.errors import DatabaseUnavailable  # noqa: PLC0415
+    from gateway.storage.sql.urls import database_url  # noqa: PLC0415
+
+    url = database_url(settings)
+    database = Database(url, echo=settings.sql_echo)
+    if database.is_postgres:
+        migrate.check(url)  # a server that others share is migrated on purpose only
+    else:
+        migrate.migrate(url)
+
+    async def run() -> _T:
+        try:
+            return await act(Issuer(database))
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except DatabaseUnavailable as error:
+        raise OperatorError(f"The database cannot be used ({error}). Check DATABASE_URL, then try again.") from error
+
+
+async def _tell(settings: Settings, change: Change) -> bool:
+    """Whether the workers' store took the change; if not, the bookkeeper brings it in."""
+    from gateway.auth.keyring import Keyring  # noqa: PLC0415
+    from gateway.storage.embedded import running_url  # noqa: PLC0415
+    from gateway.storage.errors import StoreUnavailable  # noqa: PLC0415
+    from gateway.storage.redis import RedisOptions, connect  # noqa: PLC0415
+
+    given = settings.redis_url
+    url = running_url(settings.data_dir) if given is None else given.get_secret_value()
+    if url is None:
+        return False
+    client = connect(url, RedisOptions(timeout=2.0, client_name="gateway-keys"))
+    try:
+        return await Keyring(client).apply(change)
+    except StoreUnavailable:
+        return False
+    finally:
+        await client.close()

@@ -1,0 +1,145 @@
+"""`gateway usage`: what was used and what it cost, from the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.commands.words import moment, stamp, usd
+from gateway.errors import OperatorError
+from gateway.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from gateway.storage.sql.database import Database
+    from gateway.usage.reports import Selection
+
+app = typer.Typer(help="What was used and what it cost, from the ledger.", invoke_without_command=True)
+
+FILTERS = ("key", "team", "user", "model", "provider", "deployment", "route", "service")
+_TEXT = str | None
+_OPTIONS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
+    "by": (str, "key", f"Group by {', '.join(FILTERS)}, served_model, day or hour; several with commas.", ()),
+    "since": (_TEXT, None, "From this time: 2026-11-01, 2026-11-01T08:00+01:00, 24h (UTC without an offset).", ()),
+    "until": (_TEXT, None, "Up to this time, not including it.", ()),
+    **{name: (_TEXT, None, f"Only this {name}.", ()) for name in FILTERS},
+    "rows": (bool, False, "Single attempts, the newest first, instead of sums.", ("--rows",)),
+    "limit": (int | None, None, "At most so many lines.", ()),
+    "as_json": (bool, False, "JSON for programs; with --rows one attempt per line.", ("--json",)),
+    "as_csv": (bool, False, "CSV for spreadsheets.", ("--csv",)),
+}
+"""Type, default, help and spelling of each option of `gateway usage`."""
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the table, as if its signature spelt them out."""
+    found = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    for name, (kind, default, text, spelling) in _OPTIONS.items():
+        option = typer.Option(*spelling, help=text, show_default=name == "by")
+        annotation = Annotated[kind, option]  # type: ignore[valid-type]
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    command.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in found}
+    return command
+
+
+@app.callback()
+@_with_options
+def report(context: typer.Context, **options: Any) -> None:
+    """Sums of requests, tokens and cost by key, team, model, … (`--by`), or single attempts (`--rows`)."""
+    if context.invoked_subcommand is not None:
+        return
+    from gateway.commands import usage_output  # noqa: PLC0415 - only this command pays for SQL and tables
+
+    selection = _selection(options)
+    form = usage_output.form(as_json=options["as_json"], as_csv=options["as_csv"])
+    if options["limit"] is not None and options["limit"] < 1:
+        raise OperatorError("--limit: use 1 or more")
+    if options["rows"]:
+        _with_database(lambda database: form.rows(database, selection, options["limit"]))
+    else:
+        group_by = _group_by(options["by"])
+        _with_database(lambda database: form.report(database, group_by, selection, options["limit"]))
+
+
+def _group_by(text: str) -> tuple[str, ...]:
+    from gateway.usage.reports import DIMENSIONS, TIMES  # noqa: PLC0415
+
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    unknown = [word for word in words if word not in DIMENSIONS and word not in TIMES]
+    if unknown:
+        raise OperatorError(f"--by: {unknown[0]!r} is unknown (use {', '.join([*DIMENSIONS, *TIMES])})")
+    return words
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    from gateway.usage.reports import ALWAYS, Selection  # noqa: PLC0415
+
+    return Selection(
+        since=0 if options["since"] is None else max(0, moment(options["since"], "--since")),
+        until=ALWAYS if options["until"] is None else moment(options["until"], "--until"),
+        where={name: options[name] for name in FILTERS if options[name] is not None},
+    )
+
+
+@app.command()
+def reprice(
+    since: Annotated[str, typer.Option(help="From this time: 2026-11-01, 24h, …")],
+    until: Annotated[str | None, typer.Option(help="Up to this time, not including it.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file with prices.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for programs.")] = False,
+) -> None:
+    """Restate the cost of past calls at the prices known now; prices of the configuration come before the catalogue."""
+    from gateway.commands import usage_output  # noqa: PLC0415
+    from gateway.usage.reprice import reprice as run  # noqa: PLC0415
+
+    settings = load_settings()
+    start = max(0, moment(since, "--since"))
+    end = 2**61 if until is None else moment(until, "--until")
+    price_of = usage_output.prices(settings.config_path(config))
+
+    async def work(database: Database) -> None:
+        result = await run(database, price_of, start, end)
+        if as_json:
+            typer.echo(usage_output.repriced_json(result))
+            return
+        typer.echo(
+            f"{result.changed} of {result.seen} attempts since {stamp(start)} have another cost or price version; "
+            f"charges changed by {usd(result.difference)} USD, the gateway's own cost by "
+            f"{usd(result.released_difference)} USD; {result.newly_priced} had no price before, "
+            f"{result.unpriced} have none yet."
+        )
+
+    _with_database(work)
+
+
+def _with_database(work: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
+    """Run against the configured database. Raises OperatorError when it is away or has not been migrated."""
+    from gateway.storage.sql.database import Database  # noqa: PLC0415
+    from gateway.storage.sql.errors import DatabaseUnavailable  # noqa: PLC0415
+    from gateway.storage.sql.migrate import ready  # noqa: PLC0415
+    from gateway.storage.sql.urls import database_url  # noqa: PLC0415
+
+    settings = load_settings()
+    url = database_url(settings)
+    ready(url)
+
+    async def run() -> None:
+        database = Database(url, echo=settings.sql_echo)
+        try:
+            await work(database)
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(run())
+    except DatabaseUnavailable as error:
+        raise OperatorError(
+            f"The database did not answer ({error}). Try again, or ask for less with --since and --until."
+        ) from None

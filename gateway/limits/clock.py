@@ -1,0 +1,28 @@
+"""The store's clock, as this worker knows it: limits and periods go by the time of one server, whatever ours says."""
+
+from __future__ import annotations
+
+import time
+
+from gateway.ports import Clock
+
+
+class StoreClock:
+    """Unix seconds by the store's clock; by ours until it was first heard."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = time.time() - clock()
+        self.known = False
+
+    def __call__(self) -> float:
+        return self._clock() + self._offset
+
+    def at(self, moment: float) -> float:
+        """Unix seconds of a moment on our monotonic clock."""
+        return moment + self._offset
+
+    def heard(self, now_us: int, at: float) -> None:
+        """The store's time in microseconds, read at `at` on our monotonic clock."""
+        self._offset = now_us / 1e6 - at
+        self.known = True

@@ -1,0 +1,133 @@
+"""Decisions while the store of counters is away, each limit as it was declared: rates and slots `bounded` by a local
+cap, quotas `closed` unless the ledger can answer for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.errors import InsufficientQuota, QuotaUnavailable
+from gateway.limits.demand import Demand, Used
+from gateway.limits.limitset import MEASURES, RATE, SLOTS, Frame, LimitSet
+from gateway.limits.local import LocalLimits
+from gateway.limits.refusals import amount_of, refusal
+from gateway.types import QuotaSpec
+
+Question = tuple[str, str, str, int, int]
+"""Scope, owner, kind, and from when to when (Unix µs)."""
+
+
+Need = tuple[str, str, str, int, int, int, int]
+"""A question, an amount and a need."""
+
+
+class LedgerLine(Protocol):
+    """What the ledger answers; raises an OSError when it cannot be reached."""
+
+    async def used(self, windows: Sequence[Question]) -> list[int]:
+        """What each owner used in that time, everything included that was settled before the question."""
+        ...
+
+    async def hold(self, call_id: str, needs: Sequence[Need]) -> int:
+        """Hold all needs, or tell the first (from 0) that does not fit into its amount; -1 when they are held."""
+        ...
+
+    def charge(self, call_id: str, needs: Sequence[Need]) -> None:
+        """What was really used of each need that was held. Does not raise, does not wait."""
+        ...
+
+
+class NoLedger:
+    """No ledger to ask."""
+
+    async def used(self, windows: Sequence[Question]) -> list[int]:
+        """Raises ConnectionError."""
+        raise ConnectionError(f"no ledger for {len(windows)} questions")
+
+    async def hold(self, call_id: str, needs: Sequence[Need]) -> int:
+        """Raises ConnectionError."""
+        raise ConnectionError(f"no ledger for {len(needs)} needs of {call_id}")
+
+    def charge(self, call_id: str, needs: Sequence[Need]) -> None:
+        """Nothing."""
+
+
+def question(limits: LimitSet, frame: Frame, row: int, user: str | None) -> Question:
+    """What to ask the ledger about the quota in this row: whose use, of what, in which time."""
+    member = limits.members[limits.owner_at[row]]
+    period = frame.periods[row]
+    assert period is not None
+    if member.per_user:
+        owner = user or ""
+    else:
+        # A rule's counters are named after the rule and its member; the ledger knows the member.
+        owner = member.owner.partition(":")[2] or ("" if member.spec.scope == "global" else member.owner)
+    return member.spec.scope, owner, member.spec.kind, int(period.start * 1e6), int(period.end * 1e6)
+
+
+class Outage:
+    """Admits calls without the store."""
+
+    def __init__(self, local: LocalLimits, ledger: LedgerLine) -> None:
+        self._local = local
+        self._ledger = ledger
+        self._held: dict[str, list[Need]] = {}
+
+    async def admit(
+        self, limits: LimitSet, frame: Frame, call_id: str, demand: Demand, user: str | None
+    ) -> list[float]:
+        """A reply as the script gives it. Raises what a binding limit says, QuotaUnavailable for what is closed."""
+        if any(
+            limits.spec_of(at).on_store_failure == "closed"
+            for at, row in enumerate(limits.rows)
+            if row[0] in (RATE, SLOTS)
+        ):
+            raise QuotaUnavailable(retry_after=5.0)
+        keys = frame.keys[3:]
+        reply = self._local.reserve(limits, keys, call_id, demand.tokens)
+        if not reply[0]:
+            raise refusal(limits, frame, reply)
+        reply[3] = demand.most
+        held = [at for at in limits.quotas if limits.spec_of(at).on_store_failure != "open"]
+        if held:
+            try:
+                await self._hold(limits, frame, held, (call_id, demand, user))
+            except BaseException:
+                self._local.settle(limits, keys, call_id, -demand.tokens)
+                raise
+        return reply
+
+    async def _hold(
+        self, limits: LimitSet, frame: Frame, rows: Sequence[int], what: tuple[str, Demand, str | None]
+    ) -> None:
+        call_id, demand, user = what
+        amounts = demand.amounts(demand.most)
+        needs: list[Need] = []
+        for at in rows:
+            spec = limits.spec_of(at)
+            assert isinstance(spec, QuotaSpec)
+            hard = limits.rows[at][3]
+            amount = spec.amount if hard else 1 << 62
+            needs.append((*question(limits, frame, at, user), amount, amounts[MEASURES[spec.kind] - 1]))
+        try:
+            binding = await self._ledger.hold(call_id, needs)
+            self._held[call_id] = needs
+        except OSError:
+            if any(limits.spec_of(at).on_store_failure == "closed" for at in rows):
+                raise QuotaUnavailable(retry_after=5.0) from None
+            return
+        if binding >= 0:
+            del self._held[call_id]
+            spec = limits.spec_of(rows[binding])
+            assert isinstance(spec, QuotaSpec)
+            raise InsufficientQuota(f"This {spec.scope}'s quota of {amount_of(spec)} does not allow this request.")
+
+    def settle(self, limits: LimitSet, frame: Frame, call_id: str, more_tokens: int) -> None:
+        """Free what is held locally."""
+        self._local.settle(limits, frame.keys[3:], call_id, more_tokens)
+
+    def done(self, call_id: str, used: Used) -> None:
+        """Tell the ledger's holds what was really used."""
+        needs = self._held.pop(call_id, None)
+        if needs:
+            self._ledger.charge(call_id, [(*need[:6], used.amounts[MEASURES[need[2]] - 1]) for need in needs])

@@ -1,0 +1,52 @@
+"""Counters of quotas that the store does not have: started anew from what the ledger says."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.errors import QuotaUnavailable
+from gateway.limits.limitset import Frame, LimitSet
+from gateway.limits.outage import LedgerLine, question
+from gateway.limits.periods import FOREVER
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.redis import RedisClient, Script
+
+KEPT_AFTER = 3600.0
+"""Seconds that a counter outlives its period, for calls that end after it."""
+
+
+class Seeder:
+    """Starts missing counters; many calls that miss the same one share the work."""
+
+    def __init__(self, redis: RedisClient, ledger: LedgerLine) -> None:
+        self._script: Script = redis.load_script("gateway.limits", "lua/seed.lua")
+        self._ledger = ledger
+        self._working: dict[str, asyncio.Task[None]] = {}
+
+    async def seed(self, limits: LimitSet, frame: Frame, user: str | None) -> None:
+        """Start every missing counter of this set. Raises QuotaUnavailable when the ledger cannot tell."""
+        await asyncio.gather(*(self._shared(limits, frame, row, user) for row in limits.quotas))
+
+    async def _shared(self, limits: LimitSet, frame: Frame, row: int, user: str | None) -> None:
+        key = frame.keys[3 + row]
+        task = self._working.get(key)
+        if task is None:
+            task = self._working[key] = asyncio.create_task(self._seed(limits, frame, row, user))
+            task.add_done_callback(lambda done: self._worked(key, done))
+        await asyncio.shield(task)
+
+    def _worked(self, key: str, task: asyncio.Task[None]) -> None:
+        self._working.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _seed(self, limits: LimitSet, frame: Frame, row: int, user: str | None) -> None:
+        period = frame.periods[row]
+        assert period is not None
+        try:
+            (used,) = await self._ledger.used([question(limits, frame, row, user)])
+            gone = 0 if period.end >= FOREVER else int((period.end + KEPT_AFTER) * 1000)
+            names = limits.names
+            await self._script.run([frame.keys[3 + row], names.workers], [used, gone, names.open_prefix])
+        except (OSError, StoreUnavailable):
+            raise QuotaUnavailable(retry_after=1.0) from None

@@ -1,0 +1,70 @@
+"""What a worker needs to hold calls to their limits and to leave a record of them, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from gateway.limits.gate import Gate
+from gateway.limits.upkeep import TICK_SECONDS, Upkeep
+from gateway.ports import Clock, Observer
+from gateway.registry.snapshot import Snapshot
+from gateway.settings import Settings
+from gateway.storage.redis import RedisClient
+from gateway.types import QuotaSpec
+from gateway.usage.ledger_client import LedgerClient
+from gateway.usage.rpc import socket_path
+from gateway.usage.spool import Spool
+
+SPOOL = "spool"
+
+
+class About(Protocol):
+    """What is known when a worker starts."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def workers(self) -> int: ...
+
+
+class Spending:
+    """One worker's gate with its upkeep, its line to the ledger and its journal."""
+
+    def __init__(self, boot: About, redis: RedisClient, observer: Observer, clock: Clock, worker: str) -> None:
+        data_dir: Path = boot.settings.data_dir
+        self.spool = Spool(data_dir / SPOOL, worker)
+        self.ledger = LedgerClient(socket_path(data_dir), worker)
+        self.gate = Gate(redis, observer, clock, boot.workers, self.ledger, self.spool)
+        self.upkeep = Upkeep(self.gate, redis, worker, clock)
+        self._observer = observer
+
+    async def start(self) -> None:
+        """Tell the store that this worker lives, if it is there already."""
+        await self.upkeep.tick()
+
+    async def run(self) -> None:
+        """Keep things true until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.upkeep.tick()
+            except Exception as error:  # a fault of ours must not end the upkeep: reported, and the next round is tried
+                self._observer.failed(error, "")
+
+    async def close(self) -> None:
+        """Everything settled is on record, in the store or in the journal."""
+        await self.gate.close()
+        await self.ledger.close()
+        await self.spool.flush()
+        self.spool.close()
+
+
+def has_budgets(snapshot: Snapshot) -> bool:
+    """Whether some quota counts money."""
+    owners: list[tuple[QuotaSpec, ...]] = [key.principal.quotas for key in snapshot.virtual_keys.values()]
+    owners += [team.quotas for team in snapshot.teams.values()]
+    owners += [rule.quotas for rule in snapshot.limits]
+    return any(quota.kind == "cost" for quotas in owners for quota in quotas)

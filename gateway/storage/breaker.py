@@ -1,0 +1,72 @@
+"""When to stop asking a sick store, and when to look again. Pure: clock and chance come from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.storage.errors import SICK, Reason
+
+THRESHOLD = 3
+"""Failures in a row that open it."""
+SHORTEST, LONGEST = 0.25, 2.0
+"""Seconds between two probes: they double from the first to the second."""
+SPREAD = 0.2
+"""Share by which a wait varies either way, so that many processes do not probe as one."""
+STEADY_SECONDS = 10.0
+"""A store that is well for this long is trusted again: its next trouble is probed early."""
+
+
+class StoreBreaker:
+    """Open while the store is thought sick. Only failures of the store itself count, and only a probe closes it."""
+
+    __slots__ = ("_chance", "_clock", "_closed_at", "_probes", "failures", "open", "reason")
+
+    def __init__(self, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+        """`clock`: monotonic seconds. `chance`: evenly spread in [0, 1)."""
+        self._clock = clock
+        self._chance = chance
+        self._closed_at = float("-inf")
+        self._probes = 0
+        self.open = False
+        self.failures = 0
+        """Failures in a row so far."""
+        self.reason: Reason = "down"
+        """Of the latest failure that counted."""
+
+    def __repr__(self) -> str:
+        state = f"open reason={self.reason}" if self.open else f"closed failures={self.failures}"
+        return f"<StoreBreaker {state}>"
+
+    def failed(self, reason: Reason, *, certain: bool = False) -> bool:
+        """A command failed; whether that opens it. `certain`: it counts whatever its reason."""
+        if self.open or (reason not in SICK and not certain):
+            return False
+        self.reason = reason
+        self.failures += 1
+        if self.failures < THRESHOLD:
+            return False
+        self.open = True
+        if self._clock() - self._closed_at >= STEADY_SECONDS:
+            self._probes = 0
+        return True
+
+    def succeeded(self, *, wrote: bool = True) -> None:
+        """A command was answered. A mere read is no sign that a replica, or a full server, takes writes again."""
+        if wrote or self.reason not in ("readonly", "oom"):
+            self.failures = 0
+
+    def wait(self) -> float:
+        """Seconds until the next probe."""
+        base = min(LONGEST, SHORTEST * 2.0**self._probes)
+        self._probes = min(self._probes + 1, 16)
+        return base * (1.0 + SPREAD * (2.0 * self._chance() - 1.0))
+
+    def probed(self, reason: Reason | None) -> bool:
+        """A probe ended, None: well. Whether that closes it."""
+        if reason is not None:
+            self.reason = reason
+            return False
+        self.open = False
+        self.failures = 0
+        self._closed_at = self._clock()
+        return True

@@ -1,0 +1,168 @@
+"""The client of one server: few connections, one deadline per command, a breaker, no reply ever crossed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway.storage.breaker import StoreBreaker
+from gateway.storage.client import Argument, Connector, Key, OnCall, RedisClient, RedisOptions
+from gateway.storage.deadline import Deadline
+from gateway.storage.errors import MissingScript, Reason, Redirected, SlotMoving, StoreUnavailable
+from gateway.storage.faults import classify
+from gateway.storage.pool import Pool
+from gateway.storage.slots import name_of
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+PROBE_KEY = "gw:probe"
+_READS = frozenset({"GET", "HGET", "HGETALL", "HMGET", "HKEYS", "HSCAN", "PING", "TIME", "INFO", "XLEN", "XRANGE"})
+_Answered = (MissingScript, Redirected, SlotMoving)
+"""Refusals by a server that is well."""
+
+
+class NodeClient(RedisClient):
+    """Commands to one server, or to whatever the connector finds each time: Sentinel's master."""
+
+    def __init__(
+        self, connector: Connector, options: RedisOptions, on_call: OnCall | None = None, *, name: str = "redis"
+    ) -> None:
+        super().__init__(options)
+        self.name = name
+        self.probe_key = PROBE_KEY
+        """What probes write; on a Cluster one that this node holds."""
+        self._connector = connector
+        self._on_call = on_call
+        self._pool = Pool(connector, options.connect_timeout)
+        self._slots = asyncio.Semaphore(options.max_connections)
+        self._breaker = StoreBreaker(time.monotonic, random.random)
+        self._healing: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<NodeClient {self.name} idle={self._pool.idle} {self._breaker!r}>"
+
+    @property
+    def available(self) -> bool:
+        """Whether commands are sent at all."""
+        return not self._breaker.open
+
+    def connection(self) -> AbstractConnection:
+        """A new connection for the caller alone."""
+        return self._connector()
+
+    async def execute(self, *command: Argument, key: Key | None = None) -> Any:  # noqa: ARG002 - there is but one server
+        """One command, one reply. Raises StoreUnavailable, of which MissingScript is one kind."""
+        return await self.run(command, self._options.timeout)
+
+    async def run(self, command: Sequence[Argument], timeout: float, *, asking: bool = False) -> Any:  # noqa: ASYNC109
+        """As `execute`, within `timeout` seconds; `asking` announces it as redirected. Raises Redirected, too."""
+        breaker = self._breaker
+        if breaker.open:
+            raise StoreUnavailable(breaker.reason, "the store is sick, and probed until it is well")
+        started = time.perf_counter()
+        failure: str | None = None
+        try:
+            reply = await self._exchange(command, timeout, asking=asking)
+        except _Answered:
+            breaker.succeeded(wrote=False)
+            raise
+        except StoreUnavailable as error:
+            failure = error.reason
+            raise
+        else:
+            if breaker.failures:
+                breaker.succeeded(wrote=name_of(command) not in _READS)
+            return reply
+        finally:
+            if self._on_call is not None:
+                self._on_call(time.perf_counter() - started, failure)
+
+    async def _exchange(self, command: Sequence[Argument], timeout: float, *, asking: bool) -> Any:  # noqa: ASYNC109
+        pool = self._pool
+        epoch = pool.epoch
+        connection: AbstractConnection | None = None
+        clean = False
+        try:
+            with Deadline(timeout):
+                async with self._slots:
+                    connection = await pool.acquire()
+                    if asking:
+                        await connection.send_command("ASKING", check_health=False)
+                        await connection.read_response()
+                    await connection.send_command(*command, check_health=False)
+                    reply = await connection.read_response()
+            clean = True
+        except Exception as error:  # the border: every failure becomes StoreUnavailable, which callers count
+            failure = classify(error)
+            clean = isinstance(failure, _Answered)
+            if not clean:
+                self._failed(failure.reason, connecting=connection is None)
+            raise failure from error
+        else:
+            return reply
+        finally:
+            if connection is not None:
+                await pool.release(connection, epoch, clean=clean)
+
+    # ---- trouble, and the way out of it ----
+
+    def _failed(self, reason: Reason, *, connecting: bool) -> None:
+        pool = self._pool
+        if reason == "readonly":
+            pool.forget()  # this was a master once: the next connection asks who is
+        if connecting and reason == "slow" and pool.opening and not pool.connected:
+            return  # the first handshake of this client's life is under way: its end will say how the store is
+        if self._breaker.failed(reason, certain=connecting):
+            pool.forget()
+            if self._healing is None:
+                self._healing = asyncio.create_task(self._heal())
+            self._tell(reason, available=False)
+
+    async def _heal(self) -> None:
+        """Probe until the store is well; a connection that proved it is the first of the new ones."""
+        breaker = self._breaker
+        while breaker.open:
+            await asyncio.sleep(breaker.wait())
+            trouble = breaker.reason
+            if breaker.probed(await self._probe()):
+                self._healing = None
+                self._tell(trouble, available=True)
+                return
+
+    async def _probe(self) -> Reason | None:
+        """Connect, PING, and a small write, for a replica and a full server answer PING too."""
+        started = time.perf_counter()
+        reason: Reason | None = None
+        connection: AbstractConnection | None = None
+        clean = False
+        pool = self._pool
+        epoch = pool.epoch
+        try:
+            connection = await pool.dial()
+            for command in (("PING",), ("SET", self.probe_key, "1", "PX", 1000)):
+                with Deadline(self._options.timeout):
+                    await connection.send_command(*command, check_health=False)
+                    await connection.read_response()
+            clean = True
+        except Exception as error:  # the border, as above
+            failure = classify(error)
+            clean = isinstance(failure, _Answered)
+            reason = None if clean else failure.reason
+        finally:
+            if connection is not None:
+                await pool.release(connection, epoch, clean=clean)
+        if self._on_call is not None:
+            self._on_call(time.perf_counter() - started, reason)
+        return reason
+
+    async def close(self) -> None:
+        """Close the idle connections and end the probes; connections in use close when their command ends."""
+        healing, self._healing = self._healing, None
+        if healing is not None:
+            healing.cancel()
+            await asyncio.wait([healing])
+        await self._pool.close()

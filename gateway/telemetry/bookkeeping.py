@@ -1,0 +1,93 @@
+"""The bookkeeper's numbers, shared with the workers, which show them on `/metrics`."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from pathlib import Path
+
+from gateway.telemetry import families, shared
+from gateway.telemetry.tallies import Tallies
+
+_log = logging.getLogger("gateway.telemetry")
+
+RESULTS = ("written", "duplicate", "bad")
+
+
+class BookkeepingMetrics:
+    """Make it in the bookkeeper, after the fork; `start` and `close` frame its life. Without a directory it only
+    counts."""
+
+    def __init__(self, directory: Path | None = None, *, flush_seconds: float = 0.25) -> None:
+        self._directory = directory
+        self._flush_seconds = flush_seconds
+        self._tallies = tallies = Tallies(secrets.token_hex(8))
+        self._rows = tallies.counter(families.LEDGER_ROWS)
+        for result in RESULTS:  # from zero, so that `increase` sees the first one
+            self._rows.add((result,), 0.0)
+        self._errors = tallies.counter(families.LEDGER_ERRORS)
+        self._backlog = tallies.gauge(families.LEDGER_BACKLOG)
+        self._lag = tallies.gauge(families.LEDGER_LAG)
+        self._spool = tallies.gauge(families.SPOOL_BYTES)
+        self._stop = threading.Event()
+        self._flusher: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to share."""
+        if self._directory is not None:
+            self._flusher = threading.Thread(target=self._run, args=(self._directory,), name="metrics", daemon=True)
+            self._flusher.start()
+
+    def close(self) -> None:
+        """Share a last time."""
+        self._stop.set()
+        if self._flusher is not None:
+            self._flusher.join()
+            self._flusher = None
+
+    def rows(self, result: str, count: int) -> None:
+        """Rows that came: `written`, `duplicate` (known already) or `bad` (set aside)."""
+        if count:
+            self._rows.add((result,), count)
+
+    def failed(self) -> None:
+        """One try at the database or at Redis that failed."""
+        self._errors.add(())
+
+    def backlog(self, entries: int, lag: float) -> None:
+        """Events that wait in the streams, and the age of the oldest in seconds."""
+        self._backlog.set((), entries)
+        self._lag.set((), lag)
+
+    def spool(self, size: int) -> None:
+        """Bytes of the spool that are not in SQL."""
+        self._spool.set((), size)
+
+    def counted(self, result: str) -> int:
+        """Rows with this result so far."""
+        return int(self._rows.rows.get((result,), 0))
+
+    @property
+    def failures(self) -> int:
+        """Tries that failed so far."""
+        return int(self._errors.rows[()])
+
+    @property
+    def waiting(self) -> int:
+        """Events that waited in the streams when they were last looked at."""
+        return int(self._backlog.rows[()][0])
+
+    def _run(self, directory: Path) -> None:
+        failing = False
+        while True:
+            stopping = self._stop.wait(self._flush_seconds)
+            try:
+                shared.write(directory, self._tallies.copy())
+                failing = False
+            except OSError:  # a full disk: the next round writes everything, nothing is lost
+                if not failing:
+                    _log.exception("the bookkeeper's metrics cannot be written")
+                failing = True
+            if stopping:
+                return

@@ -1,0 +1,234 @@
+"""What was used, by whom and where: sums from the rollups, single attempts from the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select, tuple_, union_all
+
+from gateway.storage.sql.tables import COUNTS, LATENCY, TTFT, series, usage
+from gateway.types import LedgerState
+from gateway.usage.histogram import BOUNDS, percentile
+from gateway.usage.ledger_rows import loaded
+from gateway.usage.ledger_sql import COUNTERS, ROLLUPS
+from gateway.usage.rollup import BY_HOUR, CHARGED, DAY, EVERYONE, HOUR, USERS, WIDTH, Span, spans
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from sqlalchemy import Subquery
+
+    from gateway.storage.sql.database import Database
+    from gateway.types import LedgerRow
+
+DIMENSIONS = {
+    "key": "key",
+    "team": "team",
+    "user": "user_hash",
+    "model": "requested_model",
+    "served_model": "model",
+    "provider": "provider",
+    "deployment": "deployment",
+    "route": "route",
+    "service": "service",
+}
+"""What a report can be grouped and filtered by, and the columns."""
+TIMES = {"day": DAY, "hour": HOUR}
+"""Groups by time, in UTC."""
+ALWAYS = 2**61 // DAY * DAY
+"""Microseconds after everything."""
+PAGE = 1000
+MOST_GROUPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which attempts count: those that started from `since` up to `until` (Unix microseconds), and `where` says.
+
+    `where` maps a word of DIMENSIONS to the value wanted.
+    """
+
+    since: int = 0
+    until: int = ALWAYS
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The sums of one group. `group` holds its value for each word that was grouped by; times as microseconds."""
+
+    group: tuple[str | int | None, ...]
+    counters: tuple[int, ...]
+    """In the order of COUNTERS."""
+
+    def __getitem__(self, name: str) -> int:
+        return self.counters[_INDEX[name]]
+
+    def latency_ms(self, share: float) -> float | None:
+        """A percentile of the whole duration of the attempts that were settled."""
+        return percentile(self.counters[_LATENCY:_TTFT], share)
+
+    def ttft_ms(self, share: float) -> float | None:
+        """A percentile of the time to the first token of the attempts that were settled and say it."""
+        return percentile(self.counters[_TTFT:], share)
+
+
+_INDEX = {name: index for index, name in enumerate(COUNTERS)}
+_LATENCY, _TTFT = len(COUNTS), len(COUNTS) + len(LATENCY)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Groups, the dearest first (by time: the oldest first), and their sum, which also counts groups cut off."""
+
+    group_by: tuple[str, ...]
+    lines: tuple[Line, ...]
+    total: Line
+    truncated: bool = False
+
+
+async def report(
+    database: Database, group_by: Sequence[str], selection: Selection, *, limit: int = MOST_GROUPS
+) -> Report:
+    """Sums by any words of DIMENSIONS and TIMES. By user (or with a `user` wanted) only calls that name one count.
+
+    Raises KeyError for another word, DatabaseUnavailable.
+    """
+    async with database.connect() as connection:
+        found = await connection.execute(query(group_by, selection).limit(limit + 1))
+        lines = [_line(row, len(group_by)) for row in found]
+        truncated = len(lines) > limit
+        if truncated:
+            users = {"user"} & {*group_by}
+            sums = (await connection.execute(query((), selection, by_user=bool(users)))).one()
+            total = _line(sums, 0)
+        else:
+            total = _sum(lines)
+    return Report(tuple(group_by), tuple(lines[:limit]), total, truncated)
+
+
+def _line(row: Sequence[Any], groups: int) -> Line:
+    return Line(tuple(row[:groups]), tuple(int(value or 0) for value in row[groups:]))
+
+
+def _sum(lines: Sequence[Line]) -> Line:
+    if not lines:
+        return Line((), (0,) * WIDTH)
+    return Line((), tuple(map(sum, zip(*(line.counters for line in lines), strict=True))))
+
+
+def query(group_by: Sequence[str], selection: Selection, *, by_user: bool = False) -> Select[Any]:
+    """The statement behind `report`: one branch per span of time, added up."""
+    by_user = by_user or "user" in group_by or "user" in selection.where
+    grains = USERS if by_user else EVERYONE
+    if "hour" in group_by:
+        grains = tuple(grain for grain in grains if grain in BY_HOUR)
+    parts = spans(selection.since, selection.until, grains=grains) or [Span("usage", 0, 0)]
+    branches = [
+        _of_rows(group_by, selection, part, by_user=by_user) if part.table == "usage"
+        else _of_rollup(group_by, selection, part)
+        for part in parts
+    ]  # fmt: skip
+    both = union_all(*branches).subquery("parts")
+    groups = [both.c[f"g_{word}"] for word in group_by]
+    sums = [func.sum(both.c[name]).label(name) for name in COUNTERS]
+    found = select(*groups, *sums).group_by(*groups) if groups else select(*sums)
+    times = [both.c[f"g_{word}"] for word in group_by if word in TIMES]
+    cost: list[ColumnElement[Any]] = [literal_column("cost_nano_usd").desc(), literal_column("requests").desc()]
+    return found.order_by(*times, *cost, *(group for group in groups if group not in times)) if groups else found
+
+
+def _of_rollup(group_by: Sequence[str], selection: Selection, part: Span) -> Select[Any]:
+    table = ROLLUPS[part.table]
+    time = {word: table.c.start - table.c.start % size for word, size in TIMES.items() if word in group_by}
+    wanted = [series.c[DIMENSIONS[word]] == value for word, value in selection.where.items()]
+    inner = select(
+        table.c.series,
+        *(value.label(f"g_{word}") for word, value in time.items()),
+        *(func.sum(table.c[name]).label(name) for name in COUNTERS),
+    ).where(table.c.start >= part.start, table.c.start < part.end)
+    if wanted:
+        inner = inner.where(table.c.series.in_(select(series.c.id).where(and_(*wanted))))
+    # First by series, which is a number, then by what people ask for, which is text.
+    sums = inner.group_by(table.c.series, *time.values()).subquery()
+    groups = [_group(word, sums) for word in group_by]
+    outer = select(
+        *(group.label(f"g_{word}") for word, group in zip(group_by, groups, strict=True)),
+        *(func.sum(sums.c[name]).label(name) for name in COUNTERS),
+    )
+    if any(word in DIMENSIONS for word in group_by):
+        outer = outer.join_from(sums, series, series.c.id == sums.c.series)
+    else:
+        outer = outer.select_from(sums)
+    return outer.group_by(*groups) if groups else outer
+
+
+def _group(word: str, sums: Subquery) -> ColumnElement[Any]:
+    return sums.c[f"g_{word}"] if word in TIMES else series.c[DIMENSIONS[word]]
+
+
+def _of_rows(group_by: Sequence[str], selection: Selection, part: Span, *, by_user: bool) -> Select[Any]:
+    groups: list[ColumnElement[Any]] = [
+        usage.c.started_at - usage.c.started_at % TIMES[word] if word in TIMES else usage.c[DIMENSIONS[word]]
+        for word in group_by
+    ]
+    found = select(
+        *(group.label(f"g_{word}") for word, group in zip(group_by, groups, strict=True)),
+        *(func.sum(value).label(name) for name, value in zip(COUNTERS, _counted(), strict=True)),
+    ).where(_chosen(replace(selection, since=part.start, until=part.end)))
+    if by_user:
+        found = found.where(usage.c.user_hash.is_not(None))
+    return found.group_by(*groups) if groups else found
+
+
+def _chosen(selection: Selection) -> ColumnElement[bool]:
+    """The rows of a selection."""
+    time = (usage.c.started_at >= selection.since, usage.c.started_at < selection.until)
+    return and_(*time, *(usage.c[DIMENSIONS[word]] == value for word, value in selection.where.items()))
+
+
+def _counted() -> list[ColumnElement[int]]:
+    """What a row adds to each of COUNTERS, in SQL: the same as `rollup.Changes.add`."""
+    c = usage.c
+    charged, settled = c.state.in_(CHARGED), c.state == LedgerState.SETTLED
+    one: dict[str, ColumnElement[int]] = {
+        "attempts": literal_column("1"),
+        "requests": case((charged, 1), else_=0),
+        "errors": case((c.reason != "ok", 1), else_=0),
+        "abandoned": case((c.state == LedgerState.ABANDONED, 1), else_=0),
+        "cost_nano_usd": case((charged, func.coalesce(c.cost_nano_usd, 0)), else_=0),
+        "released_nano_usd": case((charged, 0), else_=func.coalesce(c.cost_nano_usd, 0)),
+        "unpriced": case((and_(charged, c.cost_nano_usd.is_(None)), 1), else_=0),
+    }
+    counts = [one[name] if name in one else case((charged, c[name]), else_=0) for name in COUNTS]
+    for column in (c.duration_ms, c.ttft_ms):
+        for low, high in zip((None, *BOUNDS), (*BOUNDS, None), strict=True):
+            above = column > low if low is not None else column.is_not(None)
+            inside = and_(settled, above, column <= high) if high is not None else and_(settled, above)
+            counts.append(case((inside, 1), else_=0))
+    assert len(counts) == len(COUNTS) + len(LATENCY) + len(TTFT)
+    return counts
+
+
+async def attempts(database: Database, selection: Selection, *, limit: int | None = None) -> AsyncIterator[LedgerRow]:
+    """Single attempts, the newest first, page by page. Raises KeyError, DatabaseUnavailable."""
+    order = (usage.c.started_at.desc(), usage.c.call_id.desc(), usage.c.attempt.desc())
+    last: LedgerRow | None = None
+    left = limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        wanted = select(usage).where(_chosen(selection)).order_by(*order).limit(size)
+        if last is not None:
+            place = tuple_(usage.c.started_at, usage.c.call_id, usage.c.attempt)
+            wanted = wanted.where(
+                usage.c.started_at <= last.started_at, place < (last.started_at, last.call_id, last.attempt)
+            )
+        async with database.connect() as connection:
+            page = [loaded(row) for row in (await connection.execute(wanted))]
+        for row in page:
+            yield row
+        if len(page) < size:
+            return
+        last = page[-1]
+        left = None if left is None else left - len(page)

@@ -1,0 +1,158 @@
+"""What a call is sold by where that is not tokens: images, characters to speak, seconds of audio, searches.
+
+Pure: from the call, its answer and the usage that the provider told.
+"""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from gateway.types import Call, Service, Usage
+
+CHARACTERS_PER_SECOND = 15
+"""Of fluent speech; for a transcript whose length in seconds nobody tells."""
+SMALLEST_BITRATE = 4000
+"""Bytes per second (32 kbit/s): what speech is hardly recorded below."""
+LARGEST_UPLOAD = 25 * 1024 * 1024
+"""Bytes that transcription services take: https://platform.openai.com/docs/guides/speech-to-text"""
+DOCUMENTS_PER_SEARCH = 100
+"""https://docs.cohere.com/docs/how-does-cohere-pricing-work"""
+_SOLD_BY_UNITS = frozenset({Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK})
+_END_OF_CUE = re.compile(rb"-->\s*(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{3})")
+
+
+class Units(NamedTuple):
+    """An amount of units, and whether it was counted; else it is estimated."""
+
+    amount: float
+    counted: bool = True
+
+
+class _Images(msgspec.Struct, gc=False):
+    data: list[msgspec.Raw] | None = None
+
+
+class _Transcript(msgspec.Struct, gc=False):
+    duration: Any = None
+    text: Any = None
+
+
+class _Billed(msgspec.Struct, gc=False):
+    search_units: float | None = None
+
+
+class _Meta(msgspec.Struct, gc=False):
+    billed_units: _Billed | None = None
+
+
+class _Reranked(msgspec.Struct, gc=False):
+    meta: _Meta | None = None
+
+
+class _Asked(msgspec.Struct, gc=False):
+    input: Any = None
+    documents: Any = None
+
+
+_Reply = TypeVar("_Reply")
+_NONE = Units(0.0)
+_IMAGES = msgspec.json.Decoder(_Images)
+_TRANSCRIPT = msgspec.json.Decoder(_Transcript)
+_RERANKED = msgspec.json.Decoder(_Reranked)
+_ASKED = msgspec.json.Decoder(_Asked)
+
+
+def units_of(call: Call, body: bytes | None, usage: Usage | None) -> Units:
+    """The units of an answered call. `body` is the decoded reply, None of a stream; `usage` what the provider told."""
+    if usage is not None and usage.units:
+        return Units(usage.units)
+    service = call.service
+    if service not in _SOLD_BY_UNITS:
+        return _NONE
+    if service is Service.IMAGES:
+        return _images(call, body)
+    if service is Service.SPEECH:
+        return Units(_characters(call))
+    if service is Service.RERANK:
+        return _searches(call, body)
+    if usage is not None and usage.total:
+        return _NONE  # sold by its tokens
+    return _seconds(call, body)
+
+
+def units_asked(call: Call) -> float:
+    """The units that a call will hardly exceed, known before it is sent."""
+    if call.service is Service.IMAGES:
+        return float(max(1, call.choices))
+    if call.service is Service.SPEECH:
+        return _characters(call)
+    if call.service is Service.RERANK:
+        return _searches_asked(call)
+    if call.service is Service.TRANSCRIPTION:
+        size = call.upload.size if call.upload is not None else len(call.raw)
+        return min(LARGEST_UPLOAD, LARGEST_UPLOAD if size is None else size) / SMALLEST_BITRATE
+    return 0.0
+
+
+def _images(call: Call, body: bytes | None) -> Units:
+    reply = _read(_IMAGES, body)
+    if reply is None or reply.data is None:
+        return Units(float(max(1, call.choices)), counted=False)
+    return Units(float(len(reply.data)))
+
+
+def _characters(call: Call) -> float:
+    asked = _read(_ASKED, call.raw)
+    return float(len(asked.input)) if asked is not None and isinstance(asked.input, str) else 0.0
+
+
+def _searches(call: Call, body: bytes | None) -> Units:
+    reply = _read(_RERANKED, body)
+    billed = reply.meta.billed_units if reply is not None and reply.meta is not None else None
+    if billed is not None and billed.search_units is not None and billed.search_units >= 0:
+        return Units(billed.search_units)
+    return Units(_searches_asked(call))
+
+
+def _searches_asked(call: Call) -> float:
+    asked = _read(_ASKED, call.raw)
+    documents = len(asked.documents) if asked is not None and isinstance(asked.documents, list) else 1
+    return float(max(1, -(-documents // DOCUMENTS_PER_SEARCH)))
+
+
+def _seconds(call: Call, body: bytes | None) -> Units:
+    """As the reply tells, else to the end of its last subtitle, else as long as speaking its text takes."""
+    if body is None:
+        return Units(units_asked(call), counted=False)
+    reply = _read(_TRANSCRIPT, body) if body.lstrip()[:1] == b"{" else None
+    if reply is not None:
+        told = _number(reply.duration)
+        if told > 0:
+            return Units(told)
+        text = reply.text if isinstance(reply.text, str) else ""
+        return Units(len(text) / CHARACTERS_PER_SECOND, counted=False)
+    ends = _END_OF_CUE.findall(body)
+    if ends:
+        hours, minutes, seconds, thousandths = (int(part or 0) for part in ends[-1])
+        return Units(hours * 3600 + minutes * 60 + seconds + thousandths / 1000, counted=False)
+    return Units(len(body.decode("utf-8", "replace")) / CHARACTERS_PER_SECOND, counted=False)
+
+
+def _number(value: object) -> float:
+    """A number, also as text (older replies tell the duration as `"8.47"`); else 0."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return number if isfinite(number) else 0.0
+
+
+def _read(decoder: msgspec.json.Decoder[_Reply], body: bytes | None) -> _Reply | None:
+    try:
+        return decoder.decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

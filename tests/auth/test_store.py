@@ -1,0 +1,504 @@
+"""The keys that a worker knows: hits, misses, changes, and a store that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from gateway.auth.keyring import CHANNEL, Keyring, read_notice
+from gateway.auth.mirror import Mirror
+from gateway.auth.records import Change, KeyRecord, digest_of, encode
+from gateway.auth.store import CachePolicy, Keys
+from gateway.errors import AuthUnavailable, GatewayError, InvalidApiKey, KeyExpired, KeyRevoked
+from gateway.registry.snapshot import Snapshot, VirtualKey
+from gateway.storage.embedded import EmbeddedRedis
+from gateway.storage.redis import RedisClient, RedisOptions
+from gateway.types import Principal
+from tests.auth.conftest import Office, Time, Workers, eventually
+from tests.storage.waiting import pause
+
+EMPTY = Snapshot("rev")
+UNKNOWN = b"gw-" + b"x" * 43
+
+
+async def ready(mirror: Mirror, office: Office, name: str = "ci") -> bytes:
+    """A mirror that holds one key: its secret."""
+    await mirror.step()
+    return await office.create(name)
+
+
+async def refusal(keys: Keys, credential: bytes, snapshot: Snapshot = EMPTY) -> type[GatewayError]:
+    """The class of what `find` raises."""
+    with pytest.raises(GatewayError) as refused:
+        await keys.find(snapshot, credential)
+    return type(refused.value)
+
+
+async def test_a_key_is_read_once_and_then_known(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """The first call reads Redis; those that follow cost no I/O."""
+    secret = await ready(mirror, office)
+    keys = workers()
+    assert keys.known(EMPTY, secret) is None
+    principal = await keys.find(EMPTY, secret)
+    read = workers.calls
+    assert (principal.key, principal.digest) == ("ci", digest_of(secret))
+    assert all(keys.known(EMPTY, secret) is principal for _ in range(100))
+    assert workers.calls == read > 0
+
+
+async def test_keys_of_the_file_come_first(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """They need no store; a database key of the same name does not work beside one."""
+    of_file = Principal("ci", digest=digest_of(UNKNOWN))
+    snapshot = Snapshot(
+        "rev", keys={of_file.digest: of_file}, virtual_keys={"ci": VirtualKey("ci", of_file.digest, of_file)}
+    )
+    keys = workers()
+    assert keys.known(snapshot, UNKNOWN) is of_file
+    assert workers.calls == 0
+    secret = await ready(mirror, office)
+    assert await refusal(keys, secret, snapshot) is InvalidApiKey
+    assert keys.known(snapshot, secret) is None
+    assert (await keys.find(EMPTY, secret)).key == "ci"
+    assert keys.known(snapshot, secret) is None
+
+
+async def test_a_key_of_the_file_expires(workers: Workers, wall: Time) -> None:
+    """At its moment, not before."""
+    principal = Principal("ci", expires_at=wall.now + 1)
+    snapshot = Snapshot("rev", keys={digest_of(UNKNOWN): principal})
+    keys = workers()
+    assert keys.known(snapshot, UNKNOWN) is principal
+    wall.now += 1
+    with pytest.raises(KeyExpired):
+        keys.known(snapshot, UNKNOWN)
+
+
+async def test_a_database_key_expires(mirror: Mirror, office: Office, workers: Workers, wall: Time) -> None:
+    """Whether it is cached or not: 401 that says so, from its moment on."""
+    await mirror.step()
+    secret = await office.create(expires_at=wall.now + 10)
+    cached, uncached = workers(), workers()
+    await cached.find(EMPTY, secret)
+    wall.now += 9.9
+    assert cached.known(EMPTY, secret) is not None
+    wall.now += 0.1
+    with pytest.raises(KeyExpired) as refused:
+        cached.known(EMPTY, secret)
+    assert (refused.value.public_status, refused.value.public_code) == (401, "invalid_api_key")
+    assert await refusal(uncached, secret) is KeyExpired
+
+
+async def test_a_rotated_secret_works_until_its_grace_ends(
+    mirror: Mirror, office: Office, workers: Workers, wall: Time
+) -> None:
+    """Both are the same key meanwhile; afterwards the old one has expired, and nobody was told of a revocation."""
+    old = await ready(mirror, office)
+    keys = await workers.running()
+    revoked: list[frozenset[bytes]] = []
+    keys.on_revoked(revoked.append)
+    await keys.find(EMPTY, old)
+    new = await office.rotate(grace=60)
+    assert (await keys.find(EMPTY, new)).key == "ci"
+    await eventually(lambda: (found := keys.known(EMPTY, old)) is not None and found.expires_at == wall.now + 60)
+    wall.now += 60
+    with pytest.raises(KeyExpired):
+        keys.known(EMPTY, old)
+    assert keys.known(EMPTY, new) is not None
+    last = await office.rotate(grace=0)
+    assert (await keys.find(EMPTY, last)).key == "ci"
+    await eventually(lambda: expired(keys, new))
+    await mirror.step()
+    await keys.poll()
+    assert revoked == []
+
+
+def expired(keys: Keys, credential: bytes) -> bool:
+    """`known` says so."""
+    try:
+        keys.known(EMPTY, credential)
+    except KeyExpired:
+        return True
+    return False
+
+
+# ---- credentials that are none
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [b"", b"\0", b"mark", b"gw:keys", b"' OR 1=1 --", b'"; FLUSHALL', b"*1\r\n$8\r\nFLUSHALL\r\n", b"\xff" * 32, UNKNOWN],
+)
+async def test_what_is_no_key_is_401(mirror: Mirror, office: Office, workers: Workers, credential: bytes) -> None:
+    """Injections, names of our own fields, nonsense: nothing opens, and nothing breaks."""
+    secret = await ready(mirror, office)
+    keys = workers()
+    assert await refusal(keys, credential) is InvalidApiKey
+    assert keys.known(EMPTY, credential) is None
+    assert (await keys.find(EMPTY, secret)).key == "ci"
+
+
+async def test_a_stolen_digest_opens_nothing(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """Who reads Redis or the database cannot log in with what stands there."""
+    digest = digest_of(await ready(mirror, office))
+    keys = workers()
+    for stolen in (digest, digest.hex().encode(), b"sha256:" + digest.hex().encode(), digest.hex().upper().encode()):
+        assert await refusal(keys, stolen) is InvalidApiKey
+
+
+async def test_tokens_with_a_common_start_stay_apart(workers: Workers, keyring: Keyring) -> None:
+    """The cache tells tokens apart by all of their bytes (CVE-2026-35030: by the first ones)."""
+    start = b"gw-" + b"a" * 200
+    tokens = [start + bytes([n]) for n in range(40)]
+    records = {digest_of(token): encode(KeyRecord(f"k{n}")) for n, token in enumerate(tokens[:20])}
+    await keyring.replace(records, 20)
+    keys = workers()
+    for _ in range(2):
+        for n, token in enumerate(tokens):
+            if n < 20:
+                assert (keys.known(EMPTY, token) or await keys.find(EMPTY, token)).key == f"k{n}"
+            else:
+                assert keys.known(EMPTY, token) is None
+                assert await refusal(keys, token) is InvalidApiKey
+    assert await refusal(keys, start) is InvalidApiKey
+
+
+async def test_what_is_unknown_is_remembered_for_a_while(mirror: Mirror, workers: Workers) -> None:
+    """The same wrong key asks Redis once in some seconds."""
+    await mirror.step()
+    keys = workers()
+    assert await refusal(keys, UNKNOWN) is InvalidApiKey
+    read = workers.calls
+    assert {await refusal(keys, UNKNOWN) for _ in range(20)} == {InvalidApiKey}
+    assert workers.calls == read
+    workers.clock.now += CachePolicy().negative
+    assert await refusal(keys, UNKNOWN) is InvalidApiKey
+    assert workers.calls == read + 1
+
+
+async def test_a_key_that_is_created_after_all_is_known_at_once(
+    mirror: Mirror, office: Office, workers: Workers
+) -> None:
+    """Its creation drops what was remembered of its absence."""
+    await mirror.step()
+    keys = await workers.running()
+    secret = await office.create()
+    change = await office.issuer.changed(0)
+    await Keyring_of(office).apply(Change(1, 1, {}, [digest_of(secret)]))
+    await eventually(lambda: keys._found_absent(digest_of(secret)) is not None)
+    await Keyring_of(office).apply(change)
+    await eventually(lambda: keys._found_absent(digest_of(secret)) is None)
+    assert (await keys.find(EMPTY, secret)).key == "ci"
+
+
+def Keyring_of(office: Office) -> Keyring:
+    return office._keyring
+
+
+async def test_the_caches_are_bounded(workers: Workers, keyring: Keyring) -> None:
+    """Neither keys nor wrong guesses grow without end; what open calls need stays."""
+    tokens = [b"gw-%d" % n for n in range(50)]
+    await keyring.replace({digest_of(token): encode(KeyRecord("k")) for token in tokens}, 1)
+    needed = digest_of(tokens[0])
+    keys = workers(policy=CachePolicy(entries=10, negatives=10), in_use=lambda digest: digest == needed)
+    for token in tokens:
+        await keys.find(EMPTY, token)
+    assert (len(keys._cache), keys.known(EMPTY, tokens[0]) is not None) == (10, True)
+    assert keys.known(EMPTY, tokens[1]) is None
+    for n in range(50):
+        assert await refusal(keys, b"none-%d" % n) is InvalidApiKey
+    assert len(keys._absent) == 10
+
+
+# ---- many at once
+
+
+async def test_a_thousand_misses_are_one_read(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """Who comes while the answer is on its way waits for that one."""
+    secret = await ready(mirror, office)
+    keys = workers()
+    await keys.poll()
+    read = workers.calls
+    found = await asyncio.gather(*(keys.find(EMPTY, secret) for _ in range(1000)))
+    assert len(set(map(id, found))) == 1
+    assert workers.calls == read + 1
+
+
+async def test_different_keys_share_reads(workers: Workers, keyring: Keyring) -> None:
+    """A thousand keys at once take a handful of reads, and everybody gets their own."""
+    tokens = {f"k{n}": b"gw-%d" % n for n in range(1000)}
+    await keyring.replace({digest_of(token): encode(KeyRecord(name)) for name, token in tokens.items()}, 1)
+    keys = workers()
+    await keys.poll()
+    read = workers.calls
+    found = await asyncio.gather(*(keys.find(EMPTY, token) for token in tokens.values()))
+    assert [principal.key for principal in found] == list(tokens)
+    assert workers.calls - read <= 5
+
+
+async def test_who_leaves_takes_nothing_from_the_others(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """A cancelled caller cancels its own wait, not the read."""
+    secret = await ready(mirror, office)
+    keys = workers()
+    tasks = [asyncio.create_task(keys.find(EMPTY, secret)) for _ in range(10)]
+    await asyncio.sleep(0)
+    for task in tasks[:5]:
+        task.cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(each, asyncio.CancelledError) for each in found] == [True] * 5 + [False] * 5
+
+
+async def test_too_many_unknown_keys_at_once_are_refused(mirror: Mirror, workers: Workers) -> None:
+    """A flood of guesses is bounded, with 503."""
+    await mirror.step()
+    keys = workers(policy=CachePolicy(waiting=10))
+    found = await asyncio.gather(*(keys.find(EMPTY, b"%d" % n) for n in range(30)), return_exceptions=True)
+    assert {type(each) for each in found[:10]} == {InvalidApiKey}
+    assert {type(each) for each in found[10:]} == {AuthUnavailable}
+
+
+# ---- revocation
+
+
+@pytest.mark.parametrize("subscribed", [True, False], ids=["told", "cut off"])
+async def test_a_revocation_reaches_every_worker(
+    mirror: Mirror, office: Office, workers: Workers, subscribed: bool
+) -> None:
+    """By the notice, or by looking; the worker hears which secrets, so that it can end their streams."""
+    secret = await ready(mirror, office)
+    other = await office.create("other")
+    all_keys = [await workers.running(subscribed=subscribed) for _ in range(2)]
+    told: list[frozenset[bytes]] = []
+    for keys in all_keys:
+        keys.on_revoked(told.append)
+        assert (await keys.find(EMPTY, secret)).key == "ci"
+        await keys.find(EMPTY, other)
+    await office.revoke()
+    await eventually(lambda: all(keys.known(EMPTY, secret) is None for keys in all_keys))
+    assert told[:2] == [frozenset({digest_of(secret)})] * 2
+    for keys in all_keys:
+        assert await refusal(keys, secret) is KeyRevoked
+        assert keys.known(EMPTY, other) is not None
+
+
+async def test_a_notice_alone_revokes(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """Without waiting for the next look, and even when nothing can be read any more."""
+    secret = await ready(mirror, office)
+    keys = await workers.running(policy=CachePolicy(poll=3600))
+    await keys.find(EMPTY, secret)
+    told: list[frozenset[bytes]] = []
+    keys.on_revoked(told.append)
+    await office.revoke()
+    await eventually(lambda: told)
+    assert keys.known(EMPTY, secret) is None
+
+
+async def test_only_the_bookkeeper_could_tell(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """A revocation that reached the database alone is taken up by the mirror's next round."""
+    secret = await ready(mirror, office)
+    keys = await workers.running()
+    await keys.find(EMPTY, secret)
+    await office.issuer.revoke("ci")
+    assert keys.known(EMPTY, secret) is not None
+    await mirror.step()
+    await eventually(lambda: keys.known(EMPTY, secret) is None)
+    assert await refusal(keys, secret) is KeyRevoked
+
+
+async def test_what_was_read_before_a_notice_is_not_kept(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """A key that is revoked between its reading and its arrival is read again."""
+    secret = await ready(mirror, office)
+    keys = workers()
+    await keys.poll()
+    look = keys._keyring.look
+    digest = digest_of(secret)
+
+    async def slow(digests: list[bytes] = []) -> object:  # noqa: B006 - as the original
+        found = await look(digests)
+        if digest in digests and not looked:
+            looked.append(1)
+            await office.revoke()
+            keys.notice(notice)
+        return found
+
+    looked: list[int] = []
+    notice = b"e 1 2\n" + msgpack_of([digest], [])
+    keys._keyring.look = slow  # type: ignore[method-assign,assignment]
+    assert await refusal(keys, secret) in (InvalidApiKey, KeyRevoked)
+    assert keys.known(EMPTY, secret) is None
+
+
+def msgpack_of(revoked: list[bytes], changed: list[bytes]) -> bytes:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.msgpack.encode((revoked, changed))
+
+
+async def test_a_gap_in_the_notices_is_looked_into(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """When revisions do not follow each other, every key is looked at again."""
+    secret = await ready(mirror, office)
+    keys = await workers.running(subscribed=False, policy=CachePolicy(poll=3600))
+    await keys.find(EMPTY, secret)
+    await eventually(lambda: keys._version is not None)
+    await office.revoke()
+    await office.create("other")
+    assert keys.known(EMPTY, secret) is not None
+    keys.notice(f"{keys._version[0]} 2 3\n".encode() + msgpack_of([], []))  # type: ignore[index]
+    await eventually(lambda: keys.known(EMPTY, secret) is None)
+
+
+@pytest.mark.parametrize("message", [b"", b"\n", b"a b c\n", b"e 1 2\nnonsense", b"\xff\xff \n", b"e 1 2\n\x92\x90"])
+async def test_a_notice_that_is_none_is_survived(mirror: Mirror, workers: Workers, message: bytes) -> None:
+    """Whoever can publish cannot break a worker."""
+    with pytest.raises(ValueError):  # noqa: PT011 - of any kind
+        read_notice(message)
+    keys = workers()
+    keys.notice(message)
+
+
+# ---- trouble
+
+
+async def test_without_the_store_known_keys_serve_for_five_minutes(
+    mirror: Mirror, office: Office, workers: Workers, shared_server: EmbeddedRedis, redis: RedisClient
+) -> None:
+    """Then they are 503 like those that nobody knows: never 401."""
+    secret = await ready(mirror, office)
+    keys = workers(RedisOptions(timeout=0.2))
+    await keys.find(EMPTY, secret)
+    await keys.poll()
+    confirmed = workers.clock.now
+    await redis.execute("DEL", "gw:keys")
+    await keys.poll()
+    assert not keys.available
+    workers.clock.now = confirmed + 300
+    await keys.poll()
+    assert keys.known(EMPTY, secret) is not None
+    assert (await keys.find(EMPTY, secret)).key == "ci"
+    assert await refusal(keys, UNKNOWN) is AuthUnavailable
+    workers.clock.now = confirmed + 300.1
+    assert keys.known(EMPTY, secret) is None
+    assert await refusal(keys, secret) is AuthUnavailable
+
+
+async def test_a_paused_server_is_503_for_what_is_unknown(
+    own_server: EmbeddedRedis, wall: Time, workers: Workers
+) -> None:
+    """Within the client's time-out; after it goes on, all is well again."""
+    import os  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    from gateway.storage.redis import connect  # noqa: PLC0415
+
+    client = connect(own_server.url, RedisOptions(timeout=1.0))
+    token = b"gw-1"
+    await Keyring(client).replace({digest_of(token): encode(KeyRecord("ci"))}, 1)
+    workers._url = own_server.url
+    keys = workers(RedisOptions(timeout=0.1))
+    await keys.find(EMPTY, token)
+    assert own_server.pid is not None
+    pause(own_server.pid)
+    try:
+        found = await asyncio.gather(*(keys.find(EMPTY, b"%d" % n) for n in range(50)), return_exceptions=True)
+        assert {type(each) for each in found} == {AuthUnavailable}
+        await keys.poll()
+        assert keys.known(EMPTY, token) is not None
+        workers.clock.now += 299
+        assert keys.known(EMPTY, token) is not None
+    finally:
+        os.kill(own_server.pid, signal.SIGCONT)
+    async with asyncio.timeout(20):
+        while not keys.available:
+            await keys.poll()
+            await asyncio.sleep(0.02)
+    assert await refusal(keys, UNKNOWN) is InvalidApiKey
+    await client.close()
+
+
+async def test_a_flush_is_503_until_the_mirror_is_whole_again(
+    mirror: Mirror, office: Office, workers: Workers, redis: RedisClient
+) -> None:
+    """An empty store says nothing about keys; the next round of the mirror fills it."""
+    secret = await ready(mirror, office)
+    cached, fresh = workers(), workers()
+    await cached.find(EMPTY, secret)
+    await redis.execute("FLUSHALL")
+    assert cached.known(EMPTY, secret) is not None
+    assert await refusal(fresh, secret) is AuthUnavailable
+    assert await refusal(fresh, UNKNOWN) is AuthUnavailable
+    assert fresh.configured is None
+    await mirror.step()
+    assert (await fresh.find(EMPTY, secret)).key == "ci"
+    assert await refusal(fresh, UNKNOWN) is InvalidApiKey
+    await cached.poll()
+    assert cached.known(EMPTY, secret) is not None
+
+
+async def test_a_hash_with_a_gap_says_nothing(
+    mirror: Mirror, office: Office, workers: Workers, redis: RedisClient
+) -> None:
+    """A record that went missing by itself is our fault, not the client's."""
+    secret = await ready(mirror, office)
+    await redis.execute("HDEL", "gw:keys", digest_of(secret))
+    keys = workers()
+    assert await refusal(keys, secret) is AuthUnavailable
+    await mirror.step()
+    assert (await keys.find(EMPTY, secret)).key == "ci"
+
+
+async def test_without_confirmation_an_entry_is_read_again(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """Should the rounds stop while the store works, nothing is trusted for longer than a minute."""
+    secret = await ready(mirror, office)
+    keys = workers()
+    await keys.find(EMPTY, secret)
+    workers.clock.now += 60
+    assert keys.known(EMPTY, secret) is not None
+    workers.clock.now += 0.1
+    assert keys.known(EMPTY, secret) is None
+    assert (await keys.find(EMPTY, secret)).key == "ci"
+    assert keys.known(EMPTY, secret) is not None
+
+
+async def test_a_record_that_cannot_be_read_is_503(workers: Workers, keyring: Keyring) -> None:
+    """A newer version may have written it: the client's key is no worse for that."""
+    broken = itertools.count(1)
+    for raw in (b"", b"\xc1", encode({"name": "ci", "limits": {"requests": "soon"}}), encode({"title": "ci"})):
+        await keyring.replace({digest_of(UNKNOWN): raw}, next(broken))
+        assert await refusal(workers(), UNKNOWN) is AuthUnavailable
+
+
+async def test_whether_any_key_exists(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """Not known, then no, then yes: for good, whatever becomes of the keys."""
+    keys = workers()
+    await keys.poll()
+    assert keys.configured is None
+    await mirror.step()
+    await keys.poll()
+    assert keys.configured is False
+    await office.create()
+    await keys.poll()
+    assert keys.configured is True
+    await office.revoke()
+    await keys.poll()
+    assert keys.configured is True
+
+
+async def test_secrets_are_nowhere_in_redis(
+    mirror: Mirror, office: Office, workers: Workers, redis: RedisClient, shared_server: EmbeddedRedis
+) -> None:
+    """Neither in the hash, nor in what is published, nor in the server's files."""
+    heard: list[bytes] = []
+    keys = await workers.running()
+    notice = keys.notice
+    keys.notice = lambda message: (heard.append(message), notice(message))[1]  # type: ignore[method-assign,func-returns-value]
+    secrets = [await ready(mirror, office), await office.rotate(), await office.create("b")]
+    for secret in secrets:
+        await keys.find(EMPTY, secret)
+    await mirror.step()
+    stored = repr(await redis.execute("HGETALL", "gw:keys")).encode() + b"".join(heard)
+    home = shared_server._home
+    stored += b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert b"mark" in stored
+    assert not any(secret[11:] in stored or secret in stored for secret in secrets)
+    assert CHANNEL.encode() not in secrets

@@ -1,0 +1,19 @@
+"""Servers that tests of several folders share; started by the first test that asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.postgres import Postgres, server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for every test of this worker; `create()` gives a database of one's own."""
+    with server() as found:
+        yield found
