@@ -53,6 +53,13 @@ GOALS: tuple[Goal, ...] = (
     Goal("W1 requests/s against Portkey", "x", ratio("gateway.w1.rps", "portkey.w1.rps"), 10),
     Goal("W1 requests/s against vllm-router", "x", ratio("gateway.w1.rps", "vllm-router.w1.rps"), 1.0, aim=1.2),
     Goal("W1 CPU per request against nginx", "x", ratio("gateway.w1.cpu_us", "nginx.w1.cpu_us"), 4, at_least=False),
+    Goal(
+        "W1 CPU per request against nginx, 10,000 keys, five limits",
+        "x",
+        ratio("gateway-many.w1.cpu_us", "nginx.w1.cpu_us"),
+        4,
+        at_least=False,
+    ),
     Goal("W2 streams/s against LiteLLM", "x", ratio("gateway.w2.rps", "litellm.w2.rps"), 300),
     Goal("W2 streams/s against vllm-router", "x", ratio("gateway.w2.rps", "vllm-router.w2.rps"), 0.8),
     Goal("paced streams, CPU per event", "µs", fact("gateway.paced.cpu_us_event"), 18, at_least=False, aim=15),

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ wrk.body = file:read("*a")
 file:close()
 wrk.headers["content-type"] = "application/json"
 {headers}
+{keys}
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format({format}, summary.requests, summary.duration, summary.bytes,
@@ -52,10 +53,26 @@ def quote(text: str) -> str:
     return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\{ord(c):03d}" for c in text) + '"'
 
 
-def script(body_path: Path, headers: Mapping[str, str]) -> str:
-    """The wrk script that posts the body of a file with these headers."""
+# The requests are put together once: rotating keys must not cost the load generator more than sending one.
+_KEYS = """local ready, turn = {{}}, 0
+local file = io.open({keys_path})
+function init(args)
+  for key in file:lines() do
+    ready[#ready + 1] = wrk.format(nil, nil, {{["content-type"] = "application/json", ["authorization"] = "Bearer " .. key}})
+  end
+end
+function request()
+  turn = turn % #ready + 1
+  return ready[turn]
+end
+"""
+
+
+def script(body_path: Path, headers: Mapping[str, str], keys_path: Path | None = None) -> str:
+    """The wrk script that posts the body of a file with these headers, and with the keys of another file in turn."""
+    keys = "" if keys_path is None else _KEYS.format(keys_path=quote(str(keys_path)))
     lines = [f"wrk.headers[{quote(name)}] = {quote(value)}" for name, value in headers.items()]
-    return _SCRIPT.format(body_path=quote(str(body_path)), headers="\n".join(lines), format=f"'{_FORMAT}'")
+    return _SCRIPT.format(body_path=quote(str(body_path)), headers="\n".join(lines), keys=keys, format=f"'{_FORMAT}'")
 
 
 def parse(output: str) -> Summary:
@@ -72,6 +89,15 @@ def parse(output: str) -> Summary:
         p99_ms=raw["p99_us"] / 1e3,
         errors=raw["status_errors"] + raw["socket_errors"] + raw["timeouts"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is posted; `keys` are sent in turn."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +124,12 @@ class Load:
         return parse(done.stdout)
 
 
-def prepare(url: str, directory: Path, body: bytes, headers: Mapping[str, str], connections: int) -> Load:
-    """Write the body and the script into `directory`."""
+def prepare(url: str, directory: Path, request: Request, connections: int) -> Load:
+    """Write body, keys and script into `directory`."""
     body_path, script_path = directory / "request.json", directory / "request.lua"
-    body_path.write_bytes(body)
-    script_path.write_text(script(body_path, headers))
+    body_path.write_bytes(request.body)
+    keys_path = directory / "keys.txt" if request.keys else None
+    if keys_path is not None:
+        keys_path.write_text("".join(f"{key}\n" for key in request.keys))
+    script_path.write_text(script(body_path, request.headers, keys_path))
     return Load(url, script_path, connections)

@@ -124,18 +124,18 @@ class Bystanders:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes: of the largest process of a tree, and of all together."""
+    """Resident bytes: of the process of a tree that has used most CPU time (the worker), and of all together."""
 
-    largest: int
+    busiest: int
     total: int
 
 
 def memory(root: int) -> Memory:
     """What the tree holds now."""
-    sizes = []
+    sizes: list[tuple[int, int]] = []
     for stat in tree(root):
         try:
-            sizes.append(parse_rss((PROC / str(stat.pid) / "status").read_text()))
+            sizes.append((stat.ticks, parse_rss((PROC / str(stat.pid) / "status").read_text())))
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return Memory(max(sizes, default=0), sum(sizes))
+    return Memory(max(sizes, default=(0, 0))[1], sum(size for _, size in sizes))

@@ -32,6 +32,9 @@ class Contestant:
     process: Process | None
     site: Site
     headers: dict[str, str]
+    joins: frozenset[str]
+    """The workloads it takes part in."""
+    keys: tuple[str, ...] = ()
     patience: float = 1.0
     most_rounds: int | None = None
 
@@ -62,7 +65,7 @@ def run(
         stack.callback(redis.stop)
         contestants = []
         for system in systems:
-            if any(workload.covers(system.name) for workload in workloads):
+            if any(_joins(system, workload) for workload in workloads):
                 home = directory / system.name
                 home.mkdir()
                 stream = workloads[0].stream
@@ -70,7 +73,7 @@ def run(
                 contestant = _enter(stack, system, site, workloads, results[system.name])
                 contestants += [contestant] if contestant else []
         for workload in workloads:
-            joined = [contestant for contestant in contestants if workload.covers(contestant.name)]
+            joined = [one for one in contestants if workload.covers(one.name) and workload.name in one.joins]
             if workload.name == "solo":
                 joined.append(_direct(directory, upstream.url))
             _rounds(workload, joined, options, results)
@@ -79,7 +82,8 @@ def run(
 def _direct(directory: Path, url: str) -> Contestant:
     home = directory / "direct"
     home.mkdir()
-    return Contestant("direct", None, Site(int(url.rpartition(":")[2]), url, home, 0, stream=False), {})
+    site = Site(int(url.rpartition(":")[2]), url, home, 0, stream=False)
+    return Contestant("direct", None, site, {}, frozenset({"solo"}))
 
 
 def _enter(
@@ -87,6 +91,8 @@ def _enter(
 ) -> Contestant | None:
     """Start a system, time its first 200, check its replies; what fails is noted and costs only this system."""
     headers = dict(system.headers(site))
+    if system.keys:
+        headers["authorization"] = f"Bearer {system.keys[0]}"
     try:
         process = Process(system.name, TEST_CORE, system.command(site), site.directory, system.env(site))
         stack.callback(process.stop)
@@ -105,7 +111,12 @@ def _enter(
         return None
     process.settle()
     process.park()
-    return Contestant(system.name, process, site, headers, system.patience, system.most_rounds)
+    joins = frozenset(workload.name for workload in workloads if _joins(system, workload))
+    return Contestant(system.name, process, site, headers, joins, system.keys, system.patience, system.most_rounds)
+
+
+def _joins(system: System, workload: Workload) -> bool:
+    return workload.covers(system.name) and (system.workloads is None or workload.name in system.workloads)
 
 
 def _rounds(
@@ -123,7 +134,7 @@ def _rounds(
                     sample = _measure(workload, contestant, options, first=number == 0)
                     if workload.name == "w1" and contestant.process is not None:
                         found = procstat.memory(contestant.process.pid)
-                        result.rss_mb, result.rss_tree_mb = found.largest / 1e6, found.total / 1e6
+                        result.rss_mb, result.rss_tree_mb = found.busiest / 1e6, found.total / 1e6
             except BenchError as error:
                 result.failures[workload.name] = str(error)
                 print(f"  {contestant.name}: {error}", flush=True)
@@ -143,7 +154,8 @@ def _measure(workload: Workload, contestant: Contestant, options: Options, *, fi
         return measure.big(client, pid, site.upstream)
     body = payloads.request(stream=workload.stream)
     url = site.url if pid is not None else site.upstream + CHAT_PATH
-    wrk = load.prepare(url, site.directory, body, contestant.headers, workload.connections)
+    request = load.Request(body, contestant.headers, contestant.keys)
+    wrk = load.prepare(url, site.directory, request, workload.connections)
     wrk.run(2 if first else 1)
     if contestant.process is not None:
         contestant.process.settle()

@@ -1,5 +1,6 @@
 """The systems under test: how each is installed, started and spoken to. A new one is one more entry in SYSTEMS."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ class System:
     command: Callable[[Site], list[str]]
     env: Callable[[Site], Mapping[str, str]] = _nothing
     headers: Callable[[Site], Mapping[str, str]] = _nothing
+    keys: tuple[str, ...] = ()
+    """Sent in turn, in place of one `authorization`."""
+    workloads: frozenset[str] | None = None
+    """What it takes part in; None: everything."""
     patience: float = 1.0
     most_rounds: int | None = None
 
@@ -70,6 +75,32 @@ def _gateway_env(site: Site) -> Mapping[str, str]:
         "GATEWAY_DRAIN_GRACE_SECONDS": "0",
         "GATEWAY_DRAIN_SECONDS": "1",
     }
+
+
+MANY_KEYS, MANY_TEAMS = 10_000, 1_000
+
+
+def _many_keys() -> tuple[str, ...]:
+    return tuple(f"bench-{number:06d}-0123456789abcdef0123456789abcdef" for number in range(MANY_KEYS))
+
+
+def _gateway_many(site: Site) -> list[str]:
+    """Five limits in three scopes on each request: three of the key, one of its team, one of everybody."""
+    config = site.directory / "many.yaml"
+    text = (BENCH / "gateway.yaml").read_text().partition("keys:")[0]
+    digests = (hashlib.sha256(key.encode()).hexdigest() for key in _many_keys())
+    limits = "{requests: 10M/min, tokens: 100000M/min, concurrency: 10000}"
+    keys = "".join(
+        f"  - {{name: key-{number}, secret_hash: {digest}, team: team-{number % MANY_TEAMS}, limits: {limits}}}\n"
+        for number, digest in enumerate(digests)
+    )
+    teams = "".join(f"  - {{name: team-{number}, limits: {{requests: 10M/min}}}}\n" for number in range(MANY_TEAMS))
+    config.write_text(
+        f"{text}keys:\n{keys}teams:\n{teams}limits:\n  - {{name: all, scope: global, tokens: 100000M/min}}\n"
+    )
+    command = _gateway(site)
+    command[command.index("--config") + 1] = str(config)
+    return command
 
 
 # ---- peers -----------------------------------------------------------------------------------------------------------
@@ -142,6 +173,16 @@ SYSTEMS: tuple[System, ...] = (
         _gateway,
         _gateway_env,
         lambda _site: {"authorization": f"Bearer {GATEWAY_KEY}"},
+    ),
+    System(
+        "gateway-many",
+        "the gateway, 10,000 keys",
+        "as above, with 10,000 keys of 1,000 teams in turn and five limits in three scopes on each request",
+        install.own_version,
+        _gateway_many,
+        _gateway_env,
+        keys=_many_keys(),
+        workloads=frozenset({"w1"}),
     ),
     System(
         "nginx",

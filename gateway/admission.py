@@ -43,7 +43,7 @@ class Admission:
         principal = exchange.principal
         if call.user is not None:
             exchange.user = user_hash(principal.team, principal.key, call.user)
-        sets = exchange.policy.of_caller(principal, call.model)
+        sets = exchange.policy.of_caller(principal, call.model, user=call.user is not None)
         try:
             await self._reserve(exchange, call, plan, sets)
         except Downgrade as downgrade:
@@ -66,7 +66,7 @@ class Admission:
         exchange.own_holds = len(reservation.holds)
         if call.max_tokens is None and demand.most and any(limits.hard for limits in sets):
             granted = reservation.output
-            call.output_cap = max(1, (demand.most if granted is None else granted) // max(1, call.choices))
+            call.output_cap = max(1, (demand.most if granted is None else granted) // _choices(call, plan))
         if call.stream:
             reservation.checkpoint = lambda: self._accounts.about(
                 exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.attempts)
@@ -87,7 +87,7 @@ class Admission:
         return replace(plan, targets=known, skipped=(*plan.skipped, *left_out))
 
     def _demand(self, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> Demand:
-        choices = max(1, call.choices)
+        choices = _choices(call, plan)
         if call.service not in GENERATES:
             least = most = 0
         elif call.max_tokens is not None:
@@ -171,6 +171,12 @@ def user_hash(team: str | None, key: str, user: str) -> str:
     """Who an end user is in limits and in the ledger: of a team, or of a key without one; not to be turned back."""
     tenant = f"team:{team}" if team is not None else f"key:{key}"
     return hashlib.sha256(f"{tenant}\0{user}".encode()).hexdigest()[:32]
+
+
+def _choices(call: Call, plan: Plan) -> int:
+    """How many answers are made and charged for; a deployment's defaults may ask for more than the caller does."""
+    defaults = (target.parameters.get("n") for target in plan.targets if target.parameters)
+    return max(1, call.choices, *(count for count in defaults if isinstance(count, int)))
 
 
 def _ceiling(plan: Plan) -> int:

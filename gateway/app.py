@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway.accounts import Accounts
+from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
 from gateway.http.openai import OpenAIApi
 from gateway.http.ops import create_ops
 from gateway.http.routes import is_api
 from gateway.http.watch import Watch
+from gateway.limits.alerts import QuotaAlerts
 from gateway.limits.policy import Policy, many_shards, one_shard
 from gateway.limits.workers import worker_name
 from gateway.pipeline import Pipeline
@@ -34,6 +36,7 @@ from gateway.routing.planner import Planner
 from gateway.settings import Settings
 from gateway.spending import Spending, has_budgets
 from gateway.storage.errors import StoreUnavailable
+from gateway.storage.pubsub import Subscription
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.fanout import Observers
@@ -41,6 +44,7 @@ from gateway.telemetry.logs import EventLog
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
+from gateway.upstream.webhook import Webhook
 from gateway.usage.prices import PriceLookupFailed, Prices
 
 Scope = MutableMapping[str, Any]
@@ -116,9 +120,13 @@ class Worker:
         self._secrets = boot.secrets
         self.metrics = Metrics(boot.metrics_dir)
         self._access_log = AccessLog(self._secrets, fd=boot.access_log_fd)
-        self._observer = Observers(self.metrics, self._access_log, EventLog())
-        self._redis = connect(boot.redis_url, RedisOptions(), self._observer.redis_called)
         self._table_client = connect(boot.redis_url, RedisOptions(timeout=1.0))
+        self._webhook = Webhook(lambda: self._engines("httptools"))
+        events = Observers(self.metrics, EventLog(), self._webhook)
+        self._alerts = QuotaAlerts(self._table_client, events.quota_alerted)
+        self._observer = Observers(self.metrics, self._access_log, EventLog(), self._alerts)
+        self._redis = connect(boot.redis_url, RedisOptions(), self._observer.redis_called)
+        self._redis.on_change(self._observer.redis_changed)
         self._tables = Tables(self._table_client)
         self._ops = create_ops(self, self.metrics.render)
         self._tasks: list[asyncio.Task[None]] = []
@@ -175,13 +183,18 @@ class Worker:
         self._keys = keys = Keys(self._redis, clock=clock, in_use=watch.holds)
         keys.on_revoked(watch.revoke)
         pipeline.keys, pipeline.journal = keys, spending.spool
-        keys.configured = self._boot.run_time_keys or None
+        keys.configured = self._boot.run_time_keys
+        await keys.poll()
         self._api = OpenAIApi(pipeline, watch, self._observer, self._boot.settings.max_body_bytes)
         self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)
         self._observer.config_loaded(loaded.snapshot.revision, None)
         await spending.start()
-        duties = (self.reloader.run(), self._prices.run(), keys.run(), spending.run())
-        self._tasks = [asyncio.create_task(duty) for duty in duties]
+        self._webhook.use(loaded.snapshot.alerts)
+        changed_keys = Subscription(self._redis.dial, CHANNEL, keys.notice, keys.missed)
+        duties = (
+            self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(), self._webhook.run()
+        )  # fmt: skip
+        self._tasks += [asyncio.create_task(duty) for duty in duties]
         if rejected:
             # The same mistake again, for the log, the metric and `/readyz`.
             await self._reload(self.reloader)
@@ -214,6 +227,8 @@ class Worker:
 
     async def stop(self) -> None:
         """Settle what is open, close connections, write what is queued."""
+        await self._alerts.close()
+        await self._webhook.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -263,6 +278,7 @@ class Worker:
         assert self._pipeline is not None
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._refresh_prices(snapshot)))
+        self._webhook.use(snapshot.alerts)
         self._pipeline.use(*self._served(snapshot))
 
     # ---- readiness

@@ -73,6 +73,7 @@ def run_bookkeeper(boot: BookkeeperBoot) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.umask(0o077)  # the database, the spool, the journal: nobody else's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too: the supervisor tells us when it is our turn
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is somebody to hear it
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(Bookkeeper(boot).run())
@@ -94,20 +95,20 @@ class Bookkeeper:
         self._log = structlog.stdlib.get_logger("gateway.bookkeeper")
         self._metrics = BookkeepingMetrics(boot.metrics_dir)
         self._redis = connect(boot.redis_url, stream_options(CLUSTER_SHARDS))
+        self._reaper = Reaper(self._redis, shards_of(self._redis), time.time)
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
         """Until SIGTERM; the exit code."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self._metrics.start()
-        reaper = Reaper(self._redis, shards_of(self._redis), time.time)
-        duties = [self._duty(reap_forever(reaper.run_once))]
+        duties = [self._duty(reap_forever(self._reaper.run_once))]
         try:
-            await self._migrate()
-            if not self._stopping.is_set():
+            if await self._migrate():
                 await self._keep_books(duties)
         except OperatorError as error:
-            self._log.critical("database_unusable", reason=str(error))
+            self._log.critical("books_cannot_be_kept", reason=str(error))
             return MIGRATION_FAILED
         finally:
             await _end(duties)
@@ -121,7 +122,7 @@ class Bookkeeper:
 
         settings = self._boot.settings
         database = Database(database_url(settings), echo=settings.sql_echo)
-        books = Books(self._boot, self._redis, self._metrics, database)
+        books = Books(self._boot, self._redis, self._metrics, database, self._reaper)
         try:
             await books.open()
             duties += [self._duty(work) for work in books.duties()]
@@ -146,13 +147,14 @@ class Bookkeeper:
         finally:
             told.cancel()
 
-    async def _migrate(self) -> None:
-        """Raises OperatorError for what only an operator can mend; a database that is away is waited for."""
+    async def _migrate(self) -> bool:
+        """Whether the database is ready: one that is away is waited for, until SIGTERM. Raises OperatorError for what
+        only an operator can mend."""
         from gateway.storage.sql.errors import is_away  # noqa: PLC0415
         from gateway.storage.sql.migrate import migrate  # noqa: PLC0415
         from gateway.storage.sql.urls import database_url  # noqa: PLC0415
 
-        while not self._stopping.is_set():
+        while True:
             try:
                 await asyncio.to_thread(migrate, database_url(self._boot.settings))
             except OperatorError as error:
@@ -160,18 +162,26 @@ class Bookkeeper:
                     raise
                 self._metrics.failed()
                 self._log.error("database_away", reason=str(error), retry_in=RETRY_SECONDS)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
             else:
                 self._log.info("database_ready")
-                return
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await self._stopping.wait()
+            if self._stopping.is_set():
+                return False
 
 
 class Books:
     """The ledger and everything that carries rows to it or asks it."""
 
     def __init__(
-        self, boot: BookkeeperBoot, redis: RedisClient, metrics: BookkeepingMetrics, database: Database
+        self,
+        boot: BookkeeperBoot,
+        redis: RedisClient,
+        metrics: BookkeepingMetrics,
+        database: Database,
+        reaper: Reaper,
     ) -> None:
         from gateway.usage.ledger import Ledger  # noqa: PLC0415 - imports SQLAlchemy
 
@@ -185,6 +195,7 @@ class Books:
         self._spool = SpoolReader(directory / "spool", booker, metrics)
         self._server = LedgerServer(socket_path(directory), self._used, self._caught_up, self._holds)
         self._mirror = _mirror(boot, redis, database)
+        self._reaper = reaper
 
     async def open(self) -> None:
         """Take up what a predecessor left, and listen. Raises OSError."""
@@ -219,6 +230,8 @@ class Books:
             raise LedgerAway(str(error)) from error
 
     async def _caught_up(self) -> None:
+        # What workers left that are known to be dead is not in the streams yet, and nobody else counts it.
+        await self._reaper.run_once()
         await self._consumer.caught_up()
         await self._spool.run_once()
 

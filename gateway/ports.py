@@ -205,6 +205,34 @@ class LimitDecision:
     """`admitted`, `refused` or `degraded`."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaAlert:
+    """A fact: a quota reached its soft threshold, or is used up. Told once for its owner, period and level."""
+
+    level: str
+    """`soft` or `exceeded`."""
+    scope: str
+    quota: str
+    """The name of the rule, the key or the team that has it."""
+    owner: str | None
+    """Whose use it is; None for users, who are not named."""
+    kind: str
+    period: str
+    period_start: float
+    """Unix seconds."""
+    amount: int
+    """As a QuotaSpec's."""
+    used: int
+    """What calls under way have reserved is included."""
+    action: str
+    """What happens from now on, or at the end of the quota."""
+
+    @property
+    def share(self) -> float:
+        """Of the amount, in thousandths."""
+        return round(self.used / self.amount, 3)
+
+
 class Observer(Protocol):
     """Hears what happened. Must not raise, block or change anything."""
 
@@ -222,6 +250,14 @@ class Observer(Protocol):
 
     def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
         """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit."""
+        ...
+
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """A call was refused, or sent to another model, because of this quota."""
+        ...
+
+    def quota_alerted(self, alert: QuotaAlert) -> None:
+        """Operators should know."""
         ...
 
     def redis_called(self, seconds: float, error: str | None) -> None: ...

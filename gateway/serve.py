@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from gateway.app import Boot, LastGood, Worker, defaults_of
+from gateway.auth.boot import any_keys
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.errors import OperatorError
 from gateway.http.server import Protocol
@@ -43,10 +44,12 @@ def serve(settings: Settings, config: Path | None) -> int:
     last_good = LastGood(config, lambda: load(config, os.environ, dialects=dialects, defaults=defaults))
     snapshot = last_good.loaded.snapshot
     loopback = _is_loopback(settings.host)
-    if not loopback and snapshot.open_mode and settings.admin_key is None:
+    address = settings.database_url.get_secret_value() if settings.database_url is not None else None
+    run_time_keys = any_keys(address, settings.data_dir)
+    if not loopback and snapshot.open_mode and not run_time_keys and settings.admin_key is None:
         raise OperatorError(
-            f"will not listen on {settings.host} without keys: add `keys:` to the configuration, "
-            "set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
+            f"will not listen on {settings.host} without keys: add `keys:` to the configuration, make one with "
+            "`gateway keys create`, set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
         )
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets_known = Secrets()
@@ -69,6 +72,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             metrics_dir=metrics_dir,
             workers=settings.workers,
             last_good=last_good,
+            run_time_keys=run_time_keys,
             secrets=secrets_known,
         )
         books = BookkeeperBoot(

@@ -59,7 +59,13 @@ def server_of(gateway: GatewayProcess) -> int | None:
 
 def workers_of(gateway: GatewayProcess) -> set[int]:
     """The workers' pids."""
-    return {pid for pid, name in children(gateway.pid).items() if "valkey" not in name and "redis" not in name}
+    others = ("valkey", "redis", "bookkeeper")
+    return {pid for pid, name in children(gateway.pid).items() if not any(other in name for other in others)}
+
+
+def bookkeeper_of(gateway: GatewayProcess) -> int | None:
+    """The bookkeeper's pid."""
+    return next((pid for pid, name in children(gateway.pid).items() if name == "bookkeeper"), None)
 
 
 def chat(gateway: GatewayProcess, model: str = "alias", **fields: Any) -> Reply:
@@ -235,8 +241,9 @@ class TestRunning:
         """SIGKILL to the supervisor ends workers and store too; a new gateway starts on the same files."""
         with GatewayProcess(CONFIG.replace("NAME", "orphan"), tmp_path, workers=2) as gateway:
             until(lambda: len(workers_of(gateway)) == 2, "two workers")
+            until(lambda: bookkeeper_of(gateway), "a bookkeeper")
             family = {*children(gateway.pid)}
-            assert len(family) == 3
+            assert len(family) == 4
             assert gateway.pid is not None
             os.kill(gateway.pid, signal.SIGKILL)
             until(lambda: not any(alive(pid) for pid in family), "the end of the family")

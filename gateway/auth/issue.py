@@ -102,7 +102,8 @@ class Issuer:
             return await self._issued(connection, draft.name, revision - 1, secret)
 
     async def rotate(self, name: str, grace: float = GRACE_SECONDS) -> Issued:
-        """A new secret; the present one opens for `grace` seconds more. Calls under way go on."""
+        """A new secret. The present one opens for `grace` seconds more, earlier ones for no longer than that. Calls
+        under way go on."""
         secret, digest, prefix = _new_secret()
         async with self._database.begin() as connection:
             revision = await _next_revision(connection)
@@ -110,13 +111,11 @@ class Issuer:
             if (state := self._state(row)) != "active":
                 raise OperatorError(f"The key {shown(name)} is {state}: create another one with `gateway keys create`.")
             now = self._now()
-            retired = {
-                "digest": row["digest"],
-                "key_id": row["id"],
-                "prefix": row["prefix"],
-                "valid_until": now + round(grace * _MICRO),
-            }
+            ends = now + round(grace * _MICRO)
+            retired = {"digest": row["digest"], "key_id": row["id"], "prefix": row["prefix"], "valid_until": ends}
             await connection.execute(insert(retired_secrets).values(retired))
+            outlasts = (retired_secrets.c.key_id == row["id"]) & (retired_secrets.c.valid_until > ends)
+            await connection.execute(update(retired_secrets).where(outlasts).values(valid_until=ends))
             fresh = {"digest": digest, "prefix": prefix, "rotated_at": now, "revision": revision}
             await connection.execute(update(virtual_keys).where(virtual_keys.c.id == row["id"]).values(fresh))
             return await self._issued(connection, name, revision - 1, secret)

@@ -147,6 +147,7 @@ class Keys:
             self.missed()
             return
         touched = notice.revoked | notice.changed
+        self.configured = bool(touched) or notice.after > 0 or self.configured
         for read in self._reads:
             read |= touched
         for digest in touched:
@@ -279,7 +280,8 @@ class Keys:
             self._patience = self._policy.stale
             return False
         self._patience = self._policy.fresh
-        self.configured = mark.revision > 0
+        # Never back to no: a mirror may be older than what was found out before.
+        self.configured = bool(self.configured) or mark.revision > 0
         return True
 
     def _without_store(self, digests: Sequence[bytes]) -> list[_Found]:

@@ -160,17 +160,14 @@ def _change(settings: Settings, act: Callable[[Issuer], Awaitable[Issued]]) -> t
 def _with_issuer(settings: Settings, act: Callable[[Issuer], Awaitable[_T]]) -> _T:
     """Run with the database open, its tables made. Raises OperatorError."""
     from gateway.auth.issue import Issuer  # noqa: PLC0415
-    from gateway.storage.sql import migrate  # noqa: PLC0415
     from gateway.storage.sql.database import Database  # noqa: PLC0415
     from gateway.storage.sql.errors import DatabaseUnavailable  # noqa: PLC0415
+    from gateway.storage.sql.migrate import ready  # noqa: PLC0415
     from gateway.storage.sql.urls import database_url  # noqa: PLC0415
 
     url = database_url(settings)
+    ready(url)
     database = Database(url, echo=settings.sql_echo)
-    if database.is_postgres:
-        migrate.check(url)  # a server that others share is migrated on purpose only
-    else:
-        migrate.migrate(url)
 
     async def run() -> _T:
         try:

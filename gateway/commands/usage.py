@@ -79,11 +79,12 @@ def _group_by(text: str) -> tuple[str, ...]:
 
 
 def _selection(options: dict[str, Any]) -> Selection:
-    from gateway.usage.reports import ALWAYS, Selection  # noqa: PLC0415
+    from gateway.usage.reports import Selection  # noqa: PLC0415
+    from gateway.usage.rollup import END  # noqa: PLC0415
 
     return Selection(
         since=0 if options["since"] is None else max(0, moment(options["since"], "--since")),
-        until=ALWAYS if options["until"] is None else moment(options["until"], "--until"),
+        until=END if options["until"] is None else moment(options["until"], "--until"),
         where={name: options[name] for name in FILTERS if options[name] is not None},
     )
 

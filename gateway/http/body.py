@@ -9,7 +9,15 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, ClientGone, InvalidRequest, UnsupportedMedia
 from gateway.http.multipart import Upload, boundary_of
-from gateway.http.parse import Fields, check_model_name, decode_embedding_fields, decode_fields, inputs_of, model_of
+from gateway.http.parse import (
+    Fields,
+    check_model_name,
+    decode_completion_fields,
+    decode_embedding_fields,
+    decode_fields,
+    inputs_of,
+    model_of,
+)
 from gateway.http.routes import Destination, Endpoint
 from gateway.http.watch import Watched
 from gateway.pipeline import Exchange
@@ -130,7 +138,7 @@ def unsupported(endpoint: Endpoint) -> UnsupportedMedia:
 
 def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
     destination, exchange = arrival.destination, arrival.exchange
-    inputs, encoding = 1, None
+    inputs, encoding, choices = 1, None, None
     fields: Fields
     if endpoint.service is Service.EMBEDDINGS:
         embedding = decode_embedding_fields(raw)
@@ -138,6 +146,9 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         if encoding not in (None, "float", "base64"):
             raise InvalidRequest("`encoding_format` must be `float` or `base64`.", param="encoding_format")
         fields = embedding
+    elif endpoint.service is Service.COMPLETIONS:
+        completion = decode_completion_fields(raw)
+        fields, choices = completion, completion.answers
     else:
         fields = decode_fields(raw)
     model, span = model_of(raw, fields, destination.model or endpoint.default_model)
@@ -153,7 +164,7 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         has_stream_options=fields.stream_options is not None,
         max_tokens=fields.cap(endpoint.service),
-        choices=fields.n or 1,
+        choices=choices or fields.n or 1,
         user=fields.end_user,
         input_tokens=input_tokens(raw),
         encoding_format=encoding,

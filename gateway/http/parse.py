@@ -60,9 +60,20 @@ class EmbeddingFields(Fields, gc=False):
     encoding_format: str | None = None
 
 
+class CompletionFields(Fields, gc=False):
+    prompt: msgspec.Raw = msgspec.Raw(b"null")
+    best_of: int | None = None
+
+    @property
+    def answers(self) -> int:
+        """How many the provider makes, and charges for: of each prompt as many as it picks the best from."""
+        return max(self.n or 1, self.best_of or 1) * max(1, inputs_of(bytes(self.prompt)))
+
+
 _FIELDS = msgspec.json.Decoder(Fields)
 _METADATA = msgspec.json.Decoder(_Metadata)
 _TEXT = msgspec.json.Decoder(str)
+_COMPLETIONS = msgspec.json.Decoder(CompletionFields)
 _EMBEDDINGS = msgspec.json.Decoder(EmbeddingFields)
 # msgspec: "Expected `bool`, got `str` - at `$.stream`"
 _PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)`")
@@ -71,6 +82,14 @@ _PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)
 def decode_fields(raw: bytes) -> Fields:
     """The fields of a JSON object. Raises InvalidJson, InvalidRequest with `param`."""
     fields: Fields = _decode(_FIELDS, raw)
+    return fields
+
+
+def decode_completion_fields(raw: bytes) -> CompletionFields:
+    """As `decode_fields`, with what says how many answers are made."""
+    fields: CompletionFields = _decode(_COMPLETIONS, raw)
+    if fields.best_of is not None:
+        _check_count(fields.best_of, "best_of")
     return fields
 
 
@@ -161,8 +180,7 @@ def check_model_name(name: str) -> None:
 
 
 def inputs_of(raw: bytes) -> int:
-    """How many inputs an embeddings call carries: a list of texts or of token lists counts its items, all else is
-    one."""
+    """How many inputs a call carries: a list of texts or of token lists counts its items, all else is one."""
     text = raw.lstrip()
     if text[:1] != b"[":
         return 1

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
 from gateway.limits.limitset import Names
 from gateway.storage.redis import RedisClient, Script
 
 OnLost = Callable[[str], None]
+GRACE_SECONDS = 1.5
+"""How long after the first worker noticed a new life quotas are started in it: until then every worker has noticed,
+and has put there again what its calls hold. Three times what passes between two questions of one worker."""
 
 
 class Epochs:
@@ -22,10 +26,21 @@ class Epochs:
         self._known: dict[str, str] = {}
         self._believed: set[str] = set()
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._complete: dict[str, float] = {}
+        """When the grace of a shard's life ends, on the monotonic clock."""
 
     def current(self, shard: str) -> str | None:
         """The name of this life, or None when that has to be asked again."""
         return self._known[shard] if shard in self._believed else None
+
+    def known(self, shard: str) -> str | None:
+        """The name of this life as it was heard last."""
+        return self._known.get(shard)
+
+    async def complete(self, shard: str) -> None:
+        """Return once every worker has had the time to notice this life."""
+        while (left := self._complete.get(shard, 0.0) - time.monotonic()) > 0:
+            await asyncio.sleep(left)
 
     def doubt(self) -> None:
         """Something went wrong with the store: ask before the next quota is decided."""
@@ -52,9 +67,11 @@ class Epochs:
     async def _refresh(self, shard: str, *, replace: bool = False) -> None:
         known = self._known.get(shard)
         mark = known.partition("-")[2] if replace and known is not None else ""
-        answer = await self._script.run([Names(shard, "").mark], [os.urandom(6).hex(), mark])
+        answer, since = await self._script.run([Names(shard, "").mark], [os.urandom(6).hex(), mark, known or ""])
         name = answer.decode()
         self._known[shard] = name
+        if since >= 0:
+            self._complete[shard] = time.monotonic() + GRACE_SECONDS - since / 1e6
         self._believed.add(shard)
         if known is not None and known != name:
             self._on_lost(shard)

@@ -17,7 +17,7 @@ from gateway.errors import QuotaUnavailable
 from gateway.limits.clock import StoreClock
 from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.epoch import Epochs
-from gateway.limits.limitset import ADMITTED, STATE, UNSEEDED, Frame, LimitSet
+from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame, LimitSet, headers_over
 from gateway.limits.local import LocalLimits
 from gateway.limits.outage import LedgerLine, NoLedger, Outage
 from gateway.limits.refusals import oversized, refusal
@@ -150,6 +150,10 @@ class Gate:
             # What a later set refuses, the earlier ones give back.
             self.release(reservation, before)
             raise
+        if len(sets) > 1:
+            decided = [(hold.limits, hold.reply) for hold in reservation.holds if hold.reply]
+            others = [pair for pair in reservation.headers if not pair[0].startswith(b"x-ratelimit-")]
+            reservation.headers = headers_over(decided) + others
         if reservation.holds and reservation.call_id not in self.live:
             reservation.renewed = reservation.noted = self._clock()
             self.live[reservation.call_id] = reservation
@@ -158,7 +162,7 @@ class Gate:
         """Nothing to decide: the call's record goes to the store and nobody waits for it."""
         frame = limits.frame(None, "", 0.0)
         reservation.holds.append(Hold(reservation.call_id, limits, frame, demand, demand.most, recorded=True))
-        item = Item(frame.keys, limits.rows, (NOTE, reservation.call_id, about, False, (0, 0, 0)))
+        item = Item(frame.keys, limits.rows, (NOTE, reservation.call_id, for_lua(about), False, (0, 0, 0)))
         self.channel(limits.names.shard).submit_nowait(item, linger=True)
 
     async def _hold(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About | None) -> None:
@@ -181,14 +185,16 @@ class Gate:
                 self.dirty.add(limits.names.shard)
         verdict = int(reply[0])
         if verdict != ADMITTED:
-            self._observer.limits_decided(limits.refused(int(reply[1]) - 1))
+            self._refused(reservation.user, limits, reply)
             raise refusal(limits, frame, reply)
         self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
-        reservation.holds.append(
-            Hold(
-                name, limits, frame, demand, int(reply[3]), reply, degraded, recorded=about is not None and not degraded
-            )
+        hold = Hold(
+            name, limits, frame, demand, int(reply[3]), reply, degraded, recorded=about is not None and not degraded
         )
+        reservation.holds.append(hold)
+        if not degraded and frame.epoch != (self.epochs.known(limits.names.shard) if limits.quotas else ""):
+            # The store began a new life while the reply was on its way.
+            self._put_again(reservation, hold)
         if degraded and about is not None and isinstance(about[0], bytes):
             # No record in the store: if this worker dies, what the journal has is what was done.
             self._keep([about[0]])
@@ -196,11 +202,18 @@ class Gate:
         if limits.quotas:
             self._tell_quotas(reservation, limits, reply)
 
+    def _refused(self, user: str | None, limits: LimitSet, reply: Sequence[float]) -> None:
+        row = int(reply[1]) - 1
+        self._observer.limits_decided(limits.refused(row))
+        spec = limits.spec_of(row)
+        if int(reply[0]) == EXHAUSTED and isinstance(spec, QuotaSpec):
+            self._observer.quota_exhausted(spec, limits.owner_of(row, user), int(reply[STATE + 2 * row]))
+
     def _tell_quotas(self, reservation: Reservation, limits: LimitSet, reply: Sequence[float]) -> None:
         for row in limits.quotas:
             spec, used = limits.spec_of(row), int(reply[STATE + 2 * row])
             assert isinstance(spec, QuotaSpec)
-            self._observer.quota_used(spec, limits.members[limits.owner_at[row]].owner, used)
+            self._observer.quota_used(spec, limits.owner_of(row, reservation.user), used)
             if used >= limits.thresholds[row]:
                 text = f"{spec.scope} {spec.kind} per {spec.period}: {100 * used / spec.amount:.0f} % used"
                 reservation.headers.append((b"x-gateway-quota-warning", text.encode()))
@@ -214,7 +227,7 @@ class Gate:
         for _ in range(SEED_TRIES):
             epoch = (self.epochs.current(shard) or await self.epochs.ask(shard)) if limits.quotas else ""
             frame = limits.frame(user, epoch, self.store_clock())
-            item = Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, about or False))
+            item = Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, for_lua(about)))
             answer = self.channel(shard).submit(item)
             try:
                 reply: Sequence[float] = await answer
@@ -229,7 +242,10 @@ class Gate:
                 raise
             if reply[0] != UNSEEDED:
                 return frame, reply
-            await self._seeder.seed(limits, frame, user)
+            # A counter that is missing may be the first sign of a store that lost everything.
+            if await self.epochs.ask(shard) == epoch:
+                await self.epochs.complete(shard)
+                await self._seeder.seed(limits, frame, user)
         raise QuotaUnavailable(retry_after=1.0)
 
     # ---- afterwards
@@ -240,7 +256,7 @@ class Gate:
         reservation.noted = self._clock()
         first = reservation.holds[0] if reservation.holds else None
         if first is not None and first.recorded:
-            args = (NOTE, first.id, about, event or False, first.demand.amounts(first.output))
+            args = (NOTE, first.id, for_lua(about), _text(event), first.demand.amounts(first.output))
             self._later(first, args, urgent=False)
         elif event is not None:
             self._keep([event])
@@ -281,7 +297,7 @@ class Gate:
             return
         args = (
             SETTLE, hold.id, RECORDED if hold.recorded else PLAIN, -1 if undo else 0, tokens,
-            demand.amounts(hold.output), used.amounts, event or False,
+            demand.amounts(hold.output), used.amounts, _text(event),
         )  # fmt: skip
         self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
         if event is not None:
@@ -332,13 +348,14 @@ class Gate:
         if operation == SETTLE:
             *args, event = item.args
             if event:
-                self._keep([event])
+                self._keep([_bytes(event)])
             args[2] = AGAIN if args[2] != PLAIN else PLAIN
             self.unsent.append(Item(item.keys, item.table, (*args, False)))
         elif operation == NOTE:
             _, call_id, about, event, reserved = item.args
             # If this worker dies before the store is back, the journal says what was under way.
-            self._keep([sure for sure in (event, about[0] if about else False) if isinstance(sure, bytes)])
+            certain: list[Any] = [event, about[0] if about else False]
+            self._keep([_bytes(text) for text in certain if text])
             self.unsent.append(Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)))
 
     def repeat(self) -> None:
@@ -355,12 +372,24 @@ class Gate:
     def _store_lost(self, shard: str) -> None:
         """Everything of this shard may be gone: what runs is put there again, and what ended just now."""
         for reservation in list(self.live.values()):
-            if reservation.about is not None and reservation.holds[0].limits.names.shard == shard:
-                self.note(reservation, reservation.about)
-                self.renew(reservation)
+            for hold in reservation.holds:
+                if hold.limits.names.shard == shard and not hold.degraded:
+                    self._put_again(reservation, hold)
         for _, hold, event in self._recent:
             if hold.limits.names.shard == shard:
-                self._later(hold, (NOTE, "", False, event, (0, 0, 0)), urgent=False)
+                self._later(hold, (NOTE, "", False, _text(event), (0, 0, 0)), urgent=False)
+
+    def _put_again(self, reservation: Reservation, hold: Hold) -> None:
+        """Its record and its slots, and what it holds of quotas under the names of this life."""
+        limits, about = hold.limits, reservation.about
+        if limits.quotas:
+            epoch = self.epochs.known(limits.names.shard) or ""
+            hold.frame = limits.moved(hold.frame, reservation.user, epoch)
+        if hold.recorded and about is not None:
+            about = about if hold is reservation.holds[0] else (False, about[1])
+            self._later(hold, (NOTE, hold.id, about, False, hold.demand.amounts(hold.output)), urgent=True)
+        if limits.slots:
+            self._later(hold, (RENEW, hold.id, LEASE), urgent=True)
 
     @property
     def shards(self) -> list[str]:
@@ -371,6 +400,21 @@ class Gate:
         """Wait until everything settled is on record."""
         for channel in self._channels.values():
             await channel.close()
+
+
+def for_lua(about: About | None) -> tuple[msgspec.Raw | bool, tuple[int, int, int]] | bool:
+    """As the script takes it."""
+    return False if about is None else (_text(about[0]), about[1])
+
+
+def _text(event: bytes | bool | None) -> msgspec.Raw | bool:
+    """An event as msgpack's text: the only kind of string that the script's unpacking knows. At most 64 KiB."""
+    return msgspec.Raw(b"\xda" + len(event).to_bytes(2) + event) if isinstance(event, bytes) else False
+
+
+def _bytes(text: msgspec.Raw) -> bytes:
+    """The event again."""
+    return bytes(text)[3:]
 
 
 def _shard_of(item: Item) -> str:

@@ -58,7 +58,7 @@ class Names(NamedTuple):
     @property
     def mark(self) -> str:
         """The mark by which a store that lost its data is known."""
-        return f"gw:{{{self.shard}}}:epoch"
+        return f"gw:{{{self.shard}}}:life"
 
 
 class Member(NamedTuple):
@@ -79,6 +79,8 @@ class Frame:
     """Unix seconds."""
     periods: tuple[Period | None, ...]
     """Of each row that is a quota."""
+    epoch: str = ""
+    """The life of the store that quota counters are named after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,14 @@ class _Shown:
     limit: tuple[bytes, bytes]
     remaining: bytes
     reset: bytes
+
+    def headers(self, reply: Sequence[float]) -> HeaderPairs:
+        """What the reply says of it."""
+        return [
+            self.limit,
+            (self.remaining, b"%d" % reply[self.at]),
+            (self.reset, go_duration(reply[self.at + 1])),
+        ]
 
 
 @dataclass(slots=True, eq=False)
@@ -169,6 +179,11 @@ class LimitSet:
         """What stands behind a row."""
         return self.members[self.owner_at[row]].spec
 
+    def owner_of(self, row: int, user: str | None) -> str:
+        """Whose counter stands in a row."""
+        member = self.members[self.owner_at[row]]
+        return f"{member.owner}/{user}" if member.per_user else member.owner
+
     def frame(self, user: str | None, epoch: str, now: float) -> Frame:
         """The keys for this user (the hash of who), in this life of the store, at `now` (Unix seconds)."""
         user = user if self.per_user else None
@@ -179,14 +194,17 @@ class LimitSet:
             found = self._frames[user, epoch] = self._frame(user, epoch, now)
         return found
 
+    def moved(self, frame: Frame, user: str | None, epoch: str) -> Frame:
+        """The same keys, of the same periods, in another life of the store."""
+        within = max((period.start for period in frame.periods if period is not None), default=0.0)
+        return self._frame(user if self.per_user else None, epoch, within)
+
     def _frame(self, user: str | None, epoch: str, now: float) -> Frame:
         names = self.names
         keys, periods = [names.open, names.events, names.reaped], []
         for at, row in enumerate(self.rows):
-            member = self.members[self.owner_at[at]]
-            spec = member.spec
-            owner = f"{member.owner}/{user}" if member.per_user else member.owner
-            base = f"gw:{{{names.shard}}}:{spec.scope}:{owner}:{spec.kind}"
+            spec = self.spec_of(at)
+            base = f"gw:{{{names.shard}}}:{spec.scope}:{self.owner_of(at, user)}:{spec.kind}"
             period = None
             if row[0] == QUOTA and isinstance(spec, QuotaSpec):
                 period = period_of(spec.period, spec.zone, now)
@@ -198,7 +216,7 @@ class LimitSet:
             keys.append(f"{base}#{at}" if base in keys else base)
             periods.append(period)
         until = min((period.end for period in periods if period is not None), default=FOREVER)
-        return Frame(tuple(keys), until, tuple(periods))
+        return Frame(tuple(keys), until, tuple(periods), epoch)
 
     def full(self, reply: Sequence[float]) -> bool:
         """Whether somebody may wait for what this call holds: the last slot, or what is left of a quota."""
@@ -215,15 +233,24 @@ class LimitSet:
         """`x-ratelimit-*` of the limit that leaves the smallest share, for requests and for tokens."""
         headers: HeaderPairs = []
         for candidates in self.shown:
+            if not candidates:
+                continue
             shown = candidates[0]
             if len(candidates) > 1:
                 shown = min(candidates, key=lambda one: reply[one.at] / one.capacity)
-            headers += (
-                shown.limit,
-                (shown.remaining, b"%d" % reply[shown.at]),
-                (shown.reset, go_duration(reply[shown.at + 1])),
-            )
+            headers += shown.headers(reply)
         return headers
+
+
+def headers_over(decided: Sequence[tuple[LimitSet, Sequence[float]]]) -> HeaderPairs:
+    """As `LimitSet.headers`, of several sets together with their replies."""
+    headers: HeaderPairs = []
+    for kind in range(2):
+        found = [(one, reply) for limits, reply in decided for one in limits.shown[kind]]
+        if found:
+            shown, reply = min(found, key=lambda pair: pair[1][pair[0].at] / pair[0].capacity)
+            headers += shown.headers(reply)
+    return headers
 
 
 @lru_cache(maxsize=4096)
@@ -255,8 +282,8 @@ def _rows(spec: LimitSpec | QuotaSpec) -> Iterator[tuple[float, ...]]:
 def _shown(
     members: Sequence[Member], numbered: Sequence[tuple[int, tuple[float, ...]]]
 ) -> tuple[tuple[_Shown, ...], ...]:
-    found = (tuple(_shown_of(kind, members, numbered)) for kind in ("requests", "tokens"))
-    return tuple(shown for shown in found if shown)
+    """Of requests, and of tokens."""
+    return tuple(tuple(_shown_of(kind, members, numbered)) for kind in ("requests", "tokens"))
 
 
 def _shown_of(
@@ -265,7 +292,9 @@ def _shown_of(
     name = kind.encode()
     for at, (owner, row) in enumerate(numbered):
         spec = members[owner].spec
-        if row[0] == RATE and spec.kind == kind and isinstance(spec, LimitSpec):
+        # What a provider's or a deployment's own limits leave is no business of callers.
+        own = spec.scope not in ("provider", "deployment")
+        if own and row[0] == RATE and spec.kind == kind and isinstance(spec, LimitSpec):
             limit = (b"x-ratelimit-limit-" + name, b"%d" % spec.count)
             remaining, reset = b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name
             yield _Shown(STATE + 2 * at, spec.capacity, limit, remaining, reset)

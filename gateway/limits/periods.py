@@ -44,11 +44,33 @@ def period_of(kind: str, zone: str, now: float) -> Period:
 
 
 def _by_clock(length: float, zone: str, now: float) -> Period:
-    """Minutes and hours of the zone's clock: an hour begins at half past where the offset has half an hour."""
-    offset = datetime.fromtimestamp(now, UTC).astimezone(_zone(zone)).utcoffset() or timedelta()
-    shift = offset.total_seconds() % length
+    """Minutes and hours of the zone's clock: an hour begins at half past where the offset has half an hour, and one
+    in which the offset changes by half an hour ends there."""
+    offset = _offset(zone, now)
+    shift = offset % length
     start = (now + shift) // length * length - shift
-    return Period(start, start + length)
+    end = start + length
+    if _offset(zone, start) % length != shift:
+        start = _change(zone, start, now)
+    if _offset(zone, end - 1.0) % length != shift:
+        end = _change(zone, now, end - 1.0)
+    return Period(start, end)
+
+
+def _offset(zone: str, moment: float) -> float:
+    """Seconds that the zone's clock is ahead of UTC."""
+    offset = datetime.fromtimestamp(moment, UTC).astimezone(_zone(zone)).utcoffset()
+    return 0.0 if offset is None else offset.total_seconds()
+
+
+def _change(zone: str, before: float, after: float) -> float:
+    """When the offset changes between these moments; it does so at a whole second."""
+    low, high = int(before // 1), int(after // 1)
+    old = _offset(zone, low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(zone, middle) == old else (low, middle)
+    return float(high)
 
 
 @lru_cache(maxsize=1024)

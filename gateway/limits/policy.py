@@ -36,19 +36,20 @@ class Policy:
         self._rules = snapshot.limits
         self._shard_of = shard_of
         self._worker = worker
-        self._callers: dict[tuple[Principal, str | None], tuple[LimitSet, ...]] = {}
+        self._callers: dict[tuple[Principal, str | None, bool], tuple[LimitSet, ...]] = {}
         self._deployments: dict[Deployment, tuple[LimitSet, ...]] = {}
-        self._by_model = any(rule.scope == "model" for rule in snapshot.limits)
+        scopes = {rule.scope for rule in snapshot.limits}
+        self._by_model, self._by_user = "model" in scopes, "user" in scopes
 
-    def of_caller(self, principal: Principal, model: str) -> tuple[LimitSet, ...]:
+    def of_caller(self, principal: Principal, model: str, *, user: bool = True) -> tuple[LimitSet, ...]:
         """What is decided before a call is routed: limits of key, team, users, the model asked for, and all calls. The
-        first set is the caller's own and always there."""
-        question = (principal, model if self._by_model else None)
+        first set is the caller's own and always there. `user`: the call names one; rules for users are for no other."""
+        question = (principal, model if self._by_model else None, user or not self._by_user)
         found = self._callers.get(question)
         if found is None:
             if len(self._callers) >= MAX_SETS:
                 self._callers.clear()
-            found = self._callers[question] = self._for_caller(principal, model)
+            found = self._callers[question] = self._for_caller(principal, model, user=user)
         return found
 
     def of_deployment(self, deployment: Deployment) -> tuple[LimitSet, ...]:
@@ -60,7 +61,7 @@ class Policy:
             found = self._deployments[deployment] = self._for_deployment(deployment)
         return found
 
-    def _for_caller(self, principal: Principal, model: str) -> tuple[LimitSet, ...]:
+    def _for_caller(self, principal: Principal, model: str, *, user: bool) -> tuple[LimitSet, ...]:
         tenant = f"team:{principal.team}" if principal.team is not None else f"key:{principal.key}"
         own = self._shard_of(tenant)
         team = self._teams.get(principal.team) if principal.team is not None else None
@@ -68,7 +69,13 @@ class Policy:
         members[own] += _members((*principal.limits, *principal.quotas), principal.key)
         if team is not None:
             members[own] += _members((*team.limits, *team.quotas), team.name)
-        who = {"key": principal.key, "team": principal.team, "model": model, "global": "", "user": tenant}
+        who = {
+            "key": principal.key,
+            "team": principal.team,
+            "model": model,
+            "global": "",
+            "user": tenant if user else None,
+        }
         for rule in self._rules:
             member = who.get(rule.scope)
             if member is None or not _covers(rule, member):

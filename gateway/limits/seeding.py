@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from gateway.errors import QuotaUnavailable
 from gateway.limits.limitset import Frame, LimitSet
@@ -13,6 +14,8 @@ from gateway.storage.redis import RedisClient, Script
 
 KEPT_AFTER = 3600.0
 """Seconds that a counter outlives its period, for calls that end after it."""
+TRIES = 10
+"""Times the ledger is asked while calls that end change its answer."""
 
 
 class Seeder:
@@ -44,9 +47,14 @@ class Seeder:
         period = frame.periods[row]
         assert period is not None
         try:
-            (used,) = await self._ledger.used([question(limits, frame, row, user)])
             gone = 0 if period.end >= FOREVER else int((period.end + KEPT_AFTER) * 1000)
-            names = limits.names
-            await self._script.run([frame.keys[3 + row], names.workers], [used, gone, names.open_prefix])
+            keys, prefix = [frame.keys[3 + row], limits.names.workers], limits.names.open_prefix
+            for _ in range(TRIES):
+                token = await self._script.run(keys, [os.urandom(6).hex()])
+                if not token:
+                    return
+                (used,) = await self._ledger.used([question(limits, frame, row, user)])
+                if await self._script.run(keys, [token, used, gone, prefix]):
+                    return
         except (OSError, StoreUnavailable):
             raise QuotaUnavailable(retry_after=1.0) from None

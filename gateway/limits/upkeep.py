@@ -23,7 +23,8 @@ class Upkeep:
         self._redis = redis
         self._worker = worker
         self._clock = clock
-        self._beaten: dict[str, float] = {}
+        self._beaten: dict[str, tuple[str | None, float]] = {}
+        """Of each shard the life of its store, and when it was told that we live."""
         self._audited = clock()
         self._strangers: set[str] = set()
         self._drop: Script = redis.load_script("gateway.limits", "lua/reap.lua")
@@ -49,10 +50,11 @@ class Upkeep:
             gate.dirty.discard(shard)
         else:
             await gate.epochs.ask(shard)
-        now = self._clock()
-        if now - self._beaten.get(shard, -HEARTBEAT_SECONDS) >= HEARTBEAT_SECONDS:
+        now, epoch = self._clock(), gate.epochs.known(shard)
+        life, at = self._beaten.get(shard, (None, now))
+        if life != epoch or now - at >= HEARTBEAT_SECONDS:
             await self.beat(shard)
-            self._beaten[shard] = now
+            self._beaten[shard] = epoch, now
 
     async def beat(self, shard: str) -> None:
         """Tell the reaper that this worker lives. Raises StoreUnavailable."""

@@ -7,18 +7,17 @@ from pathlib import Path
 
 
 def worker_name(pid: int | None = None) -> str:
-    """`<host and pid namespace>:<pid>:<start>`: unique across hosts, containers and reused process ids."""
+    """`<host and pid namespace>:<pid>:<start>:<random>`: unique across hosts, containers and reused process ids."""
     pid = os.getpid() if pid is None else pid
-    return f"{_place()}:{pid}:{_started(pid) or 0}"
+    return f"{_place()}:{pid}:{_started(pid) or 0}:{os.urandom(4).hex()}"
 
 
 def is_dead(worker: str) -> bool | None:
     """Whether this worker's process has ended; None for one of another host."""
-    place, _, rest = worker.partition(":")
-    pid, _, start = rest.partition(":")
-    if place != _place() or not pid.isdigit():
+    place, pid, start, *_ = (*worker.split(":"), "", "")
+    if place != _place() or not pid.isdigit() or not start.isdigit():
         return None
-    return _started(int(pid)) != int(start or 0)
+    return _started(int(pid)) != int(start)
 
 
 def _place() -> str:

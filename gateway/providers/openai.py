@@ -13,4 +13,4 @@ def _credentials(provider: Provider, api_key: str | None) -> HeaderPairs:
     return headers
 
 
-DIALECT = OpenAIDialect("openai", credentials=_credentials)
+DIALECT = OpenAIDialect("openai", credentials=_credentials, chat_cap="max_completion_tokens")

@@ -223,5 +223,21 @@ def _pack(batch: list[Item]) -> tuple[tuple[Key, ...], tuple[list[Any], list[Any
         if group is None:
             groups.append(([number(key, len(indexes) + 1) for key in keys], table))
             group = known[about] = len(groups)
-        items.append((group, item.args))
+        items.append((group, tuple(map(_legible, item.args))))
     return tuple(indexes), (groups, items)
+
+
+def _legible(value: Any) -> Any:
+    """Bytes as the servers' msgpack library reads them: it knows strings, and not the newer binary type."""
+    if type(value) is bytes:
+        return _as_text(value)
+    if type(value) is tuple:
+        return tuple([_as_text(part) if type(part) is bytes else part for part in value])
+    return value
+
+
+def _as_text(data: bytes) -> msgspec.Raw:
+    size = len(data)
+    if size < 0x10000:
+        return msgspec.Raw(b"\xda%b%b" % (size.to_bytes(2, "big"), data))
+    return msgspec.Raw(b"\xdb%b%b" % (size.to_bytes(4, "big"), data))

@@ -15,6 +15,8 @@ from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, RedisOptions
 
 CLAIM_AT_ONCE = 500
+FOREIGN = b"\xc1"
+"""The one byte that no msgpack begins with."""
 
 
 def stream_options(streams: int) -> RedisOptions:
@@ -24,7 +26,8 @@ def stream_options(streams: int) -> RedisOptions:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. `value` is None when it is gone from the stream, or has not the one field that ours have."""
+    """One entry. `value` is None when it is gone from the stream; of an entry that has not the one field that ours
+    have it is something that nobody can decode."""
 
     id: bytes
     value: bytes | None
@@ -106,9 +109,9 @@ class StreamGroup:
         return [Entry(id_, self._value(fields)) for id_, fields in _entries(reply)]
 
     def _value(self, fields: list[bytes] | None) -> bytes | None:
-        if not fields or fields[0] != self._field:
+        if not fields:
             return None
-        return fields[1]
+        return fields[1] if fields[0] == self._field and len(fields) == 2 else FOREIGN + b"\0".join(fields)
 
 
 def group_is_missing(error: StoreUnavailable) -> bool:

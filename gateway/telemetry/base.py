@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import LimitDecision
+from gateway.ports import LimitDecision, QuotaAlert
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
 
@@ -26,6 +26,12 @@ class SilentObserver:
         """Nothing."""
 
     def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """Nothing."""
+
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """Nothing."""
+
+    def quota_alerted(self, alert: QuotaAlert) -> None:
         """Nothing."""
 
     def redis_called(self, seconds: float, error: str | None) -> None:

@@ -112,6 +112,12 @@ BUDGET_REMAINING = Family(
     ("scope",),
     merge="recent",
 )
+QUOTA_ALERTS = Family(
+    "gateway_quota_alerts_total",
+    "counter",
+    "Quotas that reached their soft threshold (`soft`) or were used up (`exceeded`), once for each owner and period.",
+    ("scope", "level"),
+)
 UNPRICED = Family(
     "gateway_unpriced_requests_total",
     "counter",
@@ -176,6 +182,7 @@ FAMILIES: tuple[Family, ...] = (
     LIMIT_DECISIONS,
     COST,
     BUDGET_REMAINING,
+    QUOTA_ALERTS,
     UNPRICED,
     CONFIG_REVISION,
     CONFIG_RELOADS,

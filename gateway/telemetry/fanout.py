@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import LimitDecision, Observer
+from gateway.ports import LimitDecision, Observer, QuotaAlert
 from gateway.telemetry.base import SilentObserver
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
@@ -27,6 +27,8 @@ class Observers:
     fell_back: Callable[[Deployment, Deployment, UpstreamError], None]
     limits_decided: Callable[[tuple[LimitDecision, ...]], None]
     quota_used: Callable[[QuotaSpec, str, int], None]
+    quota_exhausted: Callable[[QuotaSpec, str, int], None]
+    quota_alerted: Callable[[QuotaAlert], None]
     redis_called: Callable[[float, str | None], None]
     redis_changed: Callable[[bool, str], None]
     config_loaded: Callable[[str, str | None], None]

@@ -15,7 +15,7 @@ from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.writer import LineWriter
 
 if TYPE_CHECKING:
-    from gateway.ports import Secrets
+    from gateway.ports import QuotaAlert, Secrets
 
 _QUIET = ("uvicorn.access", "asyncio", "httpcore", "httpx", "watchfiles.main")
 """Loggers that say too much at `info`, or what the access log says already."""
@@ -133,6 +133,20 @@ class EventLog(SilentObserver):
             self._log.info("redis_available", reason=reason)
         else:
             self._log.error("redis_unavailable", reason=reason)
+
+    def quota_alerted(self, alert: QuotaAlert) -> None:
+        """One line for each."""
+        facts: dict[str, object] = {
+            "scope": alert.scope,
+            "quota": alert.quota,
+            "kind": alert.kind,
+            "period": alert.period,
+            "share": alert.share,
+            "action": alert.action,
+        }
+        if alert.owner is not None:
+            facts["owner"] = alert.owner
+        self._log.warning("quota_exceeded" if alert.level == "exceeded" else "quota_soft_threshold", **facts)
 
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:
         """One line with the traceback."""

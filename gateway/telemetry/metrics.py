@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from gateway.errors import UpstreamError
-from gateway.ports import LimitDecision
+from gateway.ports import LimitDecision, QuotaAlert
 from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
@@ -101,6 +101,7 @@ class Metrics(SilentObserver):
         self._decisions = tallies.counter(families.LIMIT_DECISIONS)
         self._cost = tallies.counter(families.COST)
         self._budgets = tallies.gauge(families.BUDGET_REMAINING)
+        self._quota_alerts = tallies.counter(families.QUOTA_ALERTS)
         self._unpriced = tallies.counter(families.UNPRICED)
         self._revision = tallies.gauge(families.CONFIG_REVISION)
         self._reloads = tallies.counter(families.CONFIG_RELOADS)
@@ -261,6 +262,10 @@ class Metrics(SilentObserver):
         if quota.kind == "cost" and quota.scope not in ("key", "user"):
             name = f"{quota.scope}:{owner}" if quota.scope != owner else owner
             self.set_budget_remaining(name, max(0, quota.amount - used) * 1e-9)
+
+    def quota_alerted(self, alert: QuotaAlert) -> None:
+        """One alert."""
+        self._quota_alerts.add((alert.scope, alert.level))
 
     def redis_called(self, seconds: float, error: str | None) -> None:
         """One call of Redis."""

@@ -19,10 +19,12 @@ from gateway.usage.events import BadEvent, decode_entry, encode_entry, encode_ev
 _log = logging.getLogger("gateway.usage")
 
 GROUP = "ledger"
-ENTRIES = 500
-"""Entries of one read; each may hold several rows."""
+FEWEST, MOST = 10, 500
+"""Entries of one read."""
+ROWS = 2000
+"""Rows that one read should bring: an entry may hold one, or hundreds."""
 BLOCK_SECONDS = 1.0
-LINGER_SECONDS = 0.05
+LINGER_SECONDS = 0.1
 """How long the first event waits for others to share its transaction."""
 CLAIM_EVERY = 10.0
 CLAIM_IDLE = 30.0
@@ -47,6 +49,8 @@ class ShardConsumer:
         self._hurry = hurry
         self._failures = 0
         self._claimed = time.monotonic()
+        self._entries = 50
+        """Entries to read at once, by what they held so far."""
 
     async def run(self) -> None:
         """Consume until cancelled. What was given to us and not acknowledged is given again to the next run."""
@@ -56,7 +60,7 @@ class ShardConsumer:
                 if time.monotonic() - self._claimed > CLAIM_EVERY:
                     self._claimed = time.monotonic()
                     left_over = bool(await self.stream.claim(CLAIM_IDLE)) or left_over
-                entries = await self.stream.pending(ENTRIES) if left_over else await self._fresh()
+                entries = await self.stream.pending(self._entries) if left_over else await self._fresh()
                 left_over = left_over and bool(entries)
                 if entries:
                     await self._book(entries)
@@ -71,18 +75,18 @@ class ShardConsumer:
     async def drain(self) -> None:
         """Book what is there now, ours and what is new, and return when nothing is left. Raises StoreUnavailable,
         LedgerAway."""
-        while entries := await self.stream.pending(ENTRIES) or await self.stream.fresh(ENTRIES):
+        while entries := await self.stream.pending(self._entries) or await self.stream.fresh(self._entries):
             await self._book_once(entries)
 
     async def _fresh(self) -> list[Entry]:
-        entries = await self.stream.fresh(ENTRIES, BLOCK_SECONDS)
-        if entries and len(entries) < ENTRIES and not self._hurry.is_set():
+        entries = await self.stream.fresh(self._entries, BLOCK_SECONDS)
+        if entries and len(entries) < self._entries and not self._hurry.is_set():
             try:
                 async with asyncio.timeout(LINGER_SECONDS):
                     await self._hurry.wait()
             except TimeoutError:
                 pass
-            entries += await self.stream.fresh(ENTRIES)
+            entries += await self.stream.fresh(self._entries)
         return entries
 
     async def _create(self) -> None:
@@ -105,18 +109,28 @@ class ShardConsumer:
     async def _book_once(self, entries: Sequence[Entry]) -> None:
         """Commit, then remove and acknowledge: a crash in between books them again, which changes nothing."""
         rows: list[LedgerRow] = []
-        bad: list[bytes] = []
+        good: list[bytes] = []
+        bad: list[tuple[bytes, bytes]] = []
         for entry in entries:
             try:
                 rows += decode_entry(entry.value) if entry.value is not None else []
+                good.append(entry.id)
             except BadEvent:
-                bad.append(entry.value or b"")
+                bad.append((entry.id, entry.value or b""))
         self._metrics.rows("bad", len(bad))
-        bad += [encode_entry([encode_event([row])]) for row in await self._booker.book(rows)]
-        for value in bad:
-            _log.error("a ledger event cannot be booked; it is kept in %s:bad", self.stream.key)
-            await self.stream.set_aside(f"{self.stream.key}:bad", value, KEEP_BAD)
-        await self.stream.done([entry.id for entry in entries])
+        for refused in await self._booker.book(rows):
+            await self._set_aside(encode_entry([encode_event([refused])]))
+        # First those that are booked: a server that is full has room again for the bad ones.
+        if good:
+            await self.stream.done(good)
+            self._entries = min(MOST, max(FEWEST, ROWS * len(good) // (len(rows) + 1)))
+        for entry_id, value in bad:
+            await self._set_aside(value)
+            await self.stream.done([entry_id])
+
+    async def _set_aside(self, value: bytes) -> None:
+        _log.error("a ledger event cannot be booked; it is kept in %s:bad", self.stream.key)
+        await self.stream.set_aside(f"{self.stream.key}:bad", value, KEEP_BAD)
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1

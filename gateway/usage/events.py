@@ -10,7 +10,10 @@ from gateway.types import LedgerRow
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[LedgerRow]).decode
-_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+_unpack = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_HEADS = {0xC4: 2, 0xC5: 3, 0xC6: 5, 0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""The length of what precedes the bytes, by its first byte: msgpack's binary types, and its strings, which are what the
+store's scripts write."""
 
 BIGGEST = 2**63 - 1
 """What a SQL integer can hold; msgpack can say more."""
@@ -45,7 +48,14 @@ def encode_entry(events: Sequence[bytes]) -> bytes:
 def decode_entry(blob: bytes) -> list[LedgerRow]:
     """The rows of one stream entry. Raises BadEvent; an entry with one bad event is bad as a whole."""
     try:
-        events = _unpack(blob)
+        events = [_content(bytes(event)) for event in _unpack(blob)]
     except msgspec.MsgspecError as error:
         raise BadEvent(str(error)) from error
     return [row for event in events for row in decode_event(event)]
+
+
+def _content(packed: bytes) -> bytes:
+    head = 1 if 0xA0 <= packed[0] <= 0xBF else _HEADS.get(packed[0])
+    if head is None:
+        raise BadEvent("an event that is no byte string")
+    return packed[head:]

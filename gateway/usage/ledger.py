@@ -15,7 +15,7 @@ from gateway.storage.sql.tables import series, usage
 from gateway.types import LedgerState
 from gateway.usage import ledger_sql as sql
 from gateway.usage.ledger_rows import decided, loaded, values
-from gateway.usage.rollup import CHARGED, EVERYONE, USERS, Changes, Series, Span, spans
+from gateway.usage.rollup import CHARGED, EVERYONE, EVERYTHING, USERS, Changes, Series, Span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -112,10 +112,10 @@ class Ledger:
         `kind` is `requests`, `tokens` (input and output) or `cost` (nano-USD; unpriced attempts add nothing). Raises
         DatabaseUnavailable.
         """
-        grains = USERS if scope == "user" else EVERYONE
+        grains = {"user": USERS, "global": EVERYTHING}.get(scope, EVERYONE)
         total = 0
         async with self._database.connect() as connection:
-            for span in spans(start_us, end_us, grains=grains):
+            for span in spans(start_us, end_us, grains):
                 total += int((await connection.execute(_used(span, SCOPES[scope], name, kind))).scalar_one())
         return total
 

@@ -17,6 +17,7 @@ from gateway.usage.rpc import Answer, BadFrame, Question, decode_answer, encode,
 _log = logging.getLogger("gateway.usage")
 
 RETRY_SECONDS = 0.05
+CLOSE_SECONDS = 1.0
 
 
 class LedgerUnreachable(ConnectionError):
@@ -90,7 +91,10 @@ class LedgerClient:
             self._background(self._reconnect())
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up, once the bookkeeper has confirmed what it was told, or a moment later."""
+        said = [future for future in self._waiting.values() if not future.done()]
+        if said:
+            await asyncio.wait(said, timeout=CLOSE_SECONDS)
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()

@@ -17,8 +17,8 @@ MAX_COST = 2**53 - 1
 """Nine million dollars for one attempt."""
 MAX_REAL = 1e12
 _SMALL = 2**15
-_MAX_TIME = 253_402_300_799_000_000
-"""The end of the year 9999, where calendars of Python end."""
+_MAX_TIME = 253_402_300_799_999_999
+"""The end of the year 9999, where calendars end."""
 
 Key = tuple[str, int]
 

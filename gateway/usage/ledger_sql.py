@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Float, Integer, SmallInteger
 
-from gateway.storage.sql.tables import COUNTS, LATENCY, TTFT, series, usage, usage_day, usage_hour, usage_user_day
+from gateway.storage.sql import tables
+from gateway.storage.sql.tables import COUNTS, LATENCY, TTFT, series, usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
     from gateway.usage.rollup import Cell, Counters
 
-ROLLUPS = {table.name: table for table in (usage_hour, usage_day, usage_user_day)}
+ROLLUPS = {
+    table.name: table
+    for table in (
+        tables.usage_hour,
+        tables.usage_day,
+        tables.usage_month,
+        tables.usage_user_day,
+        tables.usage_user_month,
+        tables.usage_total_hour,
+    )
+}
 COUNTERS = (*COUNTS, *LATENCY, *TTFT)
 _USAGE = tuple(usage.columns.keys())
 _SERIES = tuple(series.columns.keys())

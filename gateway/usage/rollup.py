@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.storage.sql import partitions
 from gateway.storage.sql.tables import COUNTS, DIMENSIONS
 from gateway.types import LedgerState
 from gateway.usage.histogram import BINS, BOUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from gateway.types import LedgerRow
 
@@ -21,6 +23,10 @@ WIDTH = len(COUNTS) + 2 * BINS
 """Counters of one cell: COUNTS, then the bins of latency, then those of TTFT."""
 _LATENCY = len(COUNTS)
 _TTFT = _LATENCY + BINS
+TOTAL = 0
+"""The series of everything."""
+END = 253_402_300_800_000_000
+"""The end of the year 9999, in which calendars end: nothing starts there or later."""
 _REMEMBERED = 100_000
 CHARGED = (LedgerState.SETTLED, LedgerState.ABANDONED)
 
@@ -87,15 +93,29 @@ class Changes:
 
     def tables(self) -> dict[str, dict[Cell, Counters]]:
         """The cells of each rollup that change."""
-        return {"usage_hour": self._hours, "usage_day": self._days(), "usage_user_day": self._user_days}
+        days = _together(self._hours, lambda cell: Cell(cell.start - cell.start % DAY, cell.series))
+        return {
+            "usage_hour": self._hours,
+            "usage_day": days,
+            "usage_month": _together(days, _in_month),
+            "usage_user_day": self._user_days,
+            "usage_user_month": _together(self._user_days, _in_month),
+            "usage_total_hour": _together(self._hours, lambda cell: Cell(cell.start, TOTAL)),
+        }
 
-    def _days(self) -> dict[Cell, Counters]:
-        days: dict[Cell, Counters] = {}
-        for (start, series), counters in self._hours.items():
-            cell = Cell(start - start % DAY, series)
-            found = days.get(cell)
-            days[cell] = counters if found is None else [a + b for a, b in zip(found, counters, strict=True)]
-        return days
+
+def _in_month(cell: Cell) -> Cell:
+    return Cell(month_start(cell.start), cell.series)
+
+
+def _together(cells: dict[Cell, Counters], place: Callable[[Cell], Cell]) -> dict[Cell, Counters]:
+    """Cells that fall on one place, added up."""
+    groups: dict[Cell, list[Counters]] = {}
+    for cell, counters in cells.items():
+        groups.setdefault(place(cell), []).append(counters)
+    return {
+        cell: found[0] if len(found) == 1 else [*map(sum, zip(*found, strict=True))] for cell, found in groups.items()
+    }
 
 
 def _count(counters: Counters, row: LedgerRow, sign: int) -> None:
@@ -104,28 +124,58 @@ def _count(counters: Counters, row: LedgerRow, sign: int) -> None:
     if row.reason != "ok":
         counters[2] += sign
     if row.state == LedgerState.RELEASED:
-        counters[12] += sign * (row.cost_nano_usd or 0)
+        counters[13] += sign * (row.cost_nano_usd or 0)
         return
     counters[1] += sign
-    counters[4] += sign * row.input_tokens
-    counters[5] += sign * row.output_tokens
+    counters[5] += sign * row.input_tokens
+    counters[6] += sign * row.output_tokens
     if row.cached_input_tokens or row.cache_write_tokens or row.reasoning_tokens:
-        counters[6] += sign * row.cached_input_tokens
-        counters[7] += sign * row.cache_write_tokens
-        counters[8] += sign * row.reasoning_tokens
+        counters[7] += sign * row.cached_input_tokens
+        counters[8] += sign * row.cache_write_tokens
+        counters[9] += sign * row.reasoning_tokens
     if row.audio_input_tokens or row.audio_output_tokens:
-        counters[9] += sign * row.audio_input_tokens
-        counters[10] += sign * row.audio_output_tokens
+        counters[10] += sign * row.audio_input_tokens
+        counters[11] += sign * row.audio_output_tokens
     if row.cost_nano_usd is None:
-        counters[13] += sign
+        counters[4] += sign
     else:
-        counters[11] += sign * row.cost_nano_usd
+        counters[12] += sign * row.cost_nano_usd
     if row.state == LedgerState.ABANDONED:
         counters[3] += sign
         return
     counters[_LATENCY + bisect_left(BOUNDS, row.duration_ms)] += sign
     if row.ttft_ms is not None:
         counters[_TTFT + bisect_left(BOUNDS, row.ttft_ms)] += sign
+
+
+@lru_cache(maxsize=4096)
+def month_start(moment: int) -> int:
+    """The first microsecond of a moment's month (UTC)."""
+    return moment if moment >= END else partitions.month_of(moment).start_us
+
+
+def _next_month(start: int) -> int:
+    """The month after the one that starts here; after the last one comes the end."""
+    return month_start(min(start + 31 * DAY, END))
+
+
+class Grain(NamedTuple):
+    """A rollup, and how long its cells are."""
+
+    table: str
+    size: int
+    """Microseconds; 0: months."""
+
+    def up(self, moment: int) -> int:
+        """The first start of a cell that is not before a moment."""
+        if self.size:
+            return -(-moment // self.size) * self.size
+        start = month_start(moment)
+        return start if start == moment else _next_month(start)
+
+    def down(self, moment: int) -> int:
+        """The last start of a cell that is not after a moment."""
+        return moment // self.size * self.size if self.size else month_start(moment)
 
 
 class Span(NamedTuple):
@@ -136,21 +186,26 @@ class Span(NamedTuple):
     end: int
 
 
-def spans(start: int, end: int, *, grains: Iterable[tuple[str, int]]) -> list[Span]:
-    """Cut `start <= t < end` into whole units of the coarsest rollup, then of finer ones; what is left is `usage`'s."""
+Grains = tuple[Grain, ...]
+BY_HOUR: Grains = (Grain("usage_hour", HOUR),)
+BY_DAY: Grains = (Grain("usage_day", DAY), *BY_HOUR)
+EVERYONE: Grains = (Grain("usage_month", 0), *BY_DAY)
+USERS_BY_DAY: Grains = (Grain("usage_user_day", DAY),)
+USERS: Grains = (Grain("usage_user_month", 0), *USERS_BY_DAY)
+EVERYTHING: Grains = (Grain("usage_total_hour", HOUR),)
+
+
+def spans(start: int, end: int, grains: Grains) -> list[Span]:
+    """Cut `start <= t < end` into whole cells of the coarsest rollup, then of finer ones; what is left is `usage`'s."""
+    start, end = max(start, 0), min(end, END)
     if start >= end:
         return []
-    for table, size in (found := list(grains)):
-        low, high = -(-start // size) * size, end // size * size
+    for index, grain in enumerate(grains):
+        low, high = grain.up(start), grain.down(end)
         if low < high:
-            finer = found[found.index((table, size)) + 1 :]
-            return [*spans(start, low, grains=finer), Span(table, low, high), *spans(high, end, grains=finer)]
+            finer = grains[index + 1 :]
+            return [*spans(start, low, finer), Span(grain.table, low, high), *spans(high, end, finer)]
     return [Span("usage", start, end)]
 
-
-Grains = tuple[tuple[str, int], ...]
-EVERYONE: Grains = (("usage_day", DAY), ("usage_hour", HOUR))
-BY_HOUR: Grains = (("usage_hour", HOUR),)
-USERS: Grains = (("usage_user_day", DAY),)
 
 assert len(DIMENSIONS) == 9

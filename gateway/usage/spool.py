@@ -125,12 +125,13 @@ class Spool:
         try:
             if group.events:
                 self._write(group.events)
-            if not self.healthy:
-                self._prepare()
         except OSError as error:
             self._failed(group, error)
         else:
             self._finished(group)
+            if not self.healthy:
+                with suppress(OSError):
+                    self._prepare()
         if self._file is not None and self._is_full(self._file):
             self._rotate()
 

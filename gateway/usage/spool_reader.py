@@ -75,10 +75,6 @@ class SpoolReader:
                 raise trouble
             return booked
 
-    def idle(self) -> bool:
-        """Whether there is no file at all. Raises OSError."""
-        return not self._spooled()
-
     def _spooled(self) -> list[tuple[Path, SpoolName]]:
         """The spool's files of any kind, the oldest first."""
         named = [(path, SpoolName.parse(path)) for path in self._directory.glob("spool-*")]

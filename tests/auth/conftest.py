@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -114,7 +115,7 @@ class Office:
 
     def __init__(self, issuer: Issuer, keyring: Keyring) -> None:
         self.issuer = issuer
-        self._keyring = keyring
+        self.keyring = keyring
 
     async def create(self, name: str = "ci", **more: Any) -> bytes:
         """The secret."""
@@ -127,7 +128,7 @@ class Office:
         await self._tell(await self.issuer.revoke(name))
 
     async def _tell(self, issued: Issued) -> bytes:
-        await self._keyring.apply(issued.change)
+        await self.keyring.apply(issued.change)
         return issued.secret.encode()
 
 
@@ -188,6 +189,7 @@ async def workers(redis: RedisClient, shared_server: EmbeddedRedis, wall: Time) 
 
 async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Return once it holds; fail after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.005)

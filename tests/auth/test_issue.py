@@ -59,7 +59,7 @@ async def test_all_that_was_asked_for_is_kept(issuer: Issuer) -> None:
     assert digest == digest_of(issued.secret.encode())
     principal = principal_of(decode(record), digest)
     assert (principal.key, principal.team, principal.models) == ("ci", "research", ("gpt-4o*", "fast"))
-    assert principal.services == {"chat"}
+    assert principal.services == frozenset({"chat"})
     assert principal.expires_at == 1_900_000_000.0
     assert LimitSpec("key", "ci", "requests", 60, 60.0, 60) in principal.limits
     assert {(limit.kind, limit.capacity) for limit in principal.limits} == {
@@ -85,6 +85,15 @@ async def test_a_rotation_keeps_the_old_secret_for_its_grace(issuer: Issuer, wal
     wall.now += 601 + LINGER_SECONDS
     assert live(await issuer.changed(0)) == {new: "ci"}
     assert (await issuer.list_all())[0].grace_until is None
+
+
+async def test_a_rotation_cuts_earlier_graces_short(issuer: Issuer, wall: Time) -> None:
+    """Without grace nothing but the new secret opens, whatever an earlier rotation promised."""
+    secrets = [(await issuer.create(Draft("ci"), "test")).secret, (await issuer.rotate("ci", 600)).secret]
+    last = await issuer.rotate("ci", 0)
+    ends = {digest: decode(record).expires_at for digest, record in last.change.live.items()}
+    assert [ends[digest_of(secret.encode())] for secret in secrets] == [wall.now, wall.now]
+    assert last.info.grace_until is None
 
 
 async def test_a_rotated_secret_does_not_outlive_its_key(issuer: Issuer, wall: Time) -> None:
@@ -180,12 +189,16 @@ async def test_names_are_never_sql(issuer: Issuer, text: str) -> None:
 async def test_secrets_are_nowhere_in_the_database(issuer: Issuer, database: Database, tmp_path: Path) -> None:
     """Neither the file nor its log holds a secret; nor does what the issuer prints of itself."""
     issued = [await issuer.create(FULL, "test"), await issuer.rotate("ci"), await issuer.create(Draft("b"), "test")]
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    stored = b"".join(path.read_bytes() for path in files_in(tmp_path))
     assert b"research" in stored
     for each in issued:
         assert each.secret[11:].encode() not in stored
         assert each.secret not in repr(each)
         assert each.secret.encode() not in msgspec.msgpack.encode(each.change)
+
+
+def files_in(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_file()]
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 
+import msgspec
 import pytest
 
-from gateway.auth.keyring import CHANNEL, Keyring, read_notice
+from gateway.auth.keyring import Keyring, read_notice
 from gateway.auth.mirror import Mirror
 from gateway.auth.records import Change, KeyRecord, digest_of, encode
 from gateway.auth.store import CachePolicy, Keys
 from gateway.errors import AuthUnavailable, GatewayError, InvalidApiKey, KeyExpired, KeyRevoked
 from gateway.registry.snapshot import Snapshot, VirtualKey
 from gateway.storage.embedded import EmbeddedRedis
-from gateway.storage.redis import RedisClient, RedisOptions
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.types import Principal
 from tests.auth.conftest import Office, Time, Workers, eventually
 from tests.storage.waiting import pause
@@ -128,7 +132,17 @@ def expired(keys: Keys, credential: bytes) -> bool:
 
 @pytest.mark.parametrize(
     "credential",
-    [b"", b"\0", b"mark", b"gw:keys", b"' OR 1=1 --", b'"; FLUSHALL', b"*1\r\n$8\r\nFLUSHALL\r\n", b"\xff" * 32, UNKNOWN],
+    [
+        b"",
+        b"\0",
+        b"mark",
+        b"gw:keys",
+        b"' OR 1=1 --",
+        b'"; FLUSHALL',
+        b"*1\r\n$8\r\nFLUSHALL\r\n",
+        b"\xff" * 32,
+        UNKNOWN,
+    ],
 )
 async def test_what_is_no_key_is_401(mirror: Mirror, office: Office, workers: Workers, credential: bytes) -> None:
     """Injections, names of our own fields, nonsense: nothing opens, and nothing breaks."""
@@ -185,15 +199,11 @@ async def test_a_key_that_is_created_after_all_is_known_at_once(
     keys = await workers.running()
     secret = await office.create()
     change = await office.issuer.changed(0)
-    await Keyring_of(office).apply(Change(1, 1, {}, [digest_of(secret)]))
+    await office.keyring.apply(Change(1, 1, {}, [digest_of(secret)]))
     await eventually(lambda: keys._found_absent(digest_of(secret)) is not None)
-    await Keyring_of(office).apply(change)
+    await office.keyring.apply(change)
     await eventually(lambda: keys._found_absent(digest_of(secret)) is None)
     assert (await keys.find(EMPTY, secret)).key == "ci"
-
-
-def Keyring_of(office: Office) -> Keyring:
-    return office._keyring
 
 
 async def test_the_caches_are_bounded(workers: Workers, keyring: Keyring) -> None:
@@ -306,8 +316,11 @@ async def test_only_the_bookkeeper_could_tell(mirror: Mirror, office: Office, wo
     assert await refusal(keys, secret) is KeyRevoked
 
 
-async def test_what_was_read_before_a_notice_is_not_kept(mirror: Mirror, office: Office, workers: Workers) -> None:
-    """A key that is revoked between its reading and its arrival is read again."""
+@pytest.mark.parametrize(("breaks", "wanted"), [(False, InvalidApiKey), (True, AuthUnavailable)])
+async def test_what_was_read_before_a_notice_is_not_kept(
+    mirror: Mirror, office: Office, workers: Workers, breaks: bool, wanted: type[GatewayError]
+) -> None:
+    """A key that is revoked between its reading and its arrival is read again, and never served if that fails."""
     secret = await ready(mirror, office)
     keys = workers()
     await keys.poll()
@@ -315,6 +328,8 @@ async def test_what_was_read_before_a_notice_is_not_kept(mirror: Mirror, office:
     digest = digest_of(secret)
 
     async def slow(digests: list[bytes] = []) -> object:  # noqa: B006 - as the original
+        if looked and breaks:
+            raise StoreUnavailable("down")
         found = await look(digests)
         if digest in digests and not looked:
             looked.append(1)
@@ -325,13 +340,11 @@ async def test_what_was_read_before_a_notice_is_not_kept(mirror: Mirror, office:
     looked: list[int] = []
     notice = b"e 1 2\n" + msgpack_of([digest], [])
     keys._keyring.look = slow  # type: ignore[method-assign,assignment]
-    assert await refusal(keys, secret) in (InvalidApiKey, KeyRevoked)
+    assert await refusal(keys, secret) is wanted
     assert keys.known(EMPTY, secret) is None
 
 
 def msgpack_of(revoked: list[bytes], changed: list[bytes]) -> bytes:
-    import msgspec  # noqa: PLC0415
-
     return msgspec.msgpack.encode((revoked, changed))
 
 
@@ -386,11 +399,6 @@ async def test_a_paused_server_is_503_for_what_is_unknown(
     own_server: EmbeddedRedis, wall: Time, workers: Workers
 ) -> None:
     """Within the client's time-out; after it goes on, all is well again."""
-    import os  # noqa: PLC0415
-    import signal  # noqa: PLC0415
-
-    from gateway.storage.redis import connect  # noqa: PLC0415
-
     client = connect(own_server.url, RedisOptions(timeout=1.0))
     token = b"gw-1"
     await Keyring(client).replace({digest_of(token): encode(KeyRecord("ci"))}, 1)
@@ -471,17 +479,31 @@ async def test_a_record_that_cannot_be_read_is_503(workers: Workers, keyring: Ke
 async def test_whether_any_key_exists(mirror: Mirror, office: Office, workers: Workers) -> None:
     """Not known, then no, then yes: for good, whatever becomes of the keys."""
     keys = workers()
-    await keys.poll()
-    assert keys.configured is None
+    said = []
+    for act in (None, mirror.step, office.create, office.revoke):
+        if act is not None:
+            await act()
+        await keys.poll()
+        said.append(keys.configured)
+    assert said == [None, False, True, True]
+
+
+async def test_the_first_key_is_told(mirror: Mirror, office: Office, workers: Workers) -> None:
+    """A notice closes an open gateway at once."""
     await mirror.step()
-    await keys.poll()
-    assert keys.configured is False
+    keys = await workers.running(policy=CachePolicy(poll=3600))
+    await eventually(lambda: keys.configured is False)
     await office.create()
+    await eventually(lambda: keys.configured)
+
+
+async def test_what_was_known_of_keys_at_boot_stays(mirror: Mirror, workers: Workers) -> None:
+    """A mirror from before the first key, which it does not know yet, does not open the gateway."""
+    await mirror.step()
+    keys = workers()
+    keys.configured = True
     await keys.poll()
-    assert keys.configured is True
-    await office.revoke()
-    await keys.poll()
-    assert keys.configured is True
+    assert keys.configured
 
 
 async def test_secrets_are_nowhere_in_redis(
@@ -501,4 +523,3 @@ async def test_secrets_are_nowhere_in_redis(
     stored += b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert b"mark" in stored
     assert not any(secret[11:] in stored or secret in stored for secret in secrets)
-    assert CHANNEL.encode() not in secrets

@@ -177,6 +177,7 @@ def test_headers_of_the_client_stay_here_but_for_two(rig: Rig) -> None:
         "openai-organization": "client-canary",
         "openai-beta": "assistants=v2",
         "idempotency-key": "once",
+        "x-client-request-id": "client-canary",
     }
     assert rig.gateway.chat("m", list(sent.items())).status == 200
     request = rig.a.received[0]
@@ -190,6 +191,7 @@ def test_headers_of_the_client_stay_here_but_for_two(rig: Rig) -> None:
         "content-length",
         "openai-beta",
         "idempotency-key",
+        "x-client-request-id",
     }
     assert request.header("authorization") == f"Bearer {KEY_A}"
     assert request.header("accept-encoding") == "identity"

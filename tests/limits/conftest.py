@@ -1,24 +1,31 @@
-"""A real server for the tests of this folder, and gates on it."""
+"""A real server for the tests of this folder, gates on it, and limits to hold calls to."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from gateway.limits.gate import Gate
-from gateway.ports import Clock, LimitDecision
+from gateway.errors import RateLimited
+from gateway.limits.demand import Demand
+from gateway.limits.gate import About, Gate, Reservation
+from gateway.limits.limitset import SLOTS, Frame, LimitSet, Member, Names
+from gateway.ports import LimitDecision
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
-from gateway.types import LimitSpec
+from gateway.types import LimitSpec, QuotaSpec
 
 PATIENT = RedisOptions(timeout=10.0)
 """For tests in which the server's speed is not the question."""
+WORKER = "here:1:1:test"
 
 _names = itertools.count(1)
 
@@ -35,44 +42,195 @@ class Decisions(SilentObserver):
     def words(self) -> list[str]:
         return [decision.decision for decision in self.found]
 
+    def told(self) -> list[tuple[str, str, str]]:
+        return [(one.scope, one.kind, one.decision) for one in self.found]
 
-def fresh() -> str:
+
+class LedgerOf:
+    """A ledger that knows what a test says; `away`: it cannot be reached."""
+
+    def __init__(self, used: int = 0) -> None:
+        self.spent = used
+        self.away = False
+        self.asked: list[Any] = []
+        self.held: dict[str, list[Any]] = {}
+        self.charged: dict[str, list[Any]] = {}
+
+    async def used(self, windows: Sequence[Any]) -> list[int]:
+        self._reach()
+        self.asked += windows
+        return [self.spent for _ in windows]
+
+    async def hold(self, call_id: str, needs: Sequence[Any]) -> int:
+        self._reach()
+        for at, (*_, amount, need) in enumerate(needs):
+            taken = sum(held[at][6] for held in self.held.values() if len(held) > at)
+            if self.spent + taken + need > amount:
+                return at
+        self.held[call_id] = list(needs)
+        return -1
+
+    def charge(self, call_id: str, needs: Sequence[Any]) -> None:
+        self.charged[call_id] = list(needs)
+        if self.held.pop(call_id, None) is not None and needs:
+            self.spent += needs[0][6]
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ConnectionError("away")
+
+
+class JournalOf:
+    """Keeps what a journal is given."""
+
+    def __init__(self) -> None:
+        self.events: list[bytes] = []
+
+    def append(self, events: list[bytes]) -> None:
+        self.events += events
+
+
+def fresh(word: str = "t") -> str:
     """A name no other test uses on the shared server."""
-    return f"t{next(_names)}"
+    return f"{word}{next(_names)}"
 
 
-def rate(kind: str, count: int, period: float = 60.0, *, name: str, burst: int = 0, scope: str = "key") -> LimitSpec:
+def rate(kind: str, count: int, period: float = 60.0, *, burst: int = 0, scope: str = "key", **more: Any) -> LimitSpec:
     """`count` per `period` seconds, as the configuration compiles it."""
     capacity = burst or count
-    return LimitSpec(scope, name, kind, capacity, period * capacity / count, count)
+    return LimitSpec(scope, "n", kind, capacity, period * capacity / count, count, **more)
 
 
-def slots(count: int, *, name: str, scope: str = "key") -> LimitSpec:
-    return LimitSpec(scope, name, "concurrency", count, 0.0, count)
+def slots(count: int, *, scope: str = "key", **more: Any) -> LimitSpec:
+    return LimitSpec(scope, "n", "concurrency", count, 0.0, count, **more)
+
+
+def quota(kind: str, amount: int, *, scope: str = "key", period: str = "total", **more: Any) -> QuotaSpec:
+    return QuotaSpec(scope, "n", kind, period, amount, **more)
+
+
+def limit_set(
+    *specs: LimitSpec | QuotaSpec, name: str = "", shard: str = "0", worker: str = WORKER, per_user: bool = False
+) -> LimitSet:
+    """These limits with counters of their own, or those of `name`."""
+    owner = name or fresh()
+    return LimitSet.of([Member(spec, owner, per_user) for spec in specs], Names(shard, worker))
+
+
+def need(tokens: int = 0, *, output: int = 0, fixed: int = 0, price: int = 0, most: int | None = None) -> Demand:
+    """What a call of so many tokens asks; `output` of them, at least."""
+    return Demand(tokens, tokens - output, fixed, price, output, output if most is None else most)
+
+
+def about(name: str, charged: tuple[int, int, int] = (1, 0, 0)) -> About:
+    """A record: what is booked if the worker dies."""
+    return event(name), charged
+
+
+def event(name: str) -> bytes:
+    """Bytes as the ledger's events are: msgpack."""
+    return msgspec.msgpack.encode([name])
+
+
+async def take(
+    gate: Gate, limits: LimitSet, tokens: int = 0, *, name: str = "", demand: Demand | None = None, user: str | None = None
+) -> Reservation:
+    """One call's reservation, with a record as every call has one."""
+    reservation = Reservation(name or fresh("c"), user)
+    await gate.reserve(reservation, [limits], demand or need(tokens), about(reservation.call_id))
+    return reservation
+
+
+async def attempt(gate: Gate, limits: LimitSet, count: int, tokens: int = 0) -> list[Reservation | RateLimited]:
+    """`count` reservations at once: what each became."""
+    calls = (take(gate, limits, tokens) for _ in range(count))
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(one, Reservation | RateLimited) for one in found), found
+    return found  # type: ignore[return-value]
+
+
+def admitted(found: Sequence[Any]) -> list[Reservation]:
+    return [one for one in found if isinstance(one, Reservation)]
+
+
+def refused(found: Sequence[Any]) -> list[RateLimited]:
+    return [one for one in found if isinstance(one, RateLimited)]
+
+
+def frame_of(limits: LimitSet, epoch: str = "") -> Frame:
+    return limits.frame(None, epoch, time.time())
+
+
+def key_of(limits: LimitSet, at: int) -> str:
+    """The key of a row."""
+    return frame_of(limits).keys[3 + at]
+
+
+async def held(redis: RedisClient, limits: LimitSet, at: int) -> int:
+    """How many slots the limit in this row has given out."""
+    return int(await redis.execute("ZCARD", key_of(limits, at)))
+
+
+async def ahead(redis: RedisClient, limits: LimitSet, at: int) -> float:
+    """How many units the bucket in this row has given out and not yet refilled."""
+    seconds, micros = await redis.execute("TIME")
+    tat = float(await redis.execute("GET", key_of(limits, at)) or 0)
+    return max(0.0, tat - int(seconds) * 1e6 - int(micros)) / limits.rows[at][2]
+
+
+async def counter(gate: Gate, redis: RedisClient, limits: LimitSet, at: int) -> tuple[int, int] | None:
+    """What the quota in this row has used, reservations included, and what of that is reserved; None: no counter."""
+    epoch = gate.epochs.current(limits.names.shard) or await gate.epochs.ask(limits.names.shard)
+    used, reserved = await redis.execute("HMGET", frame_of(limits, epoch).keys[3 + at], "u", "r")
+    return None if used is None else (int(used), int(reserved))
+
+
+async def records(redis: RedisClient, limits: LimitSet) -> dict[bytes, bytes]:
+    """The records of this worker's calls under way."""
+    flat = await redis.execute("HGETALL", limits.names.open)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def events(redis: RedisClient, limits: LimitSet) -> list[bytes]:
+    """Every event in the stream of this shard."""
+    found = await redis.execute("XRANGE", limits.names.events, "-", "+")
+    packed = (one for _, fields in found for one in msgspec.msgpack.decode(fields[1], type=list[msgspec.Raw]))
+    return [_content(bytes(one)) for one in packed]
+
+
+def _content(packed: bytes) -> bytes:
+    """A byte string without its head."""
+    return packed[{0xC4: 2, 0xC5: 3, 0xC6: 5, 0xD9: 2, 0xDA: 3, 0xDB: 5}.get(packed[0], 1) :]
+
+
+async def state(redis: RedisClient, limits: LimitSet) -> list[Any]:
+    """Everything that is held of these limits, a row at a time; of rates in whole units."""
+    found: list[Any] = []
+    for at, row in enumerate(limits.rows):
+        found.append(await held(redis, limits, at) if row[0] == SLOTS else round(await ahead(redis, limits, at)))
+    return found
+
+
+def _server() -> Iterator[EmbeddedRedis]:
+    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
+        server = EmbeddedRedis(Path(directory))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EmbeddedRedis]:
     """One server for every test of this worker; tests keep to names of their own."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        server = EmbeddedRedis(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    yield from _server()
 
 
 @pytest.fixture
 def own_server() -> Iterator[EmbeddedRedis]:
     """A server of this test's own, to be paused and killed."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        server = EmbeddedRedis(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    yield from _server()
 
 
 @pytest.fixture
@@ -87,16 +245,29 @@ def decisions() -> Decisions:
     return Decisions()
 
 
+@pytest.fixture
+def ledger() -> LedgerOf:
+    return LedgerOf()
+
+
+@pytest.fixture
+def journal() -> JournalOf:
+    return JournalOf()
+
+
 MakeGate = Callable[..., Gate]
 
 
 @pytest.fixture
-async def make_gate(redis: RedisClient, decisions: Decisions) -> AsyncIterator[MakeGate]:
-    """Gates on the shared server."""
+async def make_gate(
+    redis: RedisClient, decisions: Decisions, ledger: LedgerOf, journal: JournalOf
+) -> AsyncIterator[MakeGate]:
+    """Gates on the shared server, or on another client."""
     made: list[Gate] = []
 
-    def make(clock: Clock = time.monotonic) -> Gate:
-        made.append(Gate(redis, decisions, clock))
+    def make(**changes: Any) -> Gate:
+        given = {"redis": redis, "observer": decisions, "clock": time.monotonic, "ledger": ledger, "journal": journal}
+        made.append(Gate(**{**given, **changes}))
         return made[-1]
 
     yield make

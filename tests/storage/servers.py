@@ -143,8 +143,9 @@ class Watched:
 
     @property
     def url(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.sentinels)
-        return f"redis+sentinel://{hosts}/{MASTER_NAME}"
+        """Its first Sentinel is none: nobody listens there."""
+        ports = [*free_ports(1), *(server.port for server in self.sentinels)]
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in ports)}/{MASTER_NAME}"
 
     async def master_port(self, sentinel: Server) -> int:
         """The master's port, as one Sentinel sees it."""
@@ -152,11 +153,24 @@ class Watched:
         return int((await self.client[sentinel.port].execute(*command))[1])
 
 
+@contextmanager
+def lone_sentinel(master: int, *lines: str) -> Iterator[Server]:
+    """One Sentinel that was told of a master, true or not."""
+    config = "\n".join((f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 1", *lines, ""))
+    with home() as directory:
+        sentinel = Server(directory / "sentinel", free_ports(1)[0], ["--sentinel"], config)
+        try:
+            sentinel.start()
+            yield sentinel
+        finally:
+            sentinel.kill()
+
+
 def _sentinel_config(master: int) -> str:
     return (
         f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n"
-        f"sentinel down-after-milliseconds {MASTER_NAME} 500\n"
-        f"sentinel failover-timeout {MASTER_NAME} 3000\n"
+        f"sentinel down-after-milliseconds {MASTER_NAME} 1000\n"
+        f"sentinel failover-timeout {MASTER_NAME} 1500\n"
     )
 
 
@@ -175,18 +189,9 @@ async def watched() -> AsyncIterator[Watched]:
                 stack.callback(sentinel.kill)
                 sentinel.start()
                 # Shorter than the defaults of 1 to 10 s: they only decide how soon what the test does is noticed.
-                await by_port[sentinel.port].execute(
-                    "SENTINEL",
-                    "DEBUG",
-                    "info-period",
-                    200,
-                    "publish-period",
-                    200,
-                    "ping-period",
-                    100,
-                    "ask-period",
-                    100,
-                )
+                # Not too short: a replica unheard of for five pings is not promoted.
+                periods = ("info-period", 300, "publish-period", 200, "ping-period", 500, "ask-period", 100)
+                await by_port[sentinel.port].execute("SENTINEL", "DEBUG", *periods)
 
             async def ready() -> bool:
                 for sentinel in sentinels:

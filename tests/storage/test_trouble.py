@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
@@ -203,6 +206,44 @@ async def test_credentials() -> None:
                 assert caught.value.reason == "error"
                 assert "canary" not in str(caught.value)
             assert not client.available
+
+
+@asynccontextmanager
+async def _tls(port: int, authority: trustme.CA) -> AsyncIterator[int]:
+    """The port of a TLS server that passes everything on to a plain one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, before = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, before), copy(behind, writer))
+
+    host = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    yield host.sockets[0].getsockname()[1]
+    host.close()
+    await host.wait_closed()
+
+
+async def test_tls(tmp_path: Path) -> None:
+    """`rediss://` verifies the server: the right authority and name, or nothing is said to it."""
+    authority = trustme.CA()
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    with servers(free_ports(1)) as (server,):
+        async with _tls(server.port, authority) as port:
+            for url, reason in (
+                (f"rediss://localhost:{port}?ssl_ca_certs={file}", "ok"),
+                (f"rediss://127.0.0.1:{port}?ssl_ca_certs={file}", "down"),
+                (f"rediss://localhost:{port}", "down"),
+            ):
+                client = connect(url, PATIENT)
+                assert await _reason(client, "PING") == reason
+                await client.close()
 
 
 async def test_a_bug_is_no_trouble(make_client: Make, watch: Watch) -> None:

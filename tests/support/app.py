@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import functools
 import json
@@ -12,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +22,11 @@ from typing import Any, Self
 import uvicorn
 
 from gateway.app import Boot, Worker
+from gateway.auth.keyring import Keyring
 from gateway.http.server import Protocol
 from gateway.settings import Settings
 from gateway.storage.embedded import EmbeddedRedis
+from gateway.storage.redis import RedisOptions, connect
 
 PATIENCE = 10.0
 """Seconds after which a wait for anything fails."""
@@ -42,6 +46,8 @@ def store_url() -> str:
     directory = tempfile.mkdtemp(prefix="gw-")
     server = EmbeddedRedis(Path(directory))
     server.start()
+    with ThreadPoolExecutor(1) as elsewhere:  # our caller may have a loop that runs
+        elsewhere.submit(lambda: asyncio.run(_mirror_no_keys(server.url))).result(PATIENCE)
 
     def end() -> None:
         server.stop()
@@ -49,6 +55,13 @@ def store_url() -> str:
 
     atexit.register(end)
     return server.url
+
+
+async def _mirror_no_keys(url: str) -> None:
+    """What the bookkeeper does while no key was made at run time: workers may then say that a key is unknown."""
+    client = connect(url, RedisOptions(timeout=PATIENCE))
+    await Keyring(client).replace({}, 0, force=True)
+    await client.close()
 
 
 def unique(word: str) -> str:
@@ -73,7 +86,9 @@ class Gateway:
     @property
     def gate(self) -> Any:
         """The worker's gate, to look into."""
-        return self.worker._gate
+        spending = self.worker._spending
+        assert spending is not None
+        return spending.gate
 
     def idle(self) -> bool:
         """Whether no request is under way."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select, text
 
+from gateway.storage.sql import partitions
 from gateway.storage.sql.database import Database
 from gateway.storage.sql.migrate import migrate
 from gateway.storage.sql.tables import series, usage
@@ -120,8 +121,9 @@ async def rollups(database: Database) -> dict[str, Sums]:
     found: dict[str, Sums] = {}
     async with database.connect() as connection:
         for name, table in ROLLUPS.items():
+            # The totals belong to no series.
             query = select(table.c.start, *series.c[1:], *(table.c[count] for count in COUNTERS)).join_from(
-                table, series, series.c.id == table.c.series
+                table, series, series.c.id == table.c.series, isouter=name == "usage_total_hour"
             )
             width = len(series.c)
             cells = {
@@ -139,12 +141,19 @@ def expected(rows: Iterable[LedgerRow]) -> dict[str, Sums]:
     found: dict[str, dict[tuple[Any, ...], Counter[str]]] = {name: {} for name in ROLLUPS}
     for one in rows:
         what = (one.route, one.service, one.requested_model, one.provider, one.deployment, one.model)
-        places = [("usage_hour", HOUR, None), ("usage_day", DAY, None)]
+        day, month = one.started_at // DAY * DAY, partitions.month_of(one.started_at).start_us
+        places: list[tuple[str, int, str | None]] = [
+            ("usage_hour", one.started_at // HOUR * HOUR, None),
+            ("usage_day", day, None),
+            ("usage_month", month, None),
+        ]
         if one.user_hash is not None:
-            places.append(("usage_user_day", DAY, one.user_hash))
-        for table, size, user in places:
-            cell = (one.started_at // size * size, one.key, one.team, user, *what)
+            places += [("usage_user_day", day, one.user_hash), ("usage_user_month", month, one.user_hash)]
+        for table, start, user in places:
+            cell = (start, one.key, one.team, user, *what)
             found[table].setdefault(cell, Counter()).update(counted(one))
+        total = (one.started_at // HOUR * HOUR, *[None] * 9)
+        found["usage_total_hour"].setdefault(total, Counter()).update(counted(one))
     return {
         table: {cell: {n: c for n, c in counts.items() if c} for cell, counts in cells.items()}
         for table, cells in found.items()

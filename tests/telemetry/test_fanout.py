@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import Overloaded, UpstreamTimeout
-from gateway.ports import LimitDecision, Observer
+from gateway.ports import LimitDecision, Observer, QuotaAlert
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.fanout import Observers
-from gateway.types import Attempt, Receipt
+from gateway.types import Attempt, QuotaSpec, Receipt
 from tests.telemetry.facts import DEPLOYMENT, SPARE, receipt
 
 
@@ -51,6 +51,11 @@ def test_every_hook_is_passed_on() -> None:
     observers.attempt_finished(Attempt(DEPLOYMENT, 1, "ok", 1.0))
     observers.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
     observers.limits_decided((LimitDecision("key", "requests", "refused"),))
+    observers.quota_used(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 17)
+    observers.quota_exhausted(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 999)
+    observers.quota_alerted(
+        QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 1000, 800, "reject")
+    )
     observers.redis_called(0.1, "slow")
     observers.redis_changed(False, "slow")
     observers.config_loaded("abc", None)

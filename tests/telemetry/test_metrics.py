@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import UpstreamTimeout
-from gateway.ports import LimitDecision, Observer
+from gateway.ports import LimitDecision, Observer, QuotaAlert
 from gateway.telemetry import shared
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.telemetry.families import FAMILIES
@@ -36,11 +36,17 @@ CONTRACT = {
     "gateway_limit_decisions_total": ["scope", "limit", "decision"],
     "gateway_cost_usd_total": ["provider", "model", "team"],
     "gateway_budget_remaining_usd": ["scope"],
+    "gateway_quota_alerts_total": ["scope", "level"],
     "gateway_unpriced_requests_total": [],
     "gateway_config_revision": ["revision"],
     "gateway_config_reloads_total": ["result"],
     "gateway_redis_seconds": [],
     "gateway_redis_errors_total": ["reason"],
+    "gateway_ledger_rows_total": ["result"],
+    "gateway_ledger_errors_total": [],
+    "gateway_ledger_backlog": [],
+    "gateway_ledger_lag_seconds": [],
+    "gateway_spool_bytes": [],
     "gateway_redis_up": [],
 }
 """What operators were promised: written out here, so that a change of the code alone fails."""
@@ -66,6 +72,7 @@ def _tell_everything(metrics: Metrics) -> None:
     metrics.attempt_finished(Attempt(DEPLOYMENT, 1, "ok", 1.0))
     metrics.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
     metrics.limits_decided((LimitDecision("key", "requests", "admitted"),))
+    metrics.quota_alerted(QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 1000, 800, "reject"))
     metrics.redis_called(0.0003, None)
     metrics.set_deployment_state("primary/gpt-4o", 0)
     metrics.set_budget_remaining("research", 12.5)

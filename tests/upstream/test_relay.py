@@ -349,7 +349,7 @@ def test_a_client_that_leaves_cancels_the_upstream(rig: Rig, when: str, how: str
     assert line["input_tokens"] > 0
     assert line["attempts"] == 1
     until(rig.gateway.idle, "an empty gateway")
-    assert rig.gateway.gate.leases == 0
+    assert not rig.gateway.gate.live
     # The reservation of 5000 tokens went back but for what was used: the bucket refills about 1.2 tokens a second.
     until(lambda: left - tokens_left(rig) < 400, "the settlement")
     assert took < 5, "a whole second on an idle machine; more only where it is busy"
@@ -374,10 +374,10 @@ def test_slots_are_free_after_every_end(rig: Rig) -> None:
     with rig.gateway.client() as first, rig.gateway.client() as second:
         first.post("/v1/chat/completions", chat_body("a/m"), LIMITED)
         second.post("/v1/chat/completions", chat_body("a/m"), LIMITED)
-        rig.a.wait_until(lambda: rig.gateway.gate.leases == 2)
+        rig.a.wait_until(lambda: len(rig.gateway.gate.live) == 2)
         refused = rig.gateway.chat("a/m", LIMITED)
         assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
-    until(lambda: rig.gateway.gate.leases == 0, "free slots")
+    until(lambda: not rig.gateway.gate.live, "free slots")
     until(lambda: rig.gateway.chat("a/m", LIMITED).status == 200, "an admitted call")
 
 

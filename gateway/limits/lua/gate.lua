@@ -14,15 +14,17 @@
 --               2 a quota is used up, 3 what is left of a quota is reserved by calls under way, 4 a quota's counter is missing
 --   settle   {2, id, mode, requests, tokens, {reserved ...}, {used ...}, event or false} -> {applied}
 --            requests and tokens are what to add to rates (negative gives back); reserved and used are requests, tokens and nano-USD of
---            quotas. mode 0: apply; 1: apply, but if the call's record is gone see who took it; 2: apply only if its record is there
+--            quotas. mode 0: apply; 1: apply, but if the call's record is gone see who took it; 2: apply only if its record is there,
+--            which then says what was reserved
 --   renew    {3, id, lease_us} -> {1}
 --   note     {4, id, about or false, event or false, {reserved ...}} -> {1}
+--            What a call holds of quotas whose record is gone (the store lost it) is reserved again, unless the reaper took it.
 -- "about" is {event to book if the call's worker dies, {what that charges to quotas ...}}: with what the call holds it becomes its record.
 -- The reply is {this server's time in microseconds, one result per item}.
 --
 -- A rate's key holds its theoretical arrival time in microseconds of this server's clock: when the bucket will be full again. Slots
 -- are a sorted set of call ids by the end of their lease, so that what a killed process held frees itself. A quota is a hash of `u`,
--- what is used including what is reserved, and `r`, what is reserved.
+-- what is used including what is reserved, and `r`, what is reserved; with neither it is about to be started (seed.lua).
 --
 -- A batch often touches one key many times: each key is read once and written once. What is settled frees room before anything
 -- is reserved.
@@ -40,7 +42,7 @@ local AHEAD = 3 -- keys of a group before those of its rows
 local tats, changed = {}, {}
 local counts, added, removed, expiry, settled = {}, {}, {}, {}, {}
 local used, reserved, touched = {}, {}, {}
-local records, events = {}, {}
+local records, events, noted = {}, {}, {}
 
 local function tat_of(key)
   local tat = tats[key]
@@ -125,10 +127,35 @@ local function note(indexes, id, record, event)
   end
 end
 
+-- A call under way gets a (new) record, and an event of it is booked.
+local function put(group, args)
+  local indexes, id, about, amounts = group[1], args[2], args[3], args[5]
+  if about and #group[2] > 0 and not noted[id] and call('HEXISTS', KEYS[indexes[1]], id) == 0 then
+    if call('HEXISTS', KEYS[indexes[3]], id) == 1 then
+      about = false
+    else
+      for i = 1, #group[2] do
+        local row, key = group[2][i], indexes[AHEAD + i]
+        if row[1] == 3 and used_of(key) then book(key, amounts[row[3]], amounts[row[3]]) end
+      end
+    end
+  end
+  noted[id] = about and true
+  note(indexes, id, about and record_of(group, about, amounts), args[4])
+end
+
+-- What the call's record says is reserved, by quota.
+local function recorded(indexes, id)
+  local found, record = {}, call('HGET', KEYS[indexes[1]], id)
+  for _, hold in ipairs(record and cmsgpack.unpack(record)[1] or {}) do found[hold[1]] = hold[2] end
+  return found
+end
+
 local function settle(group, args)
   local indexes, rows, id, mode = group[1], group[2], args[2], args[3]
   settled[id] = true
   local whole, apply = true, true
+  local held = mode == 2 and recorded(indexes, id) or {}
   if mode > 0 and call('HDEL', KEYS[indexes[1]], id) == 0 then
     -- Its record is gone. A repetition was applied the first time; the reaper has charged it already; or the store lost it with
     -- everything, and then what it used counts in full.
@@ -147,10 +174,13 @@ local function settle(group, args)
     elseif apply and row[1] == 1 then
       local amount = row[4] == 1 and args[4] or args[5]
       if whole and amount ~= 0 then move(key, amount * row[3]) end
-    elseif apply and row[1] == 3 and used_of(key) then
+    elseif apply and row[1] == 3 and not used_of(key) then
+      call('HDEL', KEYS[key], 's')
+    elseif apply and row[1] == 3 then
       local measure = row[3]
+      local was = held[KEYS[key]] or args[6][measure]
       if whole then
-        book(key, args[7][measure] - args[6][measure], -args[6][measure])
+        book(key, args[7][measure] - was, -was)
       else
         book(key, args[7][measure], 0)
       end
@@ -243,6 +273,18 @@ local function reserve(group, args)
   return reply
 end
 
+-- msgpack of a list of byte strings; cmsgpack itself knows text only.
+local function framed(list)
+  local size = #list
+  local parts = {string.char(0xdc, floor(size / 256), size % 256)}
+  for n = 1, size do
+    local length = #list[n]
+    parts[2 * n] = string.char(0xc5, floor(length / 256), length % 256)
+    parts[2 * n + 1] = list[n]
+  end
+  return table.concat(parts)
+end
+
 local replies = {now}
 
 for n = 1, #items do
@@ -268,7 +310,7 @@ for n = 1, #items do
         if group[2][i][1] == 2 then hold(group[1][AHEAD + i], args[2], args[3]) end
       end
     else
-      note(group[1], args[2], args[3] and record_of(group, args[3], args[5]), args[4])
+      put(group, args)
     end
   end
 end
@@ -289,5 +331,5 @@ for key in pairs(touched) do
   call('HSET', KEYS[key], 'u', string.format('%.0f', used[key]), 'r', string.format('%.0f', reserved[key]))
 end
 for key, fields in pairs(records) do call('HSET', KEYS[key], unpack(fields)) end
-for key, list in pairs(events) do call('XADD', KEYS[key], '*', 'e', cmsgpack.pack(list)) end
+for key, list in pairs(events) do call('XADD', KEYS[key], '*', 'e', framed(list)) end
 return cmsgpack.pack(replies)

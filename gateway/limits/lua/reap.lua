@@ -27,22 +27,22 @@ local events = {}
 for n = 1, #open, 2 do
   local id, record = open[n], cmsgpack.unpack(open[n + 1])
   for _, hold in ipairs(record[1]) do
-    if call('EXISTS', hold[1]) == 1 then
+    if call('HEXISTS', hold[1], 'u') == 1 then
       if call('HINCRBY', hold[1], 'u', string.format('%.0f', (some and 0 or hold[3]) - hold[2])) < 0 then call('HSET', hold[1], 'u', 0) end
       if call('HINCRBY', hold[1], 'r', string.format('%.0f', -hold[2])) < 0 then call('HSET', hold[1], 'r', 0) end
+    else
+      call('HDEL', hold[1], 's') -- who is about to start it must ask the ledger again
     end
   end
   for _, slots in ipairs(record[2]) do call('ZREM', slots, id) end
-  if record[3] and not some then
-    events[#events + 1] = record[3]
+  if not some then
     call('HSET', KEYS[3], id, 1)
+    if record[3] then events[#events + 1] = record[3] end
   end
 end
-if #events > 0 then
-  call('XADD', KEYS[2], '*', 'e', cmsgpack.pack(events))
-  call('EXPIRE', KEYS[3], 3600)
-end
+if #events > 0 then call('XADD', KEYS[2], '*', 'e', cmsgpack.pack(events)) end
 if not some then
+  call('EXPIRE', KEYS[3], 3600)
   call('DEL', KEYS[1])
   call('ZREM', KEYS[4], ARGV[1])
 end

@@ -1,4 +1,4 @@
-"""OpenAI's API as a wire: requests pass as they came but for model name, defaults and `stream_options`.
+"""OpenAI's API as a wire: requests pass as they came but for model name, defaults, `stream_options` and output caps.
 
 Every provider type whose API is OpenAI's is an instance of `OpenAIDialect` with other words for its credentials and
 paths.
@@ -7,12 +7,14 @@ paths.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.errors import InvalidRequest, UpstreamBadResponse, UpstreamError
 from gateway.ports import DecodedReply, Endpoint, RequestHead, StreamDecoder
+from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
@@ -65,8 +67,17 @@ def host_header(endpoint: Endpoint) -> bytes:
     )
 
 
+class _Edit(NamedTuple):
+    """A span of the body, and what stands there instead."""
+
+    start: int
+    end: int
+    text: bytes
+
+
 class OpenAIDialect:
-    """A provider type that speaks OpenAI's API. Implements `gateway.ports.Dialect`."""
+    """A provider type that speaks OpenAI's API. Implements `gateway.ports.Dialect`. `chat_cap` is the member by which
+    it cuts chats off; those that never learned OpenAI's newer `max_completion_tokens` know `max_tokens`."""
 
     def __init__(
         self,
@@ -75,11 +86,14 @@ class OpenAIDialect:
         credentials: Credentials = bearer,
         services: frozenset[Service] = frozenset(Service),
         stream_usage: bool = True,
+        chat_cap: str = "max_tokens",
     ) -> None:
         self.name = name
         self.services = services
         self._credentials = credentials
         self._stream_usage = stream_usage
+        # By preference: the other one is known too, where a deployment's defaults say so.
+        self._caps = {**CAPS, Service.CHAT: tuple(sorted(CAPS[Service.CHAT], key=lambda name: name != chat_cap))}
 
     def head(self, path: str, deployment: Deployment, api_key: str | None) -> RequestHead:
         """The repeating part of calls to `path`."""
@@ -96,28 +110,38 @@ class OpenAIDialect:
         return RequestHead(endpoint, b"POST", (prefix + path).encode(), kept)
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
-        """The client's bytes with the provider's model name, the deployment's defaults and usage asked for."""
+        """The client's bytes with the provider's model name, the deployment's defaults, usage asked for, and the cap
+        of a call that is cut off."""
         if call.upload is not None:
             return call.upload.renamed(deployment.model)
-        parts = _with_model(call, deployment.model)
-        added = self._additions(call, deployment)
+        added: list[bytes] = []
+        edits = _usage_option(call)
+        if call.model_span is None:
+            # The path named the model (or it is the API's default), the body did not.
+            added.append(_member("model", deployment.model))
+        else:
+            edits.append(_Edit(*call.model_span, msgspec.json.encode(deployment.model)))
+        if call.stream and self._stream_usage and call.service in _CHUNKED_SERVICES and not call.has_stream_options:
+            added.append(_INCLUDE_USAGE)
+        if deployment.parameters or call.output_cap is not None:
+            self._complete(call, deployment, added, edits)
+        parts = _edited(call.raw, edits)
         if added:
             parts = [*insert_members(parts[0], b",".join(added)), *parts[1:]]
         return parts
 
-    def _additions(self, call: Call, deployment: Deployment) -> list[bytes]:
-        added: list[bytes] = []
-        wants_usage = call.stream and self._stream_usage and call.service in _CHUNKED_SERVICES
-        if wants_usage and not call.has_stream_options:
-            added.append(_INCLUDE_USAGE)
-        if deployment.parameters:
-            present = {member.key for member in members(call.raw)}
-            added += [
-                msgspec.json.encode(key) + b":" + msgspec.json.encode(value)
-                for key, value in deployment.parameters.items()
-                if key not in present
-            ]
-        return added
+    def _complete(self, call: Call, deployment: Deployment, added: list[bytes], edits: list[_Edit]) -> None:
+        """Members that the caller left to us: the deployment's defaults, and the cap."""
+        raw, defaults = call.raw, deployment.parameters
+        names = self._caps.get(call.service, ()) if call.output_cap is not None else ()
+        present = members(raw) if defaults or (names and mentioned(raw)) else []
+        given = {member.key for member in present} | {*names}
+        added += [_member(name, value) for name, value in defaults.items() if name not in given]
+        if names and call.output_cap is not None:
+            end = cut(raw, present, defaults, names, call.output_cap)
+            edits += [_Edit(*span, b"%d" % end.tokens) for span in end.spans]
+            if end.insert:
+                added.append(_member(end.name, end.tokens))
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
         """The reply with the model's name as the client wrote it, its usage read."""
@@ -151,37 +175,31 @@ class OpenAIDialect:
         return error_from_reply(status, headers, body)
 
 
-def _with_model(call: Call, model: str) -> list[bytes]:
-    """The body in parts with the provider's model name, and with `include_usage` switched on where options stand
-    without it."""
-    raw = call.raw
-    edits: list[tuple[int, int, bytes]] = []
-    if call.model_span is None:
-        # The path named the model (or it is the API's default), the body did not.
-        return list(insert_members(raw, b'"model":' + msgspec.json.encode(model)))
-    start, end = call.model_span
-    wanted = msgspec.json.encode(model)
-    if raw[start:end] != wanted:
-        edits.append((start, end, wanted))
-    if call.has_stream_options and not call.include_usage and call.stream:
-        options = [m for m in members(raw) if m.key == "stream_options"][-1]
-        edits.append((options.start, options.end, _options_with_usage(raw[options.start : options.end])))
-    if not edits:
-        return [raw]
+def _usage_option(call: Call) -> list[_Edit]:
+    """`include_usage` switched on where options stand without it. Raises InvalidRequest."""
+    if not (call.has_stream_options and call.stream) or call.include_usage:
+        return []
+    options = [member for member in members(call.raw) if member.key == "stream_options"][-1]
+    given = msgspec.json.decode(call.raw[options.start : options.end])
+    if not isinstance(given, dict):
+        raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
+    return [_Edit(options.start, options.end, msgspec.json.encode({**given, "include_usage": True}))]
+
+
+def _edited(raw: bytes, edits: Sequence[_Edit]) -> list[bytes]:
+    """`raw` with the edits made, in parts, to spare a copy."""
     parts: list[bytes] = []
     at = 0
     for start, end, text in sorted(edits):
-        parts += (raw[at:start], text)
-        at = end
+        if raw[start:end] != text:
+            parts += (raw[at:start], text)
+            at = end
     parts.append(raw[at:])
     return parts
 
 
-def _options_with_usage(text: bytes) -> bytes:
-    options = msgspec.json.decode(text)
-    if not isinstance(options, dict):
-        raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
-    return msgspec.json.encode({**options, "include_usage": True})
+def _member(name: str, value: object) -> bytes:
+    return msgspec.json.encode(name) + b":" + msgspec.json.encode(value)
 
 
 def _renamed(body: bytes, model: str) -> bytes:

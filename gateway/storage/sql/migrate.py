@@ -111,7 +111,7 @@ def _transaction(url: str | Path) -> Iterator[Connection]:
     parsed = parse(url, asynchronous=False)
     postgres = parsed.get_backend_name() == "postgresql"
     if not postgres and parsed.database is not None:
-        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_directory(Path(parsed.database).parent)
     arguments = {"connect_timeout": CONNECT_WAIT} if postgres else {"timeout": BUSY_WAIT}
     engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     if not postgres:
@@ -137,6 +137,16 @@ def _transaction(url: str | Path) -> Iterator[Connection]:
         ) from error
     finally:
         engine.dispose()
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"The directory {path} for the database cannot be made ({error.strerror}). "
+            "Check DATABASE_URL and GATEWAY_DATA_DIR."
+        ) from None
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -1,7 +1,8 @@
 """Every table, as queries name it. The migrations make them; a test holds the two together.
 
-`usage` has one row per attempt. The rollups count what `usage` holds: `usage_hour` and `usage_day` by series (who,
-where, which model), `usage_user_day` by series with the user. All times are Unix microseconds, all money nano-dollars.
+`usage` has one row per attempt. The rollups count what `usage` holds: `usage_hour`, `usage_day` and `usage_month` by
+series (who, where, which model), `usage_user_day` and `usage_user_month` by series with the user, `usage_total_hour`
+everything together. All times are Unix microseconds, all money nano-dollars; hours, days and months are UTC's.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ usage = Table(
 Index("usage_user", usage.c.user_hash, usage.c.started_at, postgresql_where=usage.c.user_hash.is_not(None))
 
 DIMENSIONS = ("key", "team", "user_hash", "route", "service", "requested_model", "provider", "deployment", "model")
-"""What tells one series from another. In `usage_hour` and `usage_day` every series has the user_hash NULL."""
+"""What tells one series from another. In the rollups that are not by user every series has the user_hash NULL."""
 
 series = Table(
     "usage_series",
@@ -78,11 +79,9 @@ series = Table(
     Index("usage_series_user", "user_hash"),
 )
 
+_SMALL = ("attempts", "requests", "errors", "abandoned", "unpriced")
 COUNTS = (
-    "attempts",
-    "requests",
-    "errors",
-    "abandoned",
+    *_SMALL,
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
@@ -92,7 +91,6 @@ COUNTS = (
     "audio_output_tokens",
     "cost_nano_usd",
     "released_nano_usd",
-    "unpriced",
 )
 """What a rollup adds up. `requests`, tokens, `cost_nano_usd` and `unpriced` are of attempts that were charged to the
 caller (settled, abandoned); `released_nano_usd` is what the others cost the gateway; `errors` are of all attempts."""
@@ -104,13 +102,14 @@ TTFT = tuple(f"t{n}" for n in range(BINS))
 
 
 def _rollup(name: str) -> Table:
-    """`start` is the hour's or day's first microsecond (UTC)."""
+    """`start` is the first microsecond of the hour, day or month. In `usage_total_hour` the series is always 0."""
     return Table(
         name,
         metadata,
         Column("start", BigInteger, nullable=False),
         Column("series", BigInteger, nullable=False),
-        *(Column(count, BigInteger, nullable=False) for count in COUNTS),
+        # What counts attempts has four bytes: PostgreSQL adds those up several times faster.
+        *(Column(count, Integer if count in _SMALL else BigInteger, nullable=False) for count in COUNTS),
         *(Column(count, Integer, nullable=False) for count in (*LATENCY, *TTFT)),
         PrimaryKeyConstraint("start", "series"),
         Index(f"{name}_series", "series", "start"),
@@ -120,4 +119,7 @@ def _rollup(name: str) -> Table:
 
 usage_hour = _rollup("usage_hour")
 usage_day = _rollup("usage_day")
+usage_month = _rollup("usage_month")
 usage_user_day = _rollup("usage_user_day")
+usage_user_month = _rollup("usage_user_month")
+usage_total_hour = _rollup("usage_total_hour")

@@ -25,11 +25,8 @@ _SERIES = """
 id bigint, key text, team text?, user_hash text?, route text, service text, requested_model text, provider text,
 deployment text, model text
 """
+_SMALL = ["attempts", "requests", "errors", "abandoned", "unpriced"]
 _COUNTS = [
-    "attempts",
-    "requests",
-    "errors",
-    "abandoned",
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
@@ -39,8 +36,8 @@ _COUNTS = [
     "audio_output_tokens",
     "cost_nano_usd",
     "released_nano_usd",
-    "unpriced",
 ]
+_ROLLUPS = ["usage_hour", "usage_day", "usage_month", "usage_user_day", "usage_user_month", "usage_total_hour"]
 _BINS = [f"{kind}{n}" for kind in "lt" for n in range(20)]
 _TYPES: dict[str, Any] = {
     "text": sa.String(),
@@ -57,7 +54,7 @@ def upgrade() -> None:
     op.create_table("usage_series", *_columns(_SERIES), sa.PrimaryKeyConstraint("id"))
     for name in ("key", "team", "user_hash"):
         op.create_index(f"usage_series_{name.partition('_')[0]}", "usage_series", [name])
-    for table in ("usage_hour", "usage_day", "usage_user_day"):
+    for table in _ROLLUPS:
         _rollup(table)
 
 
@@ -88,6 +85,7 @@ def _rollup(table: str) -> None:
         table,
         sa.Column("start", sa.BigInteger(), nullable=False),
         sa.Column("series", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in _SMALL),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _COUNTS),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in _BINS),
         sa.PrimaryKeyConstraint("start", "series"),

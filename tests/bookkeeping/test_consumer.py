@@ -12,15 +12,16 @@ import pytest
 
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.errors import StoreUnavailable
-from gateway.storage.redis import RedisClient
-from gateway.storage.streams import StreamGroup
+from gateway.storage.redis import RedisClient, connect
+from gateway.storage.streams import StreamGroup, stream_options
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.types import LedgerRow
 from gateway.usage import consumer as module
 from gateway.usage.booking import Booker
 from gateway.usage.consumer import GROUP, Consumer, usage_key
 from gateway.usage.events import encode_entry, encode_event
-from tests.support.ledger import MemoryLedger, eventually, row
+from tests.bookkeeping.books import MemoryLedger, eventually, row
+from tests.storage.servers import cluster
 
 KEY = usage_key("0")
 
@@ -123,6 +124,25 @@ async def test_a_poisonous_entry_blocks_nobody(
     kept = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
     assert [fields for _, fields in kept] == [[b"e", poison]]
     assert metrics.counted("bad") == 1
+
+
+async def test_a_foreign_entry_is_kept(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
+    """An entry with other fields than ours is set aside with all it says."""
+    await redis.execute("XADD", KEY, "*", "name", "value")
+    await add(redis, row("a"))
+    make()
+    await until_empty_after(memory, redis, 1)
+    ((_, fields),) = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
+    assert fields == [b"e", b"\xc1name\0value"]
+
+
+async def test_large_entries_come_a_few_at_a_time(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
+    """Entries with many rows: batches stay near their size, and everything is booked."""
+    for number in range(60):
+        await add(redis, *(row(f"c{number}-{at}") for at in range(200)))
+    make()
+    await until_empty_after(memory, redis, 12_000)
+    assert memory.writes >= 12
 
 
 async def test_a_row_that_sql_refuses_blocks_nobody(
@@ -257,3 +277,22 @@ async def test_drain_books_the_rest(redis: RedisClient, booker: Booker, memory: 
     await asyncio.wait_for(consumer.drain(), 10)
     assert len(memory.rows) == 702
     assert await left(redis) == (0, 0)
+
+
+async def test_every_shard_of_a_cluster(memory: MemoryLedger, booker: Booker, metrics: BookkeepingMetrics) -> None:
+    """On a Cluster each shard has a stream on its own node: all are consumed, and waited for."""
+    shards = tuple(map(str, range(16)))
+    async with cluster(replica=False) as found:
+        redis = connect(found.url, stream_options(16))
+        consumer = Consumer(redis, shards, "one", booker, metrics)
+        task = asyncio.create_task(consumer.run())
+        for shard in shards:
+            for number in range(5):
+                event = encode_event([row(f"c{shard}-{number}")])
+                await redis.execute("XADD", usage_key(shard), "*", "e", encode_entry([event]), key=usage_key(shard))
+        await asyncio.wait_for(consumer.caught_up(), 15)
+        assert len(memory.rows) == 80
+        await end(task)
+        await consumer.drain()
+        assert [await redis.execute("XLEN", usage_key(shard)) for shard in shards] == [0] * 16
+        await redis.close()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,14 +20,14 @@ from gateway.usage.events import encode_event
 from gateway.usage.spool import RESERVE_BYTES, Spool
 from gateway.usage.spool_files import SpoolName, frame, frames, start_time
 from gateway.usage.spool_reader import SpoolReader
-from tests.support.ledger import MemoryLedger, eventually, row
+from tests.bookkeeping.books import MemoryLedger, eventually, fill, row, tiny_file_system
 
 WRITER = """
 import sys, asyncio
 from pathlib import Path
 from gateway.usage.spool import Spool
 from gateway.usage.events import encode_event
-from tests.support.ledger import row
+from tests.bookkeeping.books import row
 
 async def main():
     spool = Spool(Path(sys.argv[1]), "w1")
@@ -68,7 +66,7 @@ async def test_flushed_events_are_readable_at_once(tmp_path: Path, reader: Spool
     assert {call for call, _ in memory.rows} == {"a", "b", "c"}
     spool.close()
     assert await reader.run_once() == 0
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path, "") == []
 
 
 async def test_files_rotate_by_age_and_disappear(tmp_path: Path, reader: SpoolReader, memory: MemoryLedger) -> None:
@@ -125,9 +123,7 @@ async def test_a_file_that_was_booked_but_not_removed_comes_again(
 
 
 @pytest.mark.parametrize("cut", [1, 7, 8, 9, 30, -1])
-async def test_a_torn_tail_is_left_out(
-    tmp_path: Path, reader: SpoolReader, memory: MemoryLedger, cut: int
-) -> None:
+async def test_a_torn_tail_is_left_out(tmp_path: Path, reader: SpoolReader, memory: MemoryLedger, cut: int) -> None:
     """A dead writer's last frame, cut anywhere: everything before it is booked, and the file goes."""
     whole, torn = frame(event("a")), frame(event("b"))
     path = tmp_path / f"spool-w1-{dead_pid()}-1.x-00000001.open"
@@ -163,24 +159,29 @@ async def test_poison_is_set_aside(
     assert not names(tmp_path, ".ready")
 
 
-async def test_a_killed_writer_loses_nothing_it_confirmed(
+def written_until_killed(directory: Path, take: Callable[[], object]) -> list[str]:
+    """What a process wrote and had confirmed before its `kill -9`; `take` is called in the middle."""
+    command = [sys.executable, "-c", textwrap.dedent(WRITER), str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        confirmed = [writer.stdout.readline().strip() for _ in range(15)]
+        take()
+        confirmed += [writer.stdout.readline().strip() for _ in range(15)]
+        writer.kill()
+        return confirmed + [line.strip() for line in writer.stdout if line.endswith("\n")]
+
+
+def test_a_killed_writer_loses_nothing_it_confirmed(
     tmp_path: Path, booker: Booker, memory: MemoryLedger, metrics: BookkeepingMetrics
 ) -> None:
     """`kill -9` in the middle of writing, while a reader takes the files: every confirmed event is booked once."""
     directory = tmp_path / "spool"
-    reader = SpoolReader(directory, booker, metrics)
     for _ in range(3):
         memory.rows.clear()
-        with subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(WRITER), str(directory)], stdout=subprocess.PIPE, text=True
-        ) as writer:
-            assert writer.stdout is not None
-            confirmed = [writer.stdout.readline().strip() for _ in range(15)]
-            await reader.run_once()
-            confirmed += [writer.stdout.readline().strip() for _ in range(15)]
-            writer.send_signal(signal.SIGKILL)
-            confirmed += [line.strip() for line in writer.stdout if line.endswith("\n")]
-        await reader.run_once()
+        with asyncio.Runner() as runner:
+            reader = SpoolReader(directory, booker, metrics)
+            confirmed = written_until_killed(directory, lambda: runner.run(reader.run_once()))  # noqa: B023
+            runner.run(reader.run_once())
         assert set(confirmed) <= {call for call, _ in memory.rows}
         assert list(directory.iterdir()) == [], "its reserve is gone, too"
 
@@ -208,33 +209,20 @@ def test_a_reused_pid_is_another_process() -> None:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of three megabytes; needs root."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(mount)], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        pytest.skip("no permission to mount")
-    try:
-        yield mount
-    finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)
+    with tiny_file_system(tmp_path / "disk") as found:
+        yield found
 
 
-async def test_a_full_disk(
-    tiny_disk: Path, booker: Booker, memory: MemoryLedger, metrics: BookkeepingMetrics
-) -> None:
+async def test_a_full_disk(tiny_disk: Path, booker: Booker, memory: MemoryLedger, metrics: BookkeepingMetrics) -> None:
     """The disk fills up: the spool says so, what is under way is still recorded in the reserve, and once there is
     room it is healthy again."""
     directory = tiny_disk / "spool"
     spool = Spool(directory, "w1")
     spool.append([event("before")])
     await spool.flush()
-    assert spool.healthy
+    await eventually(lambda: spool.healthy, "health")
     filler = tiny_disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
+    fill(filler)
     big = [event(f"{number:0400}") for number in range(500)]
     spool.append(big)
     await asyncio.wait_for(spool.flush(), 10)
@@ -255,7 +243,7 @@ import sys, asyncio, resource, signal
 from pathlib import Path
 from gateway.usage.spool import Spool
 from gateway.usage.events import encode_event
-from tests.support.ledger import row, eventually
+from tests.bookkeeping.books import row, eventually
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
@@ -277,7 +265,7 @@ asyncio.run(main())
 """
 
 
-async def test_failed_writes_are_tried_again(
+def test_failed_writes_are_tried_again(
     tmp_path: Path, booker: Booker, memory: MemoryLedger, metrics: BookkeepingMetrics
 ) -> None:
     """A write that fails half way, without a reserve: the group is kept and written anew, once."""
@@ -290,7 +278,7 @@ async def test_failed_writes_are_tried_again(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    await SpoolReader(tmp_path / "spool", booker, metrics).run_once()
+    asyncio.run(SpoolReader(tmp_path / "spool", booker, metrics).run_once())
     assert len(memory.rows) == 51
     assert metrics.counted("duplicate") == 0
 

@@ -1,0 +1,162 @@
+"""Alerts on their way to the operator's webhook: queued, sent one after the other, tried again. No request waits for
+them, and none fails with them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from gateway.errors import UpstreamError
+from gateway.ports import Deadlines, Endpoint, Engine, QuotaAlert, RequestHead, UpstreamRequest
+from gateway.providers.wire.openai import USER_AGENT, host_header
+from gateway.registry.snapshot import Alerts
+from gateway.telemetry.base import SilentObserver
+
+TRIES = 3
+PAUSES = (0.5, 2.0)
+"""Seconds between tries."""
+SECONDS = 10.0
+"""How long one try may take."""
+QUEUED = 256
+"""Alerts that wait; what comes beyond is dropped, and the log says so."""
+CLOSING = 2.0
+"""Seconds for what is queued when the worker ends."""
+_MAX_REPLY = 64 * 1024
+_NANO = 1e9
+
+_log = structlog.stdlib.get_logger("gateway.alerts")
+
+
+class Webhook(SilentObserver):
+    """Posts each alert as JSON. Only the configuration names the address; redirects are not followed."""
+
+    def __init__(
+        self,
+        engine_of: Callable[[], Engine],
+        clock: Callable[[], float] = time.time,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> None:
+        self._engine_of = engine_of
+        self._clock = clock
+        self._pauses = pauses
+        self._head: RequestHead | None = None
+        self._queue: deque[bytes] = deque()
+        self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._dropped = 0
+
+    def __repr__(self) -> str:
+        return f"<Webhook {'set' if self._head is not None else 'none'} queued={len(self._queue)}>"
+
+    def use(self, alerts: Alerts) -> None:
+        """Where alerts go from now on."""
+        self._head = None if alerts.webhook is None else head_of(alerts.webhook, alerts.headers)
+
+    def quota_alerted(self, alert: QuotaAlert) -> None:
+        """Queue it."""
+        if self._head is None:
+            return
+        if len(self._queue) >= QUEUED:
+            if not self._dropped:
+                _log.error("alert_webhook_overrun", queued=QUEUED)
+            self._dropped += 1
+            return
+        self._queue.append(body_of(alert, self._clock()))
+        self._idle.clear()
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._queue:
+                await self._deliver(self._queue[0])
+                self._queue.popleft()
+            self._dropped = 0
+            self._idle.set()
+
+    async def close(self) -> None:
+        """Wait a moment for what is queued; `run` must still be running."""
+        try:
+            async with asyncio.timeout(CLOSING):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.error("alert_webhook_unsent", alerts=len(self._queue))
+
+    async def _deliver(self, body: bytes) -> None:
+        outcome = ""
+        for attempt in range(TRIES):
+            head = self._head
+            if head is None:
+                return
+            outcome, again = await self._post(head, body)
+            if not outcome:
+                return
+            if not again:
+                break
+            if attempt < TRIES - 1:
+                await asyncio.sleep(self._pauses[attempt])
+        # Neither the address nor what it answered: both may hold secrets.
+        _log.error("alert_webhook_failed", outcome=outcome)
+
+    async def _post(self, head: RequestHead, body: bytes) -> tuple[str, bool]:
+        """What went wrong, if anything, and whether another try may help."""
+        at = asyncio.get_running_loop().time() + SECONDS
+        try:
+            request = UpstreamRequest(head, (body,))
+            response = await self._engine_of().send(request, Deadlines(5.0, SECONDS, SECONDS, at))
+            try:
+                if 200 <= response.status < 300:
+                    return "", False
+                return f"status {response.status}", response.status in (408, 425, 429) or response.status >= 500
+            finally:
+                response.abort()
+        except UpstreamError as error:
+            return error.outcome, True
+        except Exception as error:  # an address or a header that cannot be put on the wire: the duty goes on
+            return type(error).__name__, False
+
+
+def head_of(address: str, headers: tuple[tuple[str, str], ...]) -> RequestHead:
+    """What every POST begins with."""
+    url = urlsplit(address)
+    tls = url.scheme == "https"
+    endpoint = Endpoint(url.hostname or "", url.port or (443 if tls else 80), tls, max_connections=1)
+    own = {name.encode(): value.encode() for name, value in headers}
+    fixed = {b"host": host_header(endpoint), b"user-agent": USER_AGENT, b"content-type": b"application/json"}
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    return RequestHead(endpoint, b"POST", target.encode(), tuple({**fixed, **own}.items()))
+
+
+def body_of(alert: QuotaAlert, now: float) -> bytes:
+    """The JSON that is posted; amounts of money in USD."""
+    unit = _NANO if alert.kind == "cost" else 1
+    return msgspec.json.encode(
+        {
+            "event": "quota_exceeded" if alert.level == "exceeded" else "quota_soft_threshold",
+            "at": _moment(now),
+            "scope": alert.scope,
+            "quota": alert.quota,
+            "owner": alert.owner,
+            "kind": alert.kind,
+            "period": alert.period,
+            "period_start": None if alert.period == "total" else _moment(alert.period_start),
+            "amount": alert.amount / unit if unit != 1 else alert.amount,
+            "used": alert.used / unit if unit != 1 else alert.used,
+            "share": alert.share,
+            "action": alert.action,
+        }
+    )
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What carries ledger events to SQL, and answers for the ledger."""

@@ -1,0 +1,161 @@
+"""Migrations: to the newest revision once, whoever else tries at the same time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from gateway.errors import OperatorError
+from gateway.storage.sql import key_tables
+from gateway.storage.sql import migrate as module
+from gateway.storage.sql.migrate import check, current_revision, expected_revision, migrate, ready
+from gateway.storage.sql.tables import metadata
+from gateway.storage.sql.urls import parse
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from tests.support.postgres import Postgres
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new' / 'gateway.db'}"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create()
+
+
+def engine_of(url: str) -> Engine:
+    return create_engine(parse(url, asynchronous=False))
+
+
+def test_migrate(url: str) -> None:
+    """An empty database gets to the newest revision; a second run has nothing to do."""
+    assert current_revision(url) is None
+    with pytest.raises(OperatorError, match="Run `gateway migrate`"):
+        check(url)
+    migrate(url)
+    check(url)
+    migrate(url)
+    assert current_revision(url) == expected_revision()
+
+
+def test_tables(url: str) -> None:
+    """The migrated database has exactly the tables, columns and indexes that queries name."""
+    assert key_tables.virtual_keys.metadata is metadata
+    migrate(url)
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _ours})
+        assert compare_metadata(context, metadata) == []
+        if connection.dialect.name == "postgresql":
+            key = inspect(connection).get_pk_constraint("usage")["constrained_columns"]
+            assert key == ["call_id", "attempt", "started_at"]
+            months = connection.execute(text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage'::regclass"))
+            assert months.scalar_one() == 5
+    engine.dispose()
+
+
+def _ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith(("usage_2", "usage_default")))
+
+
+def test_at_once(url: str) -> None:
+    """Several processes that migrate the same database at once all succeed."""
+    code = "import sys; from gateway.storage.sql.migrate import migrate; migrate(sys.argv[1])"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, url], stderr=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}
+        )
+        for _ in range(4)
+    ]
+    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    check(url)
+
+
+def test_interrupted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that fails halfway leaves the database as it was."""
+
+    upgrade = command.upgrade
+
+    def fail(config: Config, revision: str) -> None:
+        upgrade(config, revision)
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(command, "upgrade", fail)
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate(url)
+    monkeypatch.undo()
+    engine = engine_of(url)
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
+    migrate(url)
+
+
+def test_newer_database(url: str) -> None:
+    """A database of a newer version is refused, with what to do, by everything that opens it."""
+    migrate(url)
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    for use in (migrate, check, ready):
+        with pytest.raises(OperatorError, match="newer gateway"):
+            use(url)
+
+
+def test_ready(url: str) -> None:
+    """A command migrates SQLite by itself, and asks for `gateway migrate` on PostgreSQL."""
+    if url.startswith("sqlite"):
+        ready(url)
+        check(url)
+    else:
+        with pytest.raises(OperatorError, match="gateway migrate"):
+            ready(url)
+
+
+def test_script(capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole migration can be had as a SQL script for PostgreSQL, without a database."""
+    config = Config()
+    config.set_main_option("script_location", str(module.SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("sqlalchemy.url", "postgresql+psycopg://")
+    command.upgrade(config, "head", sql=True)
+    script = capsys.readouterr().out
+    assert "PARTITION BY RANGE (started_at)" in script
+    assert f"'{expected_revision()}'" in script
+
+
+def test_revisions_are_numbered() -> None:
+    """Revisions are one line, each file named by its number."""
+    names = sorted(path.name for path in (module.SCRIPTS / "versions").glob("*.py"))
+    assert [name[:5] for name in names] == [f"{n:04}_" for n in range(1, len(names) + 1)]
+    assert expected_revision() == f"{len(names):04}"
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "Check DATABASE_URL"),
+        ("sqlite:////proc/none/gateway.db", "Check DATABASE_URL"),
+    ],
+)
+def test_unreachable(url: str, advice: str) -> None:
+    """A database that cannot be opened is the operator's to mend."""
+    with pytest.raises(OperatorError, match=advice):
+        migrate(url)

@@ -1,0 +1,117 @@
+"""Repricing: history as if the price had always been this one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import date
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.types import LedgerRow, LedgerState, Price, Usage
+from gateway.usage import reprice as module
+from gateway.usage.cost import nano_usd
+from gateway.usage.ledger import Ledger
+from gateway.usage.reprice import reprice
+from tests.support.ledger import SECOND, START, expected, opened, rollups, row, stored
+
+if TYPE_CHECKING:
+    import pytest
+
+    from gateway.storage.sql.database import Database
+
+NEW = Price(2.5, 10.0, cached_input=1.25, reasoning=12.0, per_request=0.001, version="v2")
+
+
+def known(_type: str, provider: str, _model: str, _on: date) -> Price | None:
+    """Only OpenAI's prices."""
+    return NEW if provider == "openai" else None
+
+
+def history() -> list[LedgerRow]:
+    dice = random.Random(3)
+    return [
+        row(
+            started_at=START + n // 2 * SECOND,
+            provider=dice.choice(["openai", "openai", "azure"]),
+            state=dice.choice(list(LedgerState)),
+            user_hash=dice.choice([None, "u1"]),
+            input_tokens=dice.choice([0, dice.randrange(100_000)]),
+            output_tokens=dice.choice([0, 50]),
+            cached_input_tokens=dice.randrange(100),
+            reasoning_tokens=dice.randrange(50),
+            cost_nano_usd=dice.choice([None, 0, 12345]),
+        )
+        for n in range(60)
+    ]
+
+
+def restated(one: LedgerRow, since: int) -> LedgerRow:
+    """What a row should look like afterwards, worked out apart."""
+    idle = one.state == LedgerState.RELEASED and one.input_tokens + one.output_tokens == 0
+    if one.started_at < since or one.provider != "openai" or idle:
+        return one
+    used = Usage(one.input_tokens, one.output_tokens, one.cached_input_tokens, 0, one.reasoning_tokens)
+    return msgspec.structs.replace(one, cost_nano_usd=nano_usd(used, NEW), price_version="v2")
+
+
+async def test_reprice(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows since a time get their cost anew, older ones and those without a known price keep it; rollups follow to the
+    nano-dollar; the result tells by how much; a second time changes nothing."""
+    monkeypatch.setattr(module, "BATCH", 7)
+    rows = history()
+    since = START + 10 * SECOND
+    await Ledger(database).write(rows)
+    wanted = {(one.call_id, one.attempt): restated(one, since) for one in rows}
+
+    result = await reprice(database, known, since)
+
+    assert await stored(database) == wanted
+    assert await rollups(database) == expected(wanted.values())
+    touched = [one for one in rows if one.started_at >= since]
+    pairs = [(one, wanted[one.call_id, one.attempt]) for one in touched]
+    changed = [(a, b) for a, b in pairs if a != b]
+    assert (result.seen, result.changed) == (len(touched), len(changed))
+    assert result.newly_priced == sum(a.cost_nano_usd is None for a, _ in changed)
+    assert result.unpriced == sum(b.cost_nano_usd is None for _, b in pairs)
+    for released, told in ((True, result.released_difference), (False, result.difference)):
+        pick = [(a, b) for a, b in changed if (a.state == LedgerState.RELEASED) == released]
+        assert told == sum((b.cost_nano_usd or 0) - (a.cost_nano_usd or 0) for a, b in pick)
+
+    again = await reprice(database, known, since)
+    assert (again.seen, again.changed, again.difference) == (len(touched), 0, 0)
+
+
+async def test_until_and_day(database: Database) -> None:
+    """The end of the time is outside, and each row is priced for its own day."""
+    days: list[date] = []
+
+    def price_of(_type: str, _provider: str, _model: str, on: date) -> Price | None:
+        days.append(on)
+        return NEW
+
+    inside, outside = row(started_at=START), row(started_at=START + SECOND)
+    await Ledger(database).write([inside, outside])
+    result = await reprice(database, price_of, 0, START + SECOND)
+    assert (result.changed, days) == (1, [date(2026, 11, 1)])
+    assert (await stored(database))[outside.call_id, 1] == outside
+
+
+async def test_beside_writers(url: str) -> None:
+    """Repricing while others write and deliver again leaves rollups and rows in agreement."""
+    rows = [row(key=f"k{n % 4}", started_at=START + n * SECOND, cost_nano_usd=None) for n in range(200)]
+    async with opened(url) as database, opened(url) as other:
+        await Ledger(database).write(rows[:100])
+
+        async def write() -> None:
+            ledger = Ledger(other)
+            for start in range(0, 200, 20):
+                await ledger.write(rows[start : start + 20])
+
+        await asyncio.gather(write(), reprice(database, known, 0), reprice(database, known, 0))
+        await reprice(database, known, 0)
+        found = await stored(database)
+        assert len(found) == 200
+        assert {one.price_version for one in found.values()} == {"v2"}
+        assert await rollups(database) == expected(found.values())
