@@ -6,7 +6,7 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --qui
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench lock conformance clean
+.PHONY: help serve test endurance check format bench lock conformance clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +27,9 @@ serve: $(VENV)/.runtime ## Run the gateway on http://127.0.0.1:8080 (embedded st
 
 test: $(VENV)/.dev ## Run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about half an hour)
+	@$(BIN)/python -m pytest tests/endurance -m endurance
 
 check: $(VENV)/.dev ## Lint, format, types, layers, sizes, then the tests with branch coverage
 	@$(BIN)/ruff check .

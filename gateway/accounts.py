@@ -20,6 +20,7 @@ PriceOf = Callable[[Deployment], Price | None]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
 AT_OUR_COST = frozenset({"ttfb_timeout", "timeout", "bad_json", "bad_sse", "empty", "bad_response"})
 """Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
+_BY_UNITS = (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)
 CRASHED = "worker_crash"
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -158,4 +159,4 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
 
 def sold_by_units(call: Call) -> bool:
     """Whether something else than tokens may be what the call is sold by."""
-    return call.service in (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)
+    return call.service in _BY_UNITS

@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from gateway.accounts import GENERATES, Accounts
-from gateway.errors import DeploymentsFull, RateLimited, UnpricedModel
+from gateway.errors import DeploymentsFull, InsufficientQuota, RateLimited, RequestExceedsLimit, UnpricedModel
 from gateway.exchange import Exchange
 from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
@@ -25,6 +25,9 @@ from gateway.usage.units import units_asked
 
 DEFAULT_CEILING = 4096
 """Output tokens for callers under a budget who set no `max_tokens`, where neither route nor model says."""
+
+SPENT = "Every deployment of this model has used up its own quota for this period."
+UNPRICED = "No price is known for this model, and its provider has a budget to keep. Use another model."
 
 
 class Admission:
@@ -95,27 +98,11 @@ class Admission:
         else:
             most = _ceiling(plan) * choices
             least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
-        tokens = call.input_tokens + least
-        if call.max_tokens is None:
-            # An expectation must not make a request too large for a bucket that its real need fits into.
-            largest = min((limits.largest for limits in sets), default=tokens)
-            tokens = max(call.input_tokens, int(min(tokens, largest)))
         fixed = per_output = 0
         if any(limits.money for limits in sets):
-            fixed, per_output = self._dearest(call, plan)
+            fixed, per_output = _dearest(call, plan.targets, self._accounts)
+        tokens = _fitting(call, call.input_tokens + least, sets)
         return Demand(tokens, call.input_tokens, fixed, per_output, least, most)
-
-    def _dearest(self, call: Call, plan: Plan) -> tuple[int, int]:
-        """What the input and a token of output can cost at most, wherever the plan leads."""
-        given = estimate.input_bound(call.raw) if call.raw else call.input_tokens
-        units = units_asked(call)
-        fixed = per_output = 0
-        for target in plan.targets:
-            price = self._accounts.price_of(target)
-            if price is not None:
-                most = bounds(price, given, units)
-                fixed, per_output = max(fixed, most[0]), max(per_output, most[1])
-        return fixed, per_output
 
     def learn(self, exchange: Exchange, output_tokens: int) -> None:
         """A call of this kind ended with so much output."""
@@ -127,33 +114,65 @@ class Admission:
 class Attempts:
     """The attempts of one call, as `forward` tells of them."""
 
-    __slots__ = ("_accounts", "_exchange", "_gate")
+    __slots__ = ("_accounts", "_cap", "_exchange", "_gate")
 
     def __init__(self, exchange: Exchange, gate: Gate, accounts: Accounts) -> None:
         self._exchange = exchange
         self._gate = gate
         self._accounts = accounts
+        self._cap = None if exchange.call is None else exchange.call.output_cap
 
     def limited(self, deployment: Deployment) -> bool:
         """Whether this attempt has to be asked for."""
-        return self._exchange.progress.attempts > 0 or bool(self._exchange.policy.of_deployment(deployment))
+        return self._noteworthy(deployment) or bool(self._exchange.policy.of_deployment(deployment))
+
+    def _noteworthy(self, deployment: Deployment) -> bool:
+        """It is another attempt than the call's record says."""
+        exchange = self._exchange
+        assert exchange.plan is not None
+        return exchange.progress.attempts > 0 or deployment is not exchange.plan.targets[0]
 
     async def begin(self, deployment: Deployment) -> None:
-        """Reserve what the deployment's own limits hold. Raises DeploymentsFull with the wait."""
+        """Reserve what the deployment's own limits hold. Raises DeploymentsFull with the wait, if waiting helps."""
         exchange = self._exchange
-        reservation = exchange.reservation
-        if reservation is None:
+        call, reservation = exchange.call, exchange.reservation
+        if call is None or reservation is None:
             return
-        number = exchange.progress.attempts + 1
-        if number > 1:
-            self._gate.note(reservation, self._accounts.about(exchange, deployment, number))
+        call.output_cap = self._cap
         sets = exchange.policy.of_deployment(deployment)
         if sets:
-            demand = reservation.holds[0].demand if reservation.holds else Demand()
-            try:
-                await self._gate.reserve(reservation, sets, demand)
-            except RateLimited as full:
-                raise DeploymentsFull(retry_after=full.retry_after) from None
+            await self._reserve(call, deployment, reservation, sets)
+        if self._noteworthy(deployment):
+            number = exchange.progress.attempts + 1
+            self._gate.note(reservation, self._accounts.about(exchange, deployment, number))
+
+    async def _reserve(
+        self, call: Call, deployment: Deployment, reservation: Reservation, sets: Sequence[LimitSet]
+    ) -> None:
+        demand = reservation.holds[0].demand if reservation.holds else Demand()
+        fixed = per_output = 0
+        if any(limits.money for limits in sets):
+            if self._accounts.price_of(deployment) is None and any(limits.hard_cost for limits in sets):
+                raise DeploymentsFull(final=UnpricedModel(UNPRICED, param="model"))
+            fixed, per_output = _dearest(call, (deployment,), self._accounts)
+        demand = Demand(
+            _fitting(call, demand.tokens, sets), demand.input_tokens, fixed, per_output, demand.least, demand.most
+        )
+        before = len(reservation.holds)
+        try:
+            await self._gate.reserve(reservation, sets, demand)
+        except RateLimited as full:
+            raise DeploymentsFull(retry_after=full.retry_after) from None
+        except InsufficientQuota:
+            # Nor is the caller told of what the operator spends where.
+            raise DeploymentsFull(final=InsufficientQuota(SPENT)) from None
+        except RequestExceedsLimit:
+            raise DeploymentsFull(final=RequestExceedsLimit()) from None
+        if call.max_tokens is None and demand.most and any(limits.hard for limits in sets):
+            assert self._exchange.plan is not None
+            granted = min(hold.output for hold in reservation.holds[before:] if hold.limits.quotas)
+            granted = max(1, granted // _choices(call, self._exchange.plan))
+            call.output_cap = granted if self._cap is None else min(granted, self._cap)
 
     def failed(self, failure: Failure, seconds: float) -> None:
         """An attempt is over without an answer: it is booked, and what it held of the deployment is free."""
@@ -171,6 +190,28 @@ def user_hash(team: str | None, key: str, user: str) -> str:
     """Who an end user is in limits and in the ledger: of a team, or of a key without one; not to be turned back."""
     tenant = f"team:{team}" if team is not None else f"key:{key}"
     return hashlib.sha256(f"{tenant}\0{user}".encode()).hexdigest()[:32]
+
+
+def _dearest(call: Call, targets: Sequence[Deployment], accounts: Accounts) -> tuple[int, int]:
+    """What the input and a token of output can cost at most, at whichever of these."""
+    given = estimate.input_bound(call.raw) if call.raw else call.input_tokens
+    units = units_asked(call)
+    fixed = per_output = 0
+    for target in targets:
+        price = accounts.price_of(target)
+        if price is not None:
+            most = bounds(price, given, units)
+            fixed, per_output = max(fixed, most[0]), max(per_output, most[1])
+    return fixed, per_output
+
+
+def _fitting(call: Call, tokens: int, sets: Sequence[LimitSet]) -> int:
+    """What rates of tokens are asked for: an expectation must not make a request too large for a bucket that its real
+    need fits into."""
+    if call.max_tokens is not None:
+        return tokens
+    largest = min((limits.largest for limits in sets), default=tokens)
+    return max(call.input_tokens, int(min(tokens, largest)))
 
 
 def _choices(call: Call, plan: Plan) -> int:

@@ -171,7 +171,9 @@ class Worker:
         # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
         clock = time.monotonic
         await self._learn_prices(loaded.snapshot)
-        self._spending = spending = Spending(self._boot, self._redis, self._observer, clock, self._worker)
+        self._spending = spending = Spending(
+            self._boot, self._redis, self._observer, clock, self._worker, self._table_client
+        )
         accounts = Accounts(self._prices.price_of, spending.gate.store_clock.at, clock)
         forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(

@@ -69,11 +69,12 @@ class BookkeeperBoot:
 def run_bookkeeper(boot: BookkeeperBoot) -> None:
     """Keep the books until SIGTERM. Raises SystemExit, with MIGRATION_FAILED when the database cannot be used as it
     is."""
+    # Until there is somebody to hear it; before the first thread, which would take it for us.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     logs.configure(boot.settings.log_level, boot.secrets, background=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.umask(0o077)  # the database, the spool, the journal: nobody else's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too: the supervisor tells us when it is our turn
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is somebody to hear it
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(Bookkeeper(boot).run())

@@ -302,6 +302,13 @@ class DeploymentsFull(RateLimited):
 
     message = "Every deployment of this model is at its own rate limit at the moment."
 
+    def __init__(
+        self, message: str | None = None, *, retry_after: float | None = None, final: GatewayError | None = None
+    ):
+        super().__init__(message, retry_after=retry_after)
+        self.final = final
+        """What to tell the caller where no waiting helps; None: `retry_after` does."""
+
 
 class ClientGone(GatewayError):
     """The client left before the answer was complete. Nobody reads this; it is for the log and the metric."""

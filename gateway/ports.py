@@ -151,6 +151,11 @@ class StreamDecoder(Protocol):
     relayed_bytes: int
     """Events seen and bytes handed on so far, for an estimate when the provider tells no usage."""
 
+    @property
+    def text(self) -> tuple[int, int] | None:
+        """How many of those events had text, and how many bytes it was; None where events differ too much to tell."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still
         returned."""

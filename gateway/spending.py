@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from gateway.usage.rpc import socket_path
 from gateway.usage.spool import Spool
 
 SPOOL = "spool"
+FLUSH_SECONDS = 5.0
 
 
 class About(Protocol):
@@ -33,11 +35,19 @@ class About(Protocol):
 class Spending:
     """One worker's gate with its upkeep, its line to the ledger and its journal."""
 
-    def __init__(self, boot: About, redis: RedisClient, observer: Observer, clock: Clock, worker: str) -> None:
+    def __init__(
+        self,
+        boot: About,
+        redis: RedisClient,
+        observer: Observer,
+        clock: Clock,
+        worker: str,
+        patient: RedisClient | None = None,
+    ) -> None:
         data_dir: Path = boot.settings.data_dir
         self.spool = Spool(data_dir / SPOOL, worker)
         self.ledger = LedgerClient(socket_path(data_dir), worker)
-        self.gate = Gate(redis, observer, clock, boot.workers, self.ledger, self.spool)
+        self.gate = Gate(redis, observer, clock, boot.workers, self.ledger, self.spool, patient)
         self.upkeep = Upkeep(self.gate, redis, worker, clock)
         self._observer = observer
 
@@ -58,7 +68,9 @@ class Spending:
         """Everything settled is on record, in the store or in the journal."""
         await self.gate.close()
         await self.ledger.close()
-        await self.spool.flush()
+        with suppress(TimeoutError):  # a dead disk must not hold up the end; closing tries once more
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self.spool.flush()
         self.spool.close()
 
 

@@ -174,7 +174,7 @@ async def test_killed_again_and_again(books: Bookkeeping, redis: RedisClient) ->
     for _ in range(3):
         booked = len(calls(books.database))
         books.start()
-        deadline, more = time.monotonic() + 20, chance.randrange(1, 15)
+        deadline, more = time.monotonic() + 40, chance.randrange(1, 15)
         while more:
             streamed, spooled = f"stream-{len(ids)}", f"spool-{len(ids)}"
             await add(redis, streamed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ports import QuotaAlert
 from gateway.providers import discover
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.registry.interpolation import variables
 from gateway.registry.loader import load
+from gateway.upstream.webhook import body_of
 from tests.support.gateway import GatewayProcess, eventually, get
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,6 +123,14 @@ def test_contributing_provider() -> None:
 def test_toml(place: str, text: str) -> None:
     """Every TOML in the documents parses."""
     assert tomllib.loads(text), place
+
+
+def test_alert() -> None:
+    """The alert in the documents has the fields of those that are posted."""
+    [shown] = [json.loads(text) for _, text in blocks("json") if '"event"' in text]
+    alert = QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 500, 410, "reject")
+    posted = json.loads(body_of(alert, 0.0))
+    assert {name: type(value) for name, value in shown.items()} == {name: type(v) for name, v in posted.items()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 import pytest
 
+from gateway.auth.keys import ANONYMOUS
 from gateway.errors import (
     ClientGone,
     Draining,
@@ -22,151 +21,31 @@ from gateway.errors import (
     UpstreamServerError,
     UpstreamTruncated,
 )
-from gateway.limits.gate import Gate
-from gateway.pipeline import CallIds, Exchange, Pipeline
-from gateway.providers import discover
-from gateway.registry.snapshot import Snapshot, VirtualKey
+from gateway.exchange import CallIds, Exchange
+from gateway.limits.policy import Policy, one_shard
+from gateway.registry.snapshot import Snapshot
 from gateway.routing.planner import Planner
-from gateway.storage.redis import RedisOptions, connect
-from gateway.telemetry.base import SilentObserver
 from gateway.types import (
-    Attempt,
-    Call,
-    Deployment,
-    LimitSpec,
     Principal,
-    Provider,
-    Receipt,
-    Service,
     TokenSource,
     Usage,
 )
-from gateway.upstream.forward import Answer, Progress
-from tests.support.app import store_url, unique
-
-PROVIDER = Provider("p", "mock", "http://127.0.0.1")
-DEPLOYMENT = Deployment("p/m", PROVIDER, "m")
-
-
-@dataclass
-class Told(SilentObserver):
-    """What the pipeline told."""
-
-    started: int = 0
-    receipts: list[Receipt] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-
-    def call_started(self) -> None:
-        self.started += 1
-
-    def call_finished(self, receipt: Receipt) -> None:
-        self.receipts.append(receipt)
-
-    def attempt_finished(self, attempt: Attempt) -> None:
-        self.attempts.append(attempt)
-
-
-class FakeRelay:
-    """A committed stream as the pipeline reads it."""
-
-    def __init__(self, usage: Usage | None, relayed: tuple[int, int]) -> None:
-        self.usage = usage
-        self.relayed = relayed
-
-
-class FakeForwarder:
-    """Answers or raises as a test says; `outcomes` are those of committed attempts."""
-
-    def __init__(self) -> None:
-        self.result: Any = None
-        self.outcomes: list[str] = []
-
-    async def forward(self, call: Call, plan: Any, progress: Progress) -> Answer:
-        progress.attempts += 1
-        progress.deployment = plan.targets[0]
-        progress.sent = True
-        if isinstance(self.result, GatewayError):
-            progress.sent = False
-            raise self.result
-        if self.result is asyncio.CancelledError:
-            await asyncio.Event().wait()
-        assert isinstance(self.result, Answer)
-        return self.result
-
-    def committed_attempt_ended(self, progress: Progress, outcome: str) -> None:
-        self.outcomes.append(outcome)
-
-
-@dataclass
-class Bench:
-    """A pipeline with a real gate between a real planner and a scripted forwarder."""
-
-    pipeline: Pipeline
-    gate: Gate
-    forwarder: FakeForwarder
-    told: Told
-    principal: Principal
-
-    def entered(self) -> Exchange:
-        """A call that has come in."""
-        return self.pipeline.open("r", {b"x-api-key": SECRET}, self.pipeline.clock())
-
-    async def tokens_left(self) -> int:
-        """What the key's bucket holds."""
-        reservation = await self.gate.reserve(unique("probe"), self.gate.limits_of(self.principal), 0)
-        assert reservation is not None
-        self.gate.settle(reservation, 0)
-        return int(next(v for n, v in reservation.headers if n == b"x-ratelimit-remaining-tokens"))
-
-
-SECRET = b"pipeline-test-secret-0123456789abcdef"
-
-
-def call(model: str = "m", **fields: Any) -> Call:
-    """A call of 100 estimated input tokens that allows 900 of output."""
-    given = {"input_tokens": 100, "max_tokens": 900, "service": Service.CHAT, **fields}
-    return Call(id=unique("call"), request_id="r", path="/x", model=model, raw=b"{}", started=0.0, **given)
+from gateway.upstream.forward import Answer
+from tests.support.pipeline import (
+    Bench,
+    bench_of,
+    call,
+    settled,
+    streaming,
+    whole,
+)
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    import hashlib  # noqa: PLC0415
-    import time  # noqa: PLC0415
-
-    name = unique("pipeline")
-    limits = (
-        LimitSpec("key", name, "tokens", 10_000, period=86400.0 * 365, count=10_000),
-        LimitSpec("key", name, "concurrency", 3),
-    )
-    principal = Principal(name, team="red", models=("m", "none"), limits=limits)
-    digest = hashlib.sha256(SECRET).digest()
-    snapshot = Snapshot(
-        "rev-1",
-        providers={"p": PROVIDER},
-        deployments={"p/m": DEPLOYMENT},
-        models={"m": (DEPLOYMENT,)},
-        keys={digest: principal},
-        virtual_keys={name: VirtualKey(name, digest, principal)},
-    )
-    told, forwarder = Told(), FakeForwarder()
-    redis = connect(store_url(), RedisOptions(timeout=10.0))
-    gate = Gate(redis, told, time.monotonic)
-    planner = Planner(snapshot, discover(), Random(1))
-    pipeline = Pipeline(planner, gate, forwarder, told, time.monotonic, 2)  # type: ignore[arg-type]
-    yield Bench(pipeline, gate, forwarder, told, principal)
-    await gate.close()
-    await redis.close()
-
-
-def whole(usage: Usage | None, body: bytes = b"x" * 400) -> Answer:
-    """A complete answer."""
-    return Answer(DEPLOYMENT, b"application/json", body=body, usage=usage)
-
-
-def streaming(usage: Usage | None, relayed: tuple[int, int]) -> Answer:
-    """A stream under way."""
-    relay: Any = FakeRelay(usage, relayed)
-    return Answer(DEPLOYMENT, b"text/event-stream", relay=relay)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """The parameter, if there is one: a quota of the key."""
+    async with bench_of(*getattr(request, "param", ())) as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -198,14 +77,7 @@ async def test_a_call_is_settled_with_what_it_used(
     assert receipt.usage is not None
     assert (receipt.usage.total, receipt.token_source) == (used, source)
     assert bench.forwarder.outcomes == [outcome]
-    assert (bench.pipeline.in_flight, bench.gate.leases) == (0, 0)
-
-
-async def settled(bench: Bench, wanted: int) -> None:
-    """Until the bucket holds this."""
-    async with asyncio.timeout(10):
-        while await bench.tokens_left() != wanted:  # noqa: ASYNC110 - the store tells nobody when it has settled
-            await asyncio.sleep(0.005)
+    assert (bench.pipeline.in_flight, bench.gate.live) == (0, {})
 
 
 async def test_a_call_that_no_provider_answered_costs_nothing(bench: Bench) -> None:
@@ -283,7 +155,7 @@ async def test_the_door(bench: Bench) -> None:
     """At most `max_in_flight` calls, none while draining; who is refused is counted all the same."""
     pipeline = bench.pipeline
     with pytest.raises(InvalidApiKey) as unknown:
-        pipeline.open("r", {b"x-api-key": b"wrong"}, 0.0)
+        pipeline.identify({b"x-api-key": b"wrong"})
     assert pipeline.in_flight == 0, "who is not known takes no place"
     pipeline.refused("r", unknown.value, pipeline.clock())
     inside = [bench.entered(), bench.entered()]
@@ -308,7 +180,7 @@ async def test_a_reload_does_not_touch_calls_under_way(bench: Bench) -> None:
     old = bench.pipeline.planner
     assert isinstance(old, Planner)
     empty = Snapshot("rev-2", virtual_keys=old.snapshot.virtual_keys, keys=old.snapshot.keys)
-    bench.pipeline.use(Planner(empty, {}, Random(1)))
+    bench.pipeline.use(Planner(empty, {}, Random(1)), Policy(empty, one_shard, bench.worker))
     bench.forwarder.result = whole(Usage(1, 1))
     await bench.pipeline.serve(exchange, call())
     bench.pipeline.close(exchange, 200)
@@ -329,11 +201,13 @@ async def test_no_key_is_needed_only_when_none_is_configured_and_we_are_on_loopb
         (True, Snapshot("x"), True),
     ):
         pipeline.anonymous = anonymous
-        pipeline.use(Planner(snapshot, {}, Random(1)))
+        pipeline.use(Planner(snapshot, {}, Random(1)), Policy(snapshot, one_shard, bench.worker))
         assert pipeline.open_mode is opened
         if not opened:
             with pytest.raises(InvalidApiKey):
-                pipeline.open("r", {}, 0.0)
+                pipeline.identify({})
+        else:
+            assert pipeline.identify({}) is ANONYMOUS
 
 
 def test_ids_of_calls_are_unique_across_processes() -> None:
@@ -346,7 +220,7 @@ def test_ids_of_calls_are_unique_across_processes() -> None:
 
 def test_overhead_is_what_was_not_spent_waiting() -> None:
     """From arrival to the first byte, less the time providers took; never negative."""
-    exchange = Exchange("r", 10.0, Principal("k"), None)  # type: ignore[arg-type]
+    exchange = Exchange("r", 10.0, Principal("k"), None, None)  # type: ignore[arg-type]
     exchange.progress.waited = 0.75
     exchange.ready(11.0)
     assert exchange.first_byte == 11.0

@@ -174,8 +174,8 @@ class _Text:
         )
         async for row in attempts(database, selection, limit=limit or SHOWN_ROWS):
             table.add_row(
-                *(stamp(row.started_at)[:19], f"{row.call_id}/{row.attempt}", row.key, row.requested_model),
-                *(row.deployment, str(row.status), row.reason, row.state.value, _number(row.input_tokens)),
+                *(stamp(row.started_at)[:19], f"{row.call_id}/{row.attempt}", row.key, _name(row.requested_model)),
+                *(_name(row.deployment), str(row.status), row.reason, row.state.value, _number(row.input_tokens)),
                 *(_number(row.output_tokens), "unknown" if row.cost_nano_usd is None else usd(row.cost_nano_usd)),
                 f"{row.duration_ms:,.0f}",
             )
@@ -201,7 +201,8 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def _name(value: object) -> str:
-    return "-" if value is None else str(value)
+    # A client chooses the name of a model: no control character of it reaches the terminal.
+    return "-" if value is None else "".join(c if c.isprintable() else "\ufffd" for c in str(value))
 
 
 def _number(value: int) -> str:

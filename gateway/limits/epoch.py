@@ -21,10 +21,13 @@ class Epochs:
     """The current life of each shard's store. `on_lost` hears of a shard whose life has changed."""
 
     def __init__(self, redis: RedisClient, on_lost: OnLost) -> None:
+        # A store that restarted closed its connections: nothing that is answered on a new one is believed unasked.
+        redis.on_connect(self.doubt)
         self._script: Script = redis.load_script("gateway.limits", "lua/epoch.lua")
         self._on_lost = on_lost
         self._known: dict[str, str] = {}
         self._believed: set[str] = set()
+        self._doubts = 0
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._complete: dict[str, float] = {}
         """When the grace of a shard's life ends, on the monotonic clock."""
@@ -39,11 +42,13 @@ class Epochs:
 
     async def complete(self, shard: str) -> None:
         """Return once every worker has had the time to notice this life."""
-        while (left := self._complete.get(shard, 0.0) - time.monotonic()) > 0:
+        left = self._complete.get(shard, 0.0) - time.monotonic()
+        if left > 0:
             await asyncio.sleep(left)
 
     def doubt(self) -> None:
         """Something went wrong with the store: ask before the next quota is decided."""
+        self._doubts += 1
         self._believed.clear()
 
     async def ask(self, shard: str) -> str:
@@ -67,11 +72,13 @@ class Epochs:
     async def _refresh(self, shard: str, *, replace: bool = False) -> None:
         known = self._known.get(shard)
         mark = known.partition("-")[2] if replace and known is not None else ""
+        doubts = self._doubts
         answer, since = await self._script.run([Names(shard, "").mark], [os.urandom(6).hex(), mark, known or ""])
         name = answer.decode()
         self._known[shard] = name
         if since >= 0:
             self._complete[shard] = time.monotonic() + GRACE_SECONDS - since / 1e6
-        self._believed.add(shard)
+        if doubts == self._doubts:
+            self._believed.add(shard)
         if known is not None and known != name:
             self._on_lost(shard)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -25,7 +26,7 @@ from gateway.limits.seeding import Seeder
 from gateway.ports import Clock, Observer
 from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
-from gateway.storage.redis import RedisClient
+from gateway.storage.redis import RedisClient, Script
 from gateway.types import QuotaSpec
 
 LEASE_SECONDS = 60.0
@@ -33,16 +34,25 @@ LEASE = int(LEASE_SECONDS * 1e6)
 RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
 PLAIN, RECORDED, AGAIN = 0, 1, 2
 """How a settlement is applied: always; by its record; only if its record is still there."""
-SEED_TRIES = 3
+SEED_TRIES = 6
 REMEMBERED_SECONDS = 2.0
+JOURNAL_SECONDS = 2.0
 About = tuple[bytes | bool, tuple[int, int, int]]
 """The event (or False) that is booked if the call's worker dies, and what that charges to quotas."""
+
+Asked = tuple[Demand, About | None]
 
 
 class Journal(Protocol):
     """Where events go while the store is away; durable."""
 
-    def append(self, events: list[bytes]) -> None: ...
+    def append(self, events: list[bytes]) -> None:
+        """Keep these; returns at once."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything appended is on disk."""
+        ...
 
 
 class Hold(msgspec.Struct, eq=False):
@@ -66,6 +76,8 @@ class Reservation(msgspec.Struct, eq=False):
     call_id: str
     user: str | None = None
     holds: list[Hold] = []
+    asked: int = 0
+    """How often something was asked for beyond the first set."""
     renewed: float = 0.0
     noted: float = 0.0
     headers: list[tuple[bytes, bytes]] = []
@@ -97,16 +109,24 @@ class Gate:
         workers: int = 1,
         ledger: LedgerLine | None = None,
         journal: Journal | None = None,
+        patient: RedisClient | None = None,
     ) -> None:
-        self._source = redis.load_script("gateway.limits", "lua/gate.lua")
+        """`patient` is a client of the same store that waits longer: a quota is asked there again before the store is
+        taken for away, for what others reserve in it the ledger cannot know."""
+        patient = patient or redis
         self._channels: dict[str, ScriptBatcher] = {}
+        self._patient_channels: dict[str, ScriptBatcher] = {}
+        self._source = redis.load_script("gateway.limits", "lua/gate.lua")
+        self._patient_source = patient.load_script("gateway.limits", "lua/gate.lua") if patient is not redis else None
         self._observer = observer
         self._clock = clock
         self.store_clock = StoreClock(clock)
         self._outage = Outage(LocalLimits(clock, workers), ledger or NoLedger())
-        self._seeder = Seeder(redis, ledger or NoLedger())
+        self._seeder = Seeder(patient, ledger or NoLedger())
         self._journal = journal
-        self.epochs = Epochs(redis, self._store_lost)
+        self.epochs = Epochs(patient, self._store_lost)
+        if patient is not redis:
+            redis.on_connect(self.epochs.doubt)
         self.live: dict[str, Reservation] = {}
         self.unsent: list[Item] = []
         """Settlements that did not reach the store, to be repeated."""
@@ -119,11 +139,12 @@ class Gate:
 
     def channel(self, shard: str) -> ScriptBatcher:
         """The script's calls of one shard."""
-        found = self._channels.get(shard)
-        if found is None:
-            found = self._channels[shard] = ScriptBatcher(
-                self._source, on_lost=self._lost, on_orphan=self._give_back, on_time=self.store_clock.heard
-            )
+        return self._channels.get(shard) or self._open(self._channels, self._source, shard)
+
+    def _open(self, channels: dict[str, ScriptBatcher], source: Script, shard: str) -> ScriptBatcher:
+        found = channels[shard] = ScriptBatcher(
+            source, on_lost=self._lost, on_orphan=self._give_back, on_time=self.store_clock.heard
+        )
         return found
 
     # ---- reserve
@@ -144,7 +165,7 @@ class Gate:
                 if limits.rows:
                     await self._hold(reservation, limits, demand, about)
                 elif about is not None:
-                    self._record(reservation, limits, demand, about)
+                    await self._record(reservation, limits, demand, about)
                 about = None
         except BaseException:
             # What a later set refuses, the earlier ones give back.
@@ -158,24 +179,30 @@ class Gate:
             reservation.renewed = reservation.noted = self._clock()
             self.live[reservation.call_id] = reservation
 
-    def _record(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About) -> None:
-        """Nothing to decide: the call's record goes to the store and nobody waits for it."""
+    async def _record(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About) -> None:
+        """Nothing to decide, but nothing is sent to a provider before there is a record of it."""
         frame = limits.frame(None, "", 0.0)
         reservation.holds.append(Hold(reservation.call_id, limits, frame, demand, demand.most, recorded=True))
         item = Item(frame.keys, limits.rows, (NOTE, reservation.call_id, for_lua(about), False, (0, 0, 0)))
-        self.channel(limits.names.shard).submit_nowait(item, linger=True)
+        try:
+            await self.channel(limits.names.shard).submit(item)
+        except StoreUnavailable as error:
+            self._lost(item, error)
+            await self.write_journal()
 
     async def _hold(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About | None) -> None:
         if demand.tokens > limits.largest:
             raise oversized(limits, demand.tokens)
         name, degraded = reservation.call_id, False
         if about is None:
-            name = f"{name}#{len(reservation.holds)}"
+            # A name of its own each time: a late settlement of one attempt must not free what the next one holds.
+            reservation.asked += 1
+            name = f"{name}#{reservation.asked}"
             if limits.quotas and reservation.about is not None:
                 # What it holds must be found if this worker dies; the call itself is booked from its first set.
                 about = (False, reservation.about[1])
         try:
-            frame, reply = await self._decide(name, reservation.user, limits, (demand, about))
+            name, frame, reply = await self._ask_store(name, reservation.user, limits, (demand, about))
         except StoreUnavailable:
             self.epochs.doubt()
             frame = limits.frame(reservation.user, "", self.store_clock())
@@ -198,6 +225,7 @@ class Gate:
         if degraded and about is not None and isinstance(about[0], bytes):
             # No record in the store: if this worker dies, what the journal has is what was done.
             self._keep([about[0]])
+            await self.write_journal()
         reservation.headers += limits.headers(reply)
         if limits.quotas:
             self._tell_quotas(reservation, limits, reply)
@@ -215,20 +243,37 @@ class Gate:
             assert isinstance(spec, QuotaSpec)
             self._observer.quota_used(spec, limits.owner_of(row, reservation.user), used)
             if used >= limits.thresholds[row]:
-                text = f"{spec.scope} {spec.kind} per {spec.period}: {100 * used / spec.amount:.0f} % used"
+                text = f"{spec.scope} {spec.kind} per {spec.period}: {100 * used / max(1, spec.amount):.0f} % used"
                 reservation.headers.append((b"x-gateway-quota-warning", text.encode()))
 
+    async def _ask_store(
+        self, name: str, user: str | None, limits: LimitSet, what: Asked
+    ) -> tuple[str, Frame, Sequence[float]]:
+        """The store's decision, and the name under which it was asked for. A store that is slow is asked again about
+        quotas, and waited for. Raises StoreUnavailable."""
+        shard = limits.names.shard
+        try:
+            return name, *await self._decide(name, user, limits, what, self.channel(shard))
+        except StoreUnavailable as error:
+            source = self._patient_source
+            if source is None or not limits.quotas or error.reason != "slow":
+                raise
+        # Under another name: the first question may still be answered, and is then given back.
+        name = f"{name}#again"
+        channel = self._patient_channels.get(shard) or self._open(self._patient_channels, source, shard)
+        return name, *await self._decide(name, user, limits, what, channel)
+
     async def _decide(
-        self, name: str, user: str | None, limits: LimitSet, what: tuple[Demand, About | None]
+        self, name: str, user: str | None, limits: LimitSet, what: Asked, channel: ScriptBatcher
     ) -> tuple[Frame, Sequence[float]]:
         """The script's reply that admits or refuses; missing counters are started first. Raises StoreUnavailable."""
         (demand, about), shard = what, limits.names.shard
         needs = (demand.fixed_cost, demand.output_cost, demand.input_tokens, demand.least, demand.most)
         for _ in range(SEED_TRIES):
-            epoch = (self.epochs.current(shard) or await self.epochs.ask(shard)) if limits.quotas else ""
+            epoch = await self._epoch(shard) if limits.quotas else ""
             frame = limits.frame(user, epoch, self.store_clock())
             item = Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, for_lua(about)))
-            answer = self.channel(shard).submit(item)
+            answer = channel.submit(item)
             try:
                 reply: Sequence[float] = await answer
             except asyncio.CancelledError:
@@ -241,12 +286,40 @@ class Gate:
                 self._undo(item, demand.most, AGAIN if about else PLAIN)
                 raise
             if reply[0] != UNSEEDED:
-                return frame, reply
+                if not limits.quotas or await self._same_life(shard, epoch, item, reply):
+                    return frame, reply
+                continue
             # A counter that is missing may be the first sign of a store that lost everything.
             if await self.epochs.ask(shard) == epoch:
                 await self.epochs.complete(shard)
                 await self._seeder.seed(limits, frame, user)
         raise QuotaUnavailable(retry_after=1.0)
+
+    async def _epoch(self, shard: str) -> str:
+        """The store's life in which quotas are counted. Raises StoreUnavailable."""
+        if shard in self.dirty:
+            await self.refresh(shard)
+        return self.epochs.current(shard) or await self.epochs.ask(shard)
+
+    async def refresh(self, shard: str) -> None:
+        """Begin a new life where quotas were used while the store was away: only the ledger knows how much. Raises
+        StoreUnavailable."""
+        await self.write_journal()
+        await self.epochs.rotate(shard)
+        self.dirty.discard(shard)
+
+    async def _same_life(self, shard: str, epoch: str, item: Item, reply: Sequence[float]) -> bool:
+        """Whether it was this life of the store that replied; else what it reserved is given back."""
+        if self.epochs.current(shard) == epoch:
+            return True
+        try:
+            same = await self.epochs.ask(shard) == epoch
+        except BaseException:
+            self._give_back(item, reply)
+            raise
+        if not same:
+            self._give_back(item, reply)
+        return same
 
     # ---- afterwards
 
@@ -290,7 +363,7 @@ class Gate:
         limits, demand = hold.limits, hold.demand
         tokens = (0 if undo else used.tokens) - demand.tokens
         if hold.degraded:
-            self._outage.settle(limits, hold.frame, hold.id, tokens)
+            self._outage.settle(limits, hold.frame, hold.id, tokens, -1 if undo else 0)
             self._outage.done(hold.id, used)
             return
         if not limits.rows and not hold.recorded:
@@ -332,7 +405,8 @@ class Gate:
     def _undo(self, item: Item, output: int, mode: int) -> None:
         _, call_id, _, tokens, (fixed, per_token, taken, _, _), _ = item.args
         reserved = (1, taken + output, fixed + output * per_token)
-        if mode == PLAIN and item.future is not None and item.future.exception() is not None:
+        future = item.future
+        if mode == PLAIN and future is not None and not future.cancelled() and future.exception() is not None:
             # Whether it was done is not known, and there is no record to tell: slots are freed, the rest runs out.
             tokens, requests = 0, 0
         else:
@@ -349,7 +423,11 @@ class Gate:
             *args, event = item.args
             if event:
                 self._keep([_bytes(event)])
-            args[2] = AGAIN if args[2] != PLAIN else PLAIN
+            if args[2] != PLAIN:
+                args[2] = AGAIN
+            else:
+                # It may have been done unheard, and no record tells: what is given back already stays given once.
+                args[3], args[4] = max(0, args[3]), max(0, args[4])
             self.unsent.append(Item(item.keys, item.table, (*args, False)))
         elif operation == NOTE:
             _, call_id, about, event, reserved = item.args
@@ -362,12 +440,24 @@ class Gate:
         """Send again what did not reach the store."""
         unsent, self.unsent = self.unsent, []
         for item in unsent:
-            if item.args[0] != NOTE or item.args[1].partition("#")[0] in self.live:
+            if item.args[0] != NOTE:
                 self.channel(_shard_of(item)).submit_nowait(item, linger=True)
+            elif (reservation := self.live.get(item.args[1].partition("#")[0])) is not None:
+                # By what it holds now: counters may have other names since.
+                for hold in reservation.holds:
+                    if hold.id == item.args[1]:
+                        self._put_again(reservation, hold)
 
     def _keep(self, events: list[bytes]) -> None:
         if self._journal is not None and events:
             self._journal.append(events)
+
+    async def write_journal(self) -> None:
+        """Wait, for a while, until the journal is on disk, where the ledger's reader finds it."""
+        if self._journal is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(JOURNAL_SECONDS):
+                    await self._journal.flush()
 
     def _store_lost(self, shard: str) -> None:
         """Everything of this shard may be gone: what runs is put there again, and what ended just now."""
@@ -387,7 +477,7 @@ class Gate:
             hold.frame = limits.moved(hold.frame, reservation.user, epoch)
         if hold.recorded and about is not None:
             about = about if hold is reservation.holds[0] else (False, about[1])
-            self._later(hold, (NOTE, hold.id, about, False, hold.demand.amounts(hold.output)), urgent=True)
+            self._later(hold, (NOTE, hold.id, for_lua(about), False, hold.demand.amounts(hold.output)), urgent=True)
         if limits.slots:
             self._later(hold, (RENEW, hold.id, LEASE), urgent=True)
 
@@ -398,7 +488,7 @@ class Gate:
 
     async def close(self) -> None:
         """Wait until everything settled is on record."""
-        for channel in self._channels.values():
+        for channel in (*self._patient_channels.values(), *self._channels.values()):
             await channel.close()
 
 

@@ -68,6 +68,8 @@ class Member(NamedTuple):
     owner: str
     """The whole name of its counters' owner."""
     per_user: bool = False
+    whose: str | None = None
+    """Who that is in the ledger, where it is not the whole name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

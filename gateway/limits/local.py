@@ -43,10 +43,12 @@ class LocalLimits:
             elif row[0] == SLOTS:
                 reply += [self._hold(keys[at], row, call_id, admitted=not binding), 0]
             else:
-                reply += self._move(keys[at], row, self._cost(row, tokens) if not binding else 0, now)
+                reply += self._move(keys[at], row, _units(row, tokens) if not binding else 0, now)
         return reply
 
-    def settle(self, limits: LimitSet, keys: Sequence[str], call_id: str, more_tokens: int) -> None:
+    def settle(
+        self, limits: LimitSet, keys: Sequence[str], call_id: str, more_tokens: int, more_requests: int = 0
+    ) -> None:
         """As the script's settle."""
         now = self._clock()
         for at, row in enumerate(limits.rows):
@@ -57,8 +59,10 @@ class LocalLimits:
                     held.discard(call_id)
                     if not held:
                         del self._slots[key]
-            elif row[0] == RATE and row[3] == 2 and more_tokens and key in self._tat:
-                self._tat[key] = max(self._tat[key], now) + more_tokens * self._interval(row)
+            elif row[0] == RATE and self._holds(limits, at):
+                more = more_tokens if row[3] == 2 else more_requests
+                if more:
+                    self._remember(key, max(self._tat.get(key, 0.0), now) + more * self._interval(row))
 
     def _holds(self, limits: LimitSet, at: int) -> bool:
         return limits.rows[at][0] in (RATE, SLOTS) and limits.spec_of(at).on_store_failure == "bounded"
@@ -88,8 +92,8 @@ class LocalLimits:
         return max(0.0, tat + self._cost(row, tokens) * interval - now - (self._capacity(row) + ROUNDING) * interval)
 
     def _cost(self, row: Sequence[float], tokens: int) -> int:
-        # A call may be larger than one worker's share of the bucket: then it takes all of it.
-        return min(tokens, self._capacity(row)) if row[3] == 2 else 1
+        # A call may be larger than a worker's share of the bucket: then a full one admits it, and the debt is paid off.
+        return min(_units(row, tokens), self._capacity(row))
 
     def _capacity(self, row: Sequence[float]) -> int:
         return max(1, int(row[1]) // self._workers)
@@ -102,3 +106,7 @@ class LocalLimits:
             now = self._clock()
             self._tat = {k: t for k, t in self._tat.items() if t > now}
         self._tat[key] = tat
+
+
+def _units(row: Sequence[float], tokens: int) -> int:
+    return tokens if row[3] == 2 else 1

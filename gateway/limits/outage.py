@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.errors import InsufficientQuota, QuotaUnavailable
+from gateway.errors import QuotaUnavailable
 from gateway.limits.demand import Demand, Used
-from gateway.limits.limitset import MEASURES, RATE, SLOTS, Frame, LimitSet
+from gateway.limits.limitset import EXHAUSTED, MEASURES, RATE, SLOTS, Frame, LimitSet
 from gateway.limits.local import LocalLimits
-from gateway.limits.refusals import amount_of, refusal
 from gateway.types import QuotaSpec
 
 Question = tuple[str, str, str, int, int]
@@ -57,11 +56,10 @@ def question(limits: LimitSet, frame: Frame, row: int, user: str | None) -> Ques
     member = limits.members[limits.owner_at[row]]
     period = frame.periods[row]
     assert period is not None
+    # A rule's counters are named after the rule and its member; the ledger knows the member.
+    owner = member.owner if member.whose is None else member.whose
     if member.per_user:
         owner = user or ""
-    else:
-        # A rule's counters are named after the rule and its member; the ledger knows the member.
-        owner = member.owner.partition(":")[2] or ("" if member.spec.scope == "global" else member.owner)
     return member.spec.scope, owner, member.spec.kind, int(period.start * 1e6), int(period.end * 1e6)
 
 
@@ -76,7 +74,7 @@ class Outage:
     async def admit(
         self, limits: LimitSet, frame: Frame, call_id: str, demand: Demand, user: str | None
     ) -> list[float]:
-        """A reply as the script gives it. Raises what a binding limit says, QuotaUnavailable for what is closed."""
+        """A reply as the script gives it, refusals too. Raises QuotaUnavailable for what is closed."""
         if any(
             limits.spec_of(at).on_store_failure == "closed"
             for at, row in enumerate(limits.rows)
@@ -86,20 +84,25 @@ class Outage:
         keys = frame.keys[3:]
         reply = self._local.reserve(limits, keys, call_id, demand.tokens)
         if not reply[0]:
-            raise refusal(limits, frame, reply)
+            return reply
         reply[3] = demand.most
         held = [at for at in limits.quotas if limits.spec_of(at).on_store_failure != "open"]
         if held:
+            binding = -1
             try:
-                await self._hold(limits, frame, held, (call_id, demand, user))
+                binding = await self._hold(limits, frame, held, (call_id, demand, user))
             except BaseException:
-                self._local.settle(limits, keys, call_id, -demand.tokens)
+                self._local.settle(limits, keys, call_id, -demand.tokens, -1)
                 raise
+            if binding >= 0:
+                self._local.settle(limits, keys, call_id, -demand.tokens, -1)
+                reply[:2] = EXHAUSTED, held[binding] + 1
         return reply
 
     async def _hold(
         self, limits: LimitSet, frame: Frame, rows: Sequence[int], what: tuple[str, Demand, str | None]
-    ) -> None:
+    ) -> int:
+        """Which of the rows binds, or -1."""
         call_id, demand, user = what
         amounts = demand.amounts(demand.most)
         needs: list[Need] = []
@@ -115,16 +118,14 @@ class Outage:
         except OSError:
             if any(limits.spec_of(at).on_store_failure == "closed" for at in rows):
                 raise QuotaUnavailable(retry_after=5.0) from None
-            return
+            return -1
         if binding >= 0:
             del self._held[call_id]
-            spec = limits.spec_of(rows[binding])
-            assert isinstance(spec, QuotaSpec)
-            raise InsufficientQuota(f"This {spec.scope}'s quota of {amount_of(spec)} does not allow this request.")
+        return binding
 
-    def settle(self, limits: LimitSet, frame: Frame, call_id: str, more_tokens: int) -> None:
+    def settle(self, limits: LimitSet, frame: Frame, call_id: str, more_tokens: int, more_requests: int = 0) -> None:
         """Free what is held locally."""
-        self._local.settle(limits, frame.keys[3:], call_id, more_tokens)
+        self._local.settle(limits, frame.keys[3:], call_id, more_tokens, more_requests)
 
     def done(self, call_id: str, used: Used) -> None:
         """Tell the ledger's holds what was really used."""

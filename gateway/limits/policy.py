@@ -84,7 +84,7 @@ class Policy:
             owner = f"{rule.name}:{member}" if member else rule.name
             place = self._shard_of(f"{rule.scope}:{owner}") if shared else own
             members.setdefault(place, []).extend(
-                _members((*rule.limits, *rule.quotas), owner, per_user=rule.scope == "user")
+                _members((*rule.limits, *rule.quotas), owner, per_user=rule.scope == "user", whose=member)
             )
         return self._sets(members)
 
@@ -95,7 +95,7 @@ class Policy:
         for rule in self._rules:
             member = {"provider": provider.name, "deployment": deployment.id}.get(rule.scope)
             if member is not None and _covers(rule, member):
-                own += _members((*rule.limits, *rule.quotas), f"{rule.name}:{member}")
+                own += _members((*rule.limits, *rule.quotas), f"{rule.name}:{member}", whose=member)
         return self._sets({place: own}) if own else ()
 
     def _sets(self, members: Mapping[str, Sequence[Member]]) -> tuple[LimitSet, ...]:
@@ -116,8 +116,10 @@ def provider_limits(deployment: Deployment) -> Iterable[Member]:
             yield Member(LimitSpec(scope, name, "concurrency", slots, count=slots), name)
 
 
-def _members(specs: Iterable[LimitSpec | QuotaSpec], owner: str, *, per_user: bool = False) -> Iterable[Member]:
-    return [Member(spec, owner, per_user) for spec in specs]
+def _members(
+    specs: Iterable[LimitSpec | QuotaSpec], owner: str, *, per_user: bool = False, whose: str | None = None
+) -> Iterable[Member]:
+    return [Member(spec, owner, per_user, whose) for spec in specs]
 
 
 def _covers(rule: LimitRule, member: str) -> bool:

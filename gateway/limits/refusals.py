@@ -48,7 +48,7 @@ def _of_quota(spec: QuotaSpec, verdict: int, frame: Frame, row: int) -> GatewayE
     amount = amount_of(spec)
     if verdict == RESERVED:
         return RateLimited(
-            f"What is left of this {spec.scope}'s quota of {amount} is reserved by requests under way. "
+            f"What is left of {_who(spec)}'s quota of {amount} is reserved by requests under way. "
             f"Try again in {go_duration(RESERVED_WAIT * 1e6).decode()}, or lower max_tokens.",
             retry_after=RESERVED_WAIT,
             limit=f"{spec.scope}:{spec.kind}",
@@ -59,15 +59,15 @@ def _of_quota(spec: QuotaSpec, verdict: int, frame: Frame, row: int) -> GatewayE
     if period is not None and period.end < FOREVER:
         at = datetime.fromtimestamp(period.end, UTC).astimezone(ZoneInfo(spec.zone))
         renewed = f" It is renewed at {at.isoformat(timespec='seconds')}."
-    return InsufficientQuota(f"This {spec.scope}'s quota of {amount} does not allow this request.{renewed}")
+    return InsufficientQuota(f"{_who(spec).capitalize()}'s quota of {amount} does not allow this request.{renewed}")
 
 
 def _throttled(spec: QuotaSpec, wait: float) -> RateLimited:
     assert spec.throttle is not None
     rate = spec.throttle
     return RateLimited(
-        f"This {spec.scope}'s quota of {amount_of(spec)} is used up; until it is renewed {rate.count} requests per "
-        f"{period_name(rate.period)} are served. Try again in {go_duration(wait * 1e6).decode()}.",
+        f"{_who(spec).capitalize()}'s quota of {amount_of(spec)} is used up; until it is renewed {rate.count} "
+        f"requests per {period_name(rate.period)} are served. Try again in {go_duration(wait * 1e6).decode()}.",
         retry_after=wait,
         limit=f"{spec.scope}:throttle",
     )
@@ -80,7 +80,7 @@ def _of_limit(spec: LimitSpec, wait: float) -> RateLimited:
         else f"{spec.capacity} requests at once"
     )
     return RateLimited(
-        f"Rate limit reached: this {spec.scope} allows {what}. Try again in {go_duration(wait * 1e6).decode()}.",
+        f"Rate limit reached: {_who(spec)} allows {what}. Try again in {go_duration(wait * 1e6).decode()}.",
         retry_after=wait,
         limit=f"{spec.scope}:{spec.kind}",
     )
@@ -97,6 +97,10 @@ def oversized(limits: LimitSet, tokens: int) -> RequestExceedsLimit:
         f"This request needs about {tokens} tokens, more than the {spec.scope}'s limit of {spec.capacity} "
         "holds. Lower max_tokens or shorten the input."
     )
+
+
+def _who(spec: LimitSpec | QuotaSpec) -> str:
+    return "this gateway" if spec.scope == "global" else f"this {spec.scope}"
 
 
 def amount_of(spec: QuotaSpec) -> str:

@@ -45,9 +45,7 @@ class Upkeep:
     async def _of_shard(self, shard: str) -> None:
         gate = self._gate
         if shard in gate.dirty:
-            # Quotas were used while the store was away: only the ledger knows how much.
-            await gate.epochs.rotate(shard)
-            gate.dirty.discard(shard)
+            await gate.refresh(shard)
         else:
             await gate.epochs.ask(shard)
         now, epoch = self._clock(), gate.epochs.known(shard)

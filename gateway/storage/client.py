@@ -47,6 +47,7 @@ class RedisClient(ABC):
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
         self._listeners: list[OnChange] = []
+        self._greeters: list[Callable[[], None]] = []
 
     @property
     @abstractmethod
@@ -75,6 +76,15 @@ class RedisClient(ABC):
     def on_change(self, callback: OnChange) -> None:
         """Call back with (available, reason of the trouble) whenever `available` changes."""
         self._listeners.append(callback)
+
+    def on_connect(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a connection for commands was made, before anything is sent on it: what answers there may
+        not be what answered before. The callback must not raise."""
+        self._greeters.append(callback)
+
+    def _connected(self) -> None:
+        for callback in self._greeters:
+            callback()
 
     def _tell(self, reason: str, *, available: bool) -> None:
         for callback in self._listeners:

@@ -109,6 +109,7 @@ class ClusterClient(RedisClient):
             name = f"{address[0]}:{address[1]}"
             node = self._nodes[address] = NodeClient(self._dial(address), self._options, self._on_call, name=name)
             node.on_change(lambda _, reason: self._changed(reason))
+            node.on_connect(self._connected)
         return node
 
     # ---- the map ----

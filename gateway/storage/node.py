@@ -38,6 +38,7 @@ class NodeClient(RedisClient):
         self._connector = connector
         self._on_call = on_call
         self._pool = Pool(connector, options.connect_timeout)
+        self._pool.on_connected = self._connected
         self._slots = asyncio.Semaphore(options.max_connections)
         self._breaker = StoreBreaker(time.monotonic, random.random)
         self._healing: asyncio.Task[None] | None = None
@@ -118,7 +119,7 @@ class NodeClient(RedisClient):
             return  # the first handshake of this client's life is under way: its end will say how the store is
         if self._breaker.failed(reason, certain=connecting):
             pool.forget()
-            if self._healing is None:
+            if self._healing is None and not pool.closed:
                 self._healing = asyncio.create_task(self._heal())
             self._tell(reason, available=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.storage.client import Connector, dial
@@ -19,11 +20,13 @@ class Pool:
         self._connect_timeout = connect_timeout
         self._idle: list[AbstractConnection] = []
         self._opening: asyncio.Task[None] | None = None
-        self._closed = False
+        self.closed = False
         self.epoch = 0
         """Connections of an earlier epoch are closed instead of used again."""
         self.connected = False
         """A connection was made at least once."""
+        self.on_connected: Callable[[], None] = lambda: None
+        """Hears of every connection that was made, before anything is sent on it."""
 
     @property
     def opening(self) -> bool:
@@ -51,14 +54,16 @@ class Pool:
 
     async def release(self, connection: AbstractConnection, epoch: int, *, clean: bool) -> None:
         """Take it back. `clean`: no reply of it is outstanding; `epoch` as it was before `acquire`."""
-        if clean and epoch == self.epoch and not self._closed:
+        if clean and epoch == self.epoch and not self.closed:
             self._idle.append(connection)
         else:
             await connection.disconnect(nowait=True)
 
     async def dial(self) -> AbstractConnection:
         """A connected connection that the pool knows nothing of. Raises TimeoutError after the connect timeout."""
-        return await dial(self._connector(), self._connect_timeout)
+        connection = await dial(self._connector(), self._connect_timeout)
+        self.on_connected()
+        return connection
 
     def forget(self) -> None:
         """Close the idle connections now and the others when they are released: the next one resolves anew."""
@@ -69,7 +74,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close what is idle; what is in use closes when it is released."""
-        self._closed = True
+        self.closed = True
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])

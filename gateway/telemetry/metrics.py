@@ -25,6 +25,7 @@ from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 _log = logging.getLogger("gateway.telemetry")
 
 OTHER = "other"
+_SCOPES = ("key", "team", "user", "model", "provider", "deployment", "global")
 _OPERATIONS = {"completions": "text_completion"}
 """Our services whose name differs in `gen_ai.operation.name`."""
 _SYSTEMS = {
@@ -102,6 +103,9 @@ class Metrics(SilentObserver):
         self._cost = tallies.counter(families.COST)
         self._budgets = tallies.gauge(families.BUDGET_REMAINING)
         self._quota_alerts = tallies.counter(families.QUOTA_ALERTS)
+        for scope in _SCOPES:  # from zero, as below
+            for level in ("soft", "exceeded"):
+                self._quota_alerts.add((scope, level), 0.0)
         self._unpriced = tallies.counter(families.UNPRICED)
         self._revision = tallies.gauge(families.CONFIG_REVISION)
         self._reloads = tallies.counter(families.CONFIG_RELOADS)

@@ -228,7 +228,7 @@ def _without(
     plan: Plan, full: Deployment, error: DeploymentsFull, progress: Progress
 ) -> tuple[Plan, Deployment, float]:
     """The plan without a deployment that is full, and what to try instead. Raises what there is to tell when nothing is
-    left: the failure that came before, or that all are full, with the shortest wait."""
+    left: the failure that came before; that all are full, with the shortest wait; or why waiting does not help."""
     waits = [wait for wait in (error.retry_after, progress.full_for) if wait is not None]
     progress.full_for = min(waits, default=None)
     rest = tuple(target for target in plan.targets if target is not full)
@@ -237,5 +237,7 @@ def _without(
     if following is None:
         if progress.failures:
             raise progress.failures[-1].error from None
+        if progress.full_for is None and error.final is not None:
+            raise error.final from None
         raise DeploymentsFull(retry_after=progress.full_for) from None
     return replace(plan, targets=rest), following, 0.0

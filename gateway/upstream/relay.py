@@ -40,9 +40,10 @@ class Relay:
         return self._decoder.usage if self._decoder is not None else None
 
     @property
-    def relayed(self) -> tuple[int, int]:
-        """Events and bytes handed on so far."""
-        return (self._decoder.events, self._decoder.relayed_bytes) if self._decoder is not None else (0, 0)
+    def relayed(self) -> tuple[int, int, tuple[int, int] | None]:
+        """Events and bytes handed on so far, and what the decoder says of their `text`."""
+        decoder = self._decoder
+        return (0, 0, None) if decoder is None else (decoder.events, decoder.relayed_bytes, decoder.text)
 
     async def first(self) -> None:
         """Wait until something can be sent. Raises the UpstreamError that came instead: nothing is committed then."""

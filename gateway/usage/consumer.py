@@ -75,6 +75,7 @@ class ShardConsumer:
     async def drain(self) -> None:
         """Book what is there now, ours and what is new, and return when nothing is left. Raises StoreUnavailable,
         LedgerAway."""
+        await self.stream.create()
         while entries := await self.stream.pending(self._entries) or await self.stream.fresh(self._entries):
             await self._book_once(entries)
 

@@ -14,7 +14,7 @@ BYTES_PER_TOKEN = 4
 MEDIA_TOKENS = 1000
 MEDIA_BOUND = 4096
 EVENT_BYTES = 250
-"""What a chunk weighs without its text."""
+"""What an event weighs without its text, where that cannot be seen."""
 _MEDIA = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{1024,}')
 
 
@@ -37,9 +37,11 @@ def input_bound(raw: bytes) -> int:
     return max(1, size)
 
 
-def partial(estimated_input: int, events: int, payload_bytes: int) -> Usage:
-    """What a call used that nobody counted: one token an event, or more where the text says so."""
-    return Usage(estimated_input, max(events, (payload_bytes - events * EVENT_BYTES) // BYTES_PER_TOKEN))
+def partial(estimated_input: int, events: int, payload_bytes: int, text: tuple[int, int] | None = None) -> Usage:
+    """What a call used that nobody counted: one token an event, or more where the text says so. `text` is how
+    many events had any, and its bytes, where that is known."""
+    told, size = text or (events, payload_bytes - events * EVENT_BYTES)
+    return Usage(estimated_input, max(0, told, size // BYTES_PER_TOKEN))
 
 
 def whole(estimated_input: int, body_bytes: int, *, generates: bool) -> Usage:

@@ -1,4 +1,4 @@
-"""Latencies on a logarithmic scale: twenty counters say a percentile within about 15 %, and counters can be added."""
+"""Latencies on a logarithmic scale: twenty counters say a percentile, usually within 15 %, and add up."""
 
 from __future__ import annotations
 

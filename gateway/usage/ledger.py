@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text, union_all
 from sqlalchemy.exc import DBAPIError
 
 from gateway.storage.sql import partitions
@@ -113,16 +113,18 @@ class Ledger:
         DatabaseUnavailable.
         """
         grains = {"user": USERS, "global": EVERYTHING}.get(scope, EVERYONE)
-        total = 0
+        parts = [_used(span, SCOPES[scope], name, kind) for span in spans(start_us, end_us, grains)]
+        if not parts:
+            return 0
+        # One statement, and so one snapshot: what is taken off is never newer than what it is taken from.
+        added = union_all(*parts).subquery("parts")
         async with self._database.connect() as connection:
-            for span in spans(start_us, end_us, grains):
-                total += int((await connection.execute(_used(span, SCOPES[scope], name, kind))).scalar_one())
-        return total
+            return int((await connection.execute(select(func.sum(added.c.amount)))).scalar_one())
 
 
 def _used(span: Span, column: str | None, name: str, kind: str) -> Select[int]:
     table = sql.ROLLUPS.get(span.table, usage)
-    amount = func.coalesce(func.sum(_amount(table, kind)), 0)
+    amount = (func.coalesce(func.sum(_amount(table, kind)), 0) * span.sign).label("amount")
     time = table.c.started_at if table is usage else table.c.start
     query = select(amount).where(time >= span.start, time < span.end)
     if table is usage:

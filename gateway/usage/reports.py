@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from gateway.storage.sql.tables import COUNTS, LATENCY, TTFT, series, usage
+from gateway.storage.sql.tables import COUNTS, LATENCY, series, usage
 from gateway.types import LedgerState
 from gateway.usage.histogram import BOUNDS, percentile
 from gateway.usage.ledger_rows import loaded
@@ -121,10 +122,8 @@ async def report(
     """
     async with database.connect() as connection:
         if database.is_postgres:
-            # Sums of fifty columns: room for their groups, and no compiler, which would take longer than the sums.
-            await connection.execute(
-                text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
-            )
+            # Room for the groups of sums of fifty columns.
+            await connection.execute(text("SELECT set_config('work_mem', '64MB', true)"))
         found = await connection.execute(query(group_by, selection).limit(limit + 1))
         lines = [_line(row, len(group_by)) for row in found]
         truncated = len(lines) > limit
@@ -161,7 +160,9 @@ def query(group_by: Sequence[str], selection: Selection, *, by_user: bool = Fals
     both = union_all(*branches).subquery("parts")
     groups = [both.c[f"g_{word}"] for word in group_by]
     found = select(*groups, *(_sum_of(both.c[name], name) for name in COUNTERS))
-    return _ordered(found.group_by(*groups) if groups else found, group_by)
+    # A group that was only taken off what it was in adds up to nothing.
+    found = found.group_by(*groups).having(func.sum(both.c.attempts) > 0) if groups else found
+    return _ordered(found, group_by)
 
 
 def _grains(group_by: Sequence[str], selection: Selection, *, by_user: bool) -> Grains:
@@ -175,9 +176,10 @@ def _grains(group_by: Sequence[str], selection: Selection, *, by_user: bool) -> 
     return USERS if by_user else EVERYONE
 
 
-def _sum_of(value: ColumnElement[int], name: str) -> ColumnElement[int]:
+def _sum_of(value: ColumnElement[int], name: str, sign: int = 1) -> ColumnElement[int]:
     """A sum that stays a whole number: PostgreSQL would make it a decimal."""
-    return cast(func.sum(value), BigInteger).label(name)
+    found = cast(func.sum(value), BigInteger)
+    return (found if sign == 1 else -found).label(name)
 
 
 def _ordered(found: Select[Any], group_by: Sequence[str]) -> Select[Any]:
@@ -197,7 +199,7 @@ def _of_rollup(group_by: Sequence[str], selection: Selection, part: Span) -> Sel
     ]
     found = select(
         *(group.label(f"g_{word}") for word, group in zip(group_by, groups, strict=True)),
-        *(_sum_of(table.c[name], name) for name in COUNTERS),
+        *(_sum_of(table.c[name], name, part.sign) for name in COUNTERS),
     )
     if any(word in DIMENSIONS for word in group_by):
         found = found.join_from(table, series, series.c.id == table.c.series)
@@ -215,7 +217,7 @@ def _of_rows(group_by: Sequence[str], selection: Selection, part: Span, *, by_us
     ]
     found = select(
         *(group.label(f"g_{word}") for word, group in zip(group_by, groups, strict=True)),
-        *(_sum_of(value, name) for name, value in zip(COUNTERS, counted(), strict=True)),
+        *(_sum_of(value, name, part.sign) for name, value in zip(COUNTERS, counted(), strict=True)),
     ).where(_chosen(replace(selection, since=part.start, until=part.end)))
     if by_user:
         found = found.where(usage.c.user_hash.is_not(None))
@@ -228,7 +230,8 @@ def _chosen(selection: Selection) -> ColumnElement[bool]:
     return and_(*time, *(usage.c[DIMENSIONS[word]] == value for word, value in selection.where.items()))
 
 
-def counted() -> list[ColumnElement[int]]:
+@cache
+def counted() -> tuple[ColumnElement[int], ...]:
     """What a row adds to each of COUNTERS, in SQL: the same as `rollup.Changes.add`."""
     c = usage.c
     charged, settled = c.state.in_(CHARGED), c.state == LedgerState.SETTLED
@@ -247,8 +250,8 @@ def counted() -> list[ColumnElement[int]]:
             above = column > low if low is not None else column.is_not(None)
             inside = and_(settled, above, column <= high) if high is not None else and_(settled, above)
             counts.append(case((inside, 1), else_=0))
-    assert len(counts) == len(COUNTS) + len(LATENCY) + len(TTFT)
-    return counts
+    assert len(counts) == WIDTH
+    return tuple(counts)
 
 
 async def attempts(database: Database, selection: Selection, *, limit: int | None = None) -> AsyncIterator[LedgerRow]:

@@ -179,11 +179,12 @@ class Grain(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Part of a time range, and the table that answers for it."""
+    """Part of a time range, the table that answers for it, and whether it is added (1) or taken off (-1)."""
 
     table: str
     start: int
     end: int
+    sign: int = 1
 
 
 Grains = tuple[Grain, ...]
@@ -196,16 +197,32 @@ EVERYTHING: Grains = (Grain("usage_total_hour", HOUR),)
 
 
 def spans(start: int, end: int, grains: Grains) -> list[Span]:
-    """Cut `start <= t < end` into whole cells of the coarsest rollup, then of finer ones; what is left is `usage`'s."""
-    start, end = max(start, 0), min(end, END)
+    """Cut `start <= t < end` into whole cells of the coarsest rollup, then of finer ones; what is left is `usage`'s.
+
+    A cell of which the range takes more than half is taken whole, and the rest of it off again: a month without its
+    first day is two cells, not thirty. Whoever adds spans up has to read all of them in one snapshot.
+    """
+    return _cut(max(start, 0), min(end, END), grains, 1)
+
+
+def _cut(start: int, end: int, grains: Grains, sign: int) -> list[Span]:
     if start >= end:
         return []
-    for index, grain in enumerate(grains):
-        low, high = grain.up(start), grain.down(end)
-        if low < high:
-            finer = grains[index + 1 :]
-            return [*spans(start, low, finer), Span(grain.table, low, high), *spans(high, end, finer)]
-    return [Span("usage", start, end)]
+    if not grains:
+        return [Span("usage", start, end, sign)]
+    grain, finer = grains[0], grains[1:]
+    low, high = grain.up(start), grain.down(end)
+    if low > high:  # within one cell
+        cell = (grain.down(start), grain.up(end))
+        if (start - cell[0]) + (cell[1] - end) >= end - start:
+            return _cut(start, end, finer, sign)
+        return [*_cut(cell[0], start, finer, -sign), Span(grain.table, *cell, sign), *_cut(end, cell[1], finer, -sign)]
+    left, right = _cut(start, low, finer, sign), _cut(high, end, finer, sign)
+    if start - grain.down(start) < low - start:
+        left, low = _cut(grain.down(start), start, finer, -sign), grain.down(start)
+    if grain.up(end) - end < end - high:
+        right, high = _cut(end, grain.up(end), finer, -sign), grain.up(end)
+    return [*left, *([Span(grain.table, low, high, sign)] if low < high else []), *right]
 
 
 assert len(DIMENSIONS) == 9

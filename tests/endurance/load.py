@@ -177,8 +177,13 @@ def quantile(values: Sequence[float], share: float) -> float:
 Requests = Callable[[], bytes]
 
 
+def always(request: bytes) -> Requests:
+    """The same request every time."""
+    return lambda: request
+
+
 async def client(port: int, request: Requests, tally: Tally, stop: asyncio.Event, pause: float = 0.0) -> None:
-    """One request after the other until told to stop; a broken connection is replaced. An answer under way is awaited."""
+    """One request after the other until told to stop, whose answer is awaited; a broken connection is replaced."""
     line: Line | None = None
     try:
         while not stop.is_set():

@@ -20,6 +20,7 @@ import msgspec
 import psycopg
 import redis
 
+from gateway.limits.limitset import Names
 from gateway.storage.guard import default_guard
 from tests.support.gateway import GatewayProcess, eventually, get
 
@@ -145,19 +146,24 @@ class Rig:
         return client_of(self.store_url)
 
     def left_in_store(self) -> dict[str, Any]:
-        """What calls still hold: slots, open records, reserved amounts; empty when nothing is leaked."""
+        """What calls still hold: slots, open records, amounts reserved in this life of the store; empty when nothing is
+        leaked."""
         left: dict[str, Any] = {}
         with closing(self.store()) as store:
+            life = _text(store.hget(Names("0", "").mark, "name") or "none")
             for key in store.scan_iter("gw:*", count=1000):
-                name = key.decode()
-                kind = store.type(key).decode()
+                name, kind = _text(key), _text(store.type(key))
                 if ":open:" in name:
                     left[name] = store.hkeys(key)
                 elif kind == "zset" and not name.endswith(":workers"):
                     left[name] = store.zrange(key, 0, -1)
-                elif kind == "hash" and (reserved := store.hget(key, "r")) not in (None, b"0"):
+                elif kind == "hash" and life in name and (reserved := store.hget(key, "r")) not in (None, b"0"):
                     left[name] = reserved
         return left
+
+    def quiet(self) -> list[str]:
+        """What is not at rest yet, for `settled`."""
+        return [f"{name} holds {what}" for name, what in self.left_in_store().items()]
 
     def in_flight(self) -> float:
         """Calls that run now, as the metric says."""
@@ -203,6 +209,10 @@ def client_of(url: str) -> redis.Redis:
     if url.startswith("unix://"):
         return redis.Redis(unix_socket_path=unquote(url.removeprefix("unix://")), socket_timeout=10)
     return redis.Redis.from_url(url, socket_timeout=10)
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _comm(pid: str) -> str:

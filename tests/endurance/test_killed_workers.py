@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 from gateway.usage.estimate import input_tokens
@@ -12,7 +13,7 @@ from gateway.usage.estimate import input_tokens
 from .books import differences, summary
 from .configs import config, secret
 from .conftest import Report
-from .load import Tally, chat, client, clients
+from .load import Tally, always, chat, client, clients
 from .rig import Rig, rig, settled
 from .sizes import sizes
 
@@ -44,16 +45,14 @@ async def test_kill_9_of_workers_under_streaming_load(kills: int, tmp_path: Path
         requests = {name: chat(under.port, secret(name), MODEL, stream=True) for name in ("bound", "free")}
         tally = Tally()
 
-        def work(name: str):  # type: ignore[no-untyped-def]
-            return lambda stop: client(under.port, lambda: requests[name], tally, stop)
-
-        async with clients([work("bound" if n % 4 else "free") for n in range(CLIENTS)]):
+        bodies = [requests["bound" if number % 4 else "free"] for number in range(CLIENTS)]
+        async with clients([partial(client, under.port, always(body), tally) for body in bodies]):
             for _ in range(kills):
                 await asyncio.sleep(chance.uniform(0.1, 0.6))
                 under.kill(await asyncio.to_thread(_worker_with_calls, under, chance))
             await asyncio.sleep(0.5)
         ended = time.monotonic()
-        settled(lambda: [f"{name} holds {what}" for name, what in under.left_in_store().items()], 90)
+        settled(under.quiet, 25)
         freed = time.monotonic() - ended
         given = input_tokens(requests["bound"].partition(b"\r\n\r\n")[2])
         settled(lambda: differences(under.bill(), under.ledger(), given), 30)

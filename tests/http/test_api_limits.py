@@ -100,7 +100,7 @@ def test_the_team_binds(limited: Limited) -> None:
     ids=["user", "safety_identifier", "metadata"],
 )
 def test_the_user_binds(limited: Limited, fields: dict[str, Any]) -> None:
-    """Each end user of a team has two; others of the team, users of other tenants and nameless calls are not held up."""
+    """Each end user of a team has two; others of the team, other tenants and nameless calls are not held up."""
 
     def named(who: str) -> dict[str, Any]:
         return {
@@ -155,7 +155,7 @@ def test_all_calls_together() -> None:
         order = (first, second, second, first)
         replies = [rig.gateway.chat("m", [("api-key", key)]) for key in order]
         assert [reply.status for reply in replies] == [200, 200, 200, 429]
-        refused(replies[3], "global", "3 requests per day")
+        refused(replies[3], "this gateway allows 3 requests per day")
 
 
 # ---- slots, tokens, waits

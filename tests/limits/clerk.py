@@ -1,4 +1,4 @@
-"""A worker process for tests: `python -m tests.limits.clerk URL DATA_DIR`. Orders come as lines of JSON, answers go so."""
+"""A worker process for tests: `python -m tests.limits.clerk URL DATA_DIR`. Orders and answers are lines of JSON."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gateway.settings import Settings
 from gateway.spending import Spending
 from gateway.storage.redis import connect
 from gateway.telemetry.base import SilentObserver
-from gateway.types import LimitSpec, QuotaSpec
-from tests.limits.books import PATIENT, Boot, Till
+from gateway.types import LedgerState, LimitSpec, QuotaSpec
+from tests.limits.tills import PATIENT, Boot, Till
 
 
 class Clerk:
@@ -34,8 +34,8 @@ class Clerk:
     async def reserve(self, order: dict[str, Any]) -> dict[str, int]:
         """`count` calls at once; how many of them were admitted, and how the others were refused."""
         demand = Demand(**order.get("demand", {}))
-        charged = tuple(order.get("charged", (1, 0, 0)))
-        calls = [self._till.begin(self._limits, demand, charged=charged) for _ in range(order["count"])]  # type: ignore[arg-type]
+        charged = charged_by(order)
+        calls = [self._till.begin(self._limits, demand, charged=charged) for _ in range(order["count"])]
         found = await asyncio.gather(*calls, return_exceptions=True)
         words: Counter[str] = Counter()
         for one in found:
@@ -65,13 +65,11 @@ class Clerk:
 
     async def note(self, order: dict[str, Any]) -> int:
         """A checkpoint of all that is open."""
-        charged = tuple(order["charged"])
+        charged = charged_by(order)
         for call_id, reservation in self._till.open.items():
-            assert reservation.about is not None
-            event = self._till.event(
-                call_id, "abandoned", input_tokens=charged[1], output_tokens=0, cost_nano_usd=charged[2]  # type: ignore[arg-type]
-            )
-            self._till.gate.note(reservation, (event, charged))  # type: ignore[arg-type]
+            amounts = {"input_tokens": charged[1], "cost_nano_usd": charged[2]}
+            event = self._till.event(call_id, LedgerState.ABANDONED, **amounts)
+            self._till.gate.note(reservation, (event, charged))
         await self._till.done()
         return len(self._till.open)
 
@@ -81,12 +79,18 @@ class Clerk:
         return list(self._till.open)
 
 
+def charged_by(order: dict[str, Any]) -> tuple[int, int, int]:
+    """What a call is charged with if this process dies."""
+    requests, tokens, cost = order.get("charged", (1, 0, 0))
+    return requests, tokens, cost
+
+
 async def main(url: str, data_dir: Path) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     hello = msgspec.json.decode(await reader.readline())
-    specs = [
+    specs: list[LimitSpec | QuotaSpec] = [
         *msgspec.convert(hello["limits"], list[LimitSpec]),
         *msgspec.convert(hello["quotas"], list[QuotaSpec]),
     ]

@@ -17,14 +17,18 @@ from gateway.errors import RateLimited
 from gateway.limits.demand import Demand
 from gateway.limits.gate import About, Gate, Reservation
 from gateway.limits.limitset import SLOTS, Frame, LimitSet, Member, Names
+from gateway.limits.upkeep import Upkeep
 from gateway.ports import LimitDecision
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec, QuotaSpec
+from tests.storage.waiting import until_async
 
 PATIENT = RedisOptions(timeout=10.0)
 """For tests in which the server's speed is not the question."""
+IMPATIENT = RedisOptions(timeout=0.2)
+"""For tests in which the server fails; slow enough for a busy machine."""
 WORKER = "here:1:1:test"
 
 _names = itertools.count(1)
@@ -89,6 +93,9 @@ class JournalOf:
     def append(self, events: list[bytes]) -> None:
         self.events += events
 
+    async def flush(self) -> None:
+        """Nothing waits."""
+
 
 def fresh(word: str = "t") -> str:
     """A name no other test uses on the shared server."""
@@ -133,7 +140,13 @@ def event(name: str) -> bytes:
 
 
 async def take(
-    gate: Gate, limits: LimitSet, tokens: int = 0, *, name: str = "", demand: Demand | None = None, user: str | None = None
+    gate: Gate,
+    limits: LimitSet,
+    tokens: int = 0,
+    *,
+    name: str = "",
+    demand: Demand | None = None,
+    user: str | None = None,
 ) -> Reservation:
     """One call's reservation, with a record as every call has one."""
     reservation = Reservation(name or fresh("c"), user)
@@ -278,3 +291,54 @@ async def make_gate(
 @pytest.fixture
 async def gate(make_gate: MakeGate) -> Gate:
     return make_gate()
+
+
+class Outside:
+    """Workers on a server that will fail, as impatient as they are, and someone patient who looks at it."""
+
+    def __init__(self, url: str, ledger: LedgerOf, journal: JournalOf, decisions: Decisions) -> None:
+        self.url = url
+        self.observer = connect(url, PATIENT)
+        self._given = (ledger, journal, decisions)
+        self.gates: list[Gate] = []
+        self.clients: list[RedisClient] = []
+        self.upkeep: list[Upkeep] = []
+
+    def gate(self, workers: int, clock: Callable[[], float] = time.monotonic) -> Gate:
+        """One worker's, with its upkeep."""
+        ledger, journal, decisions = self._given
+        client = connect(self.url, IMPATIENT)
+        gate = Gate(client, decisions, clock, workers, ledger, journal)
+        self.clients.append(client)
+        self.gates.append(gate)
+        self.upkeep.append(Upkeep(gate, client, WORKER, clock))
+        return gate
+
+    async def back(self) -> None:
+        """Wait until every worker works with the store again, and has said everything that it had to repeat."""
+
+        async def well() -> bool:
+            for upkeep in self.upkeep:
+                await upkeep.tick()
+            for gate in self.gates:
+                await gate.close()
+            return all(client.available for client in self.clients) and not any(
+                gate.unsent or gate.dirty for gate in self.gates
+            )
+
+        await until_async(well)
+
+    async def close(self) -> None:
+        for gate in self.gates:
+            await gate.close()
+        for client in [*self.clients, self.observer]:
+            await client.close()
+
+
+@pytest.fixture
+async def outside(
+    own_server: EmbeddedRedis, ledger: LedgerOf, journal: JournalOf, decisions: Decisions
+) -> AsyncIterator[Outside]:
+    found = Outside(own_server.url, ledger, journal, decisions)
+    yield found
+    await found.close()

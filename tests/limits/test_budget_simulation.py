@@ -14,7 +14,8 @@ from gateway.limits.demand import Demand
 from gateway.limits.gate import Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.rolling import Rolling
-from tests.limits.books import Till, desk, quota, store
+from tests.limits.books import desk, store
+from tests.limits.tills import Till, quota
 
 INPUT = 250
 """Tokens of each call's input."""
@@ -130,20 +131,25 @@ async def test_never_overspent(till: Till, use: Use) -> None:
     less is left than the next call needs."""
     found = simulation(till, 30 if use is everything else 6, use)
     await found.run(400)
-    assert found.served > 30
     assert found.amount - found.spent < INPUT * INPUT_COST + found.demand().least * OUTPUT_COST
     assert found.spent <= found.amount
+    assert found.served >= (30 if use is everything else 10)
+    if use is little:
+        assert found.served > 60
+        assert found.cut < 0.1 * found.served
 
 
-# Measured: budgets of 1, 3, 10, 30 and 100 calls at their worst hold FIGURES calls at once.
-@pytest.mark.parametrize(("worst", "at_once"), [(1, 10), (3, 10), (10, 10), (30, 10), (100, 10)])
+@pytest.mark.parametrize(("worst", "at_once"), [(1, 6), (3, 13), (10, 22), (30, 40), (100, 105)])
 async def test_ceilings_do_not_starve(till: Till, worst: int, at_once: int) -> None:
-    """x"""
+    """An unspent budget holds more calls at once than it holds calls at their worst, far more where it holds few.
+
+    Measured, for calls that are expected to need 480 tokens of output and may have 4096: budgets of 1, 3, 10, 30 and
+    100 calls at their worst hold 7, 15, 24, 44 and 114 calls at once.
+    """
     found = simulation(till, worst, little)
     # What is expected of a call was learnt elsewhere: this budget is unspent.
     for _ in range(300):
         found.rolling.learn(KIND, little(found.chance, CEILING))
-    print("LEAST", found.demand().least, "WORST", worst, "AT ONCE", await found.fill())
+    assert at_once <= await found.fill() <= 1.5 * at_once
     used, held = await found.check()
-    assert used == held
-    print(used/found.amount)
+    assert used == held > 0.9 * found.amount

@@ -1,51 +1,96 @@
-"""Several processes at one limit: the count holds to the unit."""
+"""Several processes at one limit: the count holds to the unit, round after round."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from gateway.errors import RateLimited
-from gateway.limits.gate import Gate
+import pytest
+
+from gateway.errors import InsufficientQuota, RateLimited
+from gateway.limits.demand import Used
+from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.storage.embedded import EmbeddedRedis
-from gateway.storage.redis import connect
+from gateway.storage.redis import RedisClient, connect
 from gateway.telemetry.base import SilentObserver
-from tests.limits.conftest import PATIENT, fresh, rate, slots
+from gateway.types import LimitSpec, QuotaSpec
+from tests.limits.conftest import PATIENT, LedgerOf, fresh, limit_set, need, quota, rate, slots, take
+from tests.storage.waiting import until_async
 
 PROCESSES = 4
+ROUNDS = 20
+CALLS = 500 // PROCESSES
+TEN = 10
+AGE = 86400.0 * 365
+
+KINDS: dict[str, tuple[LimitSpec | QuotaSpec, ...]] = {
+    "requests": (rate("requests", TEN, AGE),),
+    "tokens": (rate("tokens", 7 * TEN + 6, AGE),),
+    "concurrency": (slots(TEN),),
+    "budget": (quota("cost", 1000 * TEN + 999),),
+    "all": (rate("requests", 11, AGE, scope="team"), rate("tokens", 77, AGE), slots(TEN), quota("cost", 10_999)),
+}
+COST = need(7, output=3, fixed=700, price=100)
 
 
-def contender(url: str, name: str, number: int) -> int:
-    """One process: 125 calls at once, after every process is ready; how many were admitted."""
+async def together(redis: RedisClient, what: str) -> None:
+    """Return once every process has come this far."""
+    await redis.execute("INCR", f"ready:{what}")
 
-    async def run() -> int:
+    async def ready() -> bool:
+        return int(await redis.get(f"ready:{what}") or 0) >= PROCESSES
+
+    await until_async(ready)
+
+
+async def ask(gate: Gate, limits: LimitSet) -> list[Reservation]:
+    """All calls at once: those that were admitted. A refusal must be one of the two that limits have."""
+    calls = (take(gate, limits, demand=COST) for _ in range(CALLS))
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    strange = [one for one in found if not isinstance(one, Reservation | RateLimited | InsufficientQuota)]
+    assert not strange, strange
+    return [one for one in found if isinstance(one, Reservation)]
+
+
+def contender(url: str, names: Sequence[str], kind: str, number: int) -> list[int]:
+    """One process: in each round 125 calls at once, when every process is ready; how many were admitted."""
+
+    async def run() -> list[int]:
         redis = connect(url, PATIENT)
-        gate = Gate(redis, SilentObserver(), time.monotonic, PROCESSES)
-        limits = LimitSet.of([rate("requests", 10, 86400.0, name=name), slots(40, name=name, scope="team")])
-        await redis.execute("INCR", f"ready:{name}")
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if int(await redis.get(f"ready:{name}") or 0) >= PROCESSES:
-                break
-            await asyncio.sleep(0.001)
-        calls = (gate.reserve(f"{number}-{at}", limits, 0) for at in range(125))
-        found = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(not isinstance(one, Exception) or isinstance(one, RateLimited) for one in found), found
+        gate = Gate(redis, SilentObserver(), time.monotonic, PROCESSES, LedgerOf())
+        admitted = []
+        for name in names:
+            limits = limit_set(*KINDS[kind], name=name, worker=f"w{number}")
+            await together(redis, f"{name}:begin")
+            held = await ask(gate, limits)
+            admitted.append(len(held))
+            # Nobody ends before everybody has asked: else slots would be used twice.
+            await together(redis, f"{name}:end")
+            for reservation in held:
+                gate.settle(reservation, Used(7, 1000))
+        assert not any(reservation.degraded for reservation in gate.live.values())
         await gate.close()
         await redis.close()
-        return sum(not isinstance(one, BaseException) for one in found)
+        return admitted
 
     return asyncio.run(run())
 
 
-def test_four_processes(shared_server: EmbeddedRedis) -> None:
-    """500 calls from four processes against a limit of ten: exactly ten are admitted, twice in a row."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
-        for _ in range(2):
-            name = fresh()
-            runs = [pool.submit(contender, shared_server.url, name, number) for number in range(PROCESSES)]
-            assert sum(run.result(timeout=60) for run in runs) == 10
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_processes(shared_server: EmbeddedRedis, pool: ProcessPoolExecutor, kind: str) -> None:
+    """500 calls at once from four processes against room for ten: exactly ten are admitted, in each of 20 rounds."""
+    names = [fresh(kind) for _ in range(ROUNDS)]
+    runs = [pool.submit(contender, shared_server.url, names, kind, number) for number in range(PROCESSES)]
+    found = [run.result(timeout=100) for run in runs]
+    assert Counter(map(sum, zip(*found, strict=True))) == {TEN: ROUNDS}

@@ -1,4 +1,4 @@
-"""When the store pauses or dies: calls go on under a local cap, and the shared limits are back when it is."""
+"""When the store pauses, dies or only reads: calls go on, each limit as it was declared, and nobody waits for long."""
 
 from __future__ import annotations
 
@@ -6,137 +6,300 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
-from gateway.errors import RateLimited
+from gateway.errors import InsufficientQuota, QuotaUnavailable, RateLimited
+from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
+from gateway.limits.refusals import Downgrade
 from gateway.storage.embedded import EmbeddedRedis
-from gateway.storage.redis import RedisClient, RedisOptions, connect
-from tests.limits.conftest import PATIENT, Decisions, rate, slots
-from tests.storage.waiting import until, until_async
+from gateway.storage.redis import connect
+from tests.limits.conftest import (
+    PATIENT,
+    Decisions,
+    JournalOf,
+    LedgerOf,
+    Outside,
+    about,
+    admitted,
+    attempt,
+    event,
+    fresh,
+    held,
+    key_of,
+    limit_set,
+    quota,
+    rate,
+    slots,
+    take,
+)
+from tests.storage.waiting import pause, until
 
+AGE = 86400.0 * 365
 WORKERS = 2
+BOUND_SECONDS = 2.0
+"""Ten times the client's timeout: a busy machine, but never a wait for the store."""
 
 
-@pytest.fixture
-async def impatient(own_server: EmbeddedRedis, decisions: Decisions) -> AsyncIterator[Gate]:
-    """A gate as a worker has it, on a server that will fail."""
-    client = connect(own_server.url, RedisOptions(timeout=0.05))
-    found = Gate(client, decisions, time.monotonic, WORKERS)
-    yield found
-    await found.close()
-    await client.close()
-
-
-def mixed() -> LimitSet:
-    name = "degraded"
-    return LimitSet.of([rate("requests", 100, 86400.0, name=name), slots(6, name=name)])
-
-
-async def reserve_many(gate: Gate, limits: LimitSet, label: str, count: int) -> list[Reservation]:
-    calls = (gate.reserve(f"{label}{at}", limits, 0) for at in range(count))
-    found = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(one, Reservation | RateLimited) for one in found), found
-    return [one for one in found if isinstance(one, Reservation)]
-
-
-async def back(gate: Gate) -> None:
-    """Wait until a call is admitted by the store again."""
-    limits = LimitSet.of([rate("requests", 10**6, 86400.0, name="probe")])
-
-    async def shared() -> bool:
-        try:
-            reservation = await gate.reserve("probe", limits, 0)
-        except RateLimited:
-            return False
-        assert reservation is not None
-        gate.settle(reservation, 0)
-        return not reservation.degraded
-
-    await until_async(shared)
-    await gate.close()
-
-
-async def test_paused_server(own_server: EmbeddedRedis, impatient: Gate, decisions: Decisions) -> None:
-    """A paused server's limits fall to a share per worker; its slots are free again once calls end and it is back."""
-    gate, limits = impatient, mixed()
-    os.kill(own_server.pid or 0, signal.SIGSTOP)
+@contextmanager
+def paused(server: EmbeddedRedis) -> Iterator[None]:
+    pause(server.pid or 0)
     try:
-        found = await reserve_many(gate, limits, "a", 10)
-        assert len(found) == 6 // WORKERS
-        assert all(reservation.degraded for reservation in found)
-        assert set(decisions.words()) == {"degraded", "refused"}
-        gate.settle(found.pop(), 0)
-        assert len(await reserve_many(gate, limits, "b", 3)) == 1
-        assert dict(found[0].headers)[b"x-ratelimit-limit-requests"] == b"100"
+        yield
     finally:
-        os.kill(own_server.pid or 0, signal.SIGCONT)
-    await back(gate)
+        os.kill(server.pid or 0, signal.SIGCONT)
 
 
-async def test_calls_of_unknown_fate_hold_no_slot(own_server: EmbeddedRedis, impatient: Gate) -> None:
-    """A paused server may carry out what nobody waited for: the slots it gave are freed when those calls end."""
-    gate, limits = impatient, mixed()
-    observer = connect(own_server.url, PATIENT)
-    await back(gate)
-    os.kill(own_server.pid or 0, signal.SIGSTOP)
-    try:
-        found = await reserve_many(gate, limits, "a", 3)
-        assert all(reservation.degraded for reservation in found)
-    finally:
-        os.kill(own_server.pid or 0, signal.SIGCONT)
-    await back(gate)
-    for reservation in found:
-        gate.settle(reservation, 0)
-    await gate.close()
-    assert await held(observer, limits) == 0
-    await observer.close()
-
-
-async def held(redis: RedisClient, limits: LimitSet) -> int:
-    return int(await redis.execute("ZCARD", limits.keys[1]))
-
-
-async def test_killed_server(own_server: EmbeddedRedis, impatient: Gate) -> None:
-    """While the server is dead calls go on under the cap; after its restart the shared count goes on where it stood."""
-    gate, limits = impatient, LimitSet.of([rate("requests", 10, 86400.0, name="killed")])
-    await back(gate)
-    assert len(await reserve_many(gate, limits, "a", 4)) == 4
-    await asyncio.sleep(0)
-    observer = connect(own_server.url, PATIENT)
-    await observer.execute("WAITAOF", 1, 0, 5000)
-    await observer.close()
-    first = own_server.pid
+@contextmanager
+def killed(server: EmbeddedRedis) -> Iterator[None]:
+    first = server.pid
     os.kill(first or 0, signal.SIGKILL)
-    until(lambda: own_server._process is not None and own_server._process.poll() is not None)
-    assert len(await reserve_many(gate, limits, "b", 20)) == 10 // WORKERS
-    until(lambda: own_server.check() and own_server.pid != first)
-    await back(gate)
-    assert len(await reserve_many(gate, limits, "c", 20)) == 6
+    until(lambda: server._process is not None and server._process.poll() is not None)
+    yield
+    until(lambda: server.check() and server.pid != first)
 
 
-async def test_degraded_calls_are_not_renewed(own_server: EmbeddedRedis, decisions: Decisions) -> None:
-    """A call admitted by the local cap has no lease to renew: renewing would take a slot from someone else."""
-    client = connect(own_server.url, RedisOptions(timeout=0.05))
-    now = 1000.0
-    gate = Gate(client, decisions, lambda: now, WORKERS)
-    limits = LimitSet.of([slots(4, name="renew")])
-    os.kill(own_server.pid or 0, signal.SIGSTOP)
+@contextmanager
+def read_only(server: EmbeddedRedis) -> Iterator[None]:
+    """A replica of a master that is not there: it answers reads and refuses writes."""
+    _command(server, "REPLICAOF", "127.0.0.1", "1")
+    yield
+    _command(server, "REPLICAOF", "NO", "ONE")
+
+
+def _command(server: EmbeddedRedis, *command: str) -> None:
+    async def run() -> None:
+        client = connect(server.url, PATIENT)
+        await client.execute(*command)
+        await client.close()
+
+    with ThreadPoolExecutor(1) as elsewhere:  # our caller's loop runs
+        elsewhere.submit(lambda: asyncio.run(run())).result(20)
+
+
+TROUBLES = {"paused": paused, "killed": killed, "read only": read_only}
+
+
+async def timed(
+    gate: Gate, limits: LimitSet, tokens: int = 0, *, demand: Demand | None = None
+) -> Reservation | Exception:
+    """What one call becomes; it must not take long."""
+    began = time.monotonic()
     try:
-        reservation = await gate.reserve("a", limits, 0)
+        return await take(gate, limits, tokens, demand=demand)
+    except Exception as error:  # the answer is what the test looks at
+        return error
     finally:
-        os.kill(own_server.pid or 0, signal.SIGCONT)
-    assert reservation is not None
+        assert time.monotonic() - began < BOUND_SECONDS
+
+
+async def many(gate: Gate, limits: LimitSet, count: int, tokens: int = 0) -> Sequence[Reservation | Exception]:
+    return await asyncio.gather(*(timed(gate, limits, tokens) for _ in range(count)))
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_limits_fall_to_a_share(
+    own_server: EmbeddedRedis, outside: Outside, decisions: Decisions, trouble: str
+) -> None:
+    """Whatever ails the store: a worker admits its share of every limit, says so, and a slot that is freed is free."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(rate("requests", 100, AGE), slots(6), rate("tokens", 1000, AGE))
+    with TROUBLES[trouble](own_server):
+        found = await many(gate, limits, 10, 10)
+        running = admitted(found)
+        assert len(running) == 6 // WORKERS
+        assert all(reservation.degraded for reservation in running)
+        assert {one.limit for one in found if isinstance(one, RateLimited)} == {"key:concurrency"}
+        assert decisions.words().count("degraded") == 3 * 3
+        assert decisions.words().count("refused") == 7
+        gate.settle(running.pop(), Used(10))
+        assert len(admitted(await many(gate, limits, 3, 10))) == 1
+        assert dict(running[0].headers)[b"x-ratelimit-limit-requests"] == b"100"
+    await outside.back()
+    for reservation in list(gate.live.values()):
+        gate.settle(reservation, Used(10))
+    await outside.back()
+    assert not (await take(gate, limits, 10)).degraded
+    assert await held(outside.observer, limits, 0 + 1) == 1
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_a_share_has_the_rates_arithmetic(own_server: EmbeddedRedis, outside: Outside, trouble: str) -> None:
+    """Requests and tokens of the share are counted, given back and refused with a wait as the store would."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(rate("requests", 20, AGE), rate("tokens", 1000, AGE))
+    with TROUBLES[trouble](own_server):
+        found = await many(gate, limits, 20, 60)
+        assert len(admitted(found)) == 8, "480 of 500 tokens"
+        (wait, *_), names = zip(*((e.retry_after, e.limit) for e in found if isinstance(e, RateLimited)), strict=True)
+        assert set(names) == {"key:tokens"}
+        assert 0 < (wait or 0) <= AGE
+        gate.settle(admitted(found)[0], Used(1))
+        assert len(admitted(await many(gate, limits, 20, 35))) == 2, "what the first did not use"
+    await outside.back()
+
+
+async def test_overshoot_is_at_most_one_window(own_server: EmbeddedRedis, outside: Outside) -> None:
+    """What all workers admit without the store, together with what it had admitted, stays below twice the limit."""
+    name = fresh()
+    gates = [outside.gate(WORKERS) for _ in range(WORKERS)]
+    sets = [
+        limit_set(rate("requests", 30, AGE), rate("tokens", 3000, AGE), name=name, worker=f"w{at}") for at in (0, 1)
+    ]
+    pairs = list(zip(gates, sets, strict=True))
+    before = sum([len(admitted(await attempt(gate, limits, 40, 7))) for gate, limits in pairs])
+    with paused(own_server):
+        during = sum([len(admitted(await many(gate, limits, 40, 7))) for gate, limits in pairs])
+    assert (before, during) == (30, 30)
+    await outside.back()
+    after = sum([len(admitted(await many(gate, limits, 40, 7))) for gate, limits in pairs])
+    assert after == 0, "the store counts on from where it stood"
+
+
+async def test_after_a_restart_the_count_goes_on(own_server: EmbeddedRedis, outside: Outside) -> None:
+    """While the server is dead calls go on under the cap; its restart finds the shared count where it stood."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(rate("requests", 10, AGE))
+    assert len(admitted(await attempt(gate, limits, 4))) == 4
+    await outside.observer.execute("WAITAOF", 1, 0, 5000)
+    with killed(own_server):
+        assert len(admitted(await many(gate, limits, 20))) == 10 // WORKERS
+    await outside.back()
+    assert len(admitted(await many(gate, limits, 20))) == 6
+
+
+# ---- as declared -----------------------------------------------------------------------------------------------------
+
+
+async def test_each_limit_as_it_was_declared(own_server: EmbeddedRedis, outside: Outside) -> None:
+    """Without the store `open` limits let everything pass, `closed` ones nothing, `bounded` ones the share."""
+    gate = outside.gate(WORKERS)
+    kinds = {mode: rate("requests", 4, AGE, on_store_failure=mode) for mode in ("open", "closed", "bounded")}
+    seats = {mode: slots(4, on_store_failure=mode) for mode in kinds}
+    with paused(own_server):
+        for specs in (kinds, seats):
+            assert len(admitted(await many(gate, limit_set(specs["open"]), 50))) == 50
+            found = await many(gate, limit_set(specs["closed"]), 5)
+            assert {type(one) for one in found} == {QuotaUnavailable}
+            assert {getattr(one, "retry_after", None) for one in found} == {5.0}
+            assert len(admitted(await many(gate, limit_set(specs["bounded"]), 50))) == 2
+        mixed = limit_set(kinds["open"], seats["bounded"])
+        assert len(admitted(await many(gate, mixed, 9))) == 2
+        found = await many(gate, limit_set(kinds["bounded"], seats["closed"]), 3)
+        assert {type(one) for one in found} == {QuotaUnavailable}
+    await outside.back()
+
+
+async def test_quotas_are_asked_of_the_ledger(own_server: EmbeddedRedis, outside: Outside, ledger: LedgerOf) -> None:
+    """Without the store the ledger holds and charges: a budget stays hard, and what is left is used to the end."""
+    gate = outside.gate(WORKERS)
+    ledger.spent = 20
+    limits = limit_set(quota("tokens", 100), rate("tokens", 10_000, AGE))
+    with paused(own_server):
+        found = await many(gate, limits, 10, 25)
+        assert [len(admitted(found)), sum(isinstance(one, InsufficientQuota) for one in found)] == [3, 7]
+        gate.settle(admitted(found)[0], Used(5))
+        assert ledger.spent == 25
+        assert len(admitted(await many(gate, limits, 3, 25))) == 1, "25 spent and 50 held: one more"
+        for reservation in list(gate.live.values()):
+            gate.settle(reservation, Used(25))
+        assert (ledger.spent, ledger.held) == (100, {})
+    await outside.back()
+    refused = await timed(gate, limits, 1)
+    assert isinstance(refused, InsufficientQuota), "the store's counter was made anew from the ledger"
+
+
+@pytest.mark.parametrize(("mode", "wanted"), [("closed", QuotaUnavailable), ("open", Reservation)])
+async def test_store_and_ledger_away(
+    own_server: EmbeddedRedis, outside: Outside, ledger: LedgerOf, mode: str, wanted: type
+) -> None:
+    """Money fails closed unless it was declared open; what the refused call held of the share is free again."""
+    gate = outside.gate(WORKERS)
+    ledger.away = True
+    limits = limit_set(quota("cost", 10**9, on_store_failure=mode), slots(4), rate("tokens", 100, AGE))
+    with paused(own_server):
+        for _ in range(6):
+            found = await timed(gate, limits, 25)
+            assert isinstance(found, wanted), found
+            if isinstance(found, Reservation):
+                gate.settle(found, Used(0))
+        ledger.away = False
+        assert len(admitted(await many(gate, limits, 6, 25))) == 2
+    await outside.back()
+
+
+async def test_a_downgrade_works_without_the_store(
+    own_server: EmbeddedRedis, outside: Outside, ledger: LedgerOf
+) -> None:
+    """A used-up quota that switches to another model does so in an outage, too."""
+    gate = outside.gate(WORKERS)
+    ledger.spent = 100
+    limits = limit_set(quota("tokens", 100, action="downgrade", downgrade_to="small"))
+    with paused(own_server):
+        found = await timed(gate, limits, 1)
+        assert isinstance(found, Downgrade)
+        assert found.model == "small"
+        assert isinstance(await timed(gate, limits.relaxed(), 1), Reservation)
+    await outside.back()
+
+
+# ---- what is on record -----------------------------------------------------------------------------------------------
+
+
+async def test_the_journal_has_what_the_store_has_not(
+    own_server: EmbeddedRedis, outside: Outside, journal: JournalOf
+) -> None:
+    """Of calls under way and of calls that end while the store is away, everything is written down at once."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(slots(50))
+    early = await take(gate, limits, name=fresh("early"))
+    with paused(own_server):
+        late = await timed(gate, limits)
+        assert isinstance(late, Reservation)
+        assert event(late.call_id) in journal.events, "if this worker dies now, it is booked"
+        gate.note(late, about("later"), event("attempt"))
+        gate.settle(late, Used(), event("late"))
+        assert journal.events[-2:] == [event("attempt"), event("late")]
+        gate.note(early, about("second"), event("first"))
+        gate.settle(early, Used(), event("early"))
+        await gate.close()
+        assert {event("first"), event("early")} <= set(journal.events)
+    await outside.back()
+    assert await held(outside.observer, limits, 0) == 0
+
+
+async def test_degraded_calls_are_not_renewed(own_server: EmbeddedRedis, outside: Outside) -> None:
+    """A call admitted by the local cap has no lease to renew: renewing would take a slot from someone else."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(slots(4))
+    with paused(own_server):
+        reservation = await timed(gate, limits)
+    assert isinstance(reservation, Reservation)
     assert reservation.degraded
-    await back(gate)
-    observer = connect(own_server.url, PATIENT)
-    await observer.execute("DEL", limits.keys[0])
-    now = 2000.0
-    gate.renew()
+    await outside.back()
+    await outside.observer.execute("DEL", key_of(limits, 0))
+    gate.renew(reservation)
     await gate.close()
-    assert await observer.execute("ZCARD", limits.keys[0]) == 0
-    await observer.close()
-    await client.close()
+    assert await held(outside.observer, limits, 0) == 0
+
+
+async def test_upkeep_survives_the_outage(own_server: EmbeddedRedis, outside: Outside) -> None:
+    """Rounds of upkeep while the store is away neither raise nor wait long, and lose nothing that is to be repeated."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(rate("tokens", 1000, AGE))
+    reservation = await take(gate, limits, 500)
+    with paused(own_server):
+        gate.settle(reservation, Used(100))
+        await gate.close()
+        for _ in range(5):
+            began = time.monotonic()
+            await outside.upkeep[0].tick()
+            assert time.monotonic() - began < BOUND_SECONDS
+        assert len(gate.unsent) == 1
+    await outside.back()
+    assert gate.unsent == []

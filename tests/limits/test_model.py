@@ -2,160 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
-from importlib.resources import files
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.limits.limitset import LimitSet, give_back
+from gateway.errors import GatewayError, RateLimited, RequestExceedsLimit
+from gateway.limits.demand import Used
+from gateway.limits.gate import Gate, Reservation
+from gateway.limits.limitset import LimitSet
 from gateway.limits.local import LocalLimits
 from gateway.storage.embedded import EmbeddedRedis
-from gateway.storage.redis import Script, connect
+from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec
-from tests.limits.conftest import PATIENT, rate, slots
-
-START = 1_790_000_000_000_000
-"""Microseconds; the size of today's, for the rounding that goes with it."""
-SLACK = 40
-"""Microseconds that rounding may add over one course."""
-LEASE = 5_000_000
-_names = itertools.count(1)
-
-
-@dataclass
-class Model:
-    """GCRA and slots in exact numbers. Times are microseconds."""
-
-    specs: list[LimitSpec]
-    tats: dict[int, Fraction] = field(default_factory=dict)
-    slots: dict[int, dict[str, int]] = field(default_factory=dict)
-
-    def unit(self, at: int) -> Fraction:
-        spec = self.specs[at]
-        return Fraction(spec.period) * 1_000_000 / spec.capacity
-
-    def needed(self, at: int, tokens: int, now: int) -> Fraction:
-        """How long this limit makes the call wait; nothing when it has room."""
-        spec = self.specs[at]
-        if spec.kind == "concurrency":
-            living = [end for end in self.slots.get(at, {}).values() if end > now]
-            return Fraction(1_000_000 if len(living) >= spec.capacity else 0)
-        cost = tokens if spec.kind == "tokens" else 1
-        return self.tat(at, now) - now + (cost - spec.capacity - Fraction(1, 100)) * self.unit(at)
-
-    def tat(self, at: int, now: int) -> Fraction:
-        return max(self.tats.get(at, Fraction(0)), Fraction(now))
-
-    def reserve(self, label: str, tokens: int, now: int) -> None:
-        for at, spec in enumerate(self.specs):
-            if spec.kind == "concurrency":
-                self.slots.setdefault(at, {})[label] = now + LEASE
-            else:
-                self.tats[at] = self.tat(at, now) + (tokens if spec.kind == "tokens" else 1) * self.unit(at)
-
-    def settle(self, label: str, more: int, now: int, *, request: int = 0) -> None:
-        for at, spec in enumerate(self.specs):
-            if spec.kind == "concurrency":
-                self.slots.get(at, {}).pop(label, None)
-            else:
-                self.tats[at] = self.tat(at, now) + (more if spec.kind == "tokens" else request) * self.unit(at)
-
-    def renew(self, label: str, now: int) -> None:
-        for held in self.slots.values():
-            held[label] = now + LEASE
-
-    def check(self, reply: list[float], tokens: int, now: int) -> bool:
-        """Compare an answer given for a call at `now`; whether it admitted."""
-        waits = [self.needed(at, tokens, now) for at in range(len(self.specs))]
-        longest = max(waits)
-        if reply[0]:
-            assert longest <= SLACK
-            assert list(reply[1:3]) == [0, 0]
-        else:
-            assert longest > -SLACK
-            assert waits[int(reply[1]) - 1] >= longest - SLACK
-            assert abs(reply[2] - longest) <= SLACK + 1
-        return bool(reply[0])
-
-    def check_state(self, reply: list[float], now: int) -> None:
-        """Compare what an answer says is left, after the call."""
-        for at, spec in enumerate(self.specs):
-            remaining, reset = reply[3 + 2 * at : 5 + 2 * at]
-            if spec.kind == "concurrency":
-                assert reset == 0
-                continue
-            before = self.tat(at, now) - now
-            assert abs(reset - before) <= SLACK + 1
-            exact = spec.capacity - before / self.unit(at) + Fraction(1, 100)
-            slack = Fraction(SLACK) / self.unit(at)
-            assert max(0, (exact - slack).__floor__()) <= remaining <= max(0, (exact + slack).__floor__())
-
-
-PERIODS = st.sampled_from([0.5, 1.0, 60.0, 86400.0])
-COUNTS = st.sampled_from([1, 2, 3, 7, 9, 60])
-
-
-@st.composite
-def spec_lists(draw: Any) -> list[LimitSpec]:
-    """One to four limits of any kind."""
-    name = f"m{next(_names)}"
-    found = []
-    for scope in draw(
-        st.lists(st.sampled_from(["key", "team", "user", "global"]), min_size=1, max_size=4, unique=True)
-    ):
-        kind = draw(st.sampled_from(["requests", "tokens", "concurrency"]))
-        if kind == "concurrency":
-            found.append(slots(draw(st.integers(1, 3)), name=name, scope=scope))
-        else:
-            count, burst = draw(COUNTS), draw(st.one_of(st.just(0), COUNTS))
-            found.append(rate(kind, count, draw(PERIODS), name=name, burst=burst, scope=scope))
-    return found
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from([0, 0, 1, 1_000, 333_333, 1_000_000, 4_000_001, 20_000_000, 90_000_000]),
-        st.sampled_from(["reserve", "reserve", "reserve", "settle", "renew", "return"]),
-        st.integers(0, 9),
-        st.integers(0, 5),
-    ),
-    min_size=1,
-    max_size=25,
+from tests.limits.conftest import LedgerOf, about, fresh, key_of, limit_set, need, rate, slots
+from tests.limits.model import (
+    LEASE,
+    START,
+    STEPS,
+    Buckets,
+    TimedScript,
+    rates_and_throttles,
+    renewing,
+    reserving,
+    settling,
+    spec_lists,
 )
 
-
-class TimedScript:
-    """The gate's own script with the clock as an argument."""
-
-    def __init__(self, server: EmbeddedRedis) -> None:
-        source = files("gateway.limits").joinpath("lua/gate.lua").read_bytes()
-        timed = source.replace(b"call('TIME')", b"{tonumber(ARGV[2]), tonumber(ARGV[3])}")
-        assert timed.count(b"ARGV[3]") == 1
-        self.loop = asyncio.new_event_loop()
-        self.client = connect(server.url, PATIENT)
-        self.script = Script(self.client, "timed", timed)
-
-    def run(self, limits: LimitSet, now: int, *items: list[Any]) -> list[Any]:
-        """The answers to these items, all of the same limits, in one call."""
-        places = list(range(1, len(limits.keys) + 1))
-        blob = msgspec.msgpack.encode([(places, item) for item in items])
-        seconds, micros = divmod(now, 1_000_000)
-        reply = self.loop.run_until_complete(self.script.run(limits.keys, (blob, seconds, micros)))
-        found: list[Any] = msgspec.msgpack.decode(reply)
-        assert len(found) == len(items)
-        return found
-
-    def close(self) -> None:
-        self.loop.run_until_complete(self.client.close())
-        self.loop.close()
+THOROUGH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+EARLY = 2_000
+"""Microseconds before the told time at which a caller must still be refused."""
 
 
 @pytest.fixture(scope="module")
@@ -165,19 +44,17 @@ def timed(shared_server: EmbeddedRedis) -> Iterator[TimedScript]:
     found.close()
 
 
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=120, deadline=None, suppress_health_check=THOROUGH)
 @given(spec_lists(), STEPS)
 def test_script_is_the_model(timed: TimedScript, specs: list[LimitSpec], steps: list[Any]) -> None:
     """Whatever is reserved, settled, renewed and given back, however time passes: the script answers as the model."""
-    limits, model, now = LimitSet.of(specs), Model(specs), START
+    limits, model, now = limit_set(*specs), Buckets(specs), START
     open_calls: list[tuple[str, int]] = []
     for number, (pause, verb, tokens, which) in enumerate(steps):
         now += pause
         if verb == "reserve":
-            label, rows = f"c{number}", limits.args(tokens)
-            reply = timed.run(limits, now, [1, label, LEASE, rows])[0]
+            label = f"c{number}"
+            reply = timed.ask(limits, now, reserving(label, tokens))[0]
             if model.check(reply, tokens, now):
                 model.reserve(label, tokens, now)
                 open_calls.append((label, tokens))
@@ -185,35 +62,153 @@ def test_script_is_the_model(timed: TimedScript, specs: list[LimitSpec], steps: 
         elif open_calls:
             label, reserved = open_calls[which % len(open_calls)]
             if verb == "renew":
-                timed.run(limits, now, [3, label, LEASE, limits.changes(0)])
+                timed.ask(limits, now, renewing(label))
                 model.renew(label, now)
                 continue
             open_calls.remove((label, reserved))
             if verb == "settle":
-                timed.run(limits, now, [2, label, limits.changes(tokens - reserved)])
+                timed.ask(limits, now, settling(label, tokens - reserved))
                 model.settle(label, tokens - reserved, now)
             else:
-                timed.run(limits, now, [2, label, give_back(limits.args(reserved))])
+                timed.ask(limits, now, settling(label, -reserved, request=-1))
                 model.settle(label, -reserved, now, request=-1)
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=50, deadline=None, suppress_health_check=THOROUGH)
 @given(spec_lists(), st.lists(st.integers(0, 9), min_size=1, max_size=30))
 def test_a_batch_is_its_items(timed: TimedScript, specs: list[LimitSpec], costs: list[int]) -> None:
     """Items in one batch get the answers they would get one by one at the same moment."""
-    limits, model = LimitSet.of(specs), Model(specs)
-    items = [[1, f"c{at}", LEASE, limits.args(tokens)] for at, tokens in enumerate(costs)]
-    for at, (tokens, reply) in enumerate(zip(costs, timed.run(limits, START, *items), strict=True)):
+    limits, model = limit_set(*specs), Buckets(specs)
+    items = [reserving(f"c{at}", tokens) for at, tokens in enumerate(costs)]
+    for at, (tokens, reply) in enumerate(zip(costs, timed.ask(limits, START, *items), strict=True)):
         if model.check(reply, tokens, START):
             model.reserve(f"c{at}", tokens, START)
         model.check_state(reply, START)
-    closing = [[2, f"c{at}", limits.changes(0)] for at in range(len(costs))]
-    timed.run(limits, START, *closing)
+    timed.ask(limits, START, *(settling(f"c{at}", 0) for at in range(len(costs))))
     for at in range(len(costs)):
         model.settle(f"c{at}", 0, START)
-    model.check(timed.run(limits, START, [1, "last", LEASE, limits.args(1)])[0], 1, START)
+    model.check(timed.ask(limits, START, reserving("last", 1))[0], 1, START)
+
+
+# ---- the wait that callers are told ----------------------------------------------------------------------------------
+
+
+class Caller:
+    """Asks the gate at times of its own choice."""
+
+    def __init__(self, timed: TimedScript, limits: LimitSet) -> None:
+        self.timed = timed
+        self.limits = limits
+        self.gate = timed.wait(self._make())
+
+    async def _make(self) -> Gate:
+        gate = Gate(self.timed.client, SilentObserver(), time.monotonic, ledger=LedgerOf())
+        gate._source = self.timed  # type: ignore[assignment]
+        return gate
+
+    def ask(self, now: int, tokens: int) -> Reservation | GatewayError:
+        """What the gate says at that time."""
+        self.timed.now = now
+        reservation = Reservation(fresh("c"))
+        try:
+            self.timed.wait(self.gate.reserve(reservation, [self.limits], need(tokens), about("a")))
+        except GatewayError as error:
+            return error
+        return reservation
+
+    def settle(self, reservation: Reservation, tokens: int) -> None:
+        self.timed.wait(self._settle(reservation, tokens))
+
+    async def _settle(self, reservation: Reservation, tokens: int) -> None:
+        self.gate.settle(reservation, Used(tokens))
+        await self.gate.close()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=THOROUGH)
+@given(
+    rates_and_throttles(),
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0, 1, 777, 50_000]), st.integers(-9, 40)), max_size=20),
+)
+def test_waiting_as_told_is_enough_and_no_more_than_needed(
+    timed: TimedScript, specs: list[Any], course: list[tuple[int, int, int]]
+) -> None:
+    """Under any mix of limits, bursts and debts: who comes exactly when told is admitted, 2 ms earlier nobody is."""
+    caller, now = Caller(timed, limit_set(*specs)), START
+    for tokens, pause, more in course:
+        now += pause
+        answer = caller.ask(now, tokens)
+        if isinstance(answer, RequestExceedsLimit):
+            continue
+        if isinstance(answer, GatewayError):
+            assert isinstance(answer, RateLimited)
+            assert answer.retry_after
+            wait = round(answer.retry_after * 1e6)
+            if wait > EARLY:
+                early = caller.ask(now + wait - EARLY, tokens)
+                assert isinstance(early, RateLimited)
+                assert early.retry_after == pytest.approx(EARLY / 1e6, abs=3e-6)
+            now += wait
+            answer = caller.ask(now, tokens)
+            assert isinstance(answer, Reservation), (wait, answer)
+        if more >= 0:
+            caller.settle(answer, more)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=THOROUGH)
+@given(st.sampled_from([1, 3, 7, 30]), st.sampled_from([1.0, 60.0]), st.sampled_from([0, 1, 5]), st.integers(2, 5))
+def test_an_obedient_client_gets_the_whole_rate(
+    timed: TimedScript, count: int, period: float, burst: int, periods: int
+) -> None:
+    """Whoever always waits as told gets the bucket and then one unit per interval: never more, and never less."""
+    caller, now = Caller(timed, limit_set(rate("requests", count, period, burst=burst))), START
+    admitted, last = 0, START + int(periods * period * 1e6)
+    while now <= last:
+        answer = caller.ask(now, 0)
+        if isinstance(answer, Reservation):
+            admitted += 1
+        else:
+            assert isinstance(answer, RateLimited)
+            now += round((answer.retry_after or 0) * 1e6)
+    passed = min(now, last) - START
+    exact = (burst or count) + passed * count / (period * 1e6)
+    assert int(exact + 0.02) - 1 <= admitted <= int(exact + 0.02)
+
+
+@pytest.mark.parametrize(("kind", "count", "tokens"), [("requests", 50, 0), ("tokens", 3000, 60)])
+def test_the_servers_own_clock_is_no_different(timed: TimedScript, kind: str, count: int, tokens: int) -> None:
+    """The script as it is, with a bucket that is moved back by the told wait: admitted at once."""
+    limits = limit_set(rate(kind, count, 1.0, burst=max(1, tokens) * 2))
+    key = key_of(limits, 0)
+
+    async def course() -> None:
+        gate = Gate(timed.client, SilentObserver(), time.monotonic)
+        for _ in range(10):
+            refused: list[RateLimited] = []
+            while not refused:
+                try:
+                    await gate.reserve(Reservation(fresh("c")), [limits], need(tokens), about("a"))
+                except RateLimited as error:
+                    refused.append(error)
+            wait = refused[0].retry_after
+            assert wait is not None
+            assert 0 < wait <= 0.07
+            tat = float(await timed.client.get(key) or 0)
+            await timed.client.set(key, repr(tat - wait * 1e6), 10.0)
+            await gate.reserve(Reservation(fresh("c")), [limits], need(tokens), about("a"))
+        await gate.close()
+
+    timed.wait(course())
+
+
+# ---- one worker's cap ------------------------------------------------------------------------------------------------
+
+
+def local_reserve(local: LocalLimits, limits: LimitSet, label: str, tokens: int) -> list[float]:
+    return local.reserve(limits, [key_of(limits, at) for at in range(len(limits.rows))], label, tokens)
+
+
+def local_settle(local: LocalLimits, limits: LimitSet, label: str, more: int) -> None:
+    local.settle(limits, [key_of(limits, at) for at in range(len(limits.rows))], label, more)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -222,47 +217,58 @@ def test_local_is_the_model(specs: list[LimitSpec], steps: list[Any]) -> None:
     """One worker's local cap decides as the script does, but for leases, which it has no need of."""
     now = START
     local = LocalLimits(lambda: (now - START) / 1e6 + 1000.0, workers=1)
-    limits, model = LimitSet.of(specs), Model(specs)
+    limits, model = limit_set(*specs), Buckets(specs)
     open_calls: list[tuple[str, int]] = []
     for number, (pause, verb, tokens, which) in enumerate(steps):
         now += pause
         for held in model.slots.values():
             held.update(dict.fromkeys(held, now + LEASE))
         if verb == "reserve":
-            if any(spec.kind == "tokens" and tokens > spec.capacity for spec in specs):
+            if tokens > limits.largest:
                 continue  # the gate refuses these before anyone is asked
-            reply = local.reserve(limits, f"c{number}", tokens)
+            reply = local_reserve(local, limits, f"c{number}", tokens)
             if model.check(reply, tokens, now):
                 model.reserve(f"c{number}", tokens, now)
                 open_calls.append((f"c{number}", tokens))
             model.check_state(reply, now)
         elif open_calls:
             label, reserved = open_calls.pop(which % len(open_calls))
-            local.settle(limits, label, tokens - reserved)
+            local_settle(local, limits, label, tokens - reserved)
             model.settle(label, tokens - reserved, now)
 
 
 @pytest.mark.parametrize(("workers", "capacity", "share"), [(1, 10, 10), (2, 10, 5), (4, 10, 2), (40, 10, 1)])
 def test_local_share(workers: int, capacity: int, share: int) -> None:
     """Each worker holds its share of every limit, and at least one."""
-    limits = LimitSet.of([rate("requests", capacity, 60.0, name="x")])
     local = LocalLimits(lambda: 5.0, workers)
-    assert [local.reserve(limits, f"c{at}", 0)[0] for at in range(share + 2)] == [1] * share + [0, 0]
-    limits = LimitSet.of([slots(capacity, name="y")])
-    assert [local.reserve(limits, f"c{at}", 0)[0] for at in range(share + 2)] == [1] * share + [0, 0]
+    for limits in (limit_set(rate("requests", capacity, 60.0)), limit_set(slots(capacity))):
+        answers = [local_reserve(local, limits, f"c{at}", 0)[0] for at in range(share + 2)]
+        assert answers == [1] * share + [0, 0]
 
 
 def test_local_takes_a_large_call_when_its_share_is_full() -> None:
     """A call larger than a worker's share but not than the limit passes on a full bucket, and is paid off later."""
-    limits = LimitSet.of([rate("tokens", 100, 100.0, name="x")])
+    limits = limit_set(rate("tokens", 100, 100.0))
     now = 0.0
     local = LocalLimits(lambda: now, workers=4)
-    assert local.reserve(limits, "a", 80)[0] == 1
-    admitted, _, wait, *_ = local.reserve(limits, "b", 25)
+    assert local_reserve(local, limits, "a", 80)[0] == 1
+    admitted, _, wait, *_ = local_reserve(local, limits, "b", 25)
     assert admitted == 0
     now = wait / 1e6
-    assert local.reserve(limits, "b", 25)[0] == 1
+    assert local_reserve(local, limits, "b", 25)[0] == 1
     assert wait / 1e6 == pytest.approx(80 * 4, rel=0.01)
+
+
+def test_local_gives_back_what_it_took() -> None:
+    """Calls that come to nothing leave the bucket as it was, large ones too."""
+    limits = limit_set(rate("tokens", 100, 100.0), rate("requests", 8, 100.0))
+    local = LocalLimits(lambda: 0.0, workers=4)
+    for tokens in (80, 10, 25, 99):
+        assert local_reserve(local, limits, "a", tokens)[0] == 1
+        keys = [key_of(limits, at) for at in range(2)]
+        local.settle(limits, keys, "a", -tokens, -1)
+    reply = local_reserve(local, limits, "b", 0)
+    assert (reply[4], reply[6]) == (25, 1)
 
 
 def test_local_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,9 +276,9 @@ def test_local_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.limits.local.MAX_KEYS", 10)
     now = 0.0
     local = LocalLimits(lambda: now, workers=1)
-    for at in range(100):
+    for _ in range(100):
         now += 1.0
-        local.reserve(LimitSet.of([rate("requests", 1, 5.0, name=f"n{at}")]), "c", 0)
+        local_reserve(local, limit_set(rate("requests", 1, 5.0)), "c", 0)
         assert len(local._tat) <= 10
 
 
@@ -301,5 +307,5 @@ DURATIONS = [
 @pytest.mark.parametrize(("seconds", "text"), DURATIONS)
 def test_durations_are_gos(seconds: float, text: str) -> None:
     """Durations read as Go prints them, rounded up to the millisecond, above a minute to the second."""
-    limits = LimitSet.of([rate("requests", 1, 1.0, name="x")])
-    assert dict(limits.headers([0, seconds * 1e6]))[b"x-ratelimit-reset-requests"] == text.encode()
+    limits = limit_set(rate("requests", 1, 1.0))
+    assert dict(limits.headers([1, 0, 0, 0, 0, seconds * 1e6]))[b"x-ratelimit-reset-requests"] == text.encode()

@@ -69,7 +69,7 @@ def test_known_periods(kind: str, zone: str, moment: str, start: str, end: str) 
 
 
 def test_half_an_hour_of_clock_change() -> None:
-    """On Lord Howe Island clocks change by half an hour: the hours around it are cut short, and none is counted twice."""
+    """On Lord Howe Island clocks change by half an hour: the hours around it are cut short, none is counted twice."""
     zone = "Australia/Lord_Howe"
     spring = [period_of("hour", zone, utc(f"2026-10-03T{time}")) for time in ("15:29:59", "15:30", "15:59:59", "16:00")]
     assert spring[0] == Period(utc("2026-10-03T14:30"), utc("2026-10-03T15:30"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,11 @@ from gateway.limits.gate import Reservation
 from gateway.limits.limitset import LimitSet, Member, Names
 from gateway.limits.periods import period_of
 from gateway.limits.refusals import Downgrade
+from gateway.storage.client import Argument, Key, Script
+from gateway.storage.errors import StoreUnavailable
 from gateway.types import QuotaSpec, RateLimit
-from tests.limits.books import KEY, TEAM, Desk, Till, clerks, desk, quota, store
+from tests.limits.books import Desk, clerks, desk, store
+from tests.limits.tills import KEY, TEAM, Till, quota
 
 CENT = 10_000_000
 """In nano-USD."""
@@ -43,9 +47,9 @@ def costing(cost: int, tokens: int = 0) -> Demand:
 
 def scoped(till: Till, scope: str, *specs: QuotaSpec) -> LimitSet:
     """Quotas of one member of a scope, as the policy names their counters."""
-    owner = SCOPES[scope]
-    owner = {"key": owner, "team": owner, "user": f"rule:team:{TEAM}"}.get(scope, f"rule:{owner}" if owner else "rule")
-    return LimitSet.of([Member(spec, owner, per_user=scope == "user") for spec in specs], Names("0", till.name))
+    whose = f"team:{TEAM}" if scope == "user" else SCOPES[scope]
+    members = [Member(spec, f"{spec.name}:{whose}", scope == "user", whose) for spec in specs]
+    return LimitSet.of(members, Names("0", till.name))
 
 
 async def attempt(till: Till, limits: LimitSet, count: int, demand: Demand) -> list[Reservation | GatewayError]:
@@ -87,7 +91,7 @@ async def test_every_scope(found: Desk, till: Till, scope: str) -> None:
             till.end(call, cost=CENT)
         # Others' use is not this member's; what all use counts for everybody.
         other = await till.begin(till.sets(), costing(0), user="another", key="k2", team="t2")
-        where = {"requested_model": "m2", "provider": "p2", "key": "k2", "team": "t2"}
+        where: dict[str, Any] = {"requested_model": "m2", "provider": "p2", "key": "k2", "team": "t2"}
         till.end(other, cost=CENT if scope != "global" else 0, **where)
         await till.done()
         await found.rows()
@@ -101,7 +105,8 @@ async def test_every_scope(found: Desk, till: Till, scope: str) -> None:
     for call in third:
         till.end(call, cost=CENT)
     await till.done()
-    with pytest.raises(InsufficientQuota, match=f"This {scope}'s quota of \\$0.1 a year does not allow this request"):
+    whose = "gateway" if scope == "global" else scope
+    with pytest.raises(InsufficientQuota, match=f"This {whose}'s quota of \\$0.1 a year does not allow this request"):
         await till.begin(limits, costing(CENT), user="someone")
 
 
@@ -280,7 +285,9 @@ async def test_amounts_beyond_exact_floats(found: Desk, till: Till, before: int)
     assert len(calls) == 10
     for call in calls[:5]:
         till.end(call, cost=CENT - 1)
-    ((used, held),) = await till.counters(limits) or [(0, 0)]
+    (counter,) = await till.counters(limits)
+    assert counter is not None
+    used, held = counter
     assert used == pytest.approx(before + 10 * CENT - 5, abs=0 if amount <= BIG else 10 * max(1, before // BIG))
     assert held == 5 * CENT
     with pytest.raises(RateLimited):
@@ -361,3 +368,33 @@ async def test_five_hundred_for_ten(found: Desk) -> None:
         assert sum([await worker.ask({"do": "settle", "cost": CENT}) for worker in workers]) == 10
         words = [await worker.ask({"do": "reserve", "count": 20, "demand": {"fixed_cost": CENT}}) for worker in workers]
         assert words == [{"InsufficientQuota": 20}] * 4
+
+
+class _Deaf:
+    """A script whose next reply is lost after it was done."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.name = script.name
+        self.deaf = True
+
+    async def run(self, keys: Sequence[Key], args: Sequence[Argument]) -> Any:
+        reply = await self._script.run(keys, args)
+        if self.deaf:
+            self.deaf = False
+            raise StoreUnavailable("slow", "the reply came too late")
+        return reply
+
+
+async def test_a_reply_that_is_lost(till: Till) -> None:
+    """A reservation that was made though nobody heard of it is given back as large as it was, not as it might have
+    been."""
+    limits = till.sets(quota("tokens", 10_000))
+    running = await till.begin(limits, Demand(input_tokens=1000, least=1000, most=1000))
+    channel = till.gate.channel("0")
+    channel._script = _Deaf(channel._script)  # type: ignore[assignment]
+    degraded = await till.begin(limits, Demand(input_tokens=100, least=10, most=4000))
+    assert degraded.degraded
+    assert await till.counters(limits) == [(2000, 2000)]
+    till.end(running, tokens=1500)
+    assert await till.counters(limits) == [(1500, 0)]

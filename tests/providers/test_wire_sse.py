@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from gateway.errors import (
 )
 from gateway.providers.wire.sse import DONE, MAX_EVENT, ChunkStream, EventStream, NamedEventStream
 from gateway.types import Usage
+from gateway.usage.estimate import partial
 
 ASKED = "the/asked-model"
 Chunk = dict[str, Any]
@@ -419,3 +421,36 @@ def test_named_error(frame: bytes) -> None:
     stream = NamedEventStream(ASKED)
     assert run(stream, TURN[1] + frame + TURN[2], []) == TURN[1]
     assert type(stream.failure) is UpstreamRateLimited
+
+
+@pytest.mark.parametrize("name", ["m", "accounts/someone/models/" + "a-very-long-name-of-a-model-" * 4])
+@pytest.mark.parametrize("role", [True, False], ids=["role first", "text at once"])
+def test_what_chunks_weigh(name: str, role: bool) -> None:
+    """The estimate of a stream that broke off follows its text, however long the model's name is."""
+    base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": name}
+
+    def frame(delta: dict[str, object], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        data: bytes = msgspec.json.encode({**base, "choices": [choice]})
+        return b"data: " + data + b"\n\n"
+
+    begin = frame({"role": "assistant", "content": ""}) if role else b""
+    for text, tokens in (("echo", 1), ("forty characters, or about ten tokens.. ", 10)):
+        stream = ChunkStream(name, hide_usage=True)
+        stream.feed(begin + frame({"content": text}))
+        for _ in range(19):
+            stream.feed(frame({"content": text}))
+        found = partial(3, stream.events, stream.relayed_bytes, stream.text).output_tokens
+        assert found == 20 * tokens
+        stream.feed(frame({}, "stop"))
+        after = partial(3, stream.events, stream.relayed_bytes, stream.text).output_tokens
+        assert found - tokens <= after <= found
+
+
+@pytest.mark.parametrize("first", [b": hi\n\n", b'data: {"choices":[{"delta":7}]}\n\n', b'data: {"a":1}\n\n', b""])
+def test_chunks_of_another_shape_weigh_nothing_known(first: bytes) -> None:
+    """Where the first event is no chunk, nothing is said of its weight; named events differ too much."""
+    stream = ChunkStream("m", hide_usage=True)
+    stream.feed(first)
+    assert stream.text is None
+    assert NamedEventStream("m").text is None

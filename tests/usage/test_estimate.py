@@ -35,12 +35,6 @@ def test_media_count_as_media(part: dict[str, object]) -> None:
     assert 1000 <= two - one <= 1100
 
 
-@given(st.integers(1, 10**6), st.one_of(st.none(), st.integers(0, 10**6)), st.integers(0, 8))
-def test_reserved(given_tokens: int, cap: int | None, choices: int) -> None:
-    """The caller's own cap is reserved in full for every choice."""
-    assert estimate.reserved_tokens(given_tokens, cap, choices) == given_tokens + (cap or 0) * max(1, choices)
-
-
 @given(st.integers(0, 10**4), st.integers(0, 10**7))
 def test_partial(events: int, size: int) -> None:
     """An answer that broke off costs at least a token for each event, and at most what its bytes could hold."""
@@ -53,3 +47,9 @@ def test_whole() -> None:
     """A reply without usage costs its bytes where a model wrote it, nothing where it did not."""
     assert estimate.whole(5, 400, generates=True).total == 105
     assert estimate.whole(5, 400, generates=False).total == 5
+
+
+@given(st.integers(0, 10**4), st.integers(0, 10**7), st.integers(-2, 10**4), st.integers(-(10**4), 10**6))
+def test_partial_of_a_known_text(events: int, size: int, told: int, text: int) -> None:
+    """Where it is known which bytes are text, they count, and events without any do not."""
+    assert estimate.partial(7, events, size, (told, text)).output_tokens == max(0, told, text // 4)

@@ -233,7 +233,7 @@ async def _exercise(database: Database, deliveries: list[list[LedgerRow]]) -> No
     assert await agree(database) == truth
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(_ROWS, max_size=6), max_size=6))
 def test_rollups_follow_rows_on_sqlite(deliveries: list[list[LedgerRow]]) -> None:
     """Whatever is delivered in whatever order, the first final event of an attempt stands, and rollups equal rows."""
@@ -246,7 +246,7 @@ def test_rollups_follow_rows_on_sqlite(deliveries: list[list[LedgerRow]]) -> Non
     asyncio.run(run())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deliveries=st.lists(st.lists(_ROWS, max_size=6), max_size=6))
 def test_rollups_follow_rows_on_postgres(postgres: Postgres, deliveries: list[list[LedgerRow]]) -> None:
     """The same on PostgreSQL."""

@@ -50,12 +50,26 @@ _EVENTS = msgspec.json.Decoder(list[_Event])
 _EVENT = msgspec.json.Decoder(_Event)
 
 
+class _Choice(msgspec.Struct, gc=False):
+    delta: dict[str, Any] | None = None
+    text: Any = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice]
+
+
+_ROLE = b'"role":"assistant",'
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
 class EventStream:
     """A decoder for one stream; the subclasses know how their stream ends. Implements `gateway.ports.StreamDecoder`."""
 
     __slots__ = (
         "_asked",
         "_finish",
+        "_first",
         "_model",
         "_renames",
         "_rest",
@@ -78,6 +92,7 @@ class EventStream:
         self._model: str | None = None
         self._renames: list[tuple[bytes, bytes]] = []
         self._finish = False
+        self._first = b""
         self._rest = b""
 
     # -- the two entries
@@ -98,7 +113,14 @@ class EventStream:
         if not self._closed():
             self._keep(data[end:])
         self.relayed_bytes += len(out)
+        if not self._first:
+            self._first = out[: out.find(b"\n\n") + 2]
         return out
+
+    @property
+    def text(self) -> tuple[int, int] | None:
+        """See `gateway.ports.StreamDecoder`: only chunks are all alike."""
+        return None
 
     def end(self) -> bytes:
         """The body ended cleanly: what is still owed to the client, or a failure."""
@@ -332,6 +354,23 @@ class ChunkStream(EventStream):
     it."""
 
     __slots__ = ()
+
+    @property
+    def text(self) -> tuple[int, int] | None:
+        """See `gateway.ports.StreamDecoder`. Told from the first chunk's weight: names of models are part of every
+        chunk, and some are long."""
+        try:
+            choices = _CHUNK.decode(self._first.removeprefix(b"data:")).choices
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        roles = [choice.delta.pop("role", None) for choice in choices if choice.delta]
+        texts = [choice.text for choice in choices]
+        texts += [text for choice in choices for text in (choice.delta or {}).values()]
+        size = sum(len(text.encode()) for text in texts if isinstance(text, str))
+        # Only the first chunk says whose turn it is.
+        role = len(_ROLE) if any(roles) else 0
+        weight = len(self._first) - size - role
+        return self.events - (not size) - self._finish, self.relayed_bytes - self.events * weight - role
 
     def _ended(self) -> bytes:
         if self._finish:

@@ -92,6 +92,7 @@ def _engine(url: URL, *, echo: bool) -> AsyncEngine:
             "lock_timeout": LOCK_MS,
             "idle_in_transaction_session_timeout": IDLE_MS,
             "timezone": "UTC",
+            "jit": "off",  # our statements are short, or wide: compiling them takes longer than running them
         }
         arguments: dict[str, Any] = {"connect_timeout": CONNECT_WAIT, "application_name": "llm-gateway"}
         if "options" not in url.query:

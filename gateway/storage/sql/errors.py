@@ -42,6 +42,11 @@ def is_conflict(error: BaseException) -> bool:
     return any(getattr(found, "sqlstate", None) in _CONFLICTS for found in _chain(error))
 
 
+def is_bad_row(error: BaseException) -> bool:
+    """The error lies in the values of a row: trying again cannot help."""
+    return isinstance(error, sa.DataError | sa.IntegrityError | OverflowError | UnicodeError) and not is_away(error)
+
+
 def is_away(error: BaseException) -> bool:
     """The error says that the database is away, slow or full, rather than that a statement is wrong."""
     if isinstance(error, DatabaseUnavailable | sa.TimeoutError | OSError):

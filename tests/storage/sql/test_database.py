@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from gateway.errors import OperatorError
 from gateway.settings import Settings
 from gateway.storage.sql.database import Database
-from gateway.storage.sql.errors import DatabaseUnavailable, is_away, is_conflict
+from gateway.storage.sql.errors import DatabaseUnavailable, is_away, is_bad_row, is_conflict
 from gateway.storage.sql.urls import database_url, parse
 from tests.support.ledger import opened
 
@@ -56,8 +56,9 @@ async def test_rolls_back(tmp_path: Path, postgres: Postgres) -> None:
         async with opened(url) as database:
             async with database.begin() as connection:
                 await connection.execute(text("CREATE TABLE t (n integer PRIMARY KEY)"))
-            with pytest.raises(IntegrityError):
+            with pytest.raises(IntegrityError) as raised:
                 await run(database, "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)")
+            assert is_bad_row(raised.value)
             async with database.connect() as connection:
                 assert (await connection.execute(text("SELECT count(*) FROM t"))).scalar_one() == 0
 
@@ -105,6 +106,7 @@ def test_sorting_errors() -> None:
     """Our own errors are neither away nor conflicts."""
     assert not is_away(ValueError())
     assert not is_conflict(ValueError())
+    assert not is_bad_row(DatabaseUnavailable())
     assert is_away(TimeoutError())
     assert not is_away(OperationalError("", {}, sqlite3.OperationalError("made by hand")))
 

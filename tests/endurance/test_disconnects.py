@@ -1,0 +1,86 @@
+"""Clients leave at random points: the ledger is the provider's bill all the same, and nothing stays held."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.usage.estimate import input_tokens
+
+from .books import differences, summary
+from .configs import config, secret
+from .conftest import Report
+from .load import Line, chat, dial
+from .rig import rig, settled
+from .sizes import sizes
+
+STREAMED = "mock-fault/pace-3ms+tokens-20"
+WHOLE = "mock-fault/slow-first-byte-20ms+tokens-20"
+AT_ONCE = 32
+SENT = 2
+"""Tokens that an estimate may have beyond what the provider had charged: the events that begin and end an answer."""
+CONFIG = config(
+    dict.fromkeys((STREAMED, WHOLE), "price: {input: 1, output: 2}"),
+    {"key": "limits: {concurrency: 1000, requests: 10M/min}, quotas: [{period: day, cost: 1000}]"},
+)
+
+
+async def _leave(line: Line, request: bytes, chance: random.Random) -> str:
+    """One request that its client does not wait for; where it left."""
+    point = chance.choice(("in the body", "before the answer", "before the first byte", "mid-stream", "at the end"))
+    if point == "in the body":
+        line.write(request[: chance.randrange(1, len(request))])
+        await asyncio.sleep(chance.uniform(0, 0.005))
+        return point
+    answer = line.send(request)
+    if point == "before the answer":
+        await asyncio.sleep(chance.uniform(0, 0.002))
+    elif point == "before the first byte":
+        await asyncio.sleep(chance.uniform(0, 0.03))
+    elif point == "mid-stream":
+        await line.received(chance.randrange(1, 7000))
+    else:
+        await line.received(1 << 30)
+    del answer
+    return point
+
+
+@sizes("count", 150, 10_000)
+async def test_clients_that_leave(count: int, tmp_path: Path, report: Report) -> None:
+    """Each attempt that was billed is booked once; what nobody counted is its estimated input and what was relayed."""
+    chance = random.Random(count)
+    with rig(CONFIG, tmp_path) as under:
+        # Both bodies are equally long, so that their estimates are the same.
+        bodies = [
+            chat(under.port, secret("key"), STREAMED, stream=True, text="x" * 20),
+            chat(
+                under.port, secret("key"), WHOLE, text="x" * (20 + len(STREAMED) - len(WHOLE) + len(', "stream": true'))
+            ),
+        ]
+        sizes_of = {len(body.partition(b"\r\n\r\n")[2]) for body in bodies}
+        assert len(sizes_of) == 1
+        left: Counter[str] = Counter()
+        todo = iter(range(count))
+
+        async def clients() -> None:
+            for _ in todo:
+                line = await dial(under.port)
+                with suppress(ConnectionError):
+                    async with asyncio.timeout(30):
+                        left[await _leave(line, chance.choice(bodies), chance)] += 1
+                line.abort()
+
+        await asyncio.gather(*(clients() for _ in range(AT_ONCE)))
+        assert left.total() == count
+        settled(lambda: [f"in flight: {running}"] if (running := under.in_flight()) else [], 10)
+        settled(under.quiet, 10)
+        given = input_tokens(bodies[0].partition(b"\r\n\r\n")[2])
+        settled(lambda: differences(under.bill(), under.ledger(), given, sent=SENT), 30)
+        bill, books = under.bill(), under.ledger()
+        report(f"{dict(left)}; {summary(bill, books)}")
+        assert under.in_rollups() == len(books)
+        assert {row.reason for row in books.values()} <= {"ok", "client_disconnected"}
+        assert {row.outcome for row in bill.values()} == {"completed", "cancelled"}

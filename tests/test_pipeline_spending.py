@@ -1,0 +1,170 @@
+"""What the pipeline books and charges: a row for each attempt, and budgets that hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.admission import user_hash
+from gateway.errors import (
+    InsufficientQuota,
+    LedgerUnavailable,
+    UnpricedModel,
+    UpstreamServerError,
+    UpstreamTimeout,
+)
+from gateway.types import (
+    LedgerState,
+    QuotaSpec,
+    Usage,
+)
+from tests.support.pipeline import (
+    Bench,
+    bench_of,
+    call,
+    settled,
+    whole,
+)
+
+
+@pytest.fixture
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """The parameter, if there is one: a quota of the key."""
+    async with bench_of(*getattr(request, "param", ())) as found:
+        yield found
+
+
+async def test_a_call_leaves_one_row_and_no_record(bench: Bench) -> None:
+    """While it runs the store knows it; afterwards the ledger has the attempt that answered, priced as it was used."""
+    exchange, asked = bench.entered(), call(user="someone")
+    bench.forwarder.result = whole(Usage(1000, 500, cached_input_tokens=400))
+    await bench.pipeline.serve(exchange, asked)
+    assert await bench.records() == 1
+    assert await bench.rows() == []
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert await bench.records() == 0
+    assert (row.call_id, row.attempt, row.request_id, row.state) == (asked.id, 1, "r", LedgerState.SETTLED)
+    assert (row.key, row.team, row.status, row.reason) == (bench.principal.key, "red", 200, "ok")
+    assert (row.input_tokens, row.output_tokens, row.cached_input_tokens) == (1000, 500, 400)
+    assert row.cost_nano_usd == 1000 * 2000 + 500 * 8000
+    assert row.user_hash == user_hash("red", bench.principal.key, "someone")
+    assert "someone" not in repr(row)
+    assert (row.provider, row.deployment, row.model, row.requested_model) == ("p", "p/m", "m", "m")
+    assert bench.told.receipts[0].cost_nano_usd == row.cost_nano_usd
+
+
+async def test_each_attempt_has_its_row(bench: Bench) -> None:
+    """Attempts that failed are booked as they fail, at our cost or at none; the one that answered is the key's."""
+    before = await bench.tokens_left()
+    exchange, asked = bench.entered(), call()
+    bench.forwarder.failures = [UpstreamServerError(), UpstreamTimeout()]
+    bench.forwarder.result = whole(Usage(7, 5))
+    await bench.pipeline.serve(exchange, asked)
+    assert [row.attempt for row in await bench.rows()] == [1, 2]
+    bench.pipeline.close(exchange, 200)
+    rows = await bench.rows()
+    assert [(row.call_id, row.attempt, row.state, row.reason) for row in rows] == [
+        (asked.id, 1, LedgerState.RELEASED, "5xx"),
+        (asked.id, 2, LedgerState.RELEASED, "ttfb_timeout"),
+        (asked.id, 3, LedgerState.SETTLED, "ok"),
+    ]
+    assert [row.cost_nano_usd for row in rows] == [0, 100 * 2000, 7 * 2000 + 5 * 8000]
+    await settled(bench, before - 12)
+    assert await bench.records() == 0
+
+
+async def test_a_call_that_came_to_nothing_leaves_no_row_of_its_own(bench: Bench) -> None:
+    """Its failed attempts are booked, the call itself is not; its record is gone."""
+    exchange = bench.entered()
+    bench.forwarder.failures = [UpstreamServerError()]
+    bench.forwarder.result = UpstreamServerError()
+    with pytest.raises(UpstreamServerError) as failed:
+        await bench.pipeline.serve(exchange, call())
+    bench.pipeline.close(exchange, 502, failed.value)
+    assert [(row.attempt, row.state) for row in await bench.rows()] == [(1, LedgerState.RELEASED)]
+    assert await bench.records() == 0
+
+
+def test_users_of_two_teams_are_two_users() -> None:
+    """The same name in another team, or under another key without one, is somebody else; members of a team share it."""
+    found = [
+        user_hash("a", "k1", "u"),
+        user_hash("b", "k1", "u"),
+        user_hash(None, "k1", "u"),
+        user_hash(None, "k2", "u"),
+    ]
+    assert len(set(found)) == 4
+    assert user_hash("a", "k2", "u") == found[0]
+    assert user_hash(None, "a", "u") not in (user_hash("a", "a", "u"), *found)
+
+
+# ---- budgets ---------------------------------------------------------------------------------------------------------
+
+CENT = 10_000_000
+BUDGET = QuotaSpec("key", "n", "cost", "total", CENT)
+
+
+@pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
+async def test_a_budget_bounds_what_an_open_end_may_have(bench: Bench) -> None:
+    """Without `max_tokens` the call is cut off at what was granted; who said how much gets that or nothing."""
+    exchange, asked = bench.entered(), call(max_tokens=None, input_tokens=10)
+    bench.forwarder.result = whole(Usage(10, 5))
+    await bench.pipeline.serve(exchange, asked)
+    assert asked.output_cap is not None
+    assert 0 < asked.output_cap <= CENT // 8000 // 4
+    bench.pipeline.close(exchange, 200)
+    exchange, asked = bench.entered(), call(max_tokens=600)
+    await bench.pipeline.serve(exchange, asked)
+    assert asked.output_cap is None
+    bench.pipeline.close(exchange, 200)
+    exchange = bench.entered()
+    with pytest.raises(InsufficientQuota) as refused:
+        await bench.pipeline.serve(exchange, call(max_tokens=2000))
+    assert not refused.value.retryable
+    bench.pipeline.close(exchange, 429, refused.value)
+
+
+@pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
+async def test_what_has_no_price_is_refused_under_a_budget(bench: Bench) -> None:
+    """Unknown is never free: 400, and nothing is held."""
+    exchange = bench.entered()
+    with pytest.raises(UnpricedModel) as refused:
+        await bench.pipeline.serve(exchange, call("small"))
+    bench.pipeline.close(exchange, 400, refused.value)
+    assert bench.gate.live == {}
+    assert bench.forwarder.calls == []
+
+
+DOWN = QuotaSpec("key", "n", "requests", "total", 1, action="downgrade", downgrade_to="small")
+
+
+@pytest.mark.parametrize("bench", [(DOWN,)], indirect=True)
+async def test_a_used_up_quota_switches_to_its_other_model(bench: Bench) -> None:
+    """The first call gets what it asked for, the next ones the smaller model, under the name they asked for."""
+    for wanted in ("p/m", "p/small", "p/small"):
+        exchange, asked = bench.entered(), call()
+        bench.forwarder.result = whole(Usage(7, 5))
+        await bench.pipeline.serve(exchange, asked)
+        assert exchange.plan is not None
+        assert exchange.plan.targets[0].id == wanted
+        bench.pipeline.close(exchange, 200)
+    assert [(row.requested_model, row.deployment) for row in await bench.rows()] == [
+        ("m", "p/m"),
+        ("m", "p/small"),
+        ("m", "p/small"),
+    ]
+
+
+async def test_a_full_ledger_shuts_the_door(bench: Bench) -> None:
+    """While usage cannot be written down anywhere, no new call is begun."""
+
+    class Sick:
+        healthy = False
+
+    bench.pipeline.journal = Sick()
+    with pytest.raises(LedgerUnavailable) as refused:
+        bench.entered()
+    assert refused.value.retry_after == 5.0
+    assert bench.pipeline.in_flight == 0
