@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from gateway.usage.cost import nano_usd
 from gateway.usage.units import units_of
 
 PriceOf = Callable[[Deployment], Price | None]
+LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
 AT_OUR_COST = frozenset({"ttfb_timeout", "timeout", "bad_json", "bad_sse", "empty", "bad_response"})
 """Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
@@ -47,6 +48,8 @@ class Accounts:
 
     def __init__(self, price_of: PriceOf, wall: Callable[[float], float], clock: Callable[[], float]) -> None:
         self.price_of = price_of
+        self.look_up: LookUp | None = None
+        """Waits for prices that are not known yet."""
         self._wall = wall
         self._clock = clock
 
@@ -119,8 +122,11 @@ class Accounts:
         assert call is not None
         assert plan is not None
         provider = deployment.provider
+        if not exchange.started_us:
+            # Once: every row of an attempt must say the same, and what we know of the store's clock moves.
+            exchange.started_us = int(self._wall(exchange.started) * 1e6)
         row = LedgerRow(
-            call.id, number, exchange.request_id, LedgerState.ABANDONED, int(self._wall(exchange.started) * 1e6),
+            call.id, number, exchange.request_id, LedgerState.ABANDONED, exchange.started_us,
             principal.key, principal.team, exchange.user, plan.route, call.service, call.model,
             provider.name, deployment.id, deployment.model, call.stream, 500, CRASHED,
         )  # fmt: skip

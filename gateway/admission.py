@@ -59,7 +59,7 @@ class Admission:
 
     async def _reserve(self, exchange: Exchange, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> None:
         if any(limits.hard_cost for limits in sets):
-            plan = self._priced(plan)
+            plan = await self._priced(plan)
         exchange.plan = plan
         demand = self._demand(call, plan, sets)
         reservation = Reservation(call.id, exchange.user)
@@ -75,11 +75,15 @@ class Admission:
                 exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.attempts)
             )
 
-    def _priced(self, plan: Plan) -> Plan:
+    async def _priced(self, plan: Plan) -> Plan:
         """Only where the price is known. Raises UnpricedModel."""
-        known = tuple(target for target in plan.targets if self._accounts.price_of(target) is not None)
+        known = self._known(plan)
         if len(known) == len(plan.targets):
             return plan
+        if self._accounts.look_up is not None:
+            # A model that was named or configured just now: the catalogue is asked once before it counts as unpriced.
+            await self._accounts.look_up(plan.targets)
+            known = self._known(plan)
         if not known:
             raise UnpricedModel(param="model")
         left_out = tuple(
@@ -88,6 +92,9 @@ class Admission:
             if target not in known
         )
         return replace(plan, targets=known, skipped=(*plan.skipped, *left_out))
+
+    def _known(self, plan: Plan) -> tuple[Deployment, ...]:
+        return tuple(target for target in plan.targets if self._accounts.price_of(target) is not None)
 
     def _demand(self, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> Demand:
         choices = _choices(call, plan)

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,7 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.fanout import Observers
 from gateway.telemetry.logs import EventLog
 from gateway.telemetry.metrics import Metrics
+from gateway.types import Deployment
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
 from gateway.upstream.webhook import Webhook
@@ -175,6 +176,7 @@ class Worker:
             self._boot, self._redis, self._observer, clock, self._worker, self._table_client
         )
         accounts = Accounts(self._prices.price_of, spending.gate.store_clock.at, clock)
+        accounts.look_up = self._look_up
         forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(
             self._served(loaded.snapshot), spending.gate, accounts, forwarder, self._observer, clock,
@@ -210,6 +212,11 @@ class Worker:
             await work
         else:
             self._tasks.append(work)
+
+    async def _look_up(self, deployments: Sequence[Deployment]) -> None:
+        if any(self._prices.pending(deployment) for deployment in deployments):
+            with suppress(PriceLookupFailed):
+                await self._prices.refresh(deployments)
 
     async def _refresh_prices(self, snapshot: Snapshot) -> None:
         # What failed is asked again by `run` as soon as a call needs it.

@@ -46,6 +46,8 @@ class Exchange(msgspec.Struct, eq=False):
     own_holds: int = 0
     """How many of the reservation's holds are the call's, not an attempt's."""
     closed: bool = False
+    started_us: int = 0
+    """Unix microseconds of the call's arrival, by the store's clock; 0 until a row needed it."""
 
     def ready(self, now: float) -> None:
         """The first byte of the answer is here: what was not spent waiting for providers was ours."""

@@ -28,7 +28,8 @@ def period_of(kind: str, zone: str, now: float) -> Period:
         return Period(0.0, FOREVER)
     if kind in ("minute", "hour"):
         return _by_clock(60.0 if kind == "minute" else 3600.0, zone, now)
-    local = datetime.fromtimestamp(now, UTC).astimezone(_zone(zone))
+    # Whole seconds: fractions are rounded to microseconds there, up to those of another day.
+    local = datetime.fromtimestamp(now // 1, UTC).astimezone(_zone(zone))
     first = local.date()
     if kind == "day":
         following = first + timedelta(days=1)
@@ -59,7 +60,7 @@ def _by_clock(length: float, zone: str, now: float) -> Period:
 
 def _offset(zone: str, moment: float) -> float:
     """Seconds that the zone's clock is ahead of UTC."""
-    offset = datetime.fromtimestamp(moment, UTC).astimezone(_zone(zone)).utcoffset()
+    offset = datetime.fromtimestamp(moment // 1, UTC).astimezone(_zone(zone)).utcoffset()
     return 0.0 if offset is None else offset.total_seconds()
 
 

@@ -12,7 +12,7 @@ MAX_KINDS = 10_000
 
 
 class Rolling:
-    """A rolling mean and mean deviation of output tokens for each kind of call."""
+    """A rolling mean, and a rolling mean deviation upward, of output tokens for each kind of call."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], tuple[float, float]] = {}
@@ -24,8 +24,13 @@ class Rolling:
 
     def learn(self, kind: tuple[str, str], output: int) -> None:
         """A call of this kind had so much output."""
-        mean, deviation = self._seen.get(kind, (float(FIRST), FIRST / 4))
-        if len(self._seen) >= MAX_KINDS and kind not in self._seen:
-            self._seen.clear()
-        error = output - mean
-        self._seen[kind] = mean + MEMORY * error, deviation + MEMORY * (abs(error) - deviation)
+        seen = self._seen.get(kind)
+        if seen is None:
+            if len(self._seen) >= MAX_KINDS:
+                self._seen.clear()
+            self._seen[kind] = float(output), output / 2
+            return
+        mean, above = seen
+        # Only what was more than usual counts: a row of short answers must not raise what is reserved.
+        more = max(0.0, output - mean)
+        self._seen[kind] = mean + MEMORY * (output - mean), above + MEMORY * (2 * more - above)

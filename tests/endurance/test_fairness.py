@@ -36,10 +36,13 @@ async def test_keys_at_their_limits(seconds: int, tmp_path: Path, report: Report
         ]
         async with clients(works):
             await asyncio.sleep(seconds)
+        # A store that did not answer in time leaves a call to the worker's own cap: what was decided so may be beyond.
+        alone = under.gateway.metric("gateway_limit_decisions_total", decision="degraded")
+        report(f"{alone:.0f} decided without the store")
         for name, (rate, burst) in LIMITS.items():
             tally = tallies[name]
             most = burst + rate * (tally.last - tally.first)
             report(f"{name}: {tally.admitted} admitted of {most:.1f} allowed, {tally.statuses[429]} refused")
             assert set(tally.statuses) == {200, 429}
             assert not tally.broken
-            assert share * (burst + rate * seconds) <= tally.admitted <= most + 1
+            assert share * (burst + rate * seconds) <= tally.admitted <= most + 1 + alone

@@ -100,6 +100,7 @@ def test_total_never_ends() -> None:
 @example("day", "America/Sao_Paulo", utc("2018-11-04T02:59:59"))
 @example("day", "Pacific/Apia", utc("2011-12-30T09:59:59"))
 @example("minute", "UTC", float(int(FIRST)))
+@example("day", "UTC", 1420070399.9999995)
 def test_periods_tile_time(kind: str, zone: str, now: float) -> None:
     """Every moment is in exactly one period: its own period holds it, and its neighbours meet it without a gap."""
     found = period_of(kind, zone, now)
