@@ -58,7 +58,8 @@ _KEYS = """local ready, turn = {{}}, 0
 local file = io.open({keys_path})
 function init(args)
   for key in file:lines() do
-    ready[#ready + 1] = wrk.format(nil, nil, {{["content-type"] = "application/json", ["authorization"] = "Bearer " .. key}})
+    local headers = {{["content-type"] = "application/json", ["authorization"] = "Bearer " .. key}}
+    ready[#ready + 1] = wrk.format(nil, nil, headers)
   end
 end
 function request()

@@ -186,6 +186,7 @@ class Worker:
         watch = Watch()
         self._keys = keys = Keys(self._redis, clock=clock, in_use=watch.holds)
         keys.on_revoked(watch.revoke)
+        keys.zone = loaded.snapshot.zone
         pipeline.keys, pipeline.journal = keys, spending.spool
         keys.configured = self._boot.run_time_keys
         await keys.poll()
@@ -285,6 +286,8 @@ class Worker:
 
     def _swap(self, snapshot: Snapshot) -> None:
         assert self._pipeline is not None
+        if self._keys is not None:
+            self._keys.zone = snapshot.zone
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._refresh_prices(snapshot)))
         self._webhook.use(snapshot.alerts)

@@ -44,14 +44,15 @@ def digest_of(credential: bytes) -> bytes:
     return hashlib.sha256(credential).digest()
 
 
-def principal_of(record: KeyRecord, digest: bytes) -> Principal:
-    """Who holds this key. Raises ValueError, KeyError or TypeError for limits that this version cannot read."""
+def principal_of(record: KeyRecord, digest: bytes, zone: str = "UTC") -> Principal:
+    """Who holds this key; `zone` is that of quotas that name none. Raises ValueError, KeyError or TypeError for limits
+    that this version cannot read."""
     return Principal(
         key=record.name,
         team=record.team,
         models=record.models,
         limits=compile_limits(record.limits, "key", record.name),
-        quotas=compile_quotas(record.quotas, "key", record.name, "UTC", record.limits),
+        quotas=compile_quotas(record.quotas, "key", record.name, zone, record.limits),
         services=None if record.services is None else frozenset(record.services),
         expires_at=record.expires_at,
         digest=digest,

@@ -91,6 +91,8 @@ class Keys:
         self._patience = policy.fresh
         self._listeners: list[OnRevoked] = []
         self._nudge = asyncio.Event()
+        self.zone = "UTC"
+        """The calendar of quotas that name none."""
         self.configured: bool | None = None
         """Whether a run-time key was ever created, revoked ones included; None while that is not known."""
 
@@ -269,7 +271,7 @@ class Keys:
         if held is not None and held.raw == raw:
             return _Entry(held.principal, raw, now)
         try:
-            return _Entry(principal_of(decode(raw), digest), raw, now)
+            return _Entry(principal_of(decode(raw), digest, self.zone), raw, now)
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
             _log.exception("a key of the mirror cannot be read by this version")
             return AuthUnavailable

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,80 +22,27 @@ from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame,
 from gateway.limits.local import LocalLimits
 from gateway.limits.outage import LedgerLine, NoLedger, Outage
 from gateway.limits.refusals import oversized, refusal
+from gateway.limits.reservation import About, Hold, Journal, Reservation
 from gateway.limits.seeding import Seeder
 from gateway.ports import Clock, Observer
-from gateway.storage.batch import Item, ScriptBatcher
+from gateway.storage.batch import Item, ScriptBatcher, as_text
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, Script
 from gateway.types import QuotaSpec
+
+__all__ = ["About", "Gate", "Hold", "Journal", "Reservation"]
 
 LEASE_SECONDS = 60.0
 LEASE = int(LEASE_SECONDS * 1e6)
 RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
 PLAIN, RECORDED, AGAIN = 0, 1, 2
 """How a settlement is applied: always; by its record; only if its record is still there."""
+TOLD_SECONDS = 1.5
+"""Seconds in which every worker notices that the store is away: three times what passes between two looks at it."""
+Asked = tuple[Demand, About | None]
 SEED_TRIES = 6
 REMEMBERED_SECONDS = 2.0
 JOURNAL_SECONDS = 2.0
-About = tuple[bytes | bool, tuple[int, int, int]]
-"""The event (or False) that is booked if the call's worker dies, and what that charges to quotas."""
-
-Asked = tuple[Demand, About | None]
-
-
-class Journal(Protocol):
-    """Where events go while the store is away; durable."""
-
-    def append(self, events: list[bytes]) -> None:
-        """Keep these; returns at once."""
-        ...
-
-    async def flush(self) -> None:
-        """Return when everything appended is on disk."""
-        ...
-
-
-class Hold(msgspec.Struct, eq=False):
-    """What a call holds of one set."""
-
-    id: str
-    """The call's id, with a suffix for what it holds beyond its first set."""
-    limits: LimitSet
-    frame: Frame
-    demand: Demand
-    output: int
-    """Output tokens that were granted."""
-    reply: Sequence[float] = ()
-    degraded: bool = False
-    recorded: bool = False
-
-
-class Reservation(msgspec.Struct, eq=False):
-    """What one call holds until it is settled."""
-
-    call_id: str
-    user: str | None = None
-    holds: list[Hold] = []
-    asked: int = 0
-    """How often something was asked for beyond the first set."""
-    renewed: float = 0.0
-    noted: float = 0.0
-    headers: list[tuple[bytes, bytes]] = []
-    settled: bool = False
-    about: About | None = None
-    """What stands in its record."""
-    checkpoint: Callable[[], About] | None = None
-    """What should stand there by now."""
-
-    @property
-    def output(self) -> int | None:
-        """The least that quotas granted of output tokens; None where no quota says."""
-        return min((hold.output for hold in self.holds if hold.limits.quotas), default=None)
-
-    @property
-    def degraded(self) -> bool:
-        """Some of it was decided without the store."""
-        return any(hold.degraded for hold in self.holds)
 
 
 class Gate:
@@ -132,7 +79,9 @@ class Gate:
         """Settlements that did not reach the store, to be repeated."""
         self.dirty: set[str] = set()
         """Shards whose quotas were used while their store was away."""
-        self._recent: deque[tuple[float, Hold, bytes]] = deque()
+        self._away: dict[str, float] = {}
+        """Shards whose store is away, and since when."""
+        self._recent: deque[tuple[float, Hold, bytes, Used]] = deque()
 
     def __repr__(self) -> str:
         return f"<Gate live={len(self.live)} unsent={len(self.unsent)}>"
@@ -142,10 +91,9 @@ class Gate:
         return self._channels.get(shard) or self._open(self._channels, self._source, shard)
 
     def _open(self, channels: dict[str, ScriptBatcher], source: Script, shard: str) -> ScriptBatcher:
-        found = channels[shard] = ScriptBatcher(
-            source, on_lost=self._lost, on_orphan=self._give_back, on_time=self.store_clock.heard
-        )
-        return found
+        heard = self.store_clock.heard
+        channels[shard] = ScriptBatcher(source, on_lost=self._lost, on_orphan=self._give_back, on_time=heard)
+        return channels[shard]
 
     # ---- reserve
 
@@ -205,6 +153,8 @@ class Gate:
             name, frame, reply = await self._ask_store(name, reservation.user, limits, (demand, about))
         except StoreUnavailable:
             self.epochs.doubt()
+            if limits.quotas:
+                await self._until_told(limits.names.shard)
             frame = limits.frame(reservation.user, "", self.store_clock())
             reply = await self._outage.admit(limits, frame, name, demand, reservation.user)
             degraded = True
@@ -216,7 +166,15 @@ class Gate:
             raise refusal(limits, frame, reply)
         self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
         hold = Hold(
-            name, limits, frame, demand, int(reply[3]), reply, degraded, recorded=about is not None and not degraded
+            name,
+            limits,
+            frame,
+            demand,
+            int(reply[3]),
+            reply,
+            degraded,
+            recorded=about is not None and not degraded,
+            user=reservation.user,
         )
         reservation.holds.append(hold)
         if not degraded and frame.epoch != (self.epochs.known(limits.names.shard) if limits.quotas else ""):
@@ -307,6 +265,32 @@ class Gate:
         await self.write_journal()
         await self.epochs.rotate(shard)
         self.dirty.discard(shard)
+        self.store_back(shard)
+
+    def store_away(self, shard: str) -> None:
+        """What the store admitted of late the ledger may not know yet: until it is booked it counts there."""
+        if shard in self._away:
+            return
+        self._away[shard] = now = self._clock()
+        for reservation in self.live.values():
+            held = [hold for hold in reservation.holds if hold.limits.names.shard == shard and not hold.degraded]
+            parts = [(hold.limits, hold.frame, hold.demand.amounts(hold.output)) for hold in held if hold.limits.quotas]
+            if parts:
+                self._outage.tell(reservation.call_id, reservation.user, parts)
+        for at, hold, _, used in self._recent:
+            if hold.limits.names.shard == shard and hold.limits.quotas and at >= now - REMEMBERED_SECONDS:
+                self._outage.tell(hold.id, hold.user, [(hold.limits, hold.frame, used.amounts)])
+
+    def store_back(self, shard: str) -> None:
+        """The store answers: when it goes away again there is something new to tell."""
+        self._away.pop(shard, None)
+
+    async def _until_told(self, shard: str) -> None:
+        """Before the ledger decides, every worker has had the time to notice and to tell it what it cannot know."""
+        self.store_away(shard)
+        left = self._away[shard] + TOLD_SECONDS - self._clock()
+        if left > 0:
+            await asyncio.sleep(left)
 
     async def _same_life(self, shard: str, epoch: str, item: Item, reply: Sequence[float]) -> bool:
         """Whether it was this life of the store that replied; else what it reserved is given back."""
@@ -374,12 +358,12 @@ class Gate:
         )  # fmt: skip
         self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
         if event is not None:
-            self._remember(hold, event)
+            self._remember(hold, event, used)
 
-    def _remember(self, hold: Hold, event: bytes) -> None:
+    def _remember(self, hold: Hold, event: bytes, used: Used) -> None:
         """A store that loses its data loses events that nobody has read yet: the last ones can be sent again."""
         now, recent = self._clock(), self._recent
-        recent.append((now, hold, event))
+        recent.append((now, hold, event, used))
         while recent[0][0] < now - REMEMBERED_SECONDS:
             recent.popleft()
 
@@ -418,6 +402,7 @@ class Gate:
         """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
         del error
         self.epochs.doubt()
+        self.store_away(_shard_of(item))
         operation = item.args[0]
         if operation == SETTLE:
             *args, event = item.args
@@ -465,7 +450,7 @@ class Gate:
             for hold in reservation.holds:
                 if hold.limits.names.shard == shard and not hold.degraded:
                     self._put_again(reservation, hold)
-        for _, hold, event in self._recent:
+        for _, hold, event, _ in self._recent:
             if hold.limits.names.shard == shard:
                 self._later(hold, (NOTE, "", False, _text(event), (0, 0, 0)), urgent=False)
 
@@ -475,6 +460,7 @@ class Gate:
         if limits.quotas:
             epoch = self.epochs.known(limits.names.shard) or ""
             hold.frame = limits.moved(hold.frame, reservation.user, epoch)
+            self._outage.tell(reservation.call_id, None, [])  # its record counts from here on
         if hold.recorded and about is not None:
             about = about if hold is reservation.holds[0] else (False, about[1])
             self._later(hold, (NOTE, hold.id, for_lua(about), False, hold.demand.amounts(hold.output)), urgent=True)
@@ -498,13 +484,13 @@ def for_lua(about: About | None) -> tuple[msgspec.Raw | bool, tuple[int, int, in
 
 
 def _text(event: bytes | bool | None) -> msgspec.Raw | bool:
-    """An event as msgpack's text: the only kind of string that the script's unpacking knows. At most 64 KiB."""
-    return msgspec.Raw(b"\xda" + len(event).to_bytes(2) + event) if isinstance(event, bytes) else False
+    return as_text(event) if isinstance(event, bytes) else False
 
 
 def _bytes(text: msgspec.Raw) -> bytes:
     """The event again."""
-    return bytes(text)[3:]
+    data = bytes(text)
+    return data[3:] if data[:1] == b"\xda" else data[5:]
 
 
 def _shard_of(item: Item) -> str:

@@ -123,6 +123,18 @@ class Outage:
             del self._held[call_id]
         return binding
 
+    def tell(
+        self, call_id: str, user: str | None, parts: Sequence[tuple[LimitSet, Frame, tuple[int, int, int]]]
+    ) -> None:
+        """The store admitted this call before it went away: these amounts count until the ledger has booked it. Without
+        any parts it does not count any more."""
+        needs: list[Need] = []
+        for limits, frame, amounts in parts:
+            for at in limits.quotas:
+                kind = limits.spec_of(at).kind
+                needs.append((*question(limits, frame, at, user), 0, amounts[MEASURES[kind] - 1]))
+        self._ledger.charge(call_id.partition("#")[0], needs)
+
     def settle(self, limits: LimitSet, frame: Frame, call_id: str, more_tokens: int, more_requests: int = 0) -> None:
         """Free what is held locally."""
         self._local.settle(limits, frame.keys[3:], call_id, more_tokens, more_requests)

@@ -41,6 +41,8 @@ class Upkeep:
                 await self._audit()
         except StoreUnavailable:
             self._gate.epochs.doubt()
+            for shard in self._gate.shards:
+                self._gate.store_away(shard)
 
     async def _of_shard(self, shard: str) -> None:
         gate = self._gate
@@ -48,6 +50,7 @@ class Upkeep:
             await gate.refresh(shard)
         else:
             await gate.epochs.ask(shard)
+            gate.store_back(shard)
         now, epoch = self._clock(), gate.epochs.known(shard)
         life, at = self._beaten.get(shard, (None, now))
         if life != epoch or now - at >= HEARTBEAT_SECONDS:

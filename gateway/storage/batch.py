@@ -37,8 +37,8 @@ _decode = msgspec.msgpack.Decoder(list[Any]).decode
 class Item:
     """One call of the script: the keys it touches, a table that many calls share, and its own arguments.
 
-    Table and arguments are anything msgpack can say. Keep one `keys` and one `table` object for all calls that share
-    them, and never change either: they are told apart by identity.
+    Table and arguments are anything msgpack can say; bytes go through `as_text`. Keep one `keys` and one `table` object
+    for all calls that share them, and never change either: they are told apart by identity.
     """
 
     __slots__ = ("args", "future", "keys", "presses", "table")
@@ -223,20 +223,12 @@ def _pack(batch: list[Item]) -> tuple[tuple[Key, ...], tuple[list[Any], list[Any
         if group is None:
             groups.append(([number(key, len(indexes) + 1) for key in keys], table))
             group = known[about] = len(groups)
-        items.append((group, tuple(map(_legible, item.args))))
+        items.append((group, item.args))
     return tuple(indexes), (groups, items)
 
 
-def _legible(value: Any) -> Any:
-    """Bytes as the servers' msgpack library reads them: it knows strings, and not the newer binary type."""
-    if type(value) is bytes:
-        return _as_text(value)
-    if type(value) is tuple:
-        return tuple([_as_text(part) if type(part) is bytes else part for part in value])
-    return value
-
-
-def _as_text(data: bytes) -> msgspec.Raw:
+def as_text(data: bytes) -> msgspec.Raw:
+    """Bytes as the servers' msgpack library reads them: it knows text, and not the newer binary type."""
     size = len(data)
     if size < 0x10000:
         return msgspec.Raw(b"\xda%b%b" % (size.to_bytes(2, "big"), data))

@@ -8,7 +8,7 @@ from gateway.storage.errors import SICK, Reason
 
 THRESHOLD = 3
 """Failures in a row that open it."""
-SHORTEST, LONGEST = 0.25, 2.0
+SHORTEST, LONGEST = 0.25, 1.0
 """Seconds between two probes: they double from the first to the second."""
 SPREAD = 0.2
 """Share by which a wait varies either way, so that many processes do not probe as one."""

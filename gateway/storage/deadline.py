@@ -18,7 +18,7 @@ class Deadline:
     the timer yields to one more poll before it cancels.
     """
 
-    __slots__ = ("_expired", "_handle", "_loop", "_seconds", "_task")
+    __slots__ = ("_due", "_expired", "_handle", "_loop", "_seconds", "_task")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -30,7 +30,8 @@ class Deadline:
             raise RuntimeError("a Deadline needs a task")
         self._task: asyncio.Task[object] = task
         self._loop = asyncio.get_running_loop()
-        self._handle: asyncio.Handle = self._loop.call_later(self._seconds, self._yield)
+        self._due = self._loop.time() + self._seconds
+        self._handle: asyncio.Handle = self._loop.call_at(self._due, self._yield)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -40,7 +41,9 @@ class Deadline:
             raise TimeoutError from error
 
     def _yield(self) -> None:
-        self._handle = self._loop.call_later(_GRACE, self._expire)
+        # What the loop is late by, the process was busy or not running at all: as likely as not the other side was too.
+        late = min(self._loop.time() - self._due, self._seconds)
+        self._handle = self._loop.call_later(max(_GRACE, late), self._expire)
 
     def _expire(self) -> None:
         self._expired = True

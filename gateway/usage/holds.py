@@ -180,6 +180,10 @@ class Holds:
             self.journal.drop(hold.call_id, empty=not self._holds)
         self._sums = {window: found for window, found in self._sums.items() if self._is_fresh(found)}
 
+    def claimed(self, window: Window) -> int:
+        """What calls hold of it, or used and is not booked yet."""
+        return self._taken.get(window, 0)
+
     # ---- deciding ----
 
     def _decide(self, owner: str, call_id: str, needs: Sequence[Need]) -> int:

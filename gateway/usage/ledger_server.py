@@ -89,7 +89,9 @@ class LedgerServer:
             case "used":
                 async with asyncio.timeout(WAIT_SECONDS):
                     await self._caught_up()
-                return [await self._used(*window) for window in question.windows]
+                # What was granted while the store was away counts, too, as long as it is not booked.
+                # In this order: what is booked meanwhile is counted twice rather than not at all.
+                return [self._holds.claimed(window) + await self._used(*window) for window in question.windows]
             case "hold":
                 return await self._holds.hold(owner, question.call_id, question.needs)
             case "ping":

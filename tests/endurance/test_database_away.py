@@ -28,27 +28,30 @@ CONFIG = config(
         "free": "limits: {concurrency: 100}",
     },
 )
-CLIENTS = 8
+CLIENTS, ENOUGH = 8, 100
 
 
 async def _under_load(under: Rig, trouble: Callable[[], Awaitable[None]], report: Report) -> None:
     """Nobody notices the trouble, and the books agree when it is over."""
-    tally = Tally()
-    bodies = [chat(under.port, secret(("money", "free")[number % 2]), MODEL) for number in range(CLIENTS)]
-    # The first call of a budget waits for what the ledger says of it: that is before the trouble.
-    async with clients([partial(client, under.port, always(body), tally, pause=0.01) for body in bodies]):
-        async with asyncio.timeout(30):
-            while tally.admitted < 50:  # noqa: ASYNC110 - the load generator counts
+    tallies = {name: Tally() for name in ("money", "free")}
+    bodies = {name: chat(under.port, secret(name), MODEL) for name in tallies}
+    works = [partial(client, under.port, always(bodies[name]), tallies[name], pause=0.01) for name in tallies]
+    async with clients(works * (CLIENTS // len(works))):
+        # A worker's first call of a budget waits for what the ledger says of it: that is before the trouble.
+        async with asyncio.timeout(60):
+            while tallies["money"].admitted < ENOUGH:  # noqa: ASYNC110 - the load generator counts
                 await asyncio.sleep(0.05)
         await trouble()
         await asyncio.sleep(0.5)
-    assert set(tally.statuses) == {200}, (tally.statuses, tally.codes)
-    assert not tally.broken
-    given = input_tokens(bodies[0].partition(b"\r\n\r\n")[2])
+    for tally in tallies.values():
+        assert set(tally.statuses) == {200}, (tally.statuses, tally.codes)
+        assert not tally.broken
+    admitted = sum(tally.admitted for tally in tallies.values())
+    given = input_tokens(chat(0, "", MODEL).partition(b"\r\n\r\n")[2])
     waited = settled(lambda: differences(under.bill(), under.ledger(), given), 60)
     bill, books = under.bill(), under.ledger()
-    report(f"{tally.admitted} calls; all booked {waited:.1f} s after; {summary(bill, books)}")
-    assert len(books) == len(bill) == tally.admitted
+    report(f"{admitted} calls; all booked {waited:.1f} s after; {summary(bill, books)}")
+    assert len(books) == len(bill) == admitted
     assert under.in_rollups() == len(books)
 
 

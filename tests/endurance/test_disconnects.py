@@ -76,7 +76,7 @@ async def test_clients_that_leave(count: int, tmp_path: Path, report: Report) ->
         await asyncio.gather(*(clients() for _ in range(AT_ONCE)))
         assert left.total() == count
         settled(lambda: [f"in flight: {running}"] if (running := under.in_flight()) else [], 10)
-        settled(under.quiet, 10)
+        settled(under.quiet, 90)
         given = input_tokens(bodies[0].partition(b"\r\n\r\n")[2])
         settled(lambda: differences(under.bill(), under.ledger(), given, sent=SENT), 30)
         bill, books = under.bill(), under.ledger()

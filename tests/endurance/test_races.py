@@ -59,6 +59,6 @@ async def test_exactly_ten(runs: int, kind: str, tmp_path: Path, report: Report)
     with rig(text, tmp_path, workers=4) as under:
         for run in range(runs):
             assert await _race(under, chat(under.port, secret(f"run-{run}"), model, **fields)) == expected, f"run {run}"
-            settled(under.quiet, 20)
+            settled(under.quiet, 90)
         settled(lambda: [f"{n} of {ROOM * runs} booked"] if (n := len(under.ledger())) != ROOM * runs else [], 20)
         report(f"{runs} runs of {AT_ONCE}: exactly {ROOM} admitted in each")

@@ -192,13 +192,14 @@ async def test_the_store_breaks(seconds: float, fault: str, tmp_path: Path, repo
         report(f"added p99 {late}; rated {rated.admitted} of {most:.0f} allowed")
         report(f"money {money.admitted} of {BUDGET / PRICE:.0f}, {dict(failures)}; {dict(money.codes)}")
         given = input_tokens(chat(0, "", MODEL, text="x").partition(b"\r\n\r\n")[2])
-        settled(under.quiet, 60)
+        settled(under.quiet, 90)
         settled(lambda: differences(under.bill(), under.ledger(), given), 30)
         bill, books = under.bill(), under.ledger()
         report(summary(bill, books))
         assert under.in_rollups() == len(books)
-        # One bucket when the store goes away and one when it comes back; between them the limit's own rate.
-        assert rated.admitted <= most + 2 * BURST
+        # One bucket when the store goes away and one when it comes back, between them the limit's own rate. And at most
+        # one more, for workers do not notice in the same moment: some still count by themselves when others do not.
+        assert rated.admitted <= most + 3 * BURST
         for tally in (rated, free):
             assert not tally.failures, tally.failures[:5]
             assert not tally.broken

@@ -282,7 +282,7 @@ def test_a_budget_is_never_exceeded(lab: Lab, key: str, model: str, name: str) -
     """Calls that set no limit get one from us, within what is left; when too little is left they are refused. The
     provider's bill stays within the budget."""
     replies: list[Reply] = []
-    while len(replies) < 60:
+    while len(replies) < 400:
         replies.append(lab.chat(key, f"{'modern/' if key == 'modern' else ''}{model}"))
         if replies[-1].status != 200:
             break
@@ -354,7 +354,7 @@ def test_a_providers_budget_is_hard_too(lab: Lab) -> None:
     """Callers without a budget are cut off by the provider's, and its bill stays within it; without a price it is a
     400."""
     replies: list[Reply] = []
-    while len(replies) < 60:
+    while len(replies) < 400:
         replies.append(lab.chat("free", "broke/mock-fault/tokens-300"))
         if replies[-1].status != 200:
             break

@@ -70,7 +70,7 @@ def test_waits_double() -> None:
     for _ in range(6):
         waits.append(breaker.wait())
         assert not breaker.probed("loading")
-    assert waits == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+    assert waits == [0.25, 0.5, 1.0, 1.0, 1.0, 1.0]
     assert breaker.reason == "loading"
     assert breaker.probed(None)
     assert not breaker.open
