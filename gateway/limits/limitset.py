@@ -4,7 +4,7 @@ keys, decisions, headers."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
 from typing import NamedTuple
@@ -19,7 +19,7 @@ ADMITTED, BUSY, EXHAUSTED, RESERVED, UNSEEDED = 1, 0, 2, 3, 4
 """The script's verdicts."""
 STATE = 4
 """Where the two numbers of the first row stand in the script's reply."""
-MAX_FRAMES = 10_000
+MAX_FRAMES = 1000
 HARD = ("reject", "downgrade")
 HeaderPairs = list[tuple[bytes, bytes]]
 
@@ -105,14 +105,10 @@ class _Shown:
         ]
 
 
-@dataclass(slots=True, eq=False)
-class LimitSet:
-    """Limits and quotas of one shard that are reserved together. Row i has two numbers in the script's reply, at
-    `STATE + 2i`: of a rate what remains and when it is full (µs), of slots how many are free, of a quota what is used
-    and what of that is only reserved."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What a set is apart from whose it is: keys with the same limits share it."""
 
-    members: tuple[Member, ...]
-    names: Names
     rows: tuple[tuple[float, ...], ...]
     """As the script takes them; a quota that throttles has a second row."""
     slots: bool
@@ -123,7 +119,6 @@ class LimitSet:
     """Tokens that one call may need at most: the smallest bucket's size."""
     owner_at: tuple[int, ...]
     """The member that each row belongs to."""
-    per_user: bool
     admitted: tuple[LimitDecision, ...]
     degraded: tuple[LimitDecision, ...]
     shown: tuple[tuple[_Shown, ...], ...]
@@ -135,35 +130,77 @@ class LimitSet:
     """A budget refuses what it cannot pay for, and so what has no known price."""
     hard: bool
     """Some quota bounds the output that is granted."""
-    _relaxed: LimitSet | None = None
-    _frames: dict[tuple[str | None, str], Frame] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=4096)
+def _shape(specs: tuple[LimitSpec | QuotaSpec, ...]) -> Shape:
+    """Of specs without their owners' names."""
+    numbered = [(at, row) for at, spec in enumerate(specs) for row in _rows(spec)]
+    rows = tuple(row for _, row in numbered)
+    words = tuple((spec.scope, spec.kind) for spec in specs)
+    budgets = [spec for spec in specs if isinstance(spec, QuotaSpec) and spec.kind == "cost"]
+    buckets = [spec.capacity for spec in specs if isinstance(spec, LimitSpec) and spec.kind == "tokens"]
+    return Shape(
+        rows=rows,
+        slots=any(row[0] == SLOTS for row in rows),
+        quotas=tuple(at for at, row in enumerate(rows) if row[0] == QUOTA),
+        largest=min(buckets, default=inf),
+        owner_at=tuple(at for at, _ in numbered),
+        admitted=decided(words, "admitted"),
+        degraded=decided(words, "degraded"),
+        shown=_shown(specs, numbered),
+        thresholds=tuple(_threshold(specs[at]) for at, _ in numbered),
+        money=bool(budgets),
+        hard_cost=any(budget.unpriced == "refuse" for budget in budgets),
+        hard=any(row[0] == QUOTA and row[2] != MEASURES["requests"] and row[3] for row in rows),
+    )
+
+
+class LimitSet:
+    """Limits and quotas of one shard that are reserved together. Row i has two numbers in the script's reply, at
+    `STATE + 2i`: of a rate what remains and when it is full (µs), of slots how many are free, of a quota what is used
+    and what of that is only reserved."""
+
+    __slots__ = (
+        "_frame_now", "_frames", "_relaxed", "hard", "hard_cost", "largest", "members", "money", "names", "per_user",
+        "quotas", "rows", "shape", "slots", "thresholds",
+    )  # fmt: skip
+
+    def __init__(self, members: tuple[Member, ...], names: Names, shape: Shape) -> None:
+        self.members = members
+        self.names = names
+        self.shape = shape
+        self.rows, self.quotas, self.slots = shape.rows, shape.quotas, shape.slots
+        self.largest, self.thresholds = shape.largest, shape.thresholds
+        self.money, self.hard, self.hard_cost = shape.money, shape.hard, shape.hard_cost
+        self.per_user = any(member.per_user for member in members)
+        self._relaxed: LimitSet | None = None
+        self._frame_now: Frame | None = None
+        self._frames: dict[tuple[str | None, str], Frame] | None = None
+
+    def __repr__(self) -> str:
+        return f"<LimitSet shard={self.names.shard} {[(m.spec.scope, m.spec.kind, m.owner) for m in self.members]}>"
+
+    @property
+    def admitted(self) -> tuple[LimitDecision, ...]:
+        """What to tell observers when all of them admit."""
+        return self.shape.admitted
+
+    @property
+    def degraded(self) -> tuple[LimitDecision, ...]:
+        """The same, when that was decided without the store."""
+        return self.shape.degraded
+
+    @property
+    def shown(self) -> tuple[tuple[_Shown, ...], ...]:
+        """The rates that headers show."""
+        return self.shape.shown
 
     @classmethod
     def of(cls, members: Sequence[Member], names: Names) -> LimitSet:
         """Compile them."""
-        numbered = [(at, row) for at, member in enumerate(members) for row in _rows(member.spec)]
-        rows = tuple(row for _, row in numbered)
-        words = tuple((member.spec.scope, member.spec.kind) for member in members)
-        buckets = [s.capacity for s in (m.spec for m in members) if isinstance(s, LimitSpec) and s.kind == "tokens"]
-        return cls(
-            members=tuple(members),
-            names=names,
-            rows=rows,
-            slots=any(row[0] == SLOTS for row in rows),
-            quotas=tuple(at for at, row in enumerate(rows) if row[0] == QUOTA),
-            largest=min(buckets, default=inf),
-            owner_at=tuple(at for at, _ in numbered),
-            per_user=any(member.per_user for member in members),
-            admitted=decided(words, "admitted"),
-            degraded=decided(words, "degraded"),
-            shown=_shown(members, numbered),
-            thresholds=tuple(_threshold(members[at].spec) for at, _ in numbered),
-            money=any(member.spec.kind == "cost" for member in members),
-            hard_cost=any(
-                isinstance(m.spec, QuotaSpec) and m.spec.kind == "cost" and m.spec.unpriced == "refuse" for m in members
-            ),
-            hard=any(row[0] == QUOTA and row[2] != MEASURES["requests"] and row[3] for row in rows),
-        )
+        specs = tuple(replace(member.spec, name="") for member in members)
+        return cls(tuple(members), names, _shape(specs))
 
     def relaxed(self) -> LimitSet:
         """The same, where quotas that switch to another model have done so: they only count."""
@@ -179,21 +216,28 @@ class LimitSet:
 
     def spec_of(self, row: int) -> LimitSpec | QuotaSpec:
         """What stands behind a row."""
-        return self.members[self.owner_at[row]].spec
+        return self.members[self.shape.owner_at[row]].spec
 
     def owner_of(self, row: int, user: str | None) -> str:
         """Whose counter stands in a row."""
-        member = self.members[self.owner_at[row]]
+        member = self.members[self.shape.owner_at[row]]
         return f"{member.owner}/{user}" if member.per_user else member.owner
 
     def frame(self, user: str | None, epoch: str, now: float) -> Frame:
         """The keys for this user (the hash of who), in this life of the store, at `now` (Unix seconds)."""
-        user = user if self.per_user else None
-        found = self._frames.get((user, epoch))
+        if not self.per_user:
+            found = self._frame_now
+            if found is None or found.epoch != epoch or now >= found.until:
+                found = self._frame_now = self._frame(None, epoch, now)
+            return found
+        frames = self._frames
+        if frames is None:
+            frames = self._frames = {}
+        found = frames.get((user, epoch))
         if found is None or now >= found.until:
-            if len(self._frames) >= MAX_FRAMES:
-                self._frames.clear()
-            found = self._frames[user, epoch] = self._frame(user, epoch, now)
+            if len(frames) >= MAX_FRAMES:
+                frames.clear()
+            found = frames[user, epoch] = self._frame(user, epoch, now)
         return found
 
     def moved(self, frame: Frame, user: str | None, epoch: str) -> Frame:
@@ -203,7 +247,8 @@ class LimitSet:
 
     def _frame(self, user: str | None, epoch: str, now: float) -> Frame:
         names = self.names
-        keys, periods = [names.open, names.events, names.reaped], []
+        keys: list[str] = [*_heads(names)]
+        periods: list[Period | None] = []
         for at, row in enumerate(self.rows):
             spec = self.spec_of(at)
             base = f"gw:{{{names.shard}}}:{spec.scope}:{self.owner_of(at, user)}:{spec.kind}"
@@ -218,7 +263,7 @@ class LimitSet:
             keys.append(f"{base}#{at}" if base in keys else base)
             periods.append(period)
         until = min((period.end for period in periods if period is not None), default=FOREVER)
-        return Frame(tuple(keys), until, tuple(periods), epoch)
+        return Frame(tuple(keys), until, tuple(periods) if self.quotas else (None,) * len(periods), epoch)
 
     def full(self, reply: Sequence[float]) -> bool:
         """Whether somebody may wait for what this call holds: the last slot, or what is left of a quota."""
@@ -255,6 +300,12 @@ def headers_over(decided: Sequence[tuple[LimitSet, Sequence[float]]]) -> HeaderP
     return headers
 
 
+@lru_cache(maxsize=256)
+def _heads(names: Names) -> tuple[str, str, str]:
+    """The keys that every set of a shard begins with."""
+    return names.open, names.events, names.reaped
+
+
 @lru_cache(maxsize=4096)
 def decided(limits: tuple[tuple[str, str], ...], word: str) -> tuple[LimitDecision, ...]:
     """The same decisions for every set with the same scopes and kinds."""
@@ -282,18 +333,18 @@ def _rows(spec: LimitSpec | QuotaSpec) -> Iterator[tuple[float, ...]]:
 
 
 def _shown(
-    members: Sequence[Member], numbered: Sequence[tuple[int, tuple[float, ...]]]
+    specs: Sequence[LimitSpec | QuotaSpec], numbered: Sequence[tuple[int, tuple[float, ...]]]
 ) -> tuple[tuple[_Shown, ...], ...]:
     """Of requests, and of tokens."""
-    return tuple(tuple(_shown_of(kind, members, numbered)) for kind in ("requests", "tokens"))
+    return tuple(tuple(_shown_of(kind, specs, numbered)) for kind in ("requests", "tokens"))
 
 
 def _shown_of(
-    kind: str, members: Sequence[Member], numbered: Sequence[tuple[int, tuple[float, ...]]]
+    kind: str, specs: Sequence[LimitSpec | QuotaSpec], numbered: Sequence[tuple[int, tuple[float, ...]]]
 ) -> Iterator[_Shown]:
     name = kind.encode()
     for at, (owner, row) in enumerate(numbered):
-        spec = members[owner].spec
+        spec = specs[owner]
         # What a provider's or a deployment's own limits leave is no business of callers.
         own = spec.scope not in ("provider", "deployment")
         if own and row[0] == RATE and spec.kind == kind and isinstance(spec, LimitSpec):

@@ -53,7 +53,7 @@ class NoLedger:
 
 def question(limits: LimitSet, frame: Frame, row: int, user: str | None) -> Question:
     """What to ask the ledger about the quota in this row: whose use, of what, in which time."""
-    member = limits.members[limits.owner_at[row]]
+    member = limits.members[limits.shape.owner_at[row]]
     period = frame.periods[row]
     assert period is not None
     # A rule's counters are named after the rule and its member; the ledger knows the member.

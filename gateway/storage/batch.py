@@ -1,8 +1,9 @@
 """Many script calls as one: what is submitted in one tick of the event loop travels in one EVALSHA.
 
-The script gets the distinct keys of all items as KEYS, and one msgpack blob as ARGV[1], `[groups, items]`:
-a group is `[[key indexes], table]`, an item `[group number, args]`; both count from 1, as Lua does. Items that share
-their keys' and their table's tuple share a group: what is the same for many calls travels once. The script answers
+The script gets the distinct keys of all items as KEYS, and one msgpack blob as ARGV[1], `[tables, groups, items]`:
+a group is `[[key indexes], table number]`, an item `[group number, args]`; all count from 1, as Lua does. Items that
+share their keys' and their table's tuple share a group, and groups share tables: what is the same for many calls
+travels once. The script answers
 with one `cmsgpack.pack` of `{now, result, …}`: its server's time in µs, then one result per item, in their order.
 """
 
@@ -209,22 +210,28 @@ class ScriptBatcher:
             self._on_call(time.perf_counter() - started, reason)
 
 
-def _pack(batch: list[Item]) -> tuple[tuple[Key, ...], tuple[list[Any], list[Any]]]:
-    """The distinct keys of a batch, and its groups and items."""
+def _pack(batch: list[Item]) -> tuple[tuple[Key, ...], tuple[list[Any], list[Any], list[Any]]]:
+    """The distinct keys of a batch, and its tables, groups and items."""
     indexes: dict[Key, int] = {}
     number = indexes.setdefault
     known: dict[tuple[int, int], int] = {}
-    groups: list[tuple[list[int], Sequence[Any]]] = []
+    placed: dict[int, int] = {}
+    tables: list[Sequence[Any]] = []
+    groups: list[tuple[list[int], int]] = []
     items: list[tuple[int, Sequence[Any]]] = []
     for item in batch:
         keys, table = item.keys, item.table
         about = (id(keys), id(table))
         group = known.get(about)
         if group is None:
-            groups.append(([number(key, len(indexes) + 1) for key in keys], table))
+            place = placed.get(about[1])
+            if place is None:
+                tables.append(table)
+                place = placed[about[1]] = len(tables)
+            groups.append(([number(key, len(indexes) + 1) for key in keys], place))
             group = known[about] = len(groups)
         items.append((group, item.args))
-    return tuple(indexes), (groups, items)
+    return tuple(indexes), (tables, groups, items)
 
 
 def as_text(data: bytes) -> msgspec.Raw:

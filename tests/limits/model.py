@@ -127,7 +127,7 @@ class TimedScript:
         self.now = now
         keys = frame_of(limits).keys
         places = list(range(1, len(keys) + 1))
-        blob = msgspec.msgpack.encode(([(places, limits.rows)], [(1, item) for item in items]))
+        blob = msgspec.msgpack.encode(([limits.rows], [(places, 1)], [(1, item) for item in items]))
         told, *found = msgspec.msgpack.decode(self.wait(self.run(keys, (blob,))))
         assert (told, len(found)) == (now, len(items))
         return list(found)

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.errors import RateLimited
 from gateway.limits.demand import Demand, Used
-from gateway.limits.gate import LEASE, NOTE, RENEW, RESERVE, SETTLE, Gate, Reservation
+from gateway.limits.gate import LEASE, NOTE, RENEW, RESERVE, SETTLE, Gate, Reservation, for_lua
 from gateway.limits.limitset import LimitSet
 from gateway.limits.upkeep import Upkeep
-from gateway.storage.batch import Item, ScriptBatcher
+from gateway.storage.batch import Item, ScriptBatcher, as_text
 from gateway.storage.redis import RedisClient
 from tests.limits.conftest import (
     JournalOf,
@@ -168,7 +168,9 @@ async def script(redis: RedisClient) -> ScriptBatcher:
 
 
 def item(limits: LimitSet, *args: Any) -> Item:
-    return Item(frame_of(limits).keys, limits.rows, args)
+    return Item(
+        frame_of(limits).keys, limits.rows, tuple(as_text(arg) if isinstance(arg, bytes) else arg for arg in args)
+    )
 
 
 def ask(limits: LimitSet, name: str, lease: int = LEASE) -> Item:
@@ -200,7 +202,7 @@ async def test_renewed_and_settled_in_one_batch(
     """A call that is renewed or noted, and settled in the same batch, is gone: nothing of it comes back."""
     limits = limit_set(slots(1), worker=fresh("w"))
     await script.submit(ask(limits, "a"))
-    more = (LEASE,) if operation == RENEW else ((b"x", (0, 0, 0)), b"sure", (0, 0, 0))
+    more = (LEASE,) if operation == RENEW else (for_lua((b"x", (0, 0, 0))), b"sure", (0, 0, 0))
     both = [item(limits, operation, "a", *more), end(limits, "a")]
     for one in both if renew_first else reversed(both):
         script.submit_nowait(one)

@@ -20,7 +20,8 @@ PATIENT = RedisOptions(timeout=10.0)
 """For commands whose speed is not what a test is about."""
 
 ECHO = b"""
-local groups, items = unpack(cmsgpack.unpack(ARGV[1]))
+local tables, groups, items = unpack(cmsgpack.unpack(ARGV[1]))
+for n = 1, #groups do groups[n][2] = tables[groups[n][2]] end
 local time = redis.call('TIME')
 local out = {time[1] * 1000000 + time[2]}
 for i, item in ipairs(items) do

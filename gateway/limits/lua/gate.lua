@@ -1,8 +1,8 @@
 -- Reserve, settle, renew and note for a batch of calls, each all or nothing.
 --
 -- KEYS    the distinct keys of the batch, all in one slot on a cluster
--- ARGV[1] msgpack [groups, items]. A group is {indexes of KEYS, rows}: the first three keys are the hash of open calls, the stream of
---         usage events and the hash of reaped calls; then comes one key for each row. A row is
+-- ARGV[1] msgpack [tables, groups, items]. A table is a list of rows; a group is {indexes of KEYS, table number}: the first three keys
+--         are the hash of open calls, the stream of usage events and the hash of reaped calls, then comes one key for each row. A row is
 --           {1, capacity, microseconds per unit, measure}   a rate (GCRA)
 --           {2, capacity}                                   slots
 --           {3, amount, measure, hard}                      a quota; hard: 1 refuses what would exceed it, 0 only counts
@@ -34,7 +34,8 @@ local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local input = cmsgpack.unpack(ARGV[1])
-local groups, items = input[1], input[2]
+local groups, items = input[2], input[3]
+for n = 1, #groups do groups[n][2] = input[1][groups[n][2]] end
 local SHARE = 8 -- one call is granted at most this part of what is left, down to its least: many calls fit, and none can overdraw
 local PLENTY = 1e15 -- output tokens that cost nothing here
 local AHEAD = 3 -- keys of a group before those of its rows
