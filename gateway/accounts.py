@@ -23,6 +23,9 @@ AT_OUR_COST = frozenset({"ttfb_timeout", "timeout", "bad_json", "bad_sse", "empt
 """Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
 _BY_UNITS = (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)
 CRASHED = "worker_crash"
+# Looked up in the enumeration each time, a member costs as much as filling ten fields.
+SETTLED, RELEASED, ABANDONED = LedgerState.SETTLED, LedgerState.RELEASED, LedgerState.ABANDONED
+PROVIDER, ESTIMATED, PARTIAL = TokenSource.PROVIDER, TokenSource.ESTIMATED, TokenSource.PARTIAL
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -65,13 +68,14 @@ class Accounts:
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
         row.input_tokens, row.output_tokens = usage.input_tokens, usage.output_tokens
-        row.cost_nano_usd, row.price_version = cost, None if price is None else price.version
-        return _encode((row,)), (1, usage.total, cost or 0)
+        if price is not None:
+            row.cost_nano_usd, row.price_version = cost, price.version
+        return _encode((row,)), (1, usage.input_tokens + usage.output_tokens, cost or 0)
 
     def failed(self, exchange: Exchange, failure: Failure, number: int, seconds: float) -> bytes:
         """The row of an attempt that did not commit: not charged to the key."""
         row, error = self._row(exchange, failure.deployment, number), failure.error
-        row.state, row.status, row.reason = LedgerState.RELEASED, error.public_status, error.outcome
+        row.state, row.status, row.reason = RELEASED, error.public_status, error.outcome
         row.duration_ms = seconds * 1e3
         price = self.price_of(failure.deployment)
         assert exchange.call is not None
@@ -79,7 +83,7 @@ class Accounts:
             row.input_tokens = exchange.call.input_tokens
             row.cost_nano_usd = None if price is None else nano_usd(Usage(row.input_tokens), price)
         else:
-            row.token_source = TokenSource.PROVIDER
+            row.token_source = PROVIDER
             row.cost_nano_usd = 0
         row.price_version = None if price is None else price.version
         return _encode((row,))
@@ -98,23 +102,30 @@ class Accounts:
         deployment, usage = exchange.progress.deployment, bill.usage
         if usage is None or deployment is None:
             return None
-        row = self._row(exchange, deployment, exchange.progress.attempts)
-        row.state, row.status = LedgerState.SETTLED, status
-        row.reason = "ok" if error is None else _label(error)
-        row.input_tokens, row.output_tokens = usage.input_tokens, usage.output_tokens
-        row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
-        row.reasoning_tokens = usage.reasoning_tokens
-        row.audio_input_tokens, row.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
-        row.units = usage.units
-        row.token_source = bill.source or TokenSource.ESTIMATED
-        row.cost_nano_usd = bill.cost
-        if bill.cost is not None:
-            price = self.price_of(deployment)
-            row.price_version = None if price is None else price.version
-        if exchange.first_byte is not None:
-            row.ttft_ms = (exchange.first_byte - exchange.started) * 1e3
-        row.duration_ms = (self._clock() - exchange.started) * 1e3
+        call, plan, principal, provider = exchange.call, exchange.plan, exchange.principal, deployment.provider
+        assert call is not None
+        assert plan is not None
+        price = self.price_of(deployment) if bill.cost is not None else None
+        first = exchange.first_byte
+        # By position, in the order of the fields: naming them costs more than filling them.
+        row = LedgerRow(
+            call.id, exchange.progress.attempts, exchange.request_id, SETTLED, self._arrival(exchange),
+            principal.key, principal.team, exchange.user, plan.route, call.service, call.model,
+            provider.name, deployment.id, deployment.model, call.stream,
+            status, "ok" if error is None else _label(error),
+            usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens,
+            usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.units,
+            bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
+            None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
+            plan.revision, provider.type,
+        )  # fmt: skip
         return _encode((row,))
+
+    def _arrival(self, exchange: Exchange) -> int:
+        if not exchange.started_us:
+            # Once: every row of an attempt must say the same, and what we know of the store's clock moves.
+            exchange.started_us = int(self._wall(exchange.started) * 1e6)
+        return exchange.started_us
 
     def _row(self, exchange: Exchange, deployment: Deployment, number: int) -> LedgerRow:
         """By position, in the order of the fields: naming them costs more than filling them."""
@@ -122,15 +133,12 @@ class Accounts:
         assert call is not None
         assert plan is not None
         provider = deployment.provider
-        if not exchange.started_us:
-            # Once: every row of an attempt must say the same, and what we know of the store's clock moves.
-            exchange.started_us = int(self._wall(exchange.started) * 1e6)
         row = LedgerRow(
-            call.id, number, exchange.request_id, LedgerState.ABANDONED, exchange.started_us,
+            call.id, number, exchange.request_id, ABANDONED, self._arrival(exchange),
             principal.key, principal.team, exchange.user, plan.route, call.service, call.model,
             provider.name, deployment.id, deployment.model, call.stream, 500, CRASHED,
         )  # fmt: skip
-        row.token_source = TokenSource.PARTIAL
+        row.token_source = PARTIAL
         row.config_revision = plan.revision
         row.provider_type = provider.type
         return row
@@ -146,21 +154,19 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
         return None, None
     if answer is None:
         # Sent, and then the client left: the provider may still charge for reading it.
-        return Usage(call.input_tokens), TokenSource.PARTIAL
+        return Usage(call.input_tokens), PARTIAL
     relay = answer.relay
     counted = answer.usage if relay is None else relay.usage
     if counted is not None and not sold_by_units(call):
-        return counted, TokenSource.PROVIDER
+        return counted, PROVIDER
     units = units_of(call, answer.body, counted)
     if counted is not None or units.amount:
         usage = msgspec.structs.replace(counted or Usage(), units=units.amount)
-        return usage, TokenSource.PROVIDER if units.counted else TokenSource.ESTIMATED
+        return usage, PROVIDER if units.counted else ESTIMATED
     if relay is None:
         body = len(answer.body or b"")
-        return estimate.whole(call.input_tokens, body, generates=call.service in GENERATES), TokenSource.ESTIMATED
-    return estimate.partial(call.input_tokens, *relay.relayed), (
-        TokenSource.ESTIMATED if error is None else TokenSource.PARTIAL
-    )
+        return estimate.whole(call.input_tokens, body, generates=call.service in GENERATES), ESTIMATED
+    return estimate.partial(call.input_tokens, *relay.relayed), (ESTIMATED if error is None else PARTIAL)
 
 
 def sold_by_units(call: Call) -> bool:

@@ -14,7 +14,7 @@ from gateway.errors import DeploymentsFull, InsufficientQuota, RateLimited, Requ
 from gateway.exchange import Exchange
 from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
-from gateway.limits.limitset import LimitSet
+from gateway.limits.limitset import LimitSet, Shape, Traits, traits_of
 from gateway.limits.refusals import Downgrade
 from gateway.limits.rolling import Rolling
 from gateway.types import Call, Deployment, Plan, Skipped
@@ -58,16 +58,17 @@ class Admission:
                 raise again.refusal from None
 
     async def _reserve(self, exchange: Exchange, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> None:
-        if any(limits.hard_cost for limits in sets):
+        traits = traits_of(sets)
+        if traits.hard_cost:
             plan = await self._priced(plan)
         exchange.plan = plan
-        demand = self._demand(call, plan, sets)
+        demand = self._demand(call, plan, traits)
         reservation = Reservation(call.id, exchange.user)
         about = self._accounts.about(exchange, plan.targets[0], 1)
         await self._gate.reserve(reservation, sets, demand, about)
         exchange.reservation = reservation
         exchange.own_holds = len(reservation.holds)
-        if call.max_tokens is None and demand.most and any(limits.hard for limits in sets):
+        if call.max_tokens is None and demand.most and traits.hard:
             granted = reservation.output
             call.output_cap = max(1, (demand.most if granted is None else granted) // _choices(call, plan))
         if call.stream:
@@ -96,7 +97,7 @@ class Admission:
     def _known(self, plan: Plan) -> tuple[Deployment, ...]:
         return tuple(target for target in plan.targets if self._accounts.price_of(target) is not None)
 
-    def _demand(self, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> Demand:
+    def _demand(self, call: Call, plan: Plan, traits: Traits | Shape) -> Demand:
         choices = _choices(call, plan)
         if call.service not in GENERATES:
             least = most = 0
@@ -106,9 +107,9 @@ class Admission:
             most = _ceiling(plan) * choices
             least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
         fixed = per_output = 0
-        if any(limits.money for limits in sets):
+        if traits.money:
             fixed, per_output = _dearest(call, plan.targets, self._accounts)
-        tokens = _fitting(call, call.input_tokens + least, sets)
+        tokens = _fitting(call, call.input_tokens + least, traits.largest)
         return Demand(tokens, call.input_tokens, fixed, per_output, least, most)
 
     def learn(self, exchange: Exchange, output_tokens: int) -> None:
@@ -158,12 +159,18 @@ class Attempts:
     ) -> None:
         demand = reservation.holds[0].demand if reservation.holds else Demand()
         fixed = per_output = 0
-        if any(limits.money for limits in sets):
-            if self._accounts.price_of(deployment) is None and any(limits.hard_cost for limits in sets):
+        traits = traits_of(sets)
+        if traits.money:
+            if self._accounts.price_of(deployment) is None and traits.hard_cost:
                 raise DeploymentsFull(final=UnpricedModel(UNPRICED, param="model"))
             fixed, per_output = _dearest(call, (deployment,), self._accounts)
         demand = Demand(
-            _fitting(call, demand.tokens, sets), demand.input_tokens, fixed, per_output, demand.least, demand.most
+            _fitting(call, demand.tokens, traits.largest),
+            demand.input_tokens,
+            fixed,
+            per_output,
+            demand.least,
+            demand.most,
         )
         before = len(reservation.holds)
         try:
@@ -175,7 +182,7 @@ class Attempts:
             raise DeploymentsFull(final=InsufficientQuota(SPENT)) from None
         except RequestExceedsLimit:
             raise DeploymentsFull(final=RequestExceedsLimit()) from None
-        if call.max_tokens is None and demand.most and any(limits.hard for limits in sets):
+        if call.max_tokens is None and demand.most and traits.hard:
             assert self._exchange.plan is not None
             granted = min(hold.output for hold in reservation.holds[before:] if hold.limits.quotas)
             granted = max(1, granted // _choices(call, self._exchange.plan))
@@ -212,19 +219,21 @@ def _dearest(call: Call, targets: Sequence[Deployment], accounts: Accounts) -> t
     return fixed, per_output
 
 
-def _fitting(call: Call, tokens: int, sets: Sequence[LimitSet]) -> int:
+def _fitting(call: Call, tokens: int, largest: float) -> int:
     """What rates of tokens are asked for: an expectation must not make a request too large for a bucket that its real
     need fits into."""
     if call.max_tokens is not None:
         return tokens
-    largest = min((limits.largest for limits in sets), default=tokens)
     return max(call.input_tokens, int(min(tokens, largest)))
 
 
 def _choices(call: Call, plan: Plan) -> int:
     """How many answers are made and charged for; a deployment's defaults may ask for more than the caller does."""
-    defaults = (target.parameters.get("n") for target in plan.targets if target.parameters)
-    return max(1, call.choices, *(count for count in defaults if isinstance(count, int)))
+    choices = max(1, call.choices)
+    for target in plan.targets:
+        if target.parameters and isinstance(count := target.parameters.get("n"), int):
+            choices = max(choices, count)
+    return choices
 
 
 def _ceiling(plan: Plan) -> int:

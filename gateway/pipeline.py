@@ -18,6 +18,8 @@ from gateway.registry.snapshot import Snapshot
 from gateway.types import Call, Principal, Receipt
 from gateway.upstream.forward import Answer, Forwarder
 
+MAX_ALLOWED = 10_000
+
 __all__ = ["Exchange", "KeyStore", "Pipeline", "PlannerOf"]
 
 
@@ -71,6 +73,7 @@ class Pipeline:
         self._forwarder = forwarder
         self._observer = observer
         self._max_in_flight = max_in_flight
+        self._allowed: set[tuple[Principal, str, str]] = set()
 
     def use(self, planner: PlannerOf, policy: Policy) -> None:
         """Serve calls that arrive from now on with another snapshot."""
@@ -120,7 +123,7 @@ class Pipeline:
     async def serve(self, exchange: Exchange, call: Call) -> Answer:
         """Plan, admit and forward. Raises GatewayError; whatever happens, `close` the exchange afterwards."""
         exchange.call = call
-        authorise(exchange.principal, call.model, call.service)
+        self._authorise(exchange.principal, call)
         exchange.plan = plan = exchange.planner.plan(call, exchange.principal)
         await self._admission.admit(exchange, call, plan)
         attempts = Attempts(exchange, self._gate, self._accounts)
@@ -128,6 +131,17 @@ class Pipeline:
         exchange.answer = answer
         exchange.ready(self.clock())
         return answer
+
+    def _authorise(self, principal: Principal, call: Call) -> None:
+        """Raises ModelAccessDenied. What was allowed once is remembered: lists are matched pattern by pattern."""
+        if principal.models is None and principal.services is None:
+            return
+        question = (principal, call.model, call.service)
+        if question not in self._allowed:
+            authorise(principal, call.model, call.service)
+            if len(self._allowed) >= MAX_ALLOWED:
+                self._allowed.clear()
+            self._allowed.add(question)
 
     def close(self, exchange: Exchange, status: int, error: GatewayError | None = None) -> None:
         """Settle and record. Only the first call counts."""

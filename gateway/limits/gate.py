@@ -12,33 +12,40 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from gateway.errors import QuotaUnavailable
 from gateway.limits.clock import StoreClock
 from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.epoch import Epochs
 from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame, LimitSet, headers_over
 from gateway.limits.local import LocalLimits
-from gateway.limits.outage import LedgerLine, NoLedger, Outage
+from gateway.limits.outage import TOLD_SECONDS, LedgerLine, NoLedger, Outage
 from gateway.limits.refusals import oversized, refusal
 from gateway.limits.reservation import About, Hold, Journal, Reservation
+from gateway.limits.script import (
+    AGAIN,
+    LEASE,
+    LEASE_SECONDS,
+    NOTE,
+    PLAIN,
+    RECORDED,
+    RENEW,
+    RESERVE,
+    SETTLE,
+    bytes_of,
+    for_lua,
+    question_of,
+    shard_of,
+    text_of,
+)
 from gateway.limits.seeding import Seeder
 from gateway.ports import Clock, Observer
-from gateway.storage.batch import Item, ScriptBatcher, as_text
+from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, Script
 from gateway.types import QuotaSpec
 
-__all__ = ["About", "Gate", "Hold", "Journal", "Reservation"]
+__all__ = ["LEASE_SECONDS", "About", "Gate", "Hold", "Journal", "Reservation"]
 
-LEASE_SECONDS = 60.0
-LEASE = int(LEASE_SECONDS * 1e6)
-RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
-PLAIN, RECORDED, AGAIN = 0, 1, 2
-"""How a settlement is applied: always; by its record; only if its record is still there."""
-TOLD_SECONDS = 1.5
-"""Seconds in which every worker notices that the store is away: three times what passes between two looks at it."""
 Asked = tuple[Demand, About | None]
 SEED_TRIES = 6
 REMEMBERED_SECONDS = 2.0
@@ -150,7 +157,12 @@ class Gate:
                 # What it holds must be found if this worker dies; the call itself is booked from its first set.
                 about = (False, reservation.about[1])
         try:
-            name, frame, reply = await self._ask_store(name, reservation.user, limits, (demand, about))
+            if limits.quotas:
+                name, frame, reply = await self._ask_store(name, reservation.user, limits, (demand, about))
+            else:
+                frame = limits.frame(reservation.user, "", 0.0)
+                channel = self._channels.get(limits.names.shard) or self.channel(limits.names.shard)
+                reply = await self._ask(channel, frame, limits, (name, demand, about))
         except StoreUnavailable:
             self.epochs.doubt()
             if limits.quotas:
@@ -184,7 +196,10 @@ class Gate:
             # No record in the store: if this worker dies, what the journal has is what was done.
             self._keep([about[0]])
             await self.write_journal()
-        reservation.headers += limits.headers(reply)
+        if reservation.headers:
+            reservation.headers += limits.headers(reply)
+        else:
+            reservation.headers = limits.headers(reply)
         if limits.quotas:
             self._tell_quotas(reservation, limits, reply)
 
@@ -225,26 +240,13 @@ class Gate:
         self, name: str, user: str | None, limits: LimitSet, what: Asked, channel: ScriptBatcher
     ) -> tuple[Frame, Sequence[float]]:
         """The script's reply that admits or refuses; missing counters are started first. Raises StoreUnavailable."""
-        (demand, about), shard = what, limits.names.shard
-        needs = (demand.fixed_cost, demand.output_cost, demand.input_tokens, demand.least, demand.most)
+        shard = limits.names.shard
         for _ in range(SEED_TRIES):
-            epoch = await self._epoch(shard) if limits.quotas else ""
+            epoch = await self._epoch(shard)
             frame = limits.frame(user, epoch, self.store_clock())
-            item = Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, for_lua(about)))
-            answer = channel.submit(item)
-            try:
-                reply: Sequence[float] = await answer
-            except asyncio.CancelledError:
-                if answer.done() and not answer.cancelled() and answer.exception() is None:
-                    # Cancelled between the answer's arrival and our waking up: nobody else knows of this reservation.
-                    self._give_back(item, answer.result())
-                raise
-            except StoreUnavailable:
-                # It may have been done after nobody waited any more.
-                self._undo(item, demand.most, AGAIN if about else PLAIN)
-                raise
+            reply = await self._ask(channel, frame, limits, (name, *what))
             if reply[0] != UNSEEDED:
-                if not limits.quotas or await self._same_life(shard, epoch, item, reply):
+                if await self._same_life(shard, epoch, (frame, limits, (name, *what)), reply):
                     return frame, reply
                 continue
             # A counter that is missing may be the first sign of a store that lost everything.
@@ -252,6 +254,25 @@ class Gate:
                 await self.epochs.complete(shard)
                 await self._seeder.seed(limits, frame, user)
         raise QuotaUnavailable(retry_after=1.0)
+
+    async def _ask(
+        self, channel: ScriptBatcher, frame: Frame, limits: LimitSet, what: tuple[str, Demand, About | None]
+    ) -> Sequence[float]:
+        """The script's reply to one question. Raises StoreUnavailable."""
+        item = question_of(frame, limits, what)
+        answer = channel.submit(item)
+        try:
+            reply: Sequence[float] = await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                # Cancelled between the answer's arrival and our waking up: nobody else knows of this reservation.
+                self._give_back(item, answer.result())
+            raise
+        except StoreUnavailable:
+            # It may have been done after nobody waited any more.
+            self._undo(item, what[1].most, AGAIN if what[2] else PLAIN)
+            raise
+        return reply
 
     async def _epoch(self, shard: str) -> str:
         """The store's life in which quotas are counted. Raises StoreUnavailable."""
@@ -292,17 +313,18 @@ class Gate:
         if left > 0:
             await asyncio.sleep(left)
 
-    async def _same_life(self, shard: str, epoch: str, item: Item, reply: Sequence[float]) -> bool:
+    async def _same_life(
+        self, shard: str, epoch: str, asked: tuple[Frame, LimitSet, tuple[str, Demand, About | None]], reply: Any
+    ) -> bool:
         """Whether it was this life of the store that replied; else what it reserved is given back."""
         if self.epochs.current(shard) == epoch:
             return True
+        same = False
         try:
             same = await self.epochs.ask(shard) == epoch
-        except BaseException:
-            self._give_back(item, reply)
-            raise
-        if not same:
-            self._give_back(item, reply)
+        finally:
+            if not same:
+                self._give_back(question_of(*asked), reply)
         return same
 
     # ---- afterwards
@@ -313,7 +335,7 @@ class Gate:
         reservation.noted = self._clock()
         first = reservation.holds[0] if reservation.holds else None
         if first is not None and first.recorded:
-            args = (NOTE, first.id, for_lua(about), _text(event), first.demand.amounts(first.output))
+            args = (NOTE, first.id, for_lua(about), text_of(event), first.demand.amounts(first.output))
             self._later(first, args, urgent=False)
         elif event is not None:
             self._keep([event])
@@ -354,7 +376,7 @@ class Gate:
             return
         args = (
             SETTLE, hold.id, RECORDED if hold.recorded else PLAIN, -1 if undo else 0, tokens,
-            demand.amounts(hold.output), used.amounts, _text(event),
+            demand.amounts(hold.output), used.amounts, text_of(event),
         )  # fmt: skip
         self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
         if event is not None:
@@ -396,18 +418,18 @@ class Gate:
         else:
             requests = -1
         args = (SETTLE, call_id, mode, requests, -tokens, reserved, (0, 0, 0), False)
-        self.channel(_shard_of(item)).submit_nowait(Item(item.keys, item.table, args))
+        self.channel(shard_of(item)).submit_nowait(Item(item.keys, item.table, args))
 
     def _lost(self, item: Item, error: StoreUnavailable) -> None:
         """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
         del error
         self.epochs.doubt()
-        self.store_away(_shard_of(item))
+        self.store_away(shard_of(item))
         operation = item.args[0]
         if operation == SETTLE:
             *args, event = item.args
             if event:
-                self._keep([_bytes(event)])
+                self._keep([bytes_of(event)])
             if args[2] != PLAIN:
                 args[2] = AGAIN
             else:
@@ -418,7 +440,7 @@ class Gate:
             _, call_id, about, event, reserved = item.args
             # If this worker dies before the store is back, the journal says what was under way.
             certain: list[Any] = [event, about[0] if about else False]
-            self._keep([_bytes(text) for text in certain if text])
+            self._keep([bytes_of(text) for text in certain if text])
             self.unsent.append(Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)))
 
     def repeat(self) -> None:
@@ -426,7 +448,7 @@ class Gate:
         unsent, self.unsent = self.unsent, []
         for item in unsent:
             if item.args[0] != NOTE:
-                self.channel(_shard_of(item)).submit_nowait(item, linger=True)
+                self.channel(shard_of(item)).submit_nowait(item, linger=True)
             elif (reservation := self.live.get(item.args[1].partition("#")[0])) is not None:
                 # By what it holds now: counters may have other names since.
                 for hold in reservation.holds:
@@ -452,7 +474,7 @@ class Gate:
                     self._put_again(reservation, hold)
         for _, hold, event, _ in self._recent:
             if hold.limits.names.shard == shard:
-                self._later(hold, (NOTE, "", False, _text(event), (0, 0, 0)), urgent=False)
+                self._later(hold, (NOTE, "", False, text_of(event), (0, 0, 0)), urgent=False)
 
     def _put_again(self, reservation: Reservation, hold: Hold) -> None:
         """Its record and its slots, and what it holds of quotas under the names of this life."""
@@ -476,25 +498,3 @@ class Gate:
         """Wait until everything settled is on record."""
         for channel in (*self._patient_channels.values(), *self._channels.values()):
             await channel.close()
-
-
-def for_lua(about: About | None) -> tuple[msgspec.Raw | bool, tuple[int, int, int]] | bool:
-    """As the script takes it."""
-    return False if about is None else (_text(about[0]), about[1])
-
-
-def _text(event: bytes | bool | None) -> msgspec.Raw | bool:
-    return as_text(event) if isinstance(event, bytes) else False
-
-
-def _bytes(text: msgspec.Raw) -> bytes:
-    """The event again."""
-    data = bytes(text)
-    return data[3:] if data[:1] == b"\xda" else data[5:]
-
-
-def _shard_of(item: Item) -> str:
-    """From its first key: `gw:{shard}:open:…`."""
-    key = item.keys[0]
-    assert isinstance(key, str)
-    return key[4 : key.index("}")]

@@ -98,11 +98,8 @@ class _Shown:
 
     def headers(self, reply: Sequence[float]) -> HeaderPairs:
         """What the reply says of it."""
-        return [
-            self.limit,
-            (self.remaining, b"%d" % reply[self.at]),
-            (self.reset, go_duration(reply[self.at + 1])),
-        ]
+        at = self.at
+        return [self.limit, (self.remaining, b"%d" % reply[at]), (self.reset, go_duration(reply[at + 1]))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,8 +108,8 @@ class Shape:
 
     rows: tuple[tuple[float, ...], ...]
     """As the script takes them; a quota that throttles has a second row."""
-    slots: bool
-    """Some of them are held for as long as the call lives."""
+    slots: tuple[int, ...]
+    """Where the script's reply says how many slots are free; slots are held for as long as the call lives."""
     quotas: tuple[int, ...]
     """The rows that are quotas."""
     largest: float
@@ -142,7 +139,7 @@ def _shape(specs: tuple[LimitSpec | QuotaSpec, ...]) -> Shape:
     buckets = [spec.capacity for spec in specs if isinstance(spec, LimitSpec) and spec.kind == "tokens"]
     return Shape(
         rows=rows,
-        slots=any(row[0] == SLOTS for row in rows),
+        slots=tuple(STATE + 2 * at for at, row in enumerate(rows) if row[0] == SLOTS),
         quotas=tuple(at for at, row in enumerate(rows) if row[0] == QUOTA),
         largest=min(buckets, default=inf),
         owner_at=tuple(at for at, _ in numbered),
@@ -267,9 +264,10 @@ class LimitSet:
 
     def full(self, reply: Sequence[float]) -> bool:
         """Whether somebody may wait for what this call holds: the last slot, or what is left of a quota."""
-        if self.slots and any(row[0] == SLOTS and reply[STATE + 2 * at] <= 0 for at, row in enumerate(self.rows)):
-            return True
-        return any(2 * reply[STATE + 2 * at] > self.rows[at][1] for at in self.quotas)
+        for at in self.slots:
+            if reply[at] <= 0:
+                return True
+        return bool(self.quotas) and any(2 * reply[STATE + 2 * at] > self.rows[at][1] for at in self.quotas)
 
     def refused(self, row: int) -> tuple[LimitDecision, ...]:
         """What to tell observers of the limit that binds."""
@@ -279,14 +277,34 @@ class LimitSet:
     def headers(self, reply: Sequence[float]) -> HeaderPairs:
         """`x-ratelimit-*` of the limit that leaves the smallest share, for requests and for tokens."""
         headers: HeaderPairs = []
-        for candidates in self.shown:
-            if not candidates:
-                continue
-            shown = candidates[0]
-            if len(candidates) > 1:
-                shown = min(candidates, key=lambda one: reply[one.at] / one.capacity)
-            headers += shown.headers(reply)
+        for candidates in self.shape.shown:
+            if candidates:
+                shown = candidates[0]
+                if len(candidates) > 1:
+                    shown = min(candidates, key=lambda one: reply[one.at] / one.capacity)
+                headers += shown.headers(reply)
         return headers
+
+
+class Traits(NamedTuple):
+    """What several sets are together."""
+
+    largest: float
+    money: bool
+    hard: bool
+    hard_cost: bool
+
+
+def traits_of(sets: Sequence[LimitSet]) -> Traits | Shape:
+    """The smallest bucket of tokens, and whether any of them counts money, bounds output, or must know the price."""
+    if len(sets) == 1:
+        return sets[0].shape
+    return Traits(
+        min((limits.largest for limits in sets), default=inf),
+        any(limits.money for limits in sets),
+        any(limits.hard for limits in sets),
+        any(limits.hard_cost for limits in sets),
+    )
 
 
 def headers_over(decided: Sequence[tuple[LimitSet, Sequence[float]]]) -> HeaderPairs:

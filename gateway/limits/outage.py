@@ -12,6 +12,8 @@ from gateway.limits.limitset import EXHAUSTED, MEASURES, RATE, SLOTS, Frame, Lim
 from gateway.limits.local import LocalLimits
 from gateway.types import QuotaSpec
 
+TOLD_SECONDS = 1.5
+"""Seconds in which every worker notices that the store is away: three times what passes between two looks at it."""
 Question = tuple[str, str, str, int, int]
 """Scope, owner, kind, and from when to when (Unix µs)."""
 

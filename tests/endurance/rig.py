@@ -122,7 +122,10 @@ class Rig:
 
     def ledger(self) -> dict[tuple[str, int], BookRow]:
         """The rows of the `usage` table by call and attempt."""
-        found = self.query(f"SELECT {_COLUMNS} FROM usage")
+        try:
+            found = self.query(f"SELECT {_COLUMNS} FROM usage")
+        except sqlite3.OperationalError:
+            found = []  # the bookkeeper has only just begun: there is no table yet
         rows = [BookRow(*row) for row in found]
         return {(row.call_id, row.attempt): row for row in rows}
 

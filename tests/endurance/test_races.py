@@ -46,6 +46,7 @@ async def _race(under: Rig, request: bytes) -> Counter[int]:
     found = Counter(answer.result().status if answer.done() else 0 for answer in answers)
     for line in lines:
         line.abort()
+    await asyncio.sleep(0)  # it is the loop that closes them
     return found
 
 

@@ -1,0 +1,45 @@
+"""The words of the gate's script: its operations, and how events and keys are told to it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.limits.demand import Demand
+from gateway.limits.limitset import Frame, LimitSet
+from gateway.limits.reservation import About
+from gateway.storage.batch import Item, as_text
+
+LEASE_SECONDS = 60.0
+LEASE = int(LEASE_SECONDS * 1e6)
+RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
+PLAIN, RECORDED, AGAIN = 0, 1, 2
+"""How a settlement is applied: always; by its record; only if its record is still there."""
+
+
+def for_lua(about: About | None) -> tuple[msgspec.Raw | bool, tuple[int, int, int]] | bool:
+    """As the script takes it."""
+    return False if about is None else (text_of(about[0]), about[1])
+
+
+def text_of(event: bytes | bool | None) -> msgspec.Raw | bool:
+    return as_text(event) if isinstance(event, bytes) else False
+
+
+def bytes_of(text: msgspec.Raw) -> bytes:
+    """The event again."""
+    data = bytes(text)
+    return data[3:] if data[:1] == b"\xda" else data[5:]
+
+
+def shard_of(item: Item) -> str:
+    """From its first key: `gw:{shard}:open:…`."""
+    key = item.keys[0]
+    assert isinstance(key, str)
+    return key[4 : key.index("}")]
+
+
+def question_of(frame: Frame, limits: LimitSet, what: tuple[str, Demand, About | None]) -> Item:
+    """What the script is asked when these limits are to be held."""
+    name, demand, about = what
+    needs = (demand.fixed_cost, demand.output_cost, demand.input_tokens, demand.least, demand.most)
+    return Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, for_lua(about)))
