@@ -24,7 +24,7 @@ FEWEST, MOST = 10, 500
 ROWS = 2000
 """Rows that one read should bring: an entry may hold one, or hundreds."""
 BLOCK_SECONDS = 1.0
-LINGER_SECONDS = 0.1
+LINGER_SECONDS = 0.25
 """How long the first event waits for others to share its transaction."""
 CLAIM_EVERY = 10.0
 CLAIM_IDLE = 30.0

@@ -17,9 +17,10 @@ from .load import Line, chat, dial
 from .rig import rig, settled
 from .sizes import sizes
 
-STREAMED = "mock-fault/pace-3ms+tokens-20"
-WHOLE = "mock-fault/slow-first-byte-20ms+tokens-20"
-AT_ONCE = 32
+STREAMED = "mock-fault/pace-20ms+tokens-40"
+WHOLE = "mock-fault/slow-first-byte-600ms+tokens-40"
+"""They last longer than the half second in which the gateway surely looks whether a client is still there."""
+AT_ONCE = 100
 SENT = 2
 """Tokens that an estimate may have beyond what the provider had charged: the events that begin and end an answer."""
 CONFIG = config(
@@ -39,9 +40,9 @@ async def _leave(line: Line, request: bytes, chance: random.Random) -> str:
     if point == "before the answer":
         await asyncio.sleep(chance.uniform(0, 0.002))
     elif point == "before the first byte":
-        await asyncio.sleep(chance.uniform(0, 0.03))
+        await asyncio.sleep(chance.uniform(0, 0.5))
     elif point == "mid-stream":
-        await line.received(chance.randrange(1, 7000))
+        await line.received(chance.randrange(1, 12_000))
     else:
         await line.received(1 << 30)
     del answer
@@ -62,6 +63,10 @@ async def test_clients_that_leave(count: int, tmp_path: Path, report: Report) ->
         ]
         sizes_of = {len(body.partition(b"\r\n\r\n")[2]) for body in bodies}
         assert len(sizes_of) == 1
+        # A worker's first call of a budget waits for what the ledger says of it: who left before that sent nothing.
+        for line in await asyncio.gather(*(dial(under.port) for _ in range(12))):
+            assert (await line.ask(bodies[1])).status == 200
+            line.abort()
         left: Counter[str] = Counter()
         todo = iter(range(count))
 
@@ -82,5 +87,6 @@ async def test_clients_that_leave(count: int, tmp_path: Path, report: Report) ->
         bill, books = under.bill(), under.ledger()
         report(f"{dict(left)}; {summary(bill, books)}")
         assert under.in_rollups() == len(books)
+        assert sum(row.reason == "client_disconnected" for row in books.values()) > count // 4
         assert {row.reason for row in books.values()} <= {"ok", "client_disconnected"}
         assert {row.outcome for row in bill.values()} == {"completed", "cancelled"}
