@@ -92,8 +92,8 @@ def _gateway_many(site: Site) -> list[str]:
     config.write_text(f"{text}\nteams:\n{teams}\nlimits:\n  - {{name: all, scope: global, tokens: 100000M/min}}\n")
     database = site.directory / "data" / "gateway.db"
     database.parent.mkdir(exist_ok=True)
-    command = [install.own_command("python"), "-m", "bench.many_keys", database, str(MANY_TEAMS)]
-    subprocess.run(command, cwd=BENCH.parent, check=True, input="\n".join(_many_keys()), text=True, timeout=120)
+    fill = [str(install.own_command("python")), "-m", "bench.many_keys", str(database), str(MANY_TEAMS)]
+    subprocess.run(fill, cwd=BENCH.parent, check=True, input="\n".join(_many_keys()), text=True, timeout=120)
     command = _gateway(site)
     command[command.index("--config") + 1] = str(config)
     return command

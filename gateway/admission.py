@@ -33,10 +33,10 @@ UNPRICED = "No price is known for this model, and its provider has a budget to k
 class Admission:
     """Admits calls and their attempts."""
 
-    def __init__(self, gate: Gate, accounts: Accounts, rolling: Rolling) -> None:
-        self._gate = gate
-        self._accounts = accounts
-        self._rolling = rolling
+    def __init__(self, gate: Gate, accounts: Accounts) -> None:
+        self.gate = gate
+        self.accounts = accounts
+        self._rolling = Rolling()
 
     async def admit(self, exchange: Exchange, call: Call, plan: Plan) -> None:
         """Reserve everything that binds the caller; `exchange.plan` is then what to do, perhaps with another model.
@@ -64,15 +64,15 @@ class Admission:
         exchange.plan = plan
         demand = self._demand(call, plan, traits)
         reservation = Reservation(call.id, exchange.user)
-        about = self._accounts.about(exchange, plan.targets[0], 1)
-        await self._gate.reserve(reservation, sets, demand, about)
+        about = self.accounts.about(exchange, plan.targets[0], 1)
+        await self.gate.reserve(reservation, sets, demand, about)
         exchange.reservation = reservation
         exchange.own_holds = len(reservation.holds)
         if call.max_tokens is None and demand.most and traits.hard:
             granted = reservation.output
             call.output_cap = max(1, (demand.most if granted is None else granted) // _choices(call, plan))
         if call.stream:
-            reservation.checkpoint = lambda: self._accounts.about(
+            reservation.checkpoint = lambda: self.accounts.about(
                 exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.attempts)
             )
 
@@ -81,9 +81,9 @@ class Admission:
         known = self._known(plan)
         if len(known) == len(plan.targets):
             return plan
-        if self._accounts.look_up is not None:
+        if self.accounts.look_up is not None:
             # A model that was named or configured just now: the catalogue is asked once before it counts as unpriced.
-            await self._accounts.look_up(plan.targets)
+            await self.accounts.look_up(plan.targets)
             known = self._known(plan)
         if not known:
             raise UnpricedModel(param="model")
@@ -95,7 +95,7 @@ class Admission:
         return replace(plan, targets=known, skipped=(*plan.skipped, *left_out))
 
     def _known(self, plan: Plan) -> tuple[Deployment, ...]:
-        return tuple(target for target in plan.targets if self._accounts.price_of(target) is not None)
+        return tuple(target for target in plan.targets if self.accounts.price_of(target) is not None)
 
     def _demand(self, call: Call, plan: Plan, traits: Traits | Shape) -> Demand:
         choices = _choices(call, plan)
@@ -108,7 +108,7 @@ class Admission:
             least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
         fixed = per_output = 0
         if traits.money:
-            fixed, per_output = _dearest(call, plan.targets, self._accounts)
+            fixed, per_output = _dearest(call, plan.targets, self.accounts)
         tokens = _fitting(call, call.input_tokens + least, traits.largest)
         return Demand(tokens, call.input_tokens, fixed, per_output, least, most)
 

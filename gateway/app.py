@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.accounts import Accounts
+from gateway.admission import Admission
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
 from gateway.http.openai import OpenAIApi
@@ -179,9 +180,13 @@ class Worker:
         accounts.look_up = self._look_up
         forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(
-            self._served(loaded.snapshot), spending.gate, accounts, forwarder, self._observer, clock,
+            self._served(loaded.snapshot),
+            Admission(spending.gate, accounts),
+            forwarder,
+            self._observer,
+            clock,
             self._boot.settings.max_in_flight,
-        )  # fmt: skip
+        )
         pipeline.anonymous = self._boot.loopback
         watch = Watch()
         self._keys = keys = Keys(self._redis, clock=clock, in_use=watch.holds)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.accounts import Accounts
 from gateway.admission import Admission, Attempts
 from gateway.auth.keys import ANONYMOUS, authorise, credential_of, holder, missing_credential
 from gateway.errors import Draining, GatewayError, LedgerUnavailable, Overloaded
 from gateway.exchange import CallIds, Exchange, PlannerOf
-from gateway.limits.gate import Gate
 from gateway.limits.policy import Policy
-from gateway.limits.rolling import Rolling
 from gateway.ports import Clock, Observer
 from gateway.registry.snapshot import Snapshot
 from gateway.types import Call, Principal, Receipt
@@ -51,8 +48,7 @@ class Pipeline:
     def __init__(
         self,
         served: tuple[PlannerOf, Policy],
-        gate: Gate,
-        accounts: Accounts,
+        admission: Admission,
         forwarder: Forwarder,
         observer: Observer,
         clock: Clock,
@@ -67,9 +63,9 @@ class Pipeline:
         self.call_ids = CallIds()
         self.keys: KeyStore | None = None
         self.journal: Ready | None = None
-        self._gate = gate
-        self._accounts = accounts
-        self._admission = Admission(gate, accounts, Rolling())
+        self._gate = admission.gate
+        self._accounts = admission.accounts
+        self._admission = admission
         self._forwarder = forwarder
         self._observer = observer
         self._max_in_flight = max_in_flight

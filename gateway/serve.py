@@ -44,13 +44,7 @@ def serve(settings: Settings, config: Path | None) -> int:
     last_good = LastGood(config, lambda: load(config, os.environ, dialects=dialects, defaults=defaults))
     snapshot = last_good.loaded.snapshot
     loopback = _is_loopback(settings.host)
-    address = settings.database_url.get_secret_value() if settings.database_url is not None else None
-    run_time_keys = any_keys(address, settings.data_dir)
-    if not loopback and snapshot.open_mode and not run_time_keys and settings.admin_key is None:
-        raise OperatorError(
-            f"will not listen on {settings.host} without keys: add `keys:` to the configuration, make one with "
-            "`gateway keys create`, set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
-        )
+    run_time_keys = _guarded(settings, snapshot, loopback=loopback)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets_known = Secrets()
     logs.configure(settings.log_level, secrets_known)
@@ -99,6 +93,18 @@ def serve(settings: Settings, config: Path | None) -> int:
             lock.release()
         if embedded is not None:
             embedded.stop()
+
+
+def _guarded(settings: Settings, snapshot: Snapshot, *, loopback: bool) -> bool:
+    """Whether keys were made at run time. Raises OperatorError when nobody would need a key on an open address."""
+    address = settings.database_url.get_secret_value() if settings.database_url is not None else None
+    run_time_keys = any_keys(address, settings.data_dir)
+    if not loopback and snapshot.open_mode and not run_time_keys and settings.admin_key is None:
+        raise OperatorError(
+            f"will not listen on {settings.host} without keys: add `keys:` to the configuration, make one with "
+            "`gateway keys create`, set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
+        )
+    return run_time_keys
 
 
 def run_worker(boot: Boot, listener: socket.socket) -> None:

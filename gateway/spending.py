@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.limits.gate import Gate
+from gateway.limits.outage import Backing
 from gateway.limits.upkeep import TICK_SECONDS, Upkeep
 from gateway.ports import Clock, Observer
 from gateway.registry.snapshot import Snapshot
@@ -47,7 +48,7 @@ class Spending:
         data_dir: Path = boot.settings.data_dir
         self.spool = Spool(data_dir / SPOOL, worker)
         self.ledger = LedgerClient(socket_path(data_dir), worker)
-        self.gate = Gate(redis, observer, clock, boot.workers, self.ledger, self.spool, patient)
+        self.gate = Gate(redis, observer, clock, Backing(boot.workers, self.ledger, self.spool, patient))
         self.upkeep = Upkeep(self.gate, redis, worker, clock)
         self._observer = observer
 

@@ -18,7 +18,7 @@ from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.epoch import Epochs
 from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame, LimitSet, headers_over
 from gateway.limits.local import LocalLimits
-from gateway.limits.outage import TOLD_SECONDS, LedgerLine, NoLedger, Outage
+from gateway.limits.outage import TOLD_SECONDS, Backing, Outage
 from gateway.limits.refusals import oversized, refusal
 from gateway.limits.reservation import About, Hold, Journal, Reservation
 from gateway.limits.script import (
@@ -60,14 +60,10 @@ class Gate:
         redis: RedisClient,
         observer: Observer,
         clock: Clock,
-        workers: int = 1,
-        ledger: LedgerLine | None = None,
-        journal: Journal | None = None,
-        patient: RedisClient | None = None,
+        backing: Backing | None = None,
     ) -> None:
-        """`patient` is a client of the same store that waits longer: a quota is asked there again before the store is
-        taken for away, for what others reserve in it the ledger cannot know."""
-        patient = patient or redis
+        backing = backing or Backing()
+        patient, journal = backing.patient or redis, backing.journal
         self._channels: dict[str, ScriptBatcher] = {}
         self._patient_channels: dict[str, ScriptBatcher] = {}
         self._source = redis.load_script("gateway.limits", "lua/gate.lua")
@@ -75,8 +71,8 @@ class Gate:
         self._observer = observer
         self._clock = clock
         self.store_clock = StoreClock(clock)
-        self._outage = Outage(LocalLimits(clock, workers), ledger or NoLedger())
-        self._seeder = Seeder(patient, ledger or NoLedger())
+        self._outage = Outage(LocalLimits(clock, backing.workers), backing.ledger)
+        self._seeder = Seeder(patient, backing.ledger)
         self._journal = journal
         self.epochs = Epochs(patient, self._store_lost)
         if patient is not redis:

@@ -4,12 +4,15 @@ cap, quotas `closed` unless the ledger can answer for them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import QuotaUnavailable
 from gateway.limits.demand import Demand, Used
 from gateway.limits.limitset import EXHAUSTED, MEASURES, RATE, SLOTS, Frame, LimitSet
 from gateway.limits.local import LocalLimits
+from gateway.limits.reservation import Journal
+from gateway.storage.redis import RedisClient
 from gateway.types import QuotaSpec
 
 TOLD_SECONDS = 1.5
@@ -51,6 +54,19 @@ class NoLedger:
 
     def charge(self, call_id: str, needs: Sequence[Need]) -> None:
         """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What stands behind the store while it is away or slow."""
+
+    workers: int = 1
+    """Among how many processes a local cap is shared."""
+    ledger: LedgerLine = field(default_factory=NoLedger)
+    journal: Journal | None = None
+    patient: RedisClient | None = None
+    """A client of the same store that waits longer: a quota is asked there again before the store is taken for away,
+    for what others reserve in it the ledger cannot know."""
 
 
 def question(limits: LimitSet, frame: Frame, row: int, user: str | None) -> Question:

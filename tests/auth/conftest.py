@@ -18,6 +18,8 @@ from gateway.auth.issue import Issued, Issuer
 from gateway.auth.keyring import CHANNEL, Keyring
 from gateway.auth.mirror import Mirror
 from gateway.auth.store import CachePolicy, Keys
+from gateway.errors import GatewayError
+from gateway.registry.snapshot import Snapshot
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.pubsub import Subscription
 from gateway.storage.redis import RedisClient, RedisOptions, connect
@@ -193,3 +195,19 @@ async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> 
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         await asyncio.sleep(0.005)
+
+
+EMPTY = Snapshot("rev")
+
+
+async def ready(mirror: Mirror, office: Office, name: str = "ci") -> bytes:
+    """A mirror that holds one key: its secret."""
+    await mirror.step()
+    return await office.create(name)
+
+
+async def refusal(keys: Keys, credential: bytes, snapshot: Snapshot = EMPTY) -> type[GatewayError]:
+    """The class of what `find` raises."""
+    with pytest.raises(GatewayError) as refused:
+        await keys.find(snapshot, credential)
+    return type(refused.value)

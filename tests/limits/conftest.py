@@ -17,6 +17,7 @@ from gateway.errors import RateLimited
 from gateway.limits.demand import Demand
 from gateway.limits.gate import About, Gate, Reservation
 from gateway.limits.limitset import SLOTS, Frame, LimitSet, Member, Names
+from gateway.limits.outage import Backing
 from gateway.limits.upkeep import Upkeep
 from gateway.ports import LimitDecision
 from gateway.storage.embedded import EmbeddedRedis
@@ -279,8 +280,12 @@ async def make_gate(
     made: list[Gate] = []
 
     def make(**changes: Any) -> Gate:
-        given = {"redis": redis, "observer": decisions, "clock": time.monotonic, "ledger": ledger, "journal": journal}
-        made.append(Gate(**{**given, **changes}))
+        given: dict[str, Any] = {"redis": redis, "observer": decisions, "clock": time.monotonic}
+        behind: dict[str, Any] = {"ledger": ledger, "journal": journal}
+        for name in ("workers", "ledger", "journal", "patient"):
+            if name in changes:
+                behind[name] = changes.pop(name)
+        made.append(Gate(**{**given, **changes}, backing=Backing(**behind)))
         return made[-1]
 
     yield make
@@ -308,7 +313,7 @@ class Outside:
         """One worker's, with its upkeep."""
         ledger, journal, decisions = self._given
         client = connect(self.url, IMPATIENT)
-        gate = Gate(client, decisions, clock, workers, ledger, journal)
+        gate = Gate(client, decisions, clock, Backing(workers, ledger, journal))
         self.clients.append(client)
         self.gates.append(gate)
         self.upkeep.append(Upkeep(gate, client, WORKER, clock))

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from gateway.limits.gate import RENEW, RESERVE, SETTLE
 from gateway.limits.limitset import STATE, LimitSet
+from gateway.limits.script import RENEW, RESERVE, SETTLE
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import Script, connect
 from gateway.types import LimitSpec, QuotaSpec, RateLimit

@@ -15,6 +15,7 @@ from gateway.errors import InsufficientQuota, RateLimited
 from gateway.limits.demand import Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
+from gateway.limits.outage import Backing
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, connect
 from gateway.telemetry.base import SilentObserver
@@ -62,7 +63,7 @@ def contender(url: str, names: Sequence[str], kind: str, number: int) -> list[in
 
     async def run() -> list[int]:
         redis = connect(url, PATIENT)
-        gate = Gate(redis, SilentObserver(), time.monotonic, PROCESSES, LedgerOf())
+        gate = Gate(redis, SilentObserver(), time.monotonic, Backing(PROCESSES, LedgerOf()))
         admitted = []
         for name in names:
             limits = limit_set(*KINDS[kind], name=name, worker=f"w{number}")

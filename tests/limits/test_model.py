@@ -15,6 +15,7 @@ from gateway.limits.demand import Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.local import LocalLimits
+from gateway.limits.outage import Backing
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec
@@ -102,7 +103,7 @@ class Caller:
         self.gate = timed.wait(self._make())
 
     async def _make(self) -> Gate:
-        gate = Gate(self.timed.client, SilentObserver(), time.monotonic, ledger=LedgerOf())
+        gate = Gate(self.timed.client, SilentObserver(), time.monotonic, Backing(ledger=LedgerOf()))
         gate._source = self.timed  # type: ignore[assignment]
         return gate
 

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from gateway.accounts import Accounts
+from gateway.admission import Admission
 from gateway.errors import (
     GatewayError,
     UpstreamError,
@@ -19,7 +20,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
-from gateway.limits.outage import NoLedger
+from gateway.limits.outage import Backing, NoLedger
 from gateway.limits.policy import Policy, one_shard
 from gateway.pipeline import Pipeline
 from gateway.providers import discover
@@ -186,10 +187,10 @@ async def bench_of(*quotas: QuotaSpec) -> AsyncIterator[Bench]:
     told, forwarder, worker = Told(), FakeForwarder(), unique("worker")
     redis = connect(store_url(), RedisOptions(timeout=10.0))
     clock = time.monotonic
-    gate = Gate(redis, told, clock, ledger=Ledger())
+    gate = Gate(redis, told, clock, Backing(ledger=Ledger()))
     served = Planner(snapshot, discover(), Random(1)), Policy(snapshot, one_shard, worker)
     accounts = Accounts(lambda deployment: deployment.price, gate.store_clock.at, clock)
-    pipeline = Pipeline(served, gate, accounts, forwarder, told, clock, 2)  # type: ignore[arg-type]
+    pipeline = Pipeline(served, Admission(gate, accounts), forwarder, told, clock, 2)  # type: ignore[arg-type]
     yield Bench(pipeline, gate, forwarder, told, principal, redis, worker)
     await gate.close()
     await redis.close()

@@ -1,0 +1,264 @@
+"""More files that are wrong, each with every complaint it must give."""
+# ruff: noqa: E501 — the messages are compared as they are printed
+
+MORE_BAD_FILES: dict[str, tuple[str, list[str]]] = {
+    "bad burst": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+keys:
+- {name: k, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, limits: {requests: {rate: 5/s, burst: 0}, tokens: {rate: 5/s}}}
+""",
+        [
+            "3:74: `burst` must be at least 1",
+            "3:105: expected a rate (write 500/min, or {rate: 500/min, burst: 50})",
+        ],
+    ),
+    "unset variables": (
+        """\
+providers: {m: {type: mock}}
+routes:
+ - {name: '${NO}', match: {model: '${}'}, targets: [{provider: m, model: '${X'}]}
+""",
+        [
+            "3:11: the variable NO is not set (set it, or write a default: ${NO:-value})",
+            "3:35: a `${` is not closed or names no variable (write ${NAME}, or $${ for the text)",
+            "3:74: a `${` is not closed or names no variable (write ${NAME}, or $${ for the text)",
+        ],
+    ),
+    "plain values that stand for a mapping": (
+        """\
+providers:
+  m:
+    type: mock
+    timeout: 0
+    rate_limit: fast
+""",
+        [
+            "4:5: the value must be above 0",
+            "5:5: expected a rate (write a count and a period: 20/s, 500/min, 200k/h, 5M/day)",
+        ],
+    ),
+    "two secrets": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+keys: [{name: k, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, secret_hash: 0000000000000000000000000000000000000000000000000000000000000000}]
+""",
+        [
+            "2:8: a key has `secret` or `secret_hash`, not both (remove one)",
+        ],
+    ),
+    "a list as secret": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+keys: [{name: k, secret: [a]}]
+""",
+        [
+            "2:26: expected text (put it in quotes)",
+        ],
+    ),
+    "a number as address": (
+        "providers: {c: {type: custom, base_url: 5}}\n",
+        [
+            "1:41: expected an address (write https://host/path)",
+        ],
+    ),
+    "deployments": (
+        """\
+providers:
+  a: {type: azure, resource: r, api_key: k, deployments: {m: 1}}
+""",
+        [
+            "2:58: expected a mapping of model names to deployment names",
+        ],
+    ),
+    "a quota that downgrades to nothing": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+teams:
+- {name: t, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: mock/mock-smal}}]}
+""",
+        [
+            "3:75: no route and no provider has a model `mock/mock-smal`; did you mean `mock-small`? (name one that is configured)",
+        ],
+    ),
+    "quotas": (
+        """\
+zone: Europe/Berln
+providers: {mock: {type: mock, models: [mock-small]}}
+teams:
+- name: t
+  quotas:
+  - {period: fornight, cost: 1}
+  - {period: day, zone: 5, requests: 5, unpriced: allow}
+  - {period: day, cost: 1, throttle_to: 5/min}
+  - {period: day, cost: 1, action_on_exceed: throttle, throttle_to: 5}
+  - {period: day, cost: 1, action_on_exceed: {downgrade: mock-large}, throttle_to: 5/min, unpriced: alow}
+  - {period: day, cost: 0, soft: 80, on_store_failure: retry}
+  - {period: day, soft: 0.5}
+""",
+        [
+            "1:7: this is no IANA time zone; did you mean `Europe/Berlin`? (write one such as UTC or Europe/Berlin)",
+            "6:14: this is none of the known words (use one of minute, hour, day, week, month, year, total)",
+            "7:25: this is no IANA time zone (write one such as UTC or Europe/Berlin)",
+            "7:41: only a quota of `cost` asks for prices (remove `unpriced`, or set `cost`)",
+            "8:28: only `action_on_exceed: throttle` has a rate to throttle to (set it, or remove `throttle_to`)",
+            "9:69: expected a rate (write a count and a period: 20/s, 500/min, 200k/h, 5M/day)",
+            "10:58: no route and no provider has a model `mock-large`; did you mean `mock-small`? (name one that is configured)",
+            "10:71: only `action_on_exceed: throttle` has a rate to throttle to (set it, or remove `throttle_to`)",
+            "10:101: this is none of the known words; did you mean `allow`? (use one of refuse, allow)",
+            "11:25: the value must be above 0",
+            "11:34: the value must be at most 1",
+            "11:56: this is none of the known words (use one of open, closed, bounded)",
+            "12:5: a quota needs an amount (set `cost`, `tokens` or `requests`)",
+        ],
+    ),
+    "limits of members": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}, m2: {type: mock, fetch_models: true}}
+keys: [{name: ci, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}]
+teams: [{name: research}]
+limits:
+- {name: a, scope: global, only: [x], requests: 5/s}
+- {name: b, scope: user, only: x, requests: 5/s}
+- {name: c, scope: team, only: [reserch, nobody-*], requests: 5/s}
+- {name: d, scope: key, only: [c1, ci], requests: 5/s}
+- {name: e, scope: provider, only: mok, requests: 5/s}
+- {name: f, scope: model, only: [mock-smal, gpt*], requests: 5/s}
+- {name: g, scope: deployment, only: [mock/mock-smal, mock-small, mock/mock-small, m2/any], requests: 5/s}
+- {name: h, scope: model, only: [], requests: 5/s, concurrency: 0}
+- {name: i, scope: models, quotas: [{period: day, cost: 5}]}
+- {name: j, scope: provider, quotas: [{period: day, cost: 5, action_on_exceed: {downgrade: mock-small}}]}
+- {name: k, scope: model, quotas: [{period: day, tokens: 5M, action_on_exceed: {downgrade: mock}}]}
+- {name: l, scope: model, quotas: []}
+- {scope: team, request: 5/s, on_store_failure: never}
+""",
+        [
+            "5:28: a limit of scope global is for all requests together (remove `only`, or choose another scope)",
+            "6:26: a limit of scope user is for every user (remove `only`, or choose another scope)",
+            "7:33: there is no team `reserch`; did you mean `research`? (declare it under `teams`, or correct it)",
+            "8:32: there is no key `c1` (declare it under `keys`, or correct it)",
+            "9:36: there is no provider `mok`; did you mean `mock`? (declare it under `providers`, or correct it)",
+            "10:34: no route and no provider has a model `mock-smal`; did you mean `mock-small`? (name one that is configured)",
+            "11:39: there is no deployment `mock/mock-smal`; did you mean `mock/mock-small`? (write provider/model as configured)",
+            "11:55: there is no deployment `mock-small`; did you mean `mock/mock-small`? (write provider/model as configured)",
+            "12:33: there is nothing in it (add an entry)",
+            "12:65: the value must be at least 1",
+            "13:20: this is none of the known words; did you mean `model`? (use one of global, user, key, team, model, provider, deployment)",
+            "14:80: the model is settled before a provider is chosen (use reject: a route goes on to its next target)",
+            "15:92: no route and no provider has a model `mock` (name one that is configured)",
+            "16:3: a limit limits something (set `requests`, `tokens`, `concurrency` or `quotas`)",
+            "17:3: `name` is missing (add it)",
+            "17:17: unknown key `request`; did you mean `requests`?",
+            "17:49: this is none of the known words (use one of open, closed, bounded)",
+        ],
+    ),
+    "what a key may do": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+keys:
+- {name: a, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, services: [chat, embedings], expires: 2027-02-30}
+- {name: b, secret: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, services: [], expires: 2027}
+- {name: c, secret: cccccccccccccccccccccccccccccccc, service: chat, expires: in a year}
+""",
+        [
+            "3:72: this is none of the known words; did you mean `embeddings`? (use one of chat, completions, embeddings, responses, moderations, images, speech, transcription, rerank)",
+            "3:93: expected a date or a time (write 2027-01-31, or 2027-01-31T18:00:00Z)",
+            "4:65: there is nothing in it (add an entry)",
+            "4:78: expected a date or a time (write 2027-01-31, or 2027-01-31T18:00:00Z)",
+            "5:55: unknown key `service`; did you mean `services`?",
+            "5:79: expected a date or a time (write 2027-01-31, or 2027-01-31T18:00:00Z)",
+        ],
+    ),
+    "alerts": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+alerts:
+  webhook: hooks.example/x
+  url: https://hooks.example/x
+  headers: {host: x, x-a: 5}
+""",
+        [
+            "3:12: expected an address (write https://host/path or http://host:port/path)",
+            "4:3: unknown key `url` (known: webhook, headers)",
+            "5:13: this header belongs to the connection and cannot be set (remove it)",
+            "5:27: a header value is one line of ASCII text (put it in quotes)",
+        ],
+    ),
+    "a webhook with a user": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+alerts: {webhook: "https://u:p@hooks.example/x"}
+""",
+        [
+            "2:19: an address must not hold a user or password (use `api_key` or `headers`)",
+        ],
+    ),
+    "limits of a model, and of a route": (
+        """\
+providers:
+  mock:
+    type: mock
+    models:
+      mock-small: {rate_limit: {request: 5/s, tokens: 0/s}, concurrency_limit: 0, max_output_tokens: 0}
+      mock-large: {rate_limit: fast, max_output_tokens: 4.5k}
+routes:
+- {name: r, match: {model: x}, targets: [{provider: mock, model: mock-small}], max_output_tokens: 0, max_tokens: 5}
+""",
+        [
+            "5:33: unknown key `request`; did you mean `requests`?",
+            "5:55: a rate must allow at least 1 (raise it, or remove the limit)",
+            "5:80: the value must be at least 1",
+            "5:102: the value must be at least 1",
+            "6:20: expected a rate (write a count and a period: 20/s, 500/min, 200k/h, 5M/day)",
+            "8:99: the value must be at least 1",
+            "8:102: unknown key `max_tokens`; did you mean `max_output_tokens`?",
+        ],
+    ),
+    "prices": (
+        """\
+providers:
+  a:
+    type: mock
+    models:
+      m: {price: {}}
+      n: {price: {tiers: [{above: 5, input: 1}]}}
+      o: {price: {input: .nan, output: .inf, per_unit: -1, tires: []}}
+      p: {price: {input: 1, tiers: {above: 5}}}
+      q: {price: {input: 1, tiers: [{input: 5}, {above: many, inptu: 1}]}}
+      r: {price: {input: 1, tiers: [{above: 5, input: 2}, {above: 5, input: 3}]}}
+      s: {price: {input: 1000000, audio_input: x, audio_output: -0.1, tiers: null}}
+      t: {price: {per_unit: 1, tiers: [{above: 0, input: 1}]}}
+""",
+        [
+            "5:18: a price needs an amount (write {input: 2.5, output: 10}, or 0 if it is free)",
+            "6:18: a price needs an amount (write {input: 2.5, output: 10}, or 0 if it is free)",
+            "7:26: expected a number (write digits, such as 2 or 0.5)",
+            "7:40: expected a number (write digits, such as 2 or 0.5)",
+            "7:56: the value must be at least 0",
+            "7:60: unknown key `tires`; did you mean `tiers`?",
+            "8:36: expected a list (write `- item` lines below it)",
+            "9:37: `above` is missing (add it)",
+            "9:57: expected a count (write a whole number, or 200k, 5M)",
+            "9:63: unknown key `inptu`; did you mean `input`?",
+            "10:36: two tiers begin `above` the same number of tokens (remove one)",
+            "11:26: the value must be at most 100000",
+            "11:48: expected a number (write digits, such as 2 or 0.5)",
+            "11:65: the value must be at least 0",
+            "11:71: there is no value (add one, or remove the key)",
+            "12:48: the value must be at least 1",
+        ],
+    ),
+    "missing in a route": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+routes:
+- {name: r, match: {model: x}}
+- {match: {model: x}, targets: [{provider: mock}]}
+""",
+        [
+            "3:3: `targets` is missing (add it)",
+            "4:3: `name` is missing (add it)",
+            "4:33: `model` is missing (add it)",
+        ],
+    ),
+}
