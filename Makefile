@@ -31,6 +31,9 @@ test: $(VENV)/.dev ## Run the tests
 endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about half an hour)
 	@$(BIN)/python -m pytest tests/endurance -m endurance
 
+quick: $(VENV)/.dev ## Run the tests that take less than a few seconds each
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not endurance'
+
 check: $(VENV)/.dev ## Lint, format, types, layers, sizes, then the tests with branch coverage
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -25,6 +25,11 @@ from gateway.usage.units import units_asked
 
 DEFAULT_CEILING = 4096
 """Output tokens for callers under a budget who set no `max_tokens`, where neither route nor model says."""
+MOST_OUTPUT = 2**31 - 1
+"""Output tokens that no call has: what a client asks for times how often is a number without bound, and what it costs
+must fit into the store's numbers."""
+LONG_NAME = 256
+"""Characters of a user's name above which its hash is not remembered: names are as long as clients make them."""
 
 SPENT = "Every deployment of this model has used up its own quota for this period."
 UNPRICED = "No price is known for this model, and its provider has a budget to keep. Use another model."
@@ -102,9 +107,9 @@ class Admission:
         if call.service not in GENERATES:
             least = most = 0
         elif call.max_tokens is not None:
-            least = most = call.max_tokens * choices
+            least = most = min(MOST_OUTPUT, call.max_tokens * choices)
         else:
-            most = _ceiling(plan) * choices
+            most = min(MOST_OUTPUT, _ceiling(plan) * choices)
             least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
         fixed = per_output = 0
         if traits.money:
@@ -199,11 +204,17 @@ class Attempts:
         self._gate.settle_attempt(reservation, exchange.own_holds, Used())
 
 
-@lru_cache(maxsize=8192)
 def user_hash(team: str | None, key: str, user: str) -> str:
     """Who an end user is in limits and in the ledger: of a team, or of a key without one; not to be turned back."""
+    return _known_hash(team, key, user) if len(user) <= LONG_NAME else _hash(team, key, user)
+
+
+def _hash(team: str | None, key: str, user: str) -> str:
     tenant = f"team:{team}" if team is not None else f"key:{key}"
     return hashlib.sha256(f"{tenant}\0{user}".encode()).hexdigest()[:32]
+
+
+_known_hash = lru_cache(maxsize=8192)(_hash)
 
 
 def _dearest(call: Call, targets: Sequence[Deployment], accounts: Accounts) -> tuple[int, int]:

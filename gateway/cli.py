@@ -17,13 +17,14 @@ from gateway.settings import Settings, load_settings
 app = typer.Typer(
     name="gateway", no_args_is_help=True, add_completion=False, help="An LLM gateway that speaks OpenAI's API."
 )
-app.add_typer(usage.app, name="usage")
-app.command()(migrate.migrate)
-
-app.add_typer(keys.app, name="keys")
-
 Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Configuration file, YAML or TOML.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Configuration file, YAML or TOML.",
+        show_default="GATEWAY_CONFIG, else config/gateway.yaml, else a built-in one",
+    ),
 ]
 
 
@@ -36,18 +37,42 @@ def serve(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.", min=1, max=256, show_default="1")] = None,
 ) -> None:
-    """Run the gateway; embedded state unless REDIS_URL and DATABASE_URL say otherwise."""
+    """Run the gateway; its state is embedded, in GATEWAY_DATA_DIR, unless REDIS_URL and DATABASE_URL say otherwise."""
     from gateway.serve import serve as run  # noqa: PLC0415 - only this command pays for the server's imports
 
     given = {name: value for name, value in (("host", host), ("port", port), ("workers", workers)) if value is not None}
     settings = load_settings()
     if given:
         settings = Settings.model_validate({**settings.model_dump(), **given})
+    _check_state(settings)
     raise typer.Exit(run(settings, settings.config_path(config)))
 
 
+def _check_state(settings: Settings) -> None:
+    """Raise OperatorError for what every process would stumble over, before there are any."""
+    from gateway.storage.address import read_address  # noqa: PLC0415
+    from gateway.storage.redis import RedisOptions  # noqa: PLC0415
+
+    if settings.redis_url is not None:
+        read_address(settings.redis_url.get_secret_value(), RedisOptions())
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"The data directory {settings.data_dir} cannot be made ({error.strerror}). Name one that can be written to "
+            "with GATEWAY_DATA_DIR."
+        ) from None
+
+
 @app.command()
-def check(file: Annotated[Path | None, typer.Argument(help="The file to check.", show_default=False)] = None) -> None:
+def check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The file to check; by default the one that `gateway serve` would take.", show_default=False
+        ),
+    ] = None,
+) -> None:
     """Validate a configuration; every error with its place, exit code 1."""
     from gateway.providers import discover  # noqa: PLC0415
     from gateway.registry.loader import load  # noqa: PLC0415
@@ -76,12 +101,17 @@ def schema() -> None:
 @app.command()
 def mock(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9000,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 9000,
 ) -> None:
     """Run a scripted provider with faults on demand and a bill of its own."""
     from gateway.http.mock_server import run_mock  # noqa: PLC0415
 
     run_mock(host, port)
+
+
+app.command()(migrate.migrate)
+app.add_typer(keys.app, name="keys")
+app.add_typer(usage.app, name="usage")
 
 
 @app.command()

@@ -3,7 +3,8 @@
     python scripts/coverage_run.py [pytest arguments]
 
 pytest's workers, the gateways that tests start, and their forked workers all write data of their own (`patch` in
-pyproject.toml); what earlier runs left is erased first. The report is made only of a run whose tests pass.
+pyproject.toml); what earlier runs left is erased first. The report is made only of a run whose tests pass. Tests
+that take seconds each (`slow`) are left to `make test`: what they run, others run too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("run", "-m", "pytest", "-n", "auto", "--dist", "loadgroup")
+TESTS = ("run", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", "-m", "not slow and not endurance")
 
 
 def coverage(*arguments: str) -> int:

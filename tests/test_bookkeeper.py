@@ -166,6 +166,7 @@ async def test_killed_between_commit_and_acknowledgement(books: Bookkeeping, red
     assert calls(books.database) == sorted(ids)
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again(books: Bookkeeping, redis: RedisClient) -> None:
     """`kill -9` at random moments while events come by stream and by spool: each is booked once."""
     chance = random.Random(7)
@@ -251,6 +252,7 @@ async def test_a_full_disk_is_waited_for(
         books.close()
 
 
+@pytest.mark.slow
 async def test_postgres_may_go_and_come(books: Bookkeeping, redis: RedisClient) -> None:
     """On PostgreSQL: stopped and started again under events, nothing is lost and nothing is twice."""
     with postgres_server() as postgres:
@@ -326,6 +328,7 @@ def loaded(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("supervisor")
 class TestBesideAGateway:
     def test_workers_never_load_sql(self, tmp_path: Path) -> None:

@@ -100,6 +100,31 @@ def test_serve_bad_value(run: Run, option: list[str]) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("REDIS_URL", "http://canary@h", "redis://"),
+        ("REDIS_URL", "redis://:p@canary/w@h:6379", "%XX"),
+        ("DATABASE_URL", "mysql://canary@h/d", "postgresql://"),
+        ("GATEWAY_DATA_DIR", "/dev/null", "cannot be made"),
+        ("GATEWAY_DATA_DIR", "/dev/null/state", "cannot be made"),
+        ("GATEWAY_DATA_DIR", "/proc/self", "cannot be written to"),
+    ],
+)
+def test_serve_bad_state(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, hint: str
+) -> None:
+    """State that can never be used is refused before any process starts, without a traceback or a credential."""
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv(variable, value)
+    code, out, err = run("serve", "--port", "0")
+    assert (code, out) == (1, "")
+    assert hint in err
+    assert variable in err
+    assert "Traceback" not in err
+    assert "canary" not in err
+
+
 def test_serve_refuses_open_addresses(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without keys only loopback is served."""
     monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))

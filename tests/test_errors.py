@@ -28,7 +28,7 @@ from tests.support.app import events_of
 CLASSES = [
     found
     for _, found in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(found, GatewayError) and found.__module__ == errors.__name__
+    if issubclass(found, GatewayError) and found.__module__.startswith(errors.__name__)
 ]
 TYPES = {
     "server_error",

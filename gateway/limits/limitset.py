@@ -246,6 +246,7 @@ class LimitSet:
         names = self.names
         keys: list[str] = [*_heads(names)]
         periods: list[Period | None] = []
+        twins: dict[str, int] = {}
         for at, row in enumerate(self.rows):
             spec = self.spec_of(at)
             base = f"gw:{{{names.shard}}}:{spec.scope}:{self.owner_of(at, user)}:{spec.kind}"
@@ -256,8 +257,10 @@ class LimitSet:
                 base = f"{base}:{spec.period}@{int(period.start)}:{epoch}"
             elif row[0] == THROTTLE:
                 base = f"{base}:throttle"
-            # One owner may have several quotas of a kind and period, each with an amount of its own.
-            keys.append(f"{base}#{at}" if base in keys else base)
+            # One owner may have several quotas of a kind and period, each with an amount of its own. They are counted
+            # among themselves: a team's second one has the same name for every key, whatever that key's own limits.
+            twin = twins[base] = twins.get(base, -1) + 1
+            keys.append(f"{base}#{twin}" if twin else base)
             periods.append(period)
         until = min((period.end for period in periods if period is not None), default=FOREVER)
         return Frame(tuple(keys), until, tuple(periods) if self.quotas else (None,) * len(periods), epoch)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from gateway.errors import OperatorError
 
@@ -30,6 +30,7 @@ _KINDS: Mapping[str, tuple[Kind, str]] = {
     "rediss+cluster": ("cluster", "rediss"),
 }
 _DEFAULT_PORT: Mapping[Kind, int] = {"server": 6379, "sentinel": 26379, "cluster": 6379}
+_DATABASE = re.compile(r"/?\d*/?")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]+)(?::(?P<port>\d{1,5}))?")
 
 
@@ -107,6 +108,9 @@ def _settings(url: str, options: RedisOptions) -> tuple[type[AbstractConnection]
 
     try:
         found: dict[str, Any] = dict(parse_url(url))
+        if not url.startswith("unix:") and not _DATABASE.fullmatch(urlsplit(url).path):
+            # redis-py takes such a path for database 0: of a password with a bare `/` its first half would be the host.
+            raise ValueError("the path is no number of a database")
         make: type[AbstractConnection] = found.pop("connection_class", Connection)
         settings = {
             **found,

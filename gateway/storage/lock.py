@@ -21,10 +21,17 @@ class DirectoryLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock without waiting. Raises OperatorError naming the process that holds it."""
+        """Take the lock without waiting. Raises OperatorError naming the process that holds it, or why it cannot
+        be taken."""
         if self._fd is not None:
             return
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OperatorError(
+                f"The data directory {self.path.parent} cannot be written to ({error.strerror}). Give it to the user that "
+                "runs the gateway, or name another one with GATEWAY_DATA_DIR."
+            ) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

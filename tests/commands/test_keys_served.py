@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.gateway import GatewayProcess, eventually, get
 
 CONFIG = "version: 1\nproviders: {mock: {type: mock, models: [mock-small]}}\n"
@@ -23,6 +25,7 @@ def command(directory: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_key_from_its_creation_to_its_end(tmp_path: Path) -> None:
     """The first key closes an open gateway; a revoked key is refused by every worker, and so is whoever comes without
     one, before and after a restart."""

@@ -74,6 +74,8 @@ def test_cluster() -> None:
         ("http://u:canary@h", r"redis\+sentinel://"),
         ("redis://u:canary#x@h:1", "%XX"),
         ("redis://u:canary@h:notaport", "%XX"),
+        ("redis://u:p@canary/w@h:6379", "%XX"),
+        ("redis://h:6379/canary", "%XX"),
         ("redis://u:canary@h?nonsense=canary", "option"),
         ("redis+cluster://u:canary@a:1/3", "only one"),
         ("redis+cluster://u:canary@a:99999", "host:port"),

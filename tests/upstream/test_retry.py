@@ -26,7 +26,7 @@ from gateway.upstream.retry import MAX_BACKOFF, MAX_WAIT_FOR_RATE_LIMIT, Failure
 KINDS = [
     found
     for _, found in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(found, UpstreamError) and found.__module__ == errors.__name__
+    if issubclass(found, UpstreamError) and found.__module__.startswith(errors.__name__)
 ]
 
 
