@@ -39,8 +39,9 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def used(self) -> Used:
-        """As limits and quotas count it."""
-        return Used(0 if self.usage is None else self.usage.total, self.cost or 0)
+        """As limits and quotas count it: what the ledger charges nobody for is no request, or a counter that is
+        rebuilt from there would say something else."""
+        return Used(requests=0) if self.usage is None else Used(self.usage.total, self.cost or 0)
 
 
 NOTHING_USED = Bill(None, None, None)

@@ -12,7 +12,7 @@ import msgspec
 from gateway.accounts import GENERATES, Accounts
 from gateway.errors import DeploymentsFull, InsufficientQuota, RateLimited, RequestExceedsLimit, UnpricedModel
 from gateway.exchange import Exchange
-from gateway.limits.demand import Demand, Used
+from gateway.limits.demand import NOTHING, Demand
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet, Shape, Traits, traits_of
 from gateway.limits.refusals import Downgrade
@@ -20,8 +20,8 @@ from gateway.limits.rolling import Rolling
 from gateway.types import Call, Deployment, Plan, Skipped
 from gateway.upstream.retry import Failure
 from gateway.usage import estimate
-from gateway.usage.cost import bounds
-from gateway.usage.units import units_asked
+from gateway.usage.cost import MOST, bounds
+from gateway.usage.units import tokens_asked, units_asked
 
 DEFAULT_CEILING = 4096
 """Output tokens for callers under a budget who set no `max_tokens`, where neither route nor model says."""
@@ -201,7 +201,7 @@ class Attempts:
             return
         event = self._accounts.failed(exchange, failure, exchange.progress.attempts, seconds)
         self._gate.note(reservation, reservation.about, event)
-        self._gate.settle_attempt(reservation, exchange.own_holds, Used())
+        self._gate.settle_attempt(reservation, exchange.own_holds, NOTHING)
 
 
 def user_hash(team: str | None, key: str, user: str) -> str:
@@ -220,13 +220,13 @@ _known_hash = lru_cache(maxsize=8192)(_hash)
 def _dearest(call: Call, targets: Sequence[Deployment], accounts: Accounts) -> tuple[int, int]:
     """What the input and a token of output can cost at most, at whichever of these."""
     given = estimate.input_bound(call.raw) if call.raw else call.input_tokens
-    units = units_asked(call)
+    units, (more, made) = units_asked(call), tokens_asked(call)
     fixed = per_output = 0
     for target in targets:
         price = accounts.price_of(target)
         if price is not None:
-            most = bounds(price, given, units)
-            fixed, per_output = max(fixed, most[0]), max(per_output, most[1])
+            most = bounds(price, given + more, units)
+            fixed, per_output = max(fixed, min(MOST, most[0] + made * most[1])), max(per_output, most[1])
     return fixed, per_output
 
 

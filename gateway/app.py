@@ -313,11 +313,14 @@ class Worker:
 
     def remarks(self) -> list[str]:
         """What operators should know."""
+        found = []
         status = self.reloader.status if self.reloader is not None else None
-        if status is None or status.last_error is None:
-            return []
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.loaded_at))
-        return [f"configuration rejected, serving revision {status.revision} of {since}: {status.last_error}"]
+        if status is not None and status.last_error is not None:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.loaded_at))
+            found.append(f"configuration rejected, serving revision {status.revision} of {since}: {status.last_error}")
+        if not self._redis.available:
+            found.append("redis away: limits are enforced as their on_store_failure says")
+        return found
 
 
 class LastGood:

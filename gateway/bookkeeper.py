@@ -155,6 +155,7 @@ class Bookkeeper:
         from gateway.storage.sql.migrate import migrate  # noqa: PLC0415
         from gateway.storage.sql.urls import database_url  # noqa: PLC0415
 
+        told = ""
         while True:
             try:
                 await asyncio.to_thread(migrate, database_url(self._boot.settings))
@@ -162,7 +163,9 @@ class Bookkeeper:
                 if error.__context__ is None or not is_away(error.__context__):
                     raise
                 self._metrics.failed()
-                self._log.error("database_away", reason=str(error), retry_in=RETRY_SECONDS)
+                if str(error) != told:  # once, not every two seconds for as long as it takes
+                    told = str(error)
+                    self._log.error("database_away", reason=told, retry_in=RETRY_SECONDS)
             else:
                 self._log.info("database_ready")
                 return True

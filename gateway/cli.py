@@ -59,8 +59,8 @@ def _check_state(settings: Settings) -> None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OperatorError(
-            f"The data directory {settings.data_dir} cannot be made ({error.strerror}). Name one that can be written to "
-            "with GATEWAY_DATA_DIR."
+            f"The data directory {settings.data_dir} cannot be made ({error.strerror}). "
+            "Name one that can be written to with GATEWAY_DATA_DIR."
         ) from None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from gateway.admission import user_hash
+from gateway.admission import _known_hash, user_hash
 from gateway.errors import (
     InsufficientQuota,
     LedgerUnavailable,
@@ -17,6 +19,7 @@ from gateway.errors import (
 from gateway.types import (
     LedgerState,
     QuotaSpec,
+    Service,
     Usage,
 )
 from tests.support.pipeline import (
@@ -127,6 +130,15 @@ async def test_a_budget_bounds_what_an_open_end_may_have(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
+async def test_a_budget_pays_for_images_that_are_sold_by_tokens(bench: Bench) -> None:
+    """Their output is bounded by their number alone, and reserved: a cent does not pay for four pictures' tokens."""
+    exchange = bench.entered()
+    with pytest.raises(InsufficientQuota):
+        await bench.pipeline.serve(exchange, call(service=Service.IMAGES, max_tokens=None, choices=4))
+    bench.pipeline.close(exchange, 429)
+
+
+@pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
 async def test_what_has_no_price_is_refused_under_a_budget(bench: Bench) -> None:
     """Unknown is never free: 400, and nothing is held."""
     exchange = bench.entered()
@@ -135,6 +147,52 @@ async def test_what_has_no_price_is_refused_under_a_budget(bench: Bench) -> None
     bench.pipeline.close(exchange, 400, refused.value)
     assert bench.gate.live == {}
     assert bench.forwarder.calls == []
+
+
+@pytest.mark.parametrize("bench", [(QuotaSpec("key", "n", "cost", "total", 10**18, action="alert"),)], indirect=True)
+async def test_numbers_without_bound_disturb_nobody(bench: Bench) -> None:
+    """However much output a client asks for how often: the store takes it, and calls beside it as ever."""
+    bench.forwarder.result = whole(Usage(7, 5))
+    exchange, other = bench.entered(), bench.entered()
+    # A bucket of tokens would refuse it before anybody is asked.
+    exchange.principal = other.principal = replace(bench.principal, limits=())
+    asked = call(max_tokens=2**31 - 1)
+    asked.choices = 5 * (2**31 - 1)
+    await asyncio.gather(bench.pipeline.serve(exchange, asked), bench.pipeline.serve(other, call()))
+    assert [one.reservation is not None and one.reservation.degraded for one in (exchange, other)] == [False, False]
+    bench.pipeline.close(exchange, 200)
+    bench.pipeline.close(other, 200)
+    assert len(await bench.rows()) == 2
+    assert bench.gate.unsent == []
+
+
+ONCE = QuotaSpec("key", "n", "requests", "total", 1)
+
+
+@pytest.mark.parametrize("bench", [(ONCE,)], indirect=True)
+async def test_a_call_that_came_to_nothing_uses_no_request_up(bench: Bench) -> None:
+    """A quota counts what the ledger charges: else a counter that is rebuilt from there would say something else."""
+    for result in (UpstreamServerError(), whole(Usage(7, 5))):
+        exchange = bench.entered()
+        bench.forwarder.result = result
+        error = None
+        try:
+            await bench.pipeline.serve(exchange, call())
+        except UpstreamServerError as failure:
+            error = failure
+        bench.pipeline.close(exchange, 200 if error is None else 502, error)
+    exchange = bench.entered()
+    with pytest.raises(InsufficientQuota) as refused:
+        await bench.pipeline.serve(exchange, call())
+    bench.pipeline.close(exchange, 429, refused.value)
+
+
+def test_long_names_of_users_are_not_remembered() -> None:
+    """A client can name a user in megabytes, thousands of times: only short names are kept beside their hashes."""
+    before = _known_hash.cache_info().currsize
+    found = {user_hash(None, "k", f"{number}" * 100_000) for number in range(3)}
+    assert len(found) == 3
+    assert _known_hash.cache_info().currsize == before
 
 
 DOWN = QuotaSpec("key", "n", "requests", "total", 1, action="downgrade", downgrade_to="small")

@@ -274,6 +274,19 @@ def sum_of_requests(gateway: GatewayProcess) -> float:
 
 
 @pytest.mark.xdist_group("supervisor")
+def test_ready_without_redis(tmp_path: Path) -> None:
+    """A Redis that does not answer keeps no traffic away: calls are served, and `/readyz` says what is wrong."""
+    with GatewayProcess(
+        CONFIG.replace("NAME", "alone"), tmp_path, env={"REDIS_URL": "redis://127.0.0.1:1/0"}
+    ) as gateway:
+        assert chat(gateway).status == 200
+        until(lambda: gateway.get("/readyz").json()["reasons"], "the remark")
+        ready = gateway.get("/readyz")
+        assert (ready.status, ready.json()["status"]) == (200, "ok")
+        assert ready.json()["reasons"][0].startswith("redis away: ")
+
+
+@pytest.mark.xdist_group("supervisor")
 class TestReload:
     def test_a_changed_file_is_served_and_a_bad_one_is_not(self, tmp_path: Path) -> None:
         """New routes apply at once; a broken file keeps the last good one, and `/readyz` and the metric say so."""

@@ -44,6 +44,11 @@ def check(draft: Draft) -> None:
         Key.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         complaints = [_complaint(detail) for detail in error.errors(include_url=False, include_input=False)]
+    for index, quota in enumerate(draft.quotas):
+        if "throttle_to" in quota and quota.get("action_on_exceed") != "throttle":
+            complaints.append(
+                f"quotas.{index}.throttle_to: only the action throttle has a rate (set it, or leave it out)"
+            )
     if draft.models == []:
         complaints.append("models: an empty list allows nothing (name some, or leave it out to allow all)")
     if len(draft.metadata) > METADATA_MAX or any(

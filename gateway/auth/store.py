@@ -91,13 +91,26 @@ class Keys:
         self._patience = policy.fresh
         self._listeners: list[OnRevoked] = []
         self._nudge = asyncio.Event()
-        self.zone = "UTC"
-        """The calendar of quotas that name none."""
+        self._zone = "UTC"
         self.configured: bool | None = None
         """Whether a run-time key was ever created, revoked ones included; None while that is not known."""
 
     def __repr__(self) -> str:
         return f"<Keys {len(self._cache)} cached, {'up' if self.available else 'store away'}>"
+
+    @property
+    def zone(self) -> str:
+        """The calendar of quotas that name none."""
+        return self._zone
+
+    @zone.setter
+    def zone(self, zone: str) -> None:
+        if zone == self._zone:
+            return
+        self._zone = zone
+        # Another calendar has other counters: whoever is known already must be counted where other workers count.
+        for digest, entry in self._cache.items():
+            entry.principal = principal_of(decode(entry.raw), digest, zone)
 
     @property
     def available(self) -> bool:

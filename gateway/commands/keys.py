@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke virtual keys.")
 
 Name = Annotated[str, typer.Argument(help="The key's name.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 
 
 def _option(text: str, *names: str) -> Any:
@@ -41,12 +41,17 @@ def create(  # noqa: PLR0913, PLR0917 - one per option
     requests: Annotated[str | None, _option("Limit of requests: 60/min.")] = None,
     tokens: Annotated[str | None, _option("Limit of tokens: 100k/min.")] = None,
     concurrency: Annotated[int | None, _option("Requests in flight at once.")] = None,
-    budget: Annotated[list[str] | None, _option("USD per period: 100/month.")] = None,
+    budget: Annotated[list[str] | None, _option("USD per period: 100/month. May be repeated.")] = None,
     quota: Annotated[
-        list[str] | None, _option("An amount per period: tokens=5M/day[,soft=0.8][,action=throttle]… May be repeated.")
+        list[str] | None,
+        _option(
+            "An amount per period, such as tokens=5M/day,soft=0.8 (docs/keys.md has all its words). May be repeated."
+        ),
     ] = None,
     metadata: Annotated[list[str] | None, _option("A note, as name=value. May be repeated.")] = None,
-    config: Annotated[Path | None, _option("Configuration file whose keys' names are taken.", "--config", "-c")] = None,
+    config: Annotated[
+        Path | None, _option("The server's configuration file: names of its keys are taken.", "--config", "-c")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a key and print its secret, once."""
@@ -65,8 +70,10 @@ def create(  # noqa: PLR0913, PLR0917 - one per option
         expires_at=words.moment(expires, time.time()),
     )
     settings = load_settings()
-    _refuse_name_of_file(settings.config_path(config), name)
+    note = _check_with_file(settings.config_path(config), name, team)
     issued, told = _change(settings, lambda issuer: issuer.create(draft, _user()))
+    if note:
+        typer.echo(note, err=True)
     _show_secret(issued, told=told, json=json, verb="created")
 
 
@@ -135,16 +142,22 @@ def _user() -> str:
         return f"cli:{os.getuid()}"
 
 
-def _refuse_name_of_file(path: Path | None, name: str) -> None:
-    """A key of the file wins over one of the same name in the database, which then would never work."""
+def _check_with_file(path: Path | None, name: str, team: str | None) -> str:
+    """What the operator should know of the key's team; raises OperatorError for a name that the file has.
+
+    A key of the file wins over one of the same name in the database, which then would never work.
+    """
     from gateway.registry.loader import load  # noqa: PLC0415
 
     try:
-        taken = load(path, os.environ).snapshot.virtual_keys
+        snapshot = load(path, os.environ).snapshot
     except OperatorError:
-        return  # a bad file is not this command's concern
-    if name in taken:
+        return ""  # a bad file is not this command's concern
+    if name in snapshot.virtual_keys:
         raise OperatorError(f"{path} has a key {name} already, and the file wins. Use another name.")
+    if team is None or path is None or team in snapshot.teams:
+        return ""
+    return f"Note: {path} has no team {team}, so no limits of a team bind this key until one is declared there."
 
 
 def _change(settings: Settings, act: Callable[[Issuer], Awaitable[Issued]]) -> tuple[Issued, bool]:

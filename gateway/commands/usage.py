@@ -82,18 +82,30 @@ def _selection(options: dict[str, Any]) -> Selection:
     from gateway.usage.reports import Selection  # noqa: PLC0415
     from gateway.usage.rollup import END  # noqa: PLC0415
 
+    since, until = _span(options["since"], options["until"])
     return Selection(
-        since=0 if options["since"] is None else max(0, moment(options["since"], "--since")),
-        until=END if options["until"] is None else moment(options["until"], "--until"),
+        since=since,
+        until=END if until is None else until,
         where={name: options[name] for name in FILTERS if options[name] is not None},
     )
+
+
+def _span(since: str | None, until: str | None) -> tuple[int, int | None]:
+    """The first moment and the end of a selection. Raises OperatorError for one that nothing can be in."""
+    start = 0 if since is None else max(0, moment(since, "--since"))
+    end = None if until is None else moment(until, "--until")
+    if end is not None and end <= start:
+        raise OperatorError(f"--until: {until!r} is not after --since (swap them, or leave one out)")
+    return start, end
 
 
 @app.command()
 def reprice(
     since: Annotated[str, typer.Option(help="From this time: 2026-11-01, 24h, …")],
     until: Annotated[str | None, typer.Option(help="Up to this time, not including it.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file with prices.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Configuration file with prices: the server's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for programs.")] = False,
 ) -> None:
     """Restate the cost of past calls at the prices known now; prices of the configuration come before the catalogue."""
@@ -101,8 +113,8 @@ def reprice(
     from gateway.usage.reprice import reprice as run  # noqa: PLC0415
 
     settings = load_settings()
-    start = max(0, moment(since, "--since"))
-    end = 2**61 if until is None else moment(until, "--until")
+    start, until_us = _span(since, until)
+    end = 2**61 if until_us is None else until_us
     price_of = usage_output.prices(settings.config_path(config))
 
     async def work(database: Database) -> None:

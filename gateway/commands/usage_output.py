@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gateway.commands.words import stamp, usd
 from gateway.errors import OperatorError
+from gateway.types import LedgerRow
 from gateway.usage import reports
 from gateway.usage.reports import MOST_GROUPS, TIMES, attempts, report
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.storage.sql.database import Database
-    from gateway.types import LedgerRow
     from gateway.usage.reports import Line, Report, Selection
     from gateway.usage.reprice import PriceOf, Repriced
 
@@ -133,13 +133,10 @@ class _Csv:
         writer.writerows(_guarded(line_values(line, group_by)) for line in found.lines)
 
     async def rows(self, database: Database, selection: Selection, limit: int | None) -> None:
-        writer: csv.DictWriter[str] | None = None
+        writer = csv.DictWriter(sys.stdout, [*LedgerRow.__struct_fields__, "cost_usd"])
+        writer.writeheader()
         async for row in attempts(database, selection, limit=limit):
-            values = row_values(row)
-            if writer is None:
-                writer = csv.DictWriter(sys.stdout, list(values))
-                writer.writeheader()
-            writer.writerow(_guarded(values))
+            writer.writerow(_guarded(row_values(row)))
 
 
 def _guarded(values: dict[str, Any]) -> dict[str, Any]:

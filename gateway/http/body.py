@@ -10,6 +10,7 @@ import msgspec
 from gateway.errors import BodyTooLarge, ClientGone, InvalidRequest, UnsupportedMedia
 from gateway.http.multipart import Upload, boundary_of
 from gateway.http.parse import (
+    MAX_COUNT,
     Fields,
     check_model_name,
     decode_completion_fields,
@@ -175,6 +176,11 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
     )
 
 
+def _count(text: str) -> int:
+    """A form's `n`; what is no number is for the provider to refuse."""
+    return max(1, min(int(text), MAX_COUNT)) if text.isascii() and text.isdigit() and len(text) < 12 else 1
+
+
 async def _form(arrival: Arrival, endpoint: Endpoint, upload: Upload) -> Call:
     destination, exchange = arrival.destination, arrival.exchange
     await upload.read_fields()
@@ -192,6 +198,7 @@ async def _form(arrival: Arrival, endpoint: Endpoint, upload: Upload) -> Call:
         raw=b"",
         started=exchange.started,
         stream=fields.get("stream", "").lower() == "true",
+        choices=_count(fields.get("n", "")),
         user=fields.get("user") or None,
         upload=upload,
         content_type=arrival.headers[b"content-type"],

@@ -14,7 +14,7 @@ from gateway.errors import InvalidRequest
 
 MAX_PART_HEADERS = 16 * 1024
 MAX_FIELD = 4096
-READ_FIELDS = frozenset({"model", "stream", "n", "response_format"})
+READ_FIELDS = frozenset({"model", "stream", "n", "response_format", "user"})
 MAX_PARTS = 1000
 # Only what every parser reads alike: one disposition on one line, one quoted name without escapes. A `model` field that
 # the provider saw and we did not would go around the key's list of models.

@@ -19,7 +19,8 @@ ADMITTED, BUSY, EXHAUSTED, RESERVED, UNSEEDED = 1, 0, 2, 3, 4
 """The script's verdicts."""
 STATE = 4
 """Where the two numbers of the first row stand in the script's reply."""
-MAX_FRAMES = 1000
+MAX_FRAMES = 10_000
+"""Frames of users that are kept, of all sets together: every set of every key sees every user."""
 HARD = ("reject", "downgrade")
 HeaderPairs = list[tuple[bytes, bytes]]
 
@@ -159,7 +160,7 @@ class LimitSet:
     and what of that is only reserved."""
 
     __slots__ = (
-        "_frame_now", "_frames", "_relaxed", "hard", "hard_cost", "largest", "members", "money", "names", "per_user",
+        "_frame_now", "_relaxed", "hard", "hard_cost", "largest", "members", "money", "names", "per_user",
         "quotas", "rows", "shape", "slots", "thresholds",
     )  # fmt: skip
 
@@ -173,7 +174,6 @@ class LimitSet:
         self.per_user = any(member.per_user for member in members)
         self._relaxed: LimitSet | None = None
         self._frame_now: Frame | None = None
-        self._frames: dict[tuple[str | None, str], Frame] | None = None
 
     def __repr__(self) -> str:
         return f"<LimitSet shard={self.names.shard} {[(m.spec.scope, m.spec.kind, m.owner) for m in self.members]}>"
@@ -227,14 +227,11 @@ class LimitSet:
             if found is None or found.epoch != epoch or now >= found.until:
                 found = self._frame_now = self._frame(None, epoch, now)
             return found
-        frames = self._frames
-        if frames is None:
-            frames = self._frames = {}
-        found = frames.get((user, epoch))
+        found = _frames.get((self, user, epoch))
         if found is None or now >= found.until:
-            if len(frames) >= MAX_FRAMES:
-                frames.clear()
-            found = frames[user, epoch] = self._frame(user, epoch, now)
+            if len(_frames) >= MAX_FRAMES:
+                _frames.clear()
+            found = _frames[self, user, epoch] = self._frame(user, epoch, now)
         return found
 
     def moved(self, frame: Frame, user: str | None, epoch: str) -> Frame:
@@ -287,6 +284,9 @@ class LimitSet:
                     shown = min(candidates, key=lambda one: reply[one.at] / one.capacity)
                 headers += shown.headers(reply)
         return headers
+
+
+_frames: dict[tuple[LimitSet, str | None, str], Frame] = {}
 
 
 class Traits(NamedTuple):

@@ -33,7 +33,7 @@ def refusal(limits: LimitSet, frame: Frame, reply: Sequence[float]) -> Exception
     headers = limits.headers(reply) if len(reply) > STATE else []
     error: GatewayError
     if isinstance(spec, QuotaSpec) and limits.rows[row][0] != THROTTLE:
-        error = _of_quota(spec, int(reply[0]), frame, row)
+        error = _of_quota(spec, reply, frame, row)
     elif isinstance(spec, QuotaSpec):
         error = _throttled(spec, reply[2] / 1e6)
     else:
@@ -44,13 +44,15 @@ def refusal(limits: LimitSet, frame: Frame, reply: Sequence[float]) -> Exception
     return error
 
 
-def _of_quota(spec: QuotaSpec, verdict: int, frame: Frame, row: int) -> GatewayError:
-    amount = amount_of(spec)
+def _of_quota(spec: QuotaSpec, reply: Sequence[float], frame: Frame, row: int) -> GatewayError:
+    amount, verdict = amount_of(spec), int(reply[0])
     if verdict == RESERVED:
+        # A rate may bind for longer: who comes back before that is only sent away again.
+        wait = max(RESERVED_WAIT, reply[2] / 1e6)
         return RateLimited(
             f"What is left of {_who(spec)}'s quota of {amount} is reserved by requests under way. "
-            f"Try again in {go_duration(RESERVED_WAIT * 1e6).decode()}, or lower max_tokens.",
-            retry_after=RESERVED_WAIT,
+            f"Try again in {go_duration(wait * 1e6).decode()}, or lower max_tokens.",
+            retry_after=wait,
             limit=f"{spec.scope}:{spec.kind}",
         )
     assert verdict == EXHAUSTED

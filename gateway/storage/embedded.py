@@ -72,10 +72,10 @@ class EmbeddedRedis:
         """Start the server and wait until it answers. Raises OperatorError when another gateway has the directory,
         no server is installed, or it does not come up."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._home.mkdir(mode=0o700, exist_ok=True)
-        self._home.chmod(0o700)
         self._lock.acquire()
         try:
+            self._home.mkdir(mode=0o700, exist_ok=True)
+            self._home.chmod(0o700)
             self._socket = _socket_path(self._home)
             self._spawn()
             self._await_ready(time.monotonic() + _START_SECONDS)

@@ -29,8 +29,8 @@ class DirectoryLock:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise OperatorError(
-                f"The data directory {self.path.parent} cannot be written to ({error.strerror}). Give it to the user that "
-                "runs the gateway, or name another one with GATEWAY_DATA_DIR."
+                f"The data directory {self.path.parent} cannot be written to ({error.strerror}). "
+                "Give it to the user that runs the gateway, or name another one with GATEWAY_DATA_DIR."
             ) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from pathlib import Path
 
 from gateway.telemetry import families, shared
@@ -29,6 +30,7 @@ class BookkeepingMetrics:
         self._errors = tallies.counter(families.LEDGER_ERRORS)
         self._backlog = tallies.gauge(families.LEDGER_BACKLOG)
         self._lag = tallies.gauge(families.LEDGER_LAG)
+        self._checked = tallies.gauge(families.LEDGER_CHECKED)
         self._spool = tallies.gauge(families.SPOOL_BYTES)
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -59,6 +61,7 @@ class BookkeepingMetrics:
         """Events that wait in the streams, and the age of the oldest in seconds."""
         self._backlog.set((), entries)
         self._lag.set((), lag)
+        self._checked.set((), time.time())
 
     def spool(self, size: int) -> None:
         """Bytes of the spool that are not in SQL."""

@@ -166,6 +166,12 @@ LEDGER_BACKLOG = Family("gateway_ledger_backlog", "gauge", "Ledger events that w
 LEDGER_LAG = Family(
     "gateway_ledger_lag_seconds", "gauge", "Age of the oldest ledger event that waits, in seconds.", merge="max"
 )
+LEDGER_CHECKED = Family(
+    "gateway_ledger_checked_timestamp_seconds",
+    "gauge",
+    "Unix time at which the bookkeeper last saw how far the ledger is; 0 before the first time.",
+    merge="max",
+)
 SPOOL_BYTES = Family("gateway_spool_bytes", "gauge", "Bytes of ledger events that wait on the local disk.", merge="max")
 
 FAMILIES: tuple[Family, ...] = (
@@ -193,5 +199,6 @@ FAMILIES: tuple[Family, ...] = (
     LEDGER_ERRORS,
     LEDGER_BACKLOG,
     LEDGER_LAG,
+    LEDGER_CHECKED,
     SPOOL_BYTES,
 )

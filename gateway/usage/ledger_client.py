@@ -66,7 +66,12 @@ class LedgerClient:
         try:
             index: int = await self._ask("hold", call_id=call_id, needs=self._open[call_id])
         except BaseException:  # cancelled, too: what may have been granted is given back
-            self.charge(call_id, ())
+            if self._writer is None:
+                # With the connection went the question; and the next one begins with what is under way, which this is
+                # not. To remember it for as long as the bookkeeper is away would be to remember every refused call.
+                self._open.pop(call_id, None)
+            else:
+                self.charge(call_id, ())
             raise
         if index >= 0:
             self._open.pop(call_id, None)

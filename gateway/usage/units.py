@@ -6,7 +6,7 @@ Pure: from the call, its answer and the usage that the provider told.
 from __future__ import annotations
 
 import re
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -21,6 +21,15 @@ LARGEST_UPLOAD = 25 * 1024 * 1024
 """Bytes that transcription services take: https://platform.openai.com/docs/guides/speech-to-text"""
 DOCUMENTS_PER_SEARCH = 100
 """https://docs.cohere.com/docs/how-does-cohere-pricing-work"""
+_TOKENS_PER_UNIT = {
+    Service.IMAGES: (0, 8192),
+    Service.SPEECH: (0, 4),
+    Service.TRANSCRIPTION: (25, 10),
+}
+"""The most input and output tokens of an image, a character that is spoken, a second that is heard:
+https://platform.openai.com/docs/pricing"""
+_TOKENS_OF_UPLOAD = 65536
+"""Of the pictures that come with an order for others."""
 _SOLD_BY_UNITS = frozenset({Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK})
 _END_OF_CUE = re.compile(rb"-->\s*(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{3})")
 
@@ -96,6 +105,15 @@ def units_asked(call: Call) -> float:
         size = call.upload.size if call.upload is not None else len(call.raw)
         return min(LARGEST_UPLOAD, LARGEST_UPLOAD if size is None else size) / SMALLEST_BITRATE
     return 0.0
+
+
+def tokens_asked(call: Call) -> tuple[int, int]:
+    """Input tokens beyond those of the body's text, and output tokens, that a call for images or sound hardly exceeds
+    where tokens are what these are sold by."""
+    given, made = _TOKENS_PER_UNIT.get(call.service, (0, 0))
+    amount = ceil(units_asked(call)) if made else 0
+    uploaded = _TOKENS_OF_UPLOAD if call.service is Service.IMAGES and call.upload is not None else 0
+    return given * amount + uploaded, made * amount
 
 
 def _images(call: Call, body: bytes | None) -> Units:

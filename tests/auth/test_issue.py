@@ -157,6 +157,7 @@ async def test_an_expired_key_is_shown_and_not_rotated(issuer: Issuer, wall: Tim
         (Draft("a b"), "name: a name is"),
         (Draft("a", limits={"requests": "60"}), "limits.requests: expected a rate"),
         (Draft("a", limits={"speed": 1}), "limits.speed: "),
+        (Draft("a", quotas=[{"period": "day", "requests": 1, "throttle_to": "1/s"}]), "quotas.0.throttle_to: "),
         (Draft("a", quotas=[{"period": "month"}]), "quotas.0: a quota needs an amount"),
         (Draft("a", quotas=[{"period": "month", "cost": -1}]), "quotas.0.cost: "),
         (Draft("a", services=["telepathy"]), "services.0: "),

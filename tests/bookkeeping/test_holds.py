@@ -213,6 +213,20 @@ async def test_holds_survive_kill_9(host: Host) -> None:
     assert await worker.hold("c5", [need(3)]) == 0
 
 
+async def test_calls_that_were_refused_meanwhile_are_not_remembered(host: Host) -> None:
+    """While the bookkeeper is away every call that asks is refused: a worker keeps nothing of them, and all is well
+    when it is back."""
+    worker = host.worker("w1", timeout=0.05)
+    await host.kill()
+    for number in range(5):
+        with pytest.raises(LedgerUnreachable):
+            await worker.hold(f"c{number}", [need(1)])
+    assert worker._unsaid == worker._open == {}
+    await host.start()
+    assert await host.worker("w2").hold("d", [need(1)]) == -1
+    assert list(host.holds._holds) == ["d"]
+
+
 async def test_a_dead_workers_holds_end(host: Host) -> None:
     """Its calls count two minutes longer, no more; those of others, and of one that came back, go on."""
     first, second = host.worker("w1"), host.worker("w2")

@@ -245,6 +245,18 @@ def test_a_name_of_the_file_is_refused(run: Run, tmp_path: Path) -> None:
     assert run("create", "--name", "app", "--config", str(path))[0] == 0
 
 
+def test_a_team_that_the_file_lacks_is_told(run: Run, tmp_path: Path) -> None:
+    """The key is made, and a note says that no limits of a team bind it; there is none for a team that is declared."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text("version: 1\nproviders: {mock: {type: mock}}\nteams: [{name: research}]\n")
+    code, out, err = run("create", "--name", "a", "--team", "reserch", "--config", str(path))
+    assert code == 0
+    assert SECRET.fullmatch(out)
+    assert err.startswith(f"Note: {path} has no team reserch")
+    assert "Note" not in run("create", "--name", "b", "--team", "research", "--config", str(path))[2]
+    assert "Note" not in run("create", "--name", "c", "--team", "research")[2]
+
+
 def test_a_database_that_cannot_be_used(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One sentence with the variable to look at, and neither a traceback nor the password."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me:hunter2@/none?host={tmp_path}")

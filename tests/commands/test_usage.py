@@ -147,7 +147,9 @@ def test_csv(run: Callable[[str], Run], filled: list[LedgerRow]) -> None:
         ("ci", "0.000012501"),
         ("'=cmd()", "0"),
     ]
-    assert len(list(csv.DictReader(run("usage --rows --csv")[1].splitlines()))) == 6
+    attempts = run("usage --rows --csv")[1].splitlines()
+    assert len(list(csv.DictReader(attempts))) == 6
+    assert run("usage --rows --csv --key nobody")[1].splitlines() == attempts[:1]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,8 @@ def test_csv(run: Callable[[str], Run], filled: list[LedgerRow]) -> None:
         ("usage --by colour", "--by: 'colour' is unknown (use key, team,"),
         ("usage --since never", "--since: 'never' is no time"),
         ("usage --json --csv", "use one of them"),
+        ("usage --since 1h --until 2h", "--until: '2h' is not after --since"),
+        ("usage reprice --since 2026-11-02 --until 2026-11-01", "not after --since"),
         ("usage --limit 0", "--limit: use 1 or more"),
         ("usage reprice --since 2026-31-01", "--since"),
     ],

@@ -17,6 +17,7 @@ _FUNCTIONS = {
     "predict_linear",
     "rate",
     "sum",
+    "time",
 }
 _SCRAPED = {"up": {"job", "instance"}}
 """Metrics that Prometheus itself makes, with their labels."""

@@ -170,6 +170,16 @@ def test_a_missing_model_is_filled_in_where_the_api_has_a_default(rig: Rig) -> N
         assert found[1] == PRIVATE_MODEL.encode()
 
 
+def test_a_form_names_its_user() -> None:
+    """A limit of users binds whoever the form names, as it does in JSON."""
+    with rigged("\nlimits: [{name: each, scope: user, requests: 1/day}]\n") as rig:
+        found = []
+        for who in (b"ann", b"ann", b"bob"):
+            form = part("prompt", b"a cat") + part("n", b"2") + part("user", who) + part("image", b"png", file="a.png")
+            found.append(upload(rig, MODEL + form + END, "/v1/images/edits").status)
+        assert found == [200, 429, 200]
+
+
 MALFORMED = {
     "empty": b"",
     "no boundary": b"hello" * 10,

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from gateway.errors import InsufficientQuota, RateLimited, RequestExceedsLimit
+from gateway.limits import limitset
 from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.policy import Policy, one_shard
@@ -129,6 +130,17 @@ async def test_what_calls_under_way_reserve_is_worth_a_wait(gate: Gate) -> None:
     assert (await take(gate, limits, 100)).output == 0
 
 
+async def test_what_is_reserved_is_not_worth_less_than_a_rates_wait(gate: Gate) -> None:
+    """Where a rate binds, too, and for longer, the client is told that: back in a second it would only be refused."""
+    limits = limit_set(rate("requests", 1, YEAR), quota("tokens", 100))
+    await take(gate, limits, 100)
+    with pytest.raises(RateLimited) as error:
+        await take(gate, limits, 100)
+    assert error.value.limit == "key:tokens"
+    assert error.value.retry_after is not None
+    assert error.value.retry_after > YEAR / 2
+
+
 SCOPES = ["key", "team", "user", "model", "global"]
 
 
@@ -174,6 +186,32 @@ async def test_who_shares_what(gate: Gate) -> None:
         (limits,) = policy.of_caller(principal, model)
         found = await asyncio.gather(*(take(gate, limits, user="u") for _ in range(5)), return_exceptions=True)
         assert len(admitted(found)) == room, model
+
+
+async def test_a_teams_quotas_are_the_same_for_every_key(gate: Gate) -> None:
+    """A team may have two quotas of one kind and period, one that warns and one that ends it: what a key's own limits
+    are changes nothing in whose counters these are."""
+    name = fresh()
+    warns, ends = quota("requests", 1, scope="team", action="alert"), quota("requests", 3, scope="team")
+    policy = Policy(Snapshot("r", teams={name: Team(name, (), (warns, ends))}), one_shard, WORKER)
+    plain, limited = (
+        Principal(fresh(), team=name),
+        Principal(fresh(), team=name, limits=(slots(9), rate("requests", 9))),
+    )
+    for principal in (plain, limited, plain):
+        await take(gate, policy.of_caller(principal, "m")[0])
+    for principal in (plain, limited):
+        with pytest.raises(RateLimited):
+            await take(gate, policy.of_caller(principal, "m")[0])
+
+
+async def test_users_are_not_remembered_without_bound() -> None:
+    """The names of users' counters are kept for some thousands of them, however many keys and users there are."""
+    for number in range(30):
+        limits = limit_set(rate("requests", 9, scope="user"), per_user=True)
+        for user in range(1000):
+            limits.frame(f"{number}-{user}", "", 0.0)
+    assert len(limitset._frames) <= limitset.MAX_FRAMES
 
 
 async def test_calls_that_name_no_user_share_no_users_limit(gate: Gate) -> None:

@@ -46,6 +46,7 @@ CONTRACT = {
     "gateway_ledger_errors_total": [],
     "gateway_ledger_backlog": [],
     "gateway_ledger_lag_seconds": [],
+    "gateway_ledger_checked_timestamp_seconds": [],
     "gateway_spool_bytes": [],
     "gateway_redis_up": [],
 }

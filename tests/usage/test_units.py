@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.types import Body, Call, Service, Usage
-from gateway.usage.units import Units, units_asked, units_of
+from gateway.usage.units import Units, tokens_asked, units_asked, units_of
 
 
 class Upload:
@@ -99,3 +99,17 @@ def test_any_bytes(service: Service, reply: bytes | None, raw: bytes) -> None:
     asked = Call("c", "r", service, "/x", "m", raw, 0.0)
     assert 0 <= units_of(asked, reply, None).amount < 10**9
     assert 0 <= units_asked(asked) < 10**9
+
+
+def test_what_tokens_images_and_sound_may_come_to() -> None:
+    """Where they are sold by tokens a budget reserves for those: gpt-image-1 makes 6,208 of its largest picture
+    (https://platform.openai.com/docs/guides/image-generation)."""
+    assert tokens_asked(call(Service.IMAGES, choices=10)) >= (0, 10 * 6208)
+    given, made = tokens_asked(call(Service.IMAGES, upload=Upload(1000)))
+    assert given >= 10_000
+    assert made >= 6208
+    assert tokens_asked(call(Service.SPEECH, {"input": "x" * 100})) >= (0, 200)
+    given, made = tokens_asked(call(Service.TRANSCRIPTION, upload=Upload(4_000_000)))
+    assert given >= 1000 * 17
+    assert made >= 1000 * 5
+    assert tokens_asked(call(Service.CHAT)) == tokens_asked(call(Service.EMBEDDINGS)) == (0, 0)

@@ -11,7 +11,8 @@
 --   reserve  {1, id, lease_us, tokens, {fixed cost, cost per output token, input tokens, least output, most output}, about or false}
 --            -> {verdict, binding row, wait_us, granted output, remaining, reset_us, ...}, two numbers for each row; of a quota what
 --               is used (others' reservations included) and what of it is only reserved. Verdicts: 1 admitted, 0 a rate or slots bind,
---               2 a quota is used up, 3 what is left of a quota is reserved by calls under way, 4 a quota's counter is missing
+--               2 a quota is used up, 3 what is left of a quota is reserved by calls under way, 4 a quota's counter is missing.
+--               wait_us is that of rates and slots, also where a quota is reserved
 --   settle   {2, id, mode, requests, tokens, {reserved ...}, {used ...}, event or false} -> {applied}
 --            requests and tokens are what to add to rates (negative gives back); reserved and used are requests, tokens and nano-USD of
 --            quotas. mode 0: apply; 1: apply, but if the call's record is gone see who took it; 2: apply only if its record is there,
@@ -245,7 +246,7 @@ local function reserve(group, args)
     end
   end
   local admitted = verdict == 1
-  local reply = {verdict, binding, verdict == 0 and ceil(wait) or 0, output}
+  local reply = {verdict, binding, (verdict == 0 or verdict == 3) and ceil(wait) or 0, output}
   local amounts = {1, demand[3] + output, demand[1] + output * demand[2]}
   exceeded = false
   for i = 1, #rows do
