@@ -219,7 +219,9 @@ _known_hash = lru_cache(maxsize=8192)(_hash)
 
 def _dearest(call: Call, targets: Sequence[Deployment], accounts: Accounts) -> tuple[int, int]:
     """What the input and a token of output can cost at most, at whichever of these."""
-    given = estimate.input_bound(call.raw) if call.raw else call.input_tokens
+    windows = [target.context_window for target in targets if target.context_window is not None]
+    window = max(windows, default=None)
+    given = estimate.input_bound(call.raw, window) if call.raw else call.input_tokens
     units, (more, made) = units_asked(call), tokens_asked(call)
     fixed = per_output = 0
     for target in targets:

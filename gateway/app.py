@@ -53,6 +53,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+FIRST_WORKERS_SECONDS = 10.0
+"""What was found out about keys before the workers were forked is believed by those that start so soon after."""
+
 
 @dataclass(frozen=True, slots=True)
 class Boot:
@@ -68,6 +71,7 @@ class Boot:
     access_log_fd: int = 1
     last_good: LastGood | None = None
     """What to serve if the file is bad when this worker starts: others serve it too."""
+    made_at: float = field(default_factory=time.monotonic)
     run_time_keys: bool = False
     """Some key was made at run time: callers need one."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
@@ -193,7 +197,9 @@ class Worker:
         keys.on_revoked(watch.revoke)
         keys.zone = loaded.snapshot.zone
         pipeline.keys, pipeline.journal = keys, spending.spool
-        keys.configured = self._boot.run_time_keys
+        # A worker that takes another's place may start after the first key was made: then Redis has to say.
+        late = clock() - self._boot.made_at > FIRST_WORKERS_SECONDS
+        keys.configured = True if self._boot.run_time_keys else (None if late else False)
         await keys.poll()
         self._api = OpenAIApi(pipeline, watch, self._observer, self._boot.settings.max_body_bytes)
         self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)

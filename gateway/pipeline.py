@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.admission import Admission, Attempts
 from gateway.auth.keys import ANONYMOUS, authorise, credential_of, holder, missing_credential
-from gateway.errors import Draining, GatewayError, LedgerUnavailable, Overloaded
+from gateway.errors import AuthUnavailable, Draining, GatewayError, LedgerUnavailable, Overloaded
 from gateway.exchange import CallIds, Exchange, PlannerOf
 from gateway.limits.policy import Policy
 from gateway.ports import Clock, Observer
@@ -88,6 +88,8 @@ class Pipeline:
         if self.open_mode:
             return ANONYMOUS
         if credential is None:
+            if self.anonymous and self.keys is not None and self.keys.configured is None:
+                raise AuthUnavailable(retry_after=1.0)
             raise missing_credential()
         snapshot = self.planner.snapshot
         if self.keys is not None:

@@ -163,7 +163,7 @@ async def test_numbers_without_bound_disturb_nobody(bench: Bench) -> None:
     bench.pipeline.close(exchange, 200)
     bench.pipeline.close(other, 200)
     assert len(await bench.rows()) == 2
-    assert bench.gate.unsent == []
+    assert bench.gate.unsent == {}
 
 
 ONCE = QuotaSpec("key", "n", "requests", "total", 1)

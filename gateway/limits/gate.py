@@ -18,8 +18,8 @@ from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.epoch import Epochs
 from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame, LimitSet, headers_over
 from gateway.limits.local import LocalLimits
-from gateway.limits.outage import TOLD_SECONDS, Backing, Outage
-from gateway.limits.refusals import oversized, refusal
+from gateway.limits.outage import ALONE, TOLD_SECONDS, Backing, Outage
+from gateway.limits.refusals import oversized, quota_warning, refusal
 from gateway.limits.reservation import About, Hold, Journal, Reservation
 from gateway.limits.script import (
     AGAIN,
@@ -50,35 +50,31 @@ Asked = tuple[Demand, About | None]
 SEED_TRIES = 6
 REMEMBERED_SECONDS = 2.0
 JOURNAL_SECONDS = 2.0
+MAX_UNSENT = 50_000
+"""Settlements kept for a store that is away."""
 
 
 class Gate:
     """Admits calls. Safe for any number of calls at once on one event loop."""
 
-    def __init__(
-        self,
-        redis: RedisClient,
-        observer: Observer,
-        clock: Clock,
-        backing: Backing | None = None,
-    ) -> None:
-        backing = backing or Backing()
-        patient, journal = backing.patient or redis, backing.journal
+    def __init__(self, redis: RedisClient, observer: Observer, clock: Clock, backing: Backing = ALONE) -> None:
+        patient = backing.patient or redis
         self._channels: dict[str, ScriptBatcher] = {}
         self._patient_channels: dict[str, ScriptBatcher] = {}
         self._source = redis.load_script("gateway.limits", "lua/gate.lua")
         self._patient_source = patient.load_script("gateway.limits", "lua/gate.lua") if patient is not redis else None
+        self._redis = redis
         self._observer = observer
         self._clock = clock
         self.store_clock = StoreClock(clock)
         self._outage = Outage(LocalLimits(clock, backing.workers), backing.ledger)
         self._seeder = Seeder(patient, backing.ledger)
-        self._journal = journal
+        self._journal = backing.journal
         self.epochs = Epochs(patient, self._store_lost)
         if patient is not redis:
             redis.on_connect(self.epochs.doubt)
         self.live: dict[str, Reservation] = {}
-        self.unsent: list[Item] = []
+        self.unsent: dict[str, Item] = {}
         """Settlements that did not reach the store, to be repeated."""
         self.dirty: set[str] = set()
         """Shards whose quotas were used while their store was away."""
@@ -137,8 +133,10 @@ class Gate:
         item = Item(frame.keys, limits.rows, (NOTE, reservation.call_id, for_lua(about), False, (0, 0, 0)))
         try:
             await self.channel(limits.names.shard).submit(item)
-        except StoreUnavailable as error:
-            self._lost(item, error)
+        except StoreUnavailable:
+            self.epochs.doubt()
+            reservation.holds[-1].degraded, reservation.holds[-1].recorded = True, False
+            self._keep([about[0]] if isinstance(about[0], bytes) else [])
             await self.write_journal()
 
     async def _hold(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About | None) -> None:
@@ -212,8 +210,7 @@ class Gate:
             assert isinstance(spec, QuotaSpec)
             self._observer.quota_used(spec, limits.owner_of(row, reservation.user), used)
             if used >= limits.thresholds[row]:
-                text = f"{spec.scope} {spec.kind} per {spec.period}: {100 * used / max(1, spec.amount):.0f} % used"
-                reservation.headers.append((b"x-gateway-quota-warning", text.encode()))
+                reservation.headers += quota_warning(spec, used)
 
     async def _ask_store(
         self, name: str, user: str | None, limits: LimitSet, what: Asked
@@ -256,6 +253,7 @@ class Gate:
     ) -> Sequence[float]:
         """The script's reply to one question. Raises StoreUnavailable."""
         item = question_of(frame, limits, what)
+        away = not self._redis.available
         answer = channel.submit(item)
         try:
             reply: Sequence[float] = await answer
@@ -265,8 +263,9 @@ class Gate:
                 self._give_back(item, answer.result())
             raise
         except StoreUnavailable:
-            # It may have been done after nobody waited any more.
-            self._undo(item, what[1].most, AGAIN if what[2] else PLAIN)
+            if not away:
+                # It may have been done after nobody waited any more.
+                self._undo(item, what[1].most, AGAIN if what[2] else PLAIN)
             raise
         return reply
 
@@ -418,7 +417,6 @@ class Gate:
 
     def _lost(self, item: Item, error: StoreUnavailable) -> None:
         """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
-        del error
         self.epochs.doubt()
         self.store_away(shard_of(item))
         operation = item.args[0]
@@ -431,18 +429,23 @@ class Gate:
             else:
                 # It may have been done unheard, and no record tells: what is given back already stays given once.
                 args[3], args[4] = max(0, args[3]), max(0, args[4])
-            self.unsent.append(Item(item.keys, item.table, (*args, False)))
+            self._repeat_later(Item(item.keys, item.table, (*args, False)), error)
         elif operation == NOTE:
             _, call_id, about, event, reserved = item.args
             # If this worker dies before the store is back, the journal says what was under way.
             certain: list[Any] = [event, about[0] if about else False]
             self._keep([bytes_of(text) for text in certain if text])
-            self.unsent.append(Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)))
+            self._repeat_later(Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)), error)
+
+    def _repeat_later(self, item: Item, error: StoreUnavailable) -> None:
+        """The last word about each call. What is not repeated, because it cannot be or is too much, the audit frees."""
+        if error.reason != "error" and len(self.unsent) < MAX_UNSENT:
+            self.unsent[item.args[1]] = item
 
     def repeat(self) -> None:
         """Send again what did not reach the store."""
-        unsent, self.unsent = self.unsent, []
-        for item in unsent:
+        unsent, self.unsent = self.unsent, {}
+        for item in unsent.values():
             if item.args[0] != NOTE:
                 self.channel(shard_of(item)).submit_nowait(item, linger=True)
             elif (reservation := self.live.get(item.args[1].partition("#")[0])) is not None:

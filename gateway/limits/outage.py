@@ -69,6 +69,10 @@ class Backing:
     for what others reserve in it the ledger cannot know."""
 
 
+ALONE = Backing()
+"""Nothing: one process, no ledger, no journal."""
+
+
 def question(limits: LimitSet, frame: Frame, row: int, user: str | None) -> Question:
     """What to ask the ledger about the quota in this row: whose use, of what, in which time."""
     member = limits.members[limits.shape.owner_at[row]]

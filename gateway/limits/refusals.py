@@ -105,6 +105,14 @@ def _who(spec: LimitSpec | QuotaSpec) -> str:
     return "this gateway" if spec.scope == "global" else f"this {spec.scope}"
 
 
+def quota_warning(spec: QuotaSpec, used: int) -> list[tuple[bytes, bytes]]:
+    """The header that says how much of a quota is used; of what the operator spends where callers hear nothing."""
+    if spec.scope in ("provider", "deployment"):
+        return []
+    text = f"{spec.scope} {spec.kind} per {spec.period}: {100 * used / max(1, spec.amount):.0f} % used"
+    return [(b"x-gateway-quota-warning", text.encode())]
+
+
 def amount_of(spec: QuotaSpec) -> str:
     """`$100 a month`, `5000000 tokens a day`, `10 requests in total`."""
     when = "in total" if spec.period == "total" else f"a {spec.period}"

@@ -12,7 +12,13 @@ from gateway.types import Usage
 
 BYTES_PER_TOKEN = 4
 MEDIA_TOKENS = 1000
-MEDIA_BOUND = 4096
+MEDIA_BOUND = 40_000
+"""Tokens of one picture: small models are billed tens of thousands for a large one."""
+WINDOW = 200_000
+_LINKED = re.compile(rb'"(?:url|image_url)"\s*:\s*"https?:')
+_STORED = re.compile(
+    rb'"(?:previous_response_id|conversation|file_id|file_url|container)"\s*:\s*["{]|"prompt"\s*:\s*\{'
+)
 EVENT_BYTES = 250
 """What an event weighs without its text, where that cannot be seen."""
 _MEDIA = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{1024,}')
@@ -27,10 +33,13 @@ def input_tokens(raw: bytes) -> int:
     return max(1, size // BYTES_PER_TOKEN)
 
 
-def input_bound(raw: bytes) -> int:
-    """More input tokens than a request with this JSON body can have, for text: a token is at least one byte. Media are
-    taken at what the largest picture is usually billed."""
-    size = len(raw)
+def input_bound(raw: bytes, window: int | None = None) -> int:
+    """More input tokens than a request with this JSON body can have, for text: a token is at least one byte. Pictures,
+    given or linked, are taken at what the largest are billed; what only the provider has (stored conversations, files)
+    at the model's context `window`."""
+    if _STORED.search(raw) is not None:
+        return max(len(raw), window or WINDOW)
+    size = len(raw) + MEDIA_BOUND * len(_LINKED.findall(raw))
     if size > 4096:
         for media in _MEDIA.finditer(raw):
             size -= media.end() - media.start() - MEDIA_BOUND

@@ -302,4 +302,4 @@ async def test_upkeep_survives_the_outage(own_server: EmbeddedRedis, outside: Ou
             assert time.monotonic() - began < BOUND_SECONDS
         assert len(gate.unsent) == 1
     await outside.back()
-    assert gate.unsent == []
+    assert gate.unsent == {}

@@ -221,4 +221,4 @@ async def test_nothing_leaks_however_the_store_comes_and_goes(own_server: Embedd
     assert gate.live == {}
     assert await held(outside.observer, limits, 1) == 0
     assert await records(outside.observer, limits) == {}
-    assert gate.unsent == []
+    assert gate.unsent == {}
