@@ -161,8 +161,9 @@ class Supervisor:
             slot.backoff = 0.0 if steady else min(BACKOFF_MAX, max(0.1, slot.backoff * 2))
             slot.next_start = now + slot.backoff
             codes.append(os.waitstatus_to_exitcode(status))
-            event = f"{slot.name}_died"
-            log.error(event, pid=pid, status=codes[-1], restart_in=slot.backoff)
+            # With 0 it was told to end, by somebody else than us.
+            event, tell = ("ended", log.warning) if codes[-1] == 0 else ("died", log.error)
+            tell("_".join((slot.name, event)), pid=pid, status=codes[-1], restart_in=slot.backoff)
             slot.pid = None
         if codes:
             self.sweep(_live(self._children()))

@@ -169,7 +169,7 @@ class Gate:
         verdict = int(reply[0])
         if verdict != ADMITTED:
             self._refused(reservation.user, limits, reply)
-            raise refusal(limits, frame, reply)
+            raise refusal(limits, frame, reply, demand)
         self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
         hold = Hold(
             name,

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from gateway.errors import GatewayError, InsufficientQuota, RateLimited, RequestExceedsLimit
-from gateway.limits.limitset import EXHAUSTED, HARD, RESERVED, STATE, THROTTLE, Frame, LimitSet, go_duration
-from gateway.limits.periods import FOREVER
+from gateway.limits.demand import Demand
+from gateway.limits.limitset import EXHAUSTED, HARD, MEASURES, RESERVED, STATE, THROTTLE, Frame, LimitSet, go_duration
+from gateway.limits.periods import FOREVER, Period
 from gateway.types import LimitSpec, QuotaSpec
 
 RESERVED_WAIT = 1.0
@@ -26,14 +27,14 @@ class Downgrade(Exception):
         """What to tell the caller if that does not help."""
 
 
-def refusal(limits: LimitSet, frame: Frame, reply: Sequence[float]) -> Exception:
+def refusal(limits: LimitSet, frame: Frame, reply: Sequence[float], demand: Demand | None = None) -> Exception:
     """What to raise for a reply that does not admit; Downgrade where the binding quota says so."""
     row = int(reply[1]) - 1
     spec = limits.spec_of(row)
     headers = limits.headers(reply) if len(reply) > STATE else []
     error: GatewayError
     if isinstance(spec, QuotaSpec) and limits.rows[row][0] != THROTTLE:
-        error = _of_quota(spec, reply, frame, row)
+        error = _of_quota(spec, reply, frame.periods[row], demand)
     elif isinstance(spec, QuotaSpec):
         error = _throttled(spec, reply[2] / 1e6)
     else:
@@ -44,7 +45,7 @@ def refusal(limits: LimitSet, frame: Frame, reply: Sequence[float]) -> Exception
     return error
 
 
-def _of_quota(spec: QuotaSpec, reply: Sequence[float], frame: Frame, row: int) -> GatewayError:
+def _of_quota(spec: QuotaSpec, reply: Sequence[float], period: Period | None, demand: Demand | None) -> GatewayError:
     amount, verdict = amount_of(spec), int(reply[0])
     if verdict == RESERVED:
         # A rate may bind for longer: who comes back before that is only sent away again.
@@ -56,7 +57,12 @@ def _of_quota(spec: QuotaSpec, reply: Sequence[float], frame: Frame, row: int) -
             limit=f"{spec.scope}:{spec.kind}",
         )
     assert verdict == EXHAUSTED
-    period = frame.periods[row]
+    if demand is not None and demand.amounts(demand.least)[MEASURES[spec.kind] - 1] > spec.amount:
+        # No renewal helps: said, so that nobody waits for one.
+        return InsufficientQuota(
+            f"This request alone may need more than the whole of {_who(spec)}'s quota of {amount}. "
+            "Lower max_tokens or shorten the input."
+        )
     renewed = ""
     if period is not None and period.end < FOREVER:
         at = datetime.fromtimestamp(period.end, UTC).astimezone(ZoneInfo(spec.zone))

@@ -235,12 +235,15 @@ class Spool:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._reserve
         if not path.exists():
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Under another name first: what is called the reserve is one.
+            begun = path.with_name(f"{path.name}.begun")
+            fd = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _allocate(fd, RESERVE_BYTES)
                 os.fsync(fd)
+                begun.rename(path)
             except OSError:
-                path.unlink(missing_ok=True)
+                begun.unlink(missing_ok=True)
                 raise
             finally:
                 os.close(fd)

@@ -84,7 +84,7 @@ class SpoolReader:
     def _files(self) -> list[tuple[Path, bool]]:
         """Files to read, and whether they are final."""
         found = [(path, path.suffix == READY or not name.alive()) for path, name in self._spooled()]
-        for path in self._directory.glob(f"spool-*{RESERVE}"):
+        for path in self._directory.glob(f"spool-*{RESERVE}*"):
             name = SpoolName.parse(path)
             if name is not None and not name.alive():
                 path.unlink(missing_ok=True)

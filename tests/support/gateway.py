@@ -31,6 +31,7 @@ from gateway.storage.guard import default_guard
 from .scripted_server import ScriptedServer, scripted_server
 
 START_SECONDS = 30.0
+KEYS_SECONDS = 3.0
 STOP_SECONDS = 15.0
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 _BASE_URL = re.compile(r"base URL\s+(http://\S+)/v1")
@@ -130,6 +131,7 @@ class GatewayProcess:
         try:
             self.base_url = self._until_up(self._announced)
             self._until_up(self._ready)
+            self._until_keys_are_known()
         except BaseException:
             self.stop()
             raise
@@ -153,6 +155,13 @@ class GatewayProcess:
             return self.get("/readyz", timeout=2).status == 200
         except OSError:
             return False
+
+    def _until_keys_are_known(self) -> None:
+        """Before the bookkeeper has said which run-time keys exist, an unknown key is 503. Where it cannot say, the
+        test wants that: it is not waited for long."""
+        deadline = time.monotonic() + KEYS_SECONDS
+        while "keys mirrored" not in self.stderr() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def stop(self) -> int | None:
         """SIGTERM, and SIGKILL to everything left after a while; the exit code. May be called again."""
