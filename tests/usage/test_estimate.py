@@ -53,3 +53,19 @@ def test_whole() -> None:
 def test_partial_of_a_known_text(events: int, size: int, told: int, text: int) -> None:
     """Where it is known which bytes are text, they count, and events without any do not."""
     assert estimate.partial(7, events, size, (told, text)).output_tokens == max(0, told, text // 4)
+
+
+def test_the_bound_of_an_input_is_never_below_it() -> None:
+    """A byte of text is at least a token; pictures count at their largest, linked or given; what only the provider has
+    counts at the model's window, and escaped text that looks like a member does not."""
+    text = b'{"model":"m","messages":[{"role":"user","content":"' + b"x" * 500 + b'"}]}'
+    assert estimate.input_bound(text) == len(text)
+    linked = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://example.com/cat.png"}}]}]}'
+    assert estimate.input_bound(linked) == len(linked) + estimate.MEDIA_BOUND
+    given = b'{"image_url":{"url":"data:image/png;base64,' + b"A" * 8000 + b'"}}'
+    assert estimate.MEDIA_BOUND < estimate.input_bound(given) < estimate.MEDIA_BOUND + 100
+    stored = b'{"input":"go on","previous_response_id":"resp_1"}'
+    assert estimate.input_bound(stored, 128_000) == 128_000
+    assert estimate.input_bound(stored) == estimate.WINDOW
+    quoted = b'{"input":"say \\"previous_response_id\\": \\"x\\""}'
+    assert estimate.input_bound(quoted) == len(quoted)
