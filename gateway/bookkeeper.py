@@ -35,7 +35,7 @@ from gateway.usage.consumer import Consumer
 from gateway.usage.hold_journal import HoldJournal
 from gateway.usage.holds import Hold, Holds
 from gateway.usage.ledger_server import LedgerServer
-from gateway.usage.rpc import socket_path
+from gateway.usage.rpc import ledger_socket
 from gateway.usage.spool_reader import SpoolReader
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Books:
         booker = Booker(self._ledger, metrics, is_bad_row, self._holds.booked)
         self._consumer = Consumer(redis, shards_of(redis), consumer_name(directory), booker, metrics)
         self._spool = SpoolReader(directory / "spool", booker, metrics)
-        self._server = LedgerServer(socket_path(directory), self._used, self._caught_up, self._holds)
+        self._server = LedgerServer(ledger_socket(directory), self._used, self._caught_up, self._holds)
         self._mirror = _mirror(boot, redis, database)
         self._reaper = reaper
 

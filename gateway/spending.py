@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from gateway.storage.redis import RedisClient
 from gateway.types import QuotaSpec
 from gateway.usage.ledger_client import LedgerClient
-from gateway.usage.rpc import socket_path
+from gateway.usage.rpc import ledger_socket
 from gateway.usage.spool import Spool
 
 SPOOL = "spool"
@@ -47,7 +47,7 @@ class Spending:
     ) -> None:
         data_dir: Path = boot.settings.data_dir
         self.spool = Spool(data_dir / SPOOL, worker)
-        self.ledger = LedgerClient(socket_path(data_dir), worker)
+        self.ledger = LedgerClient(ledger_socket(data_dir), worker)
         self.gate = Gate(redis, observer, clock, Backing(boot.workers, self.ledger, self.spool, patient))
         self.upkeep = Upkeep(self.gate, redis, worker, clock)
         self._observer = observer

@@ -24,8 +24,7 @@ def offenders(path: Path) -> Iterator[str]:
         if size > MAX_FUNCTION:
             yield f"{name}:{node.lineno}: {node.name} has {size} lines, at most {MAX_FUNCTION}"
         arguments = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
-        # The parameters of a command of the command line are its options.
-        if arguments > MAX_ARGUMENTS and "commands" not in name.parts:
+        if arguments > MAX_ARGUMENTS:
             yield f"{name}:{node.lineno}: {node.name} has {arguments} arguments, at most {MAX_ARGUMENTS}"
 
 

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,12 +24,13 @@ from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.usage.consumer import usage_key
 from gateway.usage.events import encode_entry, encode_event
 from gateway.usage.ledger_client import LedgerClient
-from gateway.usage.rpc import socket_path
+from gateway.usage.rpc import ledger_socket
 from gateway.usage.spool import Spool
 from tests.bookkeeping.books import START, calls, eventually, fill, row, tiny_file_system
 from tests.support.app import until
 from tests.support.gateway import GatewayProcess
 from tests.support.postgres import server as postgres_server
+from tests.support.store import own_store
 from tests.test_supervisor import CONFIG, alive, bookkeeper_of, chat, server_of, workers_of
 
 KEY = usage_key("0")
@@ -111,13 +111,8 @@ class Bookkeeping:
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedRedis]:
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        found = EmbeddedRedis(Path(directory))
-        found.start()
-        try:
-            yield found
-        finally:
-            found.stop()
+    with own_store() as server:
+        yield server
 
 
 @pytest.fixture
@@ -258,7 +253,7 @@ async def test_postgres_may_go_and_come(books: Bookkeeping, redis: RedisClient) 
     with postgres_server() as postgres:
         books.env["DATABASE_URL"] = postgres.create()
         books.start()
-        client = LedgerClient(socket_path(books.data_dir), timeout=20)
+        client = LedgerClient(ledger_socket(books.data_dir), timeout=20)
         question = [("key", "ci", "requests", START, START + 1)]
         await add(redis, "before")
         assert await client.used(question) == [1]
@@ -282,7 +277,7 @@ async def test_a_stopped_bookkeeper_goes_on(books: Bookkeeping, redis: RedisClie
     books._process.send_signal(signal.SIGSTOP)
     await add(redis, *(f"c{number}" for number in range(50)))
     books._process.send_signal(signal.SIGCONT)
-    client = LedgerClient(socket_path(books.data_dir), timeout=10)
+    client = LedgerClient(ledger_socket(books.data_dir), timeout=10)
     assert await client.used([("key", "ci", "requests", START, START + 1)]) == [51]
     await client.close()
     assert books.stop() == 0
@@ -291,7 +286,7 @@ async def test_a_stopped_bookkeeper_goes_on(books: Bookkeeping, redis: RedisClie
 async def test_used_includes_stream_and_spool(books: Bookkeeping, redis: RedisClient) -> None:
     """What was added just before the question is in the answer, whichever way it took."""
     books.start()
-    client = LedgerClient(socket_path(books.data_dir), timeout=15)
+    client = LedgerClient(ledger_socket(books.data_dir), timeout=15)
     await client.used([])
     spool = Spool(books.data_dir / "spool", "w1")
     for number in range(10):
@@ -418,7 +413,7 @@ async def test_the_store_may_be_away_at_the_start(books: Bookkeeping, server: Em
     spool.append([encode_event([row("spooled")])])
     spool.close()
     books.start()
-    client = LedgerClient(socket_path(books.data_dir), timeout=15)
+    client = LedgerClient(ledger_socket(books.data_dir), timeout=15)
     try:
         await eventually(lambda: calls(books.database) == ["spooled"], "the spool's row")
         need = ("key", "ci", "requests", START, START + 1, 2, 1)

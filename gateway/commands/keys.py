@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gateway.commands.options import REQUIRED, Option, flag, with_options
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
@@ -27,54 +28,56 @@ Name = Annotated[str, typer.Argument(help="The key's name.", show_default=False)
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 
 
-def _option(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, show_default=False)
+_TEXT = str | None
+_MANY = list[str] | None
+_CREATE = {
+    "name": Option(str, REQUIRED, "How it appears in logs and reports."),
+    "team": Option(_TEXT, None, "The team it belongs to."),
+    "models": Option(_TEXT, None, "Globs of models it may use, by commas; all by default."),
+    "services": Option(_TEXT, None, "Kinds of requests it may make, by commas; all by default."),
+    "expires": Option(_TEXT, None, "When it ends: in 12h or 30d, or at 2027-01-31."),
+    "requests": Option(_TEXT, None, "Limit of requests: 60/min."),
+    "tokens": Option(_TEXT, None, "Limit of tokens: 100k/min."),
+    "concurrency": Option(int | None, None, "Requests in flight at once."),
+    "budget": Option(_MANY, None, "USD per period: 100/month. May be repeated."),
+    "quota": Option(
+        _MANY,
+        None,
+        "An amount per period, such as tokens=5M/day,soft=0.8 (docs/keys.md has all its words). May be repeated.",
+    ),
+    "metadata": Option(_MANY, None, "A note, as name=value. May be repeated."),
+    "config": Option(
+        Path | None, None, "The server's configuration file: names of its keys are taken.", ("--config", "-c")
+    ),
+    "json": flag("JSON for programs.", "--json"),
+}
 
 
 @app.command()
-def create(  # noqa: PLR0913, PLR0917 - one per option
-    name: Annotated[str, _option("How it appears in logs and reports.", "--name")],
-    team: Annotated[str | None, _option("The team it belongs to.")] = None,
-    models: Annotated[str | None, _option("Globs of models it may use, by commas; all by default.")] = None,
-    services: Annotated[str | None, _option("Kinds of requests it may make, by commas; all by default.")] = None,
-    expires: Annotated[str | None, _option("When it ends: in 12h or 30d, or at 2027-01-31.")] = None,
-    requests: Annotated[str | None, _option("Limit of requests: 60/min.")] = None,
-    tokens: Annotated[str | None, _option("Limit of tokens: 100k/min.")] = None,
-    concurrency: Annotated[int | None, _option("Requests in flight at once.")] = None,
-    budget: Annotated[list[str] | None, _option("USD per period: 100/month. May be repeated.")] = None,
-    quota: Annotated[
-        list[str] | None,
-        _option(
-            "An amount per period, such as tokens=5M/day,soft=0.8 (docs/keys.md has all its words). May be repeated."
-        ),
-    ] = None,
-    metadata: Annotated[list[str] | None, _option("A note, as name=value. May be repeated.")] = None,
-    config: Annotated[
-        Path | None, _option("The server's configuration file: names of its keys are taken.", "--config", "-c")
-    ] = None,
-    json: Json = False,
-) -> None:
+@with_options(_CREATE)
+def create(**options: Any) -> None:
     """Create a key and print its secret, once."""
     from gateway.auth.drafts import Draft  # noqa: PLC0415 - other commands need none of this
     from gateway.commands import key_words as words  # noqa: PLC0415
 
-    limits = {"requests": requests, "tokens": tokens, "concurrency": concurrency}
+    limits = {kind: options[kind] for kind in ("requests", "tokens", "concurrency")}
+    name, team = options["name"], options["team"]
     draft = Draft(
         name=name,
         team=team,
-        models=words.listed(models),
-        services=words.listed(services),
+        models=words.listed(options["models"]),
+        services=words.listed(options["services"]),
         limits={kind: limit for kind, limit in limits.items() if limit is not None},
-        quotas=[*map(words.budget, budget or []), *map(words.quota, quota or [])],
-        metadata=words.metadata(metadata or []),
-        expires_at=words.moment(expires, time.time()),
+        quotas=[*map(words.budget, options["budget"] or []), *map(words.quota, options["quota"] or [])],
+        metadata=words.metadata(options["metadata"] or []),
+        expires_at=words.moment(options["expires"], time.time()),
     )
     settings = load_settings()
-    note = _check_with_file(settings.config_path(config), name, team)
+    note = _check_with_file(settings.config_path(options["config"]), name, team)
     issued, told = _change(settings, lambda issuer: issuer.create(draft, _user()))
     if note:
         typer.echo(note, err=True)
-    _show_secret(issued, told=told, json=json, verb="created")
+    _show_secret(issued, told=told, json=options["json"], verb="created")
 
 
 @app.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.commands.options import Option, flag, with_options
 from gateway.commands.words import moment, stamp, usd
 from gateway.errors import OperatorError
 from gateway.settings import load_settings
@@ -24,33 +24,26 @@ app = typer.Typer(help="What was used and what it cost, from the ledger.", invok
 
 FILTERS = ("key", "team", "user", "model", "provider", "deployment", "route", "service")
 _TEXT = str | None
-_OPTIONS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
-    "by": (str, "key", f"Group by {', '.join(FILTERS)}, served_model, day or hour; several with commas.", ()),
-    "since": (_TEXT, None, "From this time: 2026-11-01, 2026-11-01T08:00+01:00, 24h (UTC without an offset).", ()),
-    "until": (_TEXT, None, "Up to this time, not including it.", ()),
-    **{name: (_TEXT, None, f"Only this {name}.", ()) for name in FILTERS},
-    "rows": (bool, False, "Single attempts, the newest first, instead of sums.", ("--rows",)),
-    "limit": (int | None, None, "At most so many lines.", ()),
-    "as_json": (bool, False, "JSON for programs; with --rows one attempt per line.", ("--json",)),
-    "as_csv": (bool, False, "CSV for spreadsheets.", ("--csv",)),
+_OPTIONS = {
+    "by": Option(
+        str,
+        "key",
+        f"Group by {', '.join(FILTERS)}, served_model, day or hour; several with commas.",
+        (),
+        show_default=True,
+    ),
+    "since": Option(_TEXT, None, "From this time: 2026-11-01, 2026-11-01T08:00+01:00, 24h (UTC without an offset)."),
+    "until": Option(_TEXT, None, "Up to this time, not including it."),
+    **{name: Option(_TEXT, None, f"Only this {name}.") for name in FILTERS},
+    "rows": flag("Single attempts, the newest first, instead of sums.", "--rows"),
+    "limit": Option(int | None, None, "At most so many lines."),
+    "as_json": flag("JSON for programs; with --rows one attempt per line.", "--json"),
+    "as_csv": flag("CSV for spreadsheets.", "--csv"),
 }
-"""Type, default, help and spelling of each option of `gateway usage`."""
-
-
-def _with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of the table, as if its signature spelt them out."""
-    found = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
-    for name, (kind, default, text, spelling) in _OPTIONS.items():
-        option = typer.Option(*spelling, help=text, show_default=name == "by")
-        annotation = Annotated[kind, option]  # type: ignore[valid-type]
-        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
-    command.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in found}
-    return command
 
 
 @app.callback()
-@_with_options
+@with_options(_OPTIONS, context=True)
 def report(context: typer.Context, **options: Any) -> None:
     """Sums of requests, tokens and cost by key, team, model, … (`--by`), or single attempts (`--rows`)."""
     if context.invoked_subcommand is not None:

@@ -6,13 +6,10 @@ Everything here is synchronous and free of threads: the owner forks workers, and
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import signal
 import socket
-import stat
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,12 +19,11 @@ from gateway.errors import OperatorError
 from gateway.storage.guard import Guard, default_guard
 from gateway.storage.lock import DirectoryLock
 from gateway.storage.server_binary import find_server
+from gateway.storage.socket_path import socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SOCKET_PATH_MAX = 100
-"""Bytes; `sun_path` holds 104 on macOS and 108 on Linux, its terminator included."""
 _LOG_MAX = 8 << 20
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
@@ -76,7 +72,7 @@ class EmbeddedRedis:
         try:
             self._home.mkdir(mode=0o700, exist_ok=True)
             self._home.chmod(0o700)
-            self._socket = _socket_path(self._home)
+            self._socket = socket_path(self._home, "server.sock")
             self._spawn()
             self._await_ready(time.monotonic() + _START_SECONDS)
         except BaseException:
@@ -210,7 +206,7 @@ def running_url(data_dir: Path) -> str | None:
     home = data_dir.absolute() / "redis"
     if not home.is_dir():
         return None
-    path = _socket_path(home)
+    path = socket_path(home, "server.sock")
     return f"unix://{quote(str(path))}" if _answers(path) else None
 
 
@@ -224,19 +220,3 @@ def _answers(path: Path) -> bool:
             return probe.recv(64).startswith(b"+PONG")
         except OSError:
             return False
-
-
-def _socket_path(home: Path) -> Path:
-    """The socket beside the data, or in a private short directory when the path is longer than a socket's may be."""
-    path = home / "server.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
-        return path
-    digest = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
-    short = Path(tempfile.gettempdir()) / f"gateway-{os.getuid()}-{digest}"
-    short.mkdir(mode=0o700, exist_ok=True)
-    found = short.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise OperatorError(
-            f"{short} is not a private directory of this user. Remove it, or use a shorter GATEWAY_DATA_DIR."
-        )
-    return short / "server.sock"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from pathlib import Path
 
-from gateway.telemetry import families, shared
+from gateway.telemetry import families
+from gateway.telemetry.sharing import Sharer
 from gateway.telemetry.tallies import Tallies
 
 _log = logging.getLogger("gateway.telemetry")
@@ -21,9 +21,7 @@ class BookkeepingMetrics:
     counts."""
 
     def __init__(self, directory: Path | None = None, *, flush_seconds: float = 0.25) -> None:
-        self._directory = directory
-        self._flush_seconds = flush_seconds
-        self._tallies = tallies = Tallies(secrets.token_hex(8))
+        tallies = Tallies(secrets.token_hex(8))
         self._rows = tallies.counter(families.LEDGER_ROWS)
         for result in RESULTS:  # from zero, so that `increase` sees the first one
             self._rows.add((result,), 0.0)
@@ -32,21 +30,15 @@ class BookkeepingMetrics:
         self._lag = tallies.gauge(families.LEDGER_LAG)
         self._checked = tallies.gauge(families.LEDGER_CHECKED)
         self._spool = tallies.gauge(families.SPOOL_BYTES)
-        self._stop = threading.Event()
-        self._flusher: threading.Thread | None = None
+        self._sharer = Sharer(directory, tallies.copy, flush_seconds)
 
     def start(self) -> None:
         """Begin to share."""
-        if self._directory is not None:
-            self._flusher = threading.Thread(target=self._run, args=(self._directory,), name="metrics", daemon=True)
-            self._flusher.start()
+        self._sharer.start()
 
     def close(self) -> None:
         """Share a last time."""
-        self._stop.set()
-        if self._flusher is not None:
-            self._flusher.join()
-            self._flusher = None
+        self._sharer.close()
 
     def rows(self, result: str, count: int) -> None:
         """Rows that came: `written`, `duplicate` (known already) or `bad` (set aside)."""
@@ -80,17 +72,3 @@ class BookkeepingMetrics:
     def waiting(self) -> int:
         """Events that waited in the streams when they were last looked at."""
         return int(self._backlog.rows[()][0])
-
-    def _run(self, directory: Path) -> None:
-        failing = False
-        while True:
-            stopping = self._stop.wait(self._flush_seconds)
-            try:
-                shared.write(directory, self._tallies.copy())
-                failing = False
-            except OSError:  # a full disk: the next round writes everything, nothing is lost
-                if not failing:
-                    _log.exception("the bookkeeper's metrics cannot be written")
-                failing = True
-            if stopping:
-                return

@@ -19,6 +19,7 @@ from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.exposition import exposition
+from gateway.telemetry.sharing import Sharer
 from gateway.telemetry.tallies import Snapshot, Tallies
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
@@ -76,7 +77,6 @@ class Metrics(SilentObserver):
 
     def __init__(self, directory: Path | None = None, *, flush_seconds: float = 0.25, max_models: int = 500) -> None:
         self._directory = directory
-        self._flush_seconds = flush_seconds
         self._tallies = tallies = Tallies(secrets.token_hex(8))
         self._model = BoundedNames(max_models)
         self._requested_model = BoundedNames(max_models)
@@ -87,8 +87,7 @@ class Metrics(SilentObserver):
         self._decided: dict[tuple[LimitDecision, ...], list[int]] = {}
         self._copying = threading.Lock()
         self._labels: dict[tuple[Deployment, str, str], _Labels] = {}
-        self._stop = threading.Event()
-        self._flusher: threading.Thread | None = None
+        self._sharer = Sharer(directory, self._copy, flush_seconds)
         self._tokens = tallies.histogram(families.TOKEN_USAGE)
         self._duration = tallies.histogram(families.REQUEST_DURATION)
         self._first_token = tallies.histogram(families.TIME_TO_FIRST_TOKEN)
@@ -122,18 +121,11 @@ class Metrics(SilentObserver):
 
     def start(self) -> None:
         """Begin to share the numbers with the other workers."""
-        if self._directory is not None:
-            self._flusher = threading.Thread(
-                target=self._flush_forever, args=(self._directory,), name="metrics", daemon=True
-            )
-            self._flusher.start()
+        self._sharer.start()
 
     def close(self) -> None:
         """Share them a last time."""
-        self._stop.set()
-        if self._flusher is not None:
-            self._flusher.join()
-            self._flusher = None
+        self._sharer.close()
 
     def render(self) -> bytes:
         """The text of `/metrics`, all workers together. Blocks for milliseconds: call it in a thread."""
@@ -149,19 +141,6 @@ class Metrics(SilentObserver):
                 for decision in decisions:
                     self._decisions.add((decision.scope, decision.kind, decision.decision), total - told)
             return self._tallies.copy()
-
-    def _flush_forever(self, directory: Path) -> None:
-        failing = False
-        stopping = False
-        while not stopping:
-            stopping = self._stop.wait(self._flush_seconds)
-            try:
-                shared.write(directory, self._copy())
-                failing = False
-            except OSError:  # a full disk: the next round writes everything, nothing is lost
-                if not failing:
-                    _log.exception("this worker's metrics cannot be written; other workers do not show them meanwhile")
-                failing = True
 
     # ---- what others tell ----
 

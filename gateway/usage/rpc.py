@@ -6,22 +6,16 @@ A question is `[number, method, arguments]`, its answer `[number, error or None,
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-import stat
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gateway.errors import OperatorError
+from gateway.storage.socket_path import socket_path
 from gateway.usage.holds import Need, Window
 
 FRAME_MAX = 4 << 20
-_SOCKET_PATH_MAX = 100
-"""Bytes; `sun_path` holds 104 on macOS and 108 on Linux, its terminator included."""
 _LENGTH = struct.Struct(">I")
 
 
@@ -71,18 +65,6 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
         return None
 
 
-def socket_path(data_dir: Path) -> Path:
-    """Where the bookkeeper listens: in the data directory, or in a private short directory when that path is longer
-    than a socket's may be. Raises OperatorError when that one is not ours."""
-    path = data_dir.absolute() / "ledger.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
-        return path
-    digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
-    short = Path(tempfile.gettempdir()) / f"gateway-{os.getuid()}-{digest}"
-    short.mkdir(mode=0o700, exist_ok=True)
-    found = short.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise OperatorError(
-            f"{short} is not a private directory of this user. Remove it, or use a shorter GATEWAY_DATA_DIR."
-        )
-    return short / "ledger.sock"
+def ledger_socket(data_dir: Path) -> Path:
+    """Where the bookkeeper listens. Raises OperatorError, see `socket_path`."""
+    return socket_path(data_dir.absolute(), "ledger.sock")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
@@ -26,6 +25,7 @@ from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
 from gateway.storage.sql.errors import DatabaseUnavailable
 from gateway.storage.sql.migrate import migrate
+from tests.support.store import own_store
 
 PATIENT = RedisOptions(timeout=10.0)
 """For tests in which the server's speed is not the question."""
@@ -43,13 +43,8 @@ class Time:
 
 
 def server_of_a_test() -> Iterator[EmbeddedRedis]:
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        server = EmbeddedRedis(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with own_store() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

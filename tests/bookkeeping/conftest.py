@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,18 +14,14 @@ from gateway.storage.streams import stream_options
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.usage.booking import Booker
 from tests.bookkeeping.books import MemoryLedger
+from tests.support.store import own_store
 
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedRedis]:
     """A server of this test's own, to be flushed, paused and killed."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        found = EmbeddedRedis(Path(directory))
-        found.start()
-        try:
-            yield found
-        finally:
-            found.stop()
+    with own_store() as server:
+        yield server
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gateway.usage.hold_journal import HoldJournal
 from gateway.usage.holds import KEEP_SECONDS, LONGEST_SECONDS, Hold, Holds, Need
 from gateway.usage.ledger_client import LedgerClient, LedgerUnreachable
 from gateway.usage.ledger_server import LedgerServer
-from gateway.usage.rpc import socket_path
+from gateway.usage.rpc import ledger_socket
 from tests.bookkeeping.books import START, MemoryLedger, eventually, row
 
 END = START + 1_000_000
@@ -50,7 +50,7 @@ class Host:
     async def start(self) -> None:
         self.holds = Holds(self.memory.used, HoldJournal(self.directory / "holds.journal", Hold), self.clock)
         self.holds.restore()
-        path = socket_path(self.directory)
+        path = ledger_socket(self.directory)
         self.server = LedgerServer(path, self.memory.used, self._caught_up, self.holds)
         await self.server.start()
 
@@ -63,7 +63,7 @@ class Host:
         self.holds.journal.close()
 
     def worker(self, name: str = "", timeout: float = 5.0) -> LedgerClient:
-        self.clients.append(LedgerClient(socket_path(self.directory), name, timeout=timeout))
+        self.clients.append(LedgerClient(ledger_socket(self.directory), name, timeout=timeout))
         return self.clients[-1]
 
 
@@ -79,7 +79,7 @@ async def host(tmp_path: Path, memory: MemoryLedger) -> AsyncIterator[Host]:
 
 def test_the_socket_is_ours_alone(host: Host) -> None:
     """Nobody but this user can ask or spend."""
-    assert stat.S_IMODE(socket_path(host.directory).stat().st_mode) == 0o600
+    assert stat.S_IMODE(ledger_socket(host.directory).stat().st_mode) == 0o600
 
 
 async def test_used_asks_the_ledger_for_each_window(host: Host, memory: MemoryLedger) -> None:
@@ -308,7 +308,7 @@ async def test_questions_wait_for_a_bookkeeper_that_starts(tmp_path: Path, memor
 async def test_nonsense_costs_only_its_connection(host: Host) -> None:
     """Bytes that are no question end that connection; others go on."""
     for nonsense in (b"\0\0\0\5hello", b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"):
-        reader, writer = await asyncio.open_unix_connection(socket_path(host.directory))
+        reader, writer = await asyncio.open_unix_connection(ledger_socket(host.directory))
         writer.write(nonsense)
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
@@ -322,10 +322,10 @@ async def test_long_directories_have_a_short_socket(tmp_path: Path, memory: Memo
     host = Host(deep, memory)
     await host.start()
     try:
-        assert len(str(socket_path(deep))) <= 100
+        assert len(str(ledger_socket(deep))) <= 100
         assert await host.worker().used([]) == []
     finally:
         for client in host.clients:
             await client.close()
         await host.kill()
-        socket_path(deep).parent.rmdir()
+        ledger_socket(deep).parent.rmdir()

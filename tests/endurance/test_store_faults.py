@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
@@ -18,6 +17,7 @@ import redis
 
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.usage.estimate import input_tokens
+from tests.support.store import own_store
 
 from .books import differences, summary
 from .configs import config, secret
@@ -45,13 +45,8 @@ GENEROUS = 5.0
 @contextmanager
 def _server() -> Iterator[EmbeddedRedis]:
     """A store of our own, where its socket's path is short."""
-    with tempfile.TemporaryDirectory(prefix="gw-e-") as directory:
-        server = EmbeddedRedis(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with own_store() as server:
+        yield server
 
 
 def _pid(server: EmbeddedRedis) -> int:

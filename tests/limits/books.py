@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -29,6 +28,7 @@ from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.types import LedgerRow, LimitSpec, QuotaSpec
 from tests.limits.tills import PATIENT, Boot, Till
 from tests.support.ledger import opened, sqlite_file, stored
+from tests.support.store import own_store
 
 
 @dataclass
@@ -95,13 +95,8 @@ async def upkept(*tills: Till) -> AsyncIterator[None]:
 @contextmanager
 def store() -> Iterator[EmbeddedRedis]:
     """A server of a test's own, to be flushed, paused and killed."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        server = EmbeddedRedis(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with own_store() as server:
+        yield server
 
 
 def restart(server: EmbeddedRedis) -> None:

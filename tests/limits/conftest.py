@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,6 +23,7 @@ from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec, QuotaSpec
 from tests.storage.waiting import until_async
+from tests.support.store import own_store
 
 PATIENT = RedisOptions(timeout=10.0)
 """For tests in which the server's speed is not the question."""
@@ -226,13 +225,8 @@ async def state(redis: RedisClient, limits: LimitSet) -> list[Any]:
 
 
 def _server() -> Iterator[EmbeddedRedis]:
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        server = EmbeddedRedis(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    with own_store() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

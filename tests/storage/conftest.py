@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +10,7 @@ from gateway.storage.client import OnCall
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.node import NodeClient
 from gateway.storage.redis import RedisOptions, connect
+from tests.support.store import own_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,13 +37,8 @@ return cmsgpack.pack(out)
 @pytest.fixture
 def server() -> Iterator[EmbeddedRedis]:
     """A server of this test's own, to be stopped, paused and killed."""
-    with tempfile.TemporaryDirectory(prefix="gw-") as directory:
-        found = EmbeddedRedis(Path(directory))
-        found.start()
-        try:
-            yield found
-        finally:
-            found.stop()
+    with own_store() as server:
+        yield server
 
 
 @pytest.fixture

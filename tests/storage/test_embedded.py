@@ -15,9 +15,10 @@ import pytest
 
 from gateway.errors import OperatorError
 from gateway.storage import server_binary
-from gateway.storage.embedded import EmbeddedRedis, _socket_path
+from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.guard import PipeWatcher
 from gateway.storage.redis import connect
+from gateway.storage.socket_path import socket_path
 from tests.storage.conftest import PATIENT
 from tests.storage.waiting import alive, pause, until, until_async
 
@@ -111,7 +112,7 @@ def test_foreign_short_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     server = EmbeddedRedis(tmp_path / ("d" * 90))
     home = server._home
-    short = _socket_path(home).parent
+    short = socket_path(home, "server.sock").parent
     short.chmod(0o755)
     with pytest.raises(OperatorError, match="private"):
         server.start()

@@ -97,7 +97,7 @@ async def test_abandoned_gives_way(database: Database) -> None:
     assert await ledger.write([late]) == 1
     assert await ledger.write([reaped]) == 0
     assert await ledger.write([late, reaped]) == 0
-    assert list((await agree(database)).values()) == [late]
+    assert await agree(database) == {(late.call_id, late.attempt): late}
 
 
 async def test_settled_stays(database: Database) -> None:
@@ -110,7 +110,7 @@ async def test_settled_stays(database: Database) -> None:
         msgspec.structs.replace(released, state=LedgerState.SETTLED),
     ]
     assert await ledger.write(others) == 0
-    assert list((await agree(database)).values()) == [settled, released]
+    assert await agree(database) == {(r.call_id, r.attempt): r for r in (settled, released)}
 
 
 async def test_values_out_of_range(database: Database) -> None:
