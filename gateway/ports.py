@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.types import Attempt, Body, Call, Deployment, Headers, QuotaSpec, Receipt, Service, Usage
+from gateway.types import Attempt, Body, Call, Condition, Deployment, Headers, QuotaSpec, Receipt, Service, Usage
 
 # ---- the wire: what engines move -------------------------------------------------------------------------------------
 
@@ -193,6 +193,17 @@ class Dialect(Protocol):
 
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """What a non-2xx answer means; text that may reach the client is sanitised here."""
+        ...
+
+
+# ---- health: what is known of deployments ---------------------------------------------------------------------------
+
+
+class Conditions(Protocol):
+    """How each deployment is doing, as far as this worker knows."""
+
+    def of(self, deployment: Deployment) -> Condition:
+        """Always the same object while the process lives, changed in place."""
         ...
 
 

@@ -330,6 +330,26 @@ class Plan:
     """The route's: reserved, and asked of the provider, for callers under a budget who set no `max_tokens`."""
 
 
+class Condition(msgspec.Struct, eq=False):
+    """What a worker knows of one deployment at the moment: `health` keeps it, routing and upstream read it."""
+
+    deployment: str
+    """Its id."""
+    out_until: float = 0.0
+    """Monotonic seconds until which calls go elsewhere; once past, it may be tried."""
+    out_for: str = ""
+    """Why: `breaker`, `cooldown`, `parked`; empty while it is in rotation."""
+    on_trial: bool = False
+    """A single call is finding out whether it is well again; others go elsewhere meanwhile."""
+    in_flight: int = 0
+    ttft: float | None = None
+    """Seconds to the first byte of an answer, decaying mean; None while nothing is known."""
+    duration: float | None = None
+    """Seconds of a whole answer, decaying mean."""
+    headroom: float | None = None
+    """The share left of the tightest rate limit, by what the provider's own headers said last; None: unknown."""
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """A fact: one try at one deployment is over."""
 
