@@ -249,6 +249,47 @@ class QuotaAlert:
         return round(self.used / self.amount, 3)
 
 
+class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
+    """A fact: what this worker thinks of a deployment became another thing. Told once per change."""
+
+    deployment: str
+    """Its id."""
+    state: str
+    """`healthy`, `degraded` or `out`."""
+    cause: str
+    """Why: the outcome of the failure table that led to it, else `breaker`, `cooldown`, `parked`; empty when it is
+    healthy."""
+    at: float
+    """Unix seconds."""
+
+
+class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):
+    """A fact: a provider was asked how it is."""
+
+    provider: str
+    deployment: str | None
+    """The deployment that was called; None when the provider was asked for its models, which says nothing about any one
+    of them."""
+    outcome: str
+    """`ok`, `no_list` (it answers, and has no list of models), or the outcome of the failure table."""
+    at: float
+    """Unix seconds of its end."""
+    seconds: float
+    """How long it took."""
+    heard: bool = False
+    """Another worker did it, and told."""
+
+    @property
+    def failed(self) -> bool:
+        """Calls would fail too, as far as a probe can tell. A provider that refuses us for our rate, refuses what a
+        probe asks, or has no list of models, is well."""
+        return self.outcome not in _WELL
+
+
+_WELL = frozenset({"ok", "no_list", "429", "409", "4xx", "pool_timeout"})
+"""Outcomes that say nothing against a provider, as `counts_against_health` has it."""
+
+
 class Observer(Protocol):
     """Hears what happened. Must not raise, block or change anything."""
 
@@ -284,6 +325,14 @@ class Observer(Protocol):
 
     def config_loaded(self, revision: str, error: str | None) -> None:
         """A (re)load ended: `error` is None when the revision is now served, else a short text for people."""
+        ...
+
+    def deployment_changed(self, change: DeploymentChanged) -> None:
+        """A deployment left the rotation, came back, or does worse than it should."""
+        ...
+
+    def probe_finished(self, result: ProbeResult) -> None:
+        """A probe is over, this worker's or (`heard`) another one's: a hint about calls to come."""
         ...
 
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import LimitDecision, QuotaAlert
+from gateway.ports import DeploymentChanged, LimitDecision, ProbeResult, QuotaAlert
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
 
@@ -41,6 +41,12 @@ class SilentObserver:
         """Nothing."""
 
     def config_loaded(self, revision: str, error: str | None) -> None:
+        """Nothing."""
+
+    def deployment_changed(self, change: DeploymentChanged) -> None:
+        """Nothing."""
+
+    def probe_finished(self, result: ProbeResult) -> None:
         """Nothing."""
 
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import LimitDecision, Observer, QuotaAlert
+from gateway.ports import DeploymentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.telemetry.base import SilentObserver
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
@@ -32,6 +32,8 @@ class Observers:
     redis_called: Callable[[float, str | None], None]
     redis_changed: Callable[[bool, str], None]
     config_loaded: Callable[[str, str | None], None]
+    deployment_changed: Callable[[DeploymentChanged], None]
+    probe_finished: Callable[[ProbeResult], None]
     failed: Callable[[GatewayError | Exception, str], None]
 
     def __init__(self, *observers: Observer) -> None:

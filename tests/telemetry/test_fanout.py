@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import Overloaded, UpstreamTimeout
-from gateway.ports import LimitDecision, Observer, QuotaAlert
+from gateway.ports import DeploymentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.fanout import Observers
 from gateway.types import Attempt, QuotaSpec, Receipt
@@ -59,5 +59,7 @@ def test_every_hook_is_passed_on() -> None:
     observers.redis_called(0.1, "slow")
     observers.redis_changed(False, "slow")
     observers.config_loaded("abc", None)
+    observers.deployment_changed(DeploymentChanged(DEPLOYMENT.id, "out", "breaker", 1.0))
+    observers.probe_finished(ProbeResult("primary", None, "ok", 1.0, 0.1))
     observers.failed(Overloaded(), "req-1")
     assert heard == [name for name in vars(SilentObserver) if not name.startswith("_")]
