@@ -9,7 +9,19 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.types import Attempt, Body, Call, Condition, Deployment, Headers, QuotaSpec, Receipt, Service, Usage
+from gateway.types import (
+    Attempt,
+    Body,
+    Call,
+    Condition,
+    Deployment,
+    Headers,
+    Provider,
+    QuotaSpec,
+    Receipt,
+    Service,
+    Usage,
+)
 
 # ---- the wire: what engines move -------------------------------------------------------------------------------------
 
@@ -142,14 +154,22 @@ class DecodedReply(msgspec.Struct, eq=False):
 class StreamDecoder(Protocol):
     """Turns a provider's event stream into the client's, a read at a time. Never raises for what the provider sent."""
 
-    usage: Usage | None
     complete: bool
     """The terminal event was seen."""
     failure: UpstreamError | None
     """The stream is broken from here on: bad event, error event, or an end without a terminal event."""
-    events: int
     relayed_bytes: int
-    """Events seen and bytes handed on so far, for an estimate when the provider tells no usage."""
+    """Bytes handed on so far; with `events` for an estimate when the provider tells no usage."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider counted, once it said so."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Events handed on so far."""
+        ...
 
     @property
     def text(self) -> tuple[int, int] | None:
@@ -173,10 +193,13 @@ class Dialect(Protocol):
     name: str
     """The `type` in the configuration."""
     services: frozenset[Service]
+    stream_type: bytes
+    """The media type of the provider's event streams, without parameters."""
 
-    def head(self, path: str, deployment: Deployment, api_key: str | None) -> RequestHead:
-        """Method, target, headers and endpoint for calls to `path`. The caller keeps it: it is the same for every
-        call."""
+    def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
+        """Method, target, headers and endpoint. Of the call it depends on nothing but `path` and `stream`: the caller
+        keeps it for all calls that share these. `credential` is a key of the provider, or a token that was exchanged
+        for it."""
         ...
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
@@ -193,6 +216,46 @@ class Dialect(Protocol):
 
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """What a non-2xx answer means; text that may reach the client is sanitised here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential that a provider's identity service gave for a time."""
+
+    value: str = field(repr=False)
+    expires_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """How to ask for a token: one POST to an identity service."""
+
+    head: RequestHead = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@runtime_checkable
+class TokenDialect(Protocol):
+    """A dialect whose providers may want a token in place of a key. `upstream.tokens` does the asking and keeps it."""
+
+    def token_request(self, provider: Provider, now: float) -> TokenRequest | None:
+        """What to send; None for a provider that uses its key as it is. `now` is in Unix seconds."""
+        ...
+
+    def read_token(self, status: int, body: bytes, now: float) -> Token:
+        """The identity service's answer. Raises ProviderAuthFailed for a refusal, or another UpstreamError."""
+        ...
+
+
+@runtime_checkable
+class SigningDialect(Protocol):
+    """A dialect that signs each request, body included."""
+
+    def sign(self, head: RequestHead, body: Sequence[bytes], provider: Provider, now: float) -> Headers:
+        """The headers that carry the signature; none for a provider that has another credential. `now` is in Unix
+        seconds."""
         ...
 
 

@@ -201,6 +201,8 @@ class Provider:
     status: str = "active"
     engine: str = "httptools"
     ca_file: str | None = None
+    unsupported: str = "error"
+    """What becomes of request fields that the provider's API cannot say: `error` or `drop`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,6 +29,7 @@ from gateway.errors.client import (
     UnknownPath,
     UnpricedModel,
     UnsupportedMedia,
+    UnsupportedParameter,
 )
 from gateway.errors.refused import (
     AuthUnavailable,
@@ -96,6 +97,7 @@ __all__ = [
     "UnknownPath",
     "UnpricedModel",
     "UnsupportedMedia",
+    "UnsupportedParameter",
     "UpstreamBadEvent",
     "UpstreamBadResponse",
     "UpstreamConflict",

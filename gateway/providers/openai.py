@@ -1,6 +1,7 @@
 """OpenAI itself: pass-through, with its organisation and project headers."""
 
-from gateway.providers.wire.openai import HeaderPairs, OpenAIDialect, bearer
+from gateway.providers.wire.head import HeaderPairs, bearer
+from gateway.providers.wire.openai import OpenAIDialect
 from gateway.types import Provider
 
 

@@ -50,6 +50,7 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
         status=settings.get("status", "active"),
         engine=settings.get("engine", "httptools"),
         ca_file=settings.get("ca_file"),
+        unsupported=settings.get("unsupported", "error"),
     )
 
 

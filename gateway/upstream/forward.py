@@ -7,6 +7,7 @@ another (`retry.py` decides); after it there is no second try.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
@@ -15,13 +16,25 @@ from typing import Protocol
 import msgspec
 
 from gateway.errors import ClientError, ClientGone, DeploymentsFull, GatewayError, UpstreamBadResponse, UpstreamError
-from gateway.ports import Clock, Deadlines, Dialect, Engine, Observer, UpstreamRequest, UpstreamResponse
+from gateway.ports import (
+    Clock,
+    Deadlines,
+    Dialect,
+    Engine,
+    Observer,
+    SigningDialect,
+    TokenDialect,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+from gateway.providers.wire.head import EVENT_STREAM
 from gateway.types import Attempt, Call, Deployment, Headers, Plan, Service, Usage
 from gateway.upstream.batches import send_in_batches
 from gateway.upstream.heads import Heads
 from gateway.upstream.relay import Relay
 from gateway.upstream.retry import Failure, next_try
 from gateway.upstream.secrecy import without_secrets
+from gateway.upstream.tokens import Tokens
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
@@ -108,6 +121,9 @@ class Forwarder:
         self._clock = clock
         self._chance = chance
         self._heads = Heads()
+        self._tokens = Tokens(lambda provider: engine_of(provider.engine))
+        self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
+        self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
 
     async def forward(self, call: Call, plan: Plan, progress: Progress, attempts: Attempts = UNBOOKED) -> Answer:
         """The first answer that commits. Raises the last UpstreamError once no attempt is left, and DeploymentsFull
@@ -176,18 +192,22 @@ class Forwarder:
         provider = deployment.provider
         dialect = self._dialects[provider.type]
         engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
-        head = self._heads.get(dialect, call.path, deployment)
+        exchange = self._exchanges.get(provider.type)
+        token = None if exchange is None else await self._tokens.get(exchange, provider)
         timeouts = provider.timeouts
+        deadlines = Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, deadline)
         # By the third a provider's bill and our ledger can be compared, attempt by attempt.
         extra = [
             *call.forwarded,
             (b"content-type", call.content_type),
             (b"x-client-request-id", b"%s.%d" % (call.id.encode(), number)),
         ]
-        response = await engine.send(
-            UpstreamRequest(head, dialect.body(call, deployment), extra),
-            Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, deadline),
-        )
+        response = await engine.send(self._request(call, deployment, extra, token), deadlines)
+        if response.status == 401 and exchange is not None and token is not None:
+            # It may have been withdrawn before its time: once more, with a fresh one.
+            response.abort()
+            token = await self._tokens.renewed(exchange, provider, token)
+            response = await engine.send(self._request(call, deployment, extra, token), deadlines)
         committed = False
         try:
             if not 200 <= response.status < 300:
@@ -199,6 +219,17 @@ class Forwarder:
             if not committed:
                 response.abort()
 
+    def _request(self, call: Call, deployment: Deployment, extra: Headers, token: str | None) -> UpstreamRequest:
+        """The call in the provider's words, signed where its dialect signs. Raises InvalidRequest."""
+        provider = deployment.provider
+        dialect = self._dialects[provider.type]
+        body = dialect.body(call, deployment)
+        head = self._heads.get(dialect, call, deployment, token)
+        signer = self._signers.get(provider.type)
+        if signer is not None and isinstance(body, list | tuple):
+            extra = [*extra, *signer.sign(head, body, provider, time.time())]
+        return UpstreamRequest(head, body, extra)
+
     async def _answer(self, call: Call, deployment: Deployment, dialect: Dialect, response: UpstreamResponse) -> Answer:
         headers = response.headers
         named = dict(headers)
@@ -206,7 +237,7 @@ class Forwarder:
         passed: Headers = ()
         if not PASSED_HEADERS.isdisjoint(named):
             passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
-        events = content_type.startswith(b"text/event-stream")
+        events = content_type.startswith(dialect.stream_type)
         if events or (call.service is Service.SPEECH and b"json" not in content_type):
             if not events and content_type.startswith(b"text/html"):
                 raise UpstreamBadResponse
@@ -215,6 +246,8 @@ class Forwarder:
                 raise UpstreamBadResponse
             relay = Relay(response, dialect.stream(call, deployment) if events else None, deployment.provider)
             await relay.first()
+            if events and dialect.stream_type != EVENT_STREAM:
+                content_type = EVENT_STREAM
             return Answer(deployment, content_type, relay=relay, headers=passed)
         body = await response.read(MAX_REPLY_BYTES)
         reply = dialect.decode(call, deployment, headers, body)

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.errors import UpstreamError
 from gateway.ports import Deadlines, Endpoint, Engine, QuotaAlert, RequestHead, UpstreamRequest
-from gateway.providers.wire.openai import USER_AGENT, host_header
+from gateway.providers.wire.head import USER_AGENT, host_header
 from gateway.registry.snapshot import Alerts
 from gateway.telemetry.base import SilentObserver
 

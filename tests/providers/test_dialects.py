@@ -45,7 +45,7 @@ def test_satisfies_the_protocol(name: str) -> None:
     deployment = Deployment("p/theirs", provider, "theirs")
     assert dialect.services
     assert dialect.services <= set(Service)
-    head = dialect.head("/chat/completions", deployment, "secret-key")
+    head = dialect.head(call(Service.CHAT, "/chat/completions"), deployment, "secret-key")
     names = [key for key, _ in head.headers]
     assert head.method == b"POST"
     assert (head.endpoint.host, head.endpoint.port, head.endpoint.tls) == ("provider.invalid", 8443, True)
@@ -68,7 +68,7 @@ def test_satisfies_the_protocol(name: str) -> None:
 def test_no_key_no_credential() -> None:
     """Without a key no authorization header is sent."""
     provider = Provider("p", "openai_compatible", "http://127.0.0.1:1/v1")
-    head = discover()["openai_compatible"].head("/x", Deployment("p/m", provider, "m"), None)
+    head = discover()["openai_compatible"].head(call(Service.CHAT, "/x"), Deployment("p/m", provider, "m"), None)
     assert b"authorization" not in dict(head.headers)
 
 

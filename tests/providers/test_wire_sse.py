@@ -21,7 +21,8 @@ from gateway.errors import (
     UpstreamServerError,
     UpstreamTruncated,
 )
-from gateway.providers.wire.sse import DONE, MAX_EVENT, ChunkStream, EventStream, NamedEventStream
+from gateway.providers.wire.frames import MAX_EVENT
+from gateway.providers.wire.sse import DONE, ChunkStream, EventStream, NamedEventStream
 from gateway.types import Usage
 from gateway.usage.estimate import partial
 

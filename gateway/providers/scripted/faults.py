@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
 
 from gateway.providers.scripted.scenario import (
-    DONE,
     Charge,
     Cut,
     End,
     Head,
-    Json,
     Rejected,
     Reply,
     Scenario,
     Send,
     Stall,
     Step,
+    Surface,
     Wait,
 )
 
 if TYPE_CHECKING:
     from gateway.providers.scripted.script import Script
+    from gateway.types import Headers
 
 _HTML = b"<!doctype html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
-_MALFORMED = Send(b'data: {"id":"broken","choices":[{"index":0,"delta":{"content":"\n\n')
 _PHRASES = {
     400: ("Scripted bad request.", None),
     401: ("Incorrect API key provided.", "invalid_api_key"),
@@ -36,7 +34,6 @@ _PHRASES = {
     429: ("Rate limit reached.", "rate_limit_exceeded"),
     503: ("The model is overloaded.", "overloaded"),
 }
-Worded = Callable[[Rejected], Json]
 
 
 def refusal(script: Script) -> Rejected | None:
@@ -58,17 +55,17 @@ def refusal(script: Script) -> Rejected | None:
     return Rejected(script.status, message, code=code)
 
 
-def error_reply(error: Rejected, worded: Worded, script: Script, charge: Charge) -> Reply:
+def error_reply(error: Rejected, surface: Surface, script: Script, charge: Charge) -> Reply:
     """An error with its status; `charge` names service and model only."""
     headers: list[tuple[bytes, bytes]] = []
     if script.retry_after is not None:
         headers.append((b"retry-after", f"{script.retry_after:g}".encode()))
     if 300 <= error.status < 400:
         headers.append((b"location", b"http://127.0.0.1:9/elsewhere"))
-    return Reply((Send(orjson.dumps(worded(error))),), status=error.status, headers=headers, charge=charge)
+    return Reply((Send(orjson.dumps(surface.error(error))),), status=error.status, headers=headers, charge=charge)
 
 
-def distort(reply: Reply, script: Script, worded: Worded) -> Reply:
+def distort(reply: Reply, script: Script, surface: Surface) -> Reply:
     """The reply with the contents that the script wants in its place or in its midst."""
     if script.empty_200:
         return Reply((), content_type=reply.content_type, charge=_free(reply))
@@ -78,20 +75,20 @@ def distort(reply: Reply, script: Script, worded: Worded) -> Reply:
         return Reply((Send(_HTML),), content_type=b"text/html; charset=utf-8", charge=_free(reply))
     after = 0 if script.error_in_200 else script.error_after
     if after is not None:
-        reply = _with_error(reply, after, worded)
+        reply = _with_error(reply, after, surface)
     frames = reply.frames
     if script.malformed_after is not None:
-        frames = _malformed(reply, script.malformed_after)
+        frames = _malformed(reply, script.malformed_after, surface)
     if reply.stream:
         frames = _reframed(frames, script)
     return Reply(frames, reply.status, reply.content_type, reply.headers, reply.charge)
 
 
-def _with_error(reply: Reply, after: int, worded: Worded) -> Reply:
-    shape = orjson.dumps(worded(Rejected(502, "The provider failed while it answered.", code="provider_error")))
+def _with_error(reply: Reply, after: int, surface: Surface) -> Reply:
+    shape = surface.error(Rejected(502, "The provider failed while it answered.", code="provider_error"))
     if not reply.stream:
-        return Reply((Send(shape),), charge=_free(reply))
-    frames = (*reply.frames[:after], Send(b"data: " + shape + b"\n\n"), DONE)
+        return Reply((Send(orjson.dumps(shape)),), charge=_free(reply))
+    frames = (*reply.frames[:after], *surface.failed(shape))
     return Reply(frames, reply.status, reply.content_type, reply.headers, reply.charge if after else _free(reply))
 
 
@@ -100,31 +97,30 @@ def _free(reply: Reply) -> Charge:
     return replace(reply.charge, input_tokens=0, cached_input_tokens=0)
 
 
-def _malformed(reply: Reply, after: int) -> tuple[Send, ...]:
+def _malformed(reply: Reply, after: int, surface: Surface) -> tuple[Send, ...]:
     if reply.stream:
-        return (*reply.frames[:after], _MALFORMED, *reply.frames[after:])
+        return (*reply.frames[:after], surface.malformed, *reply.frames[after:])
     whole = b"".join(frame.data for frame in reply.frames)
     return (Send(whole[: len(whole) // 2], sum(frame.tokens for frame in reply.frames)),)
 
 
 def _reframed(frames: tuple[Send, ...], script: Script) -> tuple[Send, ...]:
     if script.no_done:
-        frames = tuple(frame for frame in frames if frame is not DONE)
+        frames = tuple(frame for frame in frames if not frame.last)
     if script.end_after is not None:
         frames = frames[: script.end_after]
     if script.comments:
-        frames = tuple(Send(b": keep-alive\n\n" + frame.data, frame.tokens) for frame in frames)
+        frames = tuple(replace(frame, data=b": keep-alive\n\n" + frame.data) for frame in frames)
     if script.crlf:
-        frames = tuple(Send(frame.data.replace(b"\n", b"\r\n"), frame.tokens) for frame in frames)
+        frames = tuple(replace(frame, data=frame.data.replace(b"\n", b"\r\n")) for frame in frames)
     return frames
 
 
-def stage(reply: Reply, script: Script, request_id: str) -> Scenario:
+def stage(reply: Reply, script: Script, common: Headers) -> Scenario:
     """The scenario that plays this reply: its head, its pauses and its end."""
     headers: list[tuple[bytes, bytes]] = [
         (b"content-type", reply.content_type),
-        (b"x-request-id", request_id.encode("latin-1")),
-        (b"openai-processing-ms", b"1"),
+        *common,
         *reply.headers,
     ]
     if reply.stream:

@@ -62,10 +62,10 @@ def respond(request: Request) -> Scenario:
         refused = refusal(script)
         if refused is not None:
             raise refused
-        reply = distort(_handled(handler, Asked(request, service, body, script, params)), script, surface.error)
+        reply = distort(_handled(handler, Asked(request, service, body, script, params)), script, surface)
     except Rejected as error:
-        reply = error_reply(error, surface.error, script, charge)
-    return stage(reply, script, request.header(b"x-request-id") or f"req_{request.digest}")
+        reply = error_reply(error, surface, script, charge)
+    return stage(reply, script, surface.headers(request.header(b"x-request-id") or f"req_{request.digest}"))
 
 
 def _handled(handler: Handler, asked: Asked) -> Reply:

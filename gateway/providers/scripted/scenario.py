@@ -58,6 +58,8 @@ class Send:
 
     data: bytes
     tokens: int = 0
+    last: bool = False
+    """It is the stream's terminal event, which `no-done` leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Scenario:
 
 
 class Rejected(Exception):
-    """The scripted provider refuses the request: an error in OpenAI's shape."""
+    """The scripted provider refuses the request, in the words of the surface that was asked."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -132,6 +134,17 @@ class Rejected(Exception):
 Handler: TypeAlias = Callable[["Asked"], Reply]
 
 
+DONE = Send(b"data: [DONE]\n\n", last=True)
+
+
+def _chunk_error(shape: Json) -> tuple[Send, ...]:
+    return Send(b"data: " + orjson.dumps(shape) + b"\n\n"), DONE
+
+
+def _openai_headers(request_id: str) -> Headers:
+    return ((b"x-request-id", request_id.encode("latin-1")), (b"openai-processing-ms", b"1"))
+
+
 @dataclass(frozen=True, slots=True)
 class Surface:
     """One API that the provider speaks: its routes (method, path pattern, service, handler) and how it words errors."""
@@ -139,6 +152,12 @@ class Surface:
     name: str
     routes: tuple[tuple[str, str, str, Handler], ...]
     error: Callable[[Rejected], Json]
+    failed: Callable[[Json], tuple[Send, ...]] = _chunk_error
+    """The last frames of a stream that fails with this error."""
+    headers: Callable[[str], Headers] = _openai_headers
+    """What every answer has, given its request id."""
+    malformed: Send = Send(b'data: {"id":"broken","choices":[{"index":0,"delta":{"content":"\n\n')
+    """An event that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +186,6 @@ def event(value: Any, tokens: int = 0, name: str = "") -> Send:
     """One server-sent event, named if the surface names its events."""
     prefix = f"event: {name}\n".encode() if name else b""
     return Send(b"".join((prefix, b"data: ", orjson.dumps(value), b"\n\n")), tokens)
-
-
-DONE = Send(b"data: [DONE]\n\n")
 
 
 def stream_reply(frames: list[Send], charge: Charge) -> Reply:

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.errors import InvalidRequest, UpstreamBadResponse, UpstreamError
-from gateway.ports import DecodedReply, Endpoint, RequestHead, StreamDecoder
+from gateway.ports import DecodedReply, RequestHead, StreamDecoder
 from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
+from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
 from gateway.providers.wire.sse import ChunkStream, NamedEventStream
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
-USER_AGENT = b"llm-gateway"
 _CHUNKED_SERVICES = (Service.CHAT, Service.COMPLETIONS)
 _INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
-HeaderPairs = list[tuple[bytes, bytes]]
 Credentials = Callable[[Provider, str | None], HeaderPairs]
 
 
@@ -37,34 +35,6 @@ class _Reply(msgspec.Struct, gc=False):
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
-
-
-def bearer(provider: Provider, api_key: str | None) -> HeaderPairs:
-    """`Authorization: Bearer`, when there is a key."""
-    return [(b"authorization", b"Bearer " + api_key.encode())] if api_key else []
-
-
-def endpoint_of(provider: Provider) -> tuple[Endpoint, str]:
-    """Where `base_url` points, and its path without a trailing slash."""
-    url = urlsplit(provider.base_url)
-    tls = url.scheme == "https"
-    endpoint = Endpoint(
-        host=url.hostname or "",
-        port=url.port or (443 if tls else 80),
-        tls=tls,
-        ca_file=provider.ca_file,
-        max_connections=provider.concurrency_limit or 1024,
-    )
-    return endpoint, url.path.rstrip("/")
-
-
-def host_header(endpoint: Endpoint) -> bytes:
-    """`Host`, with the port only where it is not the scheme's own."""
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    default = 443 if endpoint.tls else 80
-    return (host if endpoint.port == default else f"{host}:{endpoint.port}").encode(
-        "idna" if not host.isascii() else "ascii"
-    )
 
 
 class _Edit(NamedTuple):
@@ -78,6 +48,8 @@ class _Edit(NamedTuple):
 class OpenAIDialect:
     """A provider type that speaks OpenAI's API. Implements `gateway.ports.Dialect`. `chat_cap` is the member by which
     it cuts chats off; those that never learned OpenAI's newer `max_completion_tokens` know `max_tokens`."""
+
+    stream_type = EVENT_STREAM
 
     def __init__(
         self,
@@ -95,19 +67,10 @@ class OpenAIDialect:
         # By preference: the other one is known too, where a deployment's defaults say so.
         self._caps = {**CAPS, Service.CHAT: tuple(sorted(CAPS[Service.CHAT], key=lambda name: name != chat_cap))}
 
-    def head(self, path: str, deployment: Deployment, api_key: str | None) -> RequestHead:
-        """The repeating part of calls to `path`."""
+    def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
+        """The repeating part of calls to this path."""
         provider = deployment.provider
-        endpoint, prefix = endpoint_of(provider)
-        headers: HeaderPairs = [
-            (b"host", host_header(endpoint)),
-            (b"user-agent", USER_AGENT),
-            (b"accept-encoding", b"identity"),
-            *self._credentials(provider, api_key),
-        ]
-        own = {name.lower().encode(): value.encode() for name, value in provider.headers}
-        kept = tuple((n, v) for n, v in headers if n not in own) + tuple(own.items())
-        return RequestHead(endpoint, b"POST", (prefix + path).encode(), kept)
+        return head_of(provider, call.path, self._credentials(provider, credential))
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """The client's bytes with the provider's model name, the deployment's defaults, usage asked for, and the cap

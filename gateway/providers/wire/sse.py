@@ -15,10 +15,10 @@ import msgspec
 
 from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.frames import MAX_EVENT, normalised, parse_frame
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
-MAX_EVENT = 1 << 20
 DONE = b"data: [DONE]\n\n"
 MAX_NAMES = 8
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
@@ -104,7 +104,7 @@ class EventStream:
         if self._rest:
             data = self._rest + data
         if b"\r" in data:
-            data = _normalised(data)
+            data = normalised(data)
         end = data.rfind(b"\n\n") + 2
         if end == 1:
             self._keep(data)
@@ -305,13 +305,6 @@ def _plain_events(body: bytes) -> list[_Event] | None:
     return events if len(events) == frames else None
 
 
-def _normalised(data: bytes) -> bytes:
-    """One kind of line end. JSON text holds no raw CR, so nothing inside an event changes."""
-    held = data.endswith(b"\r")  # the first half of a CRLF, perhaps
-    data = (data[:-1] if held else data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return data + b"\r" if held else data
-
-
 def _event(payload: bytes) -> _Event | None:
     """One event; None when it is no JSON object."""
     try:
@@ -331,22 +324,6 @@ def _event(payload: bytes) -> _Event | None:
 
 def _refuse(name: str) -> None:
     raise ValueError(name)
-
-
-def parse_frame(frame: bytes) -> tuple[bytes | None, bytes]:
-    """The data (lines joined by line feeds; None without a data line) and the event name of one frame."""
-    data: list[bytes] = []
-    name = b""
-    for line in frame.split(b"\n"):
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            data.append(value[1:] if value.startswith(b" ") else value)
-        elif field == b"event":
-            name = value.strip()
-        elif field and field not in (b"id", b"retry"):
-            # Not a field of the format: a proxy's error page, say. Kept as data, where it fails to parse.
-            data.append(line)
-    return (b"\n".join(data) if data else None), name
 
 
 class ChunkStream(EventStream):

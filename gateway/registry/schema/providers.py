@@ -220,6 +220,9 @@ class Provider(Strict):
     retry_delay: Duration = Field(0.5, ge=0, le=60, description="Base of the backoff between retries, in seconds.")
     batch_size: Whole = Field(2048, ge=1, le=100_000, description="Inputs in one upstream embeddings call.")
     stream: Flag = Field(default=True, description="The provider can stream.")
+    unsupported: Literal["error", "drop"] = Field(
+        "error", description="Request fields that its API cannot say: refuse the request, or leave them out."
+    )
     fetch_models: Flag = Field(default=False, description="Ask the provider which models it has.")
     models: Annotated[dict[ModelName, Model], BeforeValidator(_models)] = Field(
         default_factory=dict,

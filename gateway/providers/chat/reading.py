@@ -1,0 +1,104 @@
+"""From a call's body to a `ChatRequest`: the deployment's defaults and the cap of its output put in, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.errors import InvalidJson, InvalidRequest
+from gateway.providers.chat.request import ChatRequest, Function, NamedChoice, Tool, ToolCall
+from gateway.types import Call, Deployment
+
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_REQUEST = msgspec.json.Decoder(ChatRequest)
+_CAPS = ("max_completion_tokens", "max_tokens")
+KNOWN = (frozenset(ChatRequest.__struct_fields__) | {"model", "stream"}) - {"unknown"}
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?")
+
+
+def read_chat(call: Call, deployment: Deployment) -> ChatRequest:
+    """What is asked of this deployment. Raises InvalidRequest with `param` for what no chat request can hold."""
+    try:
+        keys = _KEYS.decode(call.raw)
+        raw = _completed(keys, call, deployment.parameters) if deployment.parameters else call.raw
+        chat: ChatRequest = _REQUEST.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidJson from None
+    chat.unknown = tuple(key for key, value in keys.items() if key not in KNOWN and bytes(value) != b"null")
+    if call.output_cap is not None:
+        told = chat.limit
+        chat.max_completion_tokens = call.output_cap if told is None else min(told, call.output_cap)
+    if chat.functions is not None or chat.function_call is not None:
+        _modernise(chat)
+    _check(chat)
+    return chat
+
+
+def _completed(keys: dict[str, msgspec.Raw], call: Call, defaults: Mapping[str, Any]) -> bytes:
+    """The body with the deployment's defaults where the caller set nothing."""
+    given = {key for key, value in keys.items() if bytes(value) != b"null"}
+    if given.intersection(_CAPS) or call.max_tokens is not None:
+        given.update(_CAPS)
+    added = {name: value for name, value in defaults.items() if name not in given}
+    return msgspec.json.encode({**keys, **added}) if added else call.raw
+
+
+def _modernise(chat: ChatRequest) -> None:
+    """`functions` and `function_call` in the words of their successors."""
+    if chat.tools is None and chat.functions:
+        chat.tools = [Tool(function=function) for function in chat.functions]
+    if chat.tool_choice is None and chat.function_call is not None:
+        named = chat.function_call
+        chat.tool_choice = named if isinstance(named, str) else NamedChoice(function=named)
+
+
+def _check(chat: ChatRequest) -> None:
+    if not chat.messages:
+        raise InvalidRequest("`messages` must hold at least one message.", param="messages")
+    legacy = ""
+    for index, message in enumerate(chat.messages):
+        if message.role not in ROLES:
+            raise InvalidRequest(
+                f"Invalid role in `messages[{index}].role`: use one of {', '.join(sorted(ROLES))}.",
+                param=f"messages[{index}].role",
+            )
+        if message.role == "function":
+            message.role, message.tool_call_id = "tool", legacy
+        if message.role == "tool" and not message.tool_call_id:
+            raise InvalidRequest("A tool message needs its `tool_call_id`.", param=f"messages[{index}].tool_call_id")
+        if message.function_call is not None and message.tool_calls is None:
+            legacy = f"call_{index}"
+            message.tool_calls = [ToolCall(legacy, "function", message.function_call)]
+    for index, tool in enumerate(chat.tools or ()):
+        _check_tool(tool, index)
+
+
+def _check_tool(tool: Tool, index: int) -> None:
+    function = tool.function
+    if tool.type == "function" and (function is None or not function.name):
+        raise InvalidRequest("A function needs a name.", param=f"tools[{index}].function.name")
+    if function is not None and function.parameters is not None and not _is_object(function):
+        raise InvalidRequest(
+            "`parameters` must be a JSON Schema, an object.", param=f"tools[{index}].function.parameters"
+        )
+
+
+def _is_object(function: Function) -> bool:
+    if function.parameters is None or bytes(function.parameters) == b"null":
+        function.parameters = None
+        return True
+    return bytes(function.parameters)[:1] == b"{"
+
+
+def _invalid(text: str) -> InvalidRequest:
+    """msgspec's sentence, `Expected `str`, got `int` - at `$.messages[0].role``, in ours."""
+    place = _PLACE.fullmatch(text)
+    path = (place and place["path"]) or None
+    what = place["what"] if place else text
+    return InvalidRequest(f"Invalid type for `{path}`: {what[:200]}." if path else f"{what[:200]}.", param=path)
