@@ -142,6 +142,8 @@ class Worker:
         self._pipeline: Pipeline | None = None
         self._spending: Spending | None = None
         self._keys: Keys | None = None
+        self._watch = Watch()
+        self._leaving = False
         self.reloader: Reloader | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -192,16 +194,15 @@ class Worker:
             self._boot.settings.max_in_flight,
         )
         pipeline.anonymous = self._boot.loopback
-        watch = Watch()
-        self._keys = keys = Keys(self._redis, clock=clock, in_use=watch.holds)
-        keys.on_revoked(watch.revoke)
+        self._keys = keys = Keys(self._redis, clock=clock, in_use=self._watch.holds)
+        keys.on_revoked(self._watch.revoke)
         keys.zone = loaded.snapshot.zone
         pipeline.keys, pipeline.journal = keys, spending.spool
         # A worker that takes another's place may start after the first key was made: then Redis has to say.
         late = clock() - self._boot.made_at > FIRST_WORKERS_SECONDS
         keys.configured = True if self._boot.run_time_keys else (None if late else False)
         await keys.poll()
-        self._api = OpenAIApi(pipeline, watch, self._observer, self._boot.settings.max_body_bytes)
+        self._api = OpenAIApi(pipeline, self._watch, self._observer, self._boot.settings.max_body_bytes)
         self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)
         self._observer.config_loaded(loaded.snapshot.revision, None)
         await spending.start()
@@ -304,6 +305,27 @@ class Worker:
         self._webhook.use(snapshot.alerts)
         self._pipeline.use(*self._served(snapshot))
 
+    # ---- the end, see `gateway.http.lifetime.Drainable`
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that run."""
+        return self._pipeline.in_flight if self._pipeline is not None else 0
+
+    def leave(self) -> None:
+        """Be ready no more, and serve on."""
+        self._leaving = True
+
+    def refuse(self) -> None:
+        """Take in no more calls."""
+        self._leaving = True
+        if self._pipeline is not None:
+            self._pipeline.draining = True
+
+    def end(self) -> None:
+        """Tell every call that still runs that it is over."""
+        self._watch.drain()
+
     # ---- readiness
 
     @property
@@ -315,7 +337,7 @@ class Worker:
         """Why no traffic should come here."""
         if self._pipeline is None:
             return ["starting"]
-        return ["draining"] if self._pipeline.draining else []
+        return ["draining"] if self._leaving else []
 
     def remarks(self) -> list[str]:
         """What operators should know."""

@@ -19,6 +19,8 @@ from gateway.app import Boot, LastGood, Worker, defaults_of
 from gateway.auth.boot import any_keys
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.errors import OperatorError
+from gateway.http.drain import Drain
+from gateway.http.lifetime import HURRY, LAST_WORDS_SECONDS, Server
 from gateway.http.server import Protocol
 from gateway.ports import Secrets
 from gateway.providers import discover
@@ -34,6 +36,8 @@ KEEP_ALIVE = 75
 """Seconds that an idle client connection stays open: longer than load balancers' usual 60."""
 GC_THRESHOLD = 20_000
 """Objects made and not freed before the youngest are looked through; Python's own is 700."""
+SETTLE_SECONDS = 10
+"""How long a worker may take to settle and close everything once its last call has ended."""
 FEW = 3
 """Warnings that are worth a line each at start-up."""
 
@@ -84,7 +88,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             embedded=embedded,
             sweep=partial(shared.sweep, metrics_dir),
             refresh=last_good.refresh,
-            drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + 5,
+            drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + SETTLE_SECONDS,
             keep_books=partial(run_bookkeeper, books),
         ).run()
     finally:
@@ -110,8 +114,9 @@ def _guarded(settings: Settings, snapshot: Snapshot, *, loopback: bool) -> bool:
 def run_worker(boot: Boot, listener: socket.socket) -> None:
     """Serve on the shared socket until SIGTERM."""
     logs.configure(boot.settings.log_level, boot.secrets, background=True)
+    settings, worker = boot.settings, Worker(boot)
     config = uvicorn.Config(
-        Worker(boot),
+        worker,
         http=Protocol,
         loop="uvloop",
         ws="none",
@@ -122,12 +127,14 @@ def run_worker(boot: Boot, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, int(boot.settings.drain_seconds)),
+        # Our own drain is over by then.
+        timeout_graceful_shutdown=LAST_WORDS_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, worker, Drain(settings.drain_grace_seconds, settings.drain_seconds))
     _spare_the_collector()
-    # uvicorn raises the signal again once it has stopped: by default that would kill us before the logs are written.
+    # Before uvicorn listens for signals and after, there is nothing that would have to be ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(HURRY, server.handle_exit)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

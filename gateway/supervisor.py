@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway.errors import OperatorError
+from gateway.http.lifetime import HURRY
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.guard import default_guard
 
@@ -29,6 +30,8 @@ MIGRATION_FAILED = 4
 """The bookkeeper's exit code that says: the database cannot be used as it is, starting again will not help."""
 BOOKS_SECONDS = 15.0
 """How long the bookkeeper may take to book what the workers left."""
+HURRIED_SECONDS = 5.0
+"""What workers get to end their calls with a last word after a second signal."""
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 Serve = Callable[[socket.socket], None]
@@ -95,13 +98,13 @@ class Supervisor:
             received = signal.sigtimedwait(_WATCHED, TICK)
             number = received.si_signo if received is not None else None
             if number in (signal.SIGTERM, signal.SIGINT):
-                return self._end(log)
+                return self._end(log, signal.Signals(number))
             if number == signal.SIGHUP:
                 _tell(self._slots, signal.SIGHUP)
             if MIGRATION_FAILED in self._reap(log, self._books):
                 log.critical("ended", reason="the database cannot be used as it is; the bookkeeper's message says why")
                 self._books.clear()
-                self._end(log)
+                self._end(log, signal.SIGTERM)
                 return MIGRATION_FAILED
             self._reap(log, self._slots)
             self.refresh()
@@ -131,8 +134,9 @@ class Supervisor:
                 _show_as(slot.name)
                 if guard.preexec is not None:
                     guard.preexec()
-                # Until the worker listens for it (to reload) this signal must not end it, which it would by default.
+                # Until the worker listens for them these signals must not end it, which they would by default.
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                signal.signal(HURRY, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
                 slot.run()
                 code = 0
@@ -169,23 +173,32 @@ class Supervisor:
             self.sweep(_live(self._children()))
         return codes
 
-    def _end(self, log: structlog.stdlib.BoundLogger) -> int:
-        """Workers drain, the bookkeeper books what they left, then the server goes; a second signal ends all at
-        once."""
-        impatient = self._finish(self._slots, self.drain_seconds, lambda: self._keep_up_books(log))
-        self._finish(self._books, 0.0 if impatient else BOOKS_SECONDS, lambda: None)
+    def _end(self, log: structlog.stdlib.BoundLogger, how: signal.Signals) -> int:
+        """Workers drain, the bookkeeper books what they left, then the server goes. A second signal ends calls with an
+        error, a third one ends all at once. SIGINT spares the grace in which load balancers take notice."""
+        log.info("draining", signal=how.name)
+        impatient = self._finish(self._slots, how, self.drain_seconds, lambda: self._keep_up_books(log))
+        # Nobody answers any more: who dials now should hear so at once.
+        self.listener.close()
+        books_seconds = HURRIED_SECONDS if impatient else BOOKS_SECONDS
+        self._finish(self._books, signal.SIGTERM, books_seconds, lambda: None)
         if self.embedded is not None:
             self.embedded.stop()
         return 0
 
     def _keep_up_books(self, log: structlog.stdlib.BoundLogger) -> None:
-        """Workers that drain still need it."""
+        """Workers that drain still need it, and the store."""
+        if self.embedded is not None:
+            self.embedded.check()
         if MIGRATION_FAILED not in self._reap(log, self._books):
             self._revive(self._books)
 
-    def _finish(self, slots: Sequence[_Slot], seconds: float, meanwhile: Callable[[], None]) -> bool:
-        """SIGTERM, and SIGKILL to what outlasts the time or a second signal; whether there was such a signal."""
-        _tell(slots, signal.SIGTERM)
+    def _finish(
+        self, slots: Sequence[_Slot], how: signal.Signals, seconds: float, meanwhile: Callable[[], None]
+    ) -> bool:
+        """Tell these children to end and wait; what outlasts the time is killed. Whether it was cut short: one more
+        signal hurries them, another one kills."""
+        _tell(slots, how)
         deadline = time.monotonic() + seconds
         hurried = False
         while True:
@@ -196,8 +209,11 @@ class Supervisor:
                 return hurried
             meanwhile()
             received = signal.sigtimedwait(_WATCHED, 0.05)
-            hurried = hurried or (received is not None and received.si_signo in (signal.SIGTERM, signal.SIGINT))
-            if hurried or time.monotonic() > deadline:
+            if received is not None and received.si_signo in (signal.SIGTERM, signal.SIGINT):
+                deadline = time.monotonic() + (0.0 if hurried else HURRIED_SECONDS)
+                hurried = True
+                _tell(slots, HURRY)
+            if time.monotonic() > deadline:
                 _tell(slots, signal.SIGKILL)
 
 

@@ -22,7 +22,7 @@ from tests.support.gateway import GatewayProcess
 CONFIG = """version: 1
 providers:
   mock: {type: mock, models: [mock-small]}
-  any: {type: mock, models: [mock-fault/stall-after-1, mock-fault/hang]}
+  any: {type: mock, models: [mock-fault/stall-after-1, mock-fault/hang, mock-fault/pace-50ms+tokens-40]}
 routes:
   - {name: alias, match: {model: alias}, targets: [{provider: mock, model: mock-small}]}
 keys:
@@ -195,20 +195,41 @@ class TestRunning:
             assert len(gateway.access_log()) == 1, "what was served is logged"
 
     def test_a_second_sigterm_ends_a_stream(self, tmp_path: Path) -> None:
-        """The first SIGTERM lets a stream go on; the second ends everything at once."""
-        with GatewayProcess(
-            CONFIG.replace("NAME", "impatient"), tmp_path, env={"GATEWAY_DRAIN_SECONDS": "60"}
-        ) as gateway:
-            pid = gateway.pid
-            assert pid is not None
+        """The first SIGTERM lets a stream go on and refuses new work; the second ends the stream with a last word."""
+        env = {"GATEWAY_DRAIN_SECONDS": "60"}
+        with GatewayProcess(CONFIG.replace("NAME", "impatient"), tmp_path, env=env) as gateway:
+            assert gateway.pid is not None
             with Client(int(gateway.base_url.rpartition(":")[2])) as client:
-                body = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
-                client.post("/v1/chat/completions", {"model": "any/mock-fault/stall-after-1", **body}, KEY)
-                assert client.head().status == 200
-                os.kill(pid, signal.SIGTERM)
-                until(lambda: not accepts(gateway), "a closed door")
+                reply = begun_stream(client)
+                os.kill(gateway.pid, signal.SIGTERM)
+                until(lambda: chat_or_none(gateway) == 503, "the refusal")
                 assert len(workers_of(gateway)) == 1
-                assert gateway.stop() == 0
+                os.kill(gateway.pid, signal.SIGTERM)
+                client.rest(reply)
+                assert reply.complete
+                assert reply.events[-1] == "[DONE]"
+                assert reply.events[-2]["error"]["code"] == "draining"
+            pid = gateway.pid
+            until(lambda: not alive(pid), "the end")
+            assert gateway.stop() == 0
+
+    def test_ctrl_c_reaches_everyone_and_spares_the_grace(self, tmp_path: Path) -> None:
+        """A terminal sends SIGINT to parent and workers alike: one stream goes on, and the grace is not waited for."""
+        env = {"GATEWAY_DRAIN_GRACE_SECONDS": "600", "GATEWAY_DRAIN_SECONDS": "600"}
+        with GatewayProcess(CONFIG.replace("NAME", "terminal"), tmp_path, workers=2, env=env) as gateway:
+            until(lambda: len(workers_of(gateway)) == 2, "two workers")
+            assert gateway.pid is not None
+            pid = gateway.pid
+            with Client(int(gateway.base_url.rpartition(":")[2])) as client:
+                model = "any/mock-fault/pace-50ms+tokens-40"
+                reply = begun_stream(client, model)
+                os.killpg(pid, signal.SIGINT)
+                client.rest(reply)
+                assert reply.complete
+                assert reply.events[-1] == "[DONE]"
+                assert "error" not in reply.events[-2]
+            until(lambda: not alive(pid), "the end")
+            assert gateway.stop() == 0
 
     def test_what_outlasts_the_drain_is_told(self, tmp_path: Path) -> None:
         """At the end of the drain a stream gets an error frame and `[DONE]`, any other call 503 `draining`."""
@@ -252,12 +273,14 @@ class TestRunning:
             assert chat(gateway).status == 200
 
 
-def accepts(gateway: GatewayProcess) -> bool:
-    """Whether a request on a new connection is still answered."""
-    try:
-        return gateway.get("/healthz", timeout=0.2).status == 200
-    except OSError:
-        return False
+def begun_stream(client: Client, model: str = "any/mock-fault/stall-after-1") -> Reply:
+    """A stream that has begun."""
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    client.post("/v1/chat/completions", body, KEY)
+    reply = client.head()
+    assert reply.status == 200
+    client.chunk(reply)
+    return reply
 
 
 def chat_or_none(gateway: GatewayProcess) -> int | None:

@@ -24,7 +24,7 @@ from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import Destination, locate
 from gateway.http.server import Cycle
 from gateway.http.sink import WatchedSink
-from gateway.http.watch import REVOKED, Receive, Watch, Watched
+from gateway.http.watch import DRAINED, REVOKED, Receive, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
 from gateway.upstream.forward import Answer
@@ -38,8 +38,14 @@ LINGER_SECONDS = 5.0
 """How long a body that is too large is still read, unused."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 _JSON = (b"content-type", b"application/json")
-_VERDICTS: dict[str, type[GatewayError]] = {"slow_upload": SlowUpload, REVOKED: KeyRevoked}
+_VERDICTS: dict[str, Callable[[], GatewayError]] = {
+    "slow_upload": SlowUpload,
+    REVOKED: KeyRevoked,
+    DRAINED: lambda: Draining(retry_after=1.0),
+}
 """Why the watch ended a request whose client is still there."""
+_SAID_AT_THE_END = (REVOKED, DRAINED)
+"""Those that a stream is told of in its last event."""
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
@@ -118,28 +124,22 @@ class OpenAIApi:
         await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
 
     async def _cancelled(self, exchange: Exchange, watched: Watched, send: Send, *, begun: bool) -> None:
-        """Our own watch ended this request, or the server does at the end of its drain: that goes on upward."""
-        if watched.verdict is None:
-            await self._drained(exchange, send, begun=begun)
-            raise  # noqa: PLE0704 - called while the cancellation is being handled
-        watched.task.uncancel()
-        error = _VERDICTS.get(watched.verdict, ClientGone)()
-        self._pipeline.close(exchange, 200 if begun and watched.verdict == REVOKED else error.public_status, error)
-        if watched.verdict not in _VERDICTS:
-            return
-        if not begun:
-            await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
-        elif watched.verdict == REVOKED:
-            await self._frame(exchange, error, send)
+        """Our own watch ended this request, or the server does, as at the end of a drain: that goes on upward.
 
-    async def _drained(self, exchange: Exchange, send: Send, *, begun: bool) -> None:
-        """Nothing ends without a word: an error frame where events flow, 503 where nothing was sent yet."""
-        error = Draining(retry_after=1.0)
-        self._pipeline.close(exchange, 200 if begun else error.public_status, error)
-        if not begun:
-            await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
-        else:
+        Nothing ends without a word: an error frame where events flow, the error itself where nothing was sent yet.
+        """
+        verdict = watched.verdict or DRAINED
+        if watched.verdict is not None:
+            watched.task.uncancel()
+        error = _VERDICTS.get(verdict, ClientGone)()
+        framed = begun and verdict in _SAID_AT_THE_END
+        self._pipeline.close(exchange, 200 if framed else error.public_status, error)
+        if framed:
             await self._frame(exchange, error, send)
+        elif verdict in _VERDICTS and not begun:
+            await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+        if watched.verdict is None:
+            raise  # noqa: PLE0704 - called while the cancellation is being handled
 
     async def _frame(self, exchange: Exchange, error: GatewayError, send: Send) -> None:
         """The end of an event stream that we break off."""

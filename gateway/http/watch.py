@@ -19,6 +19,7 @@ UPLOAD_WINDOW = 30.0
 UPLOAD_BYTES = 1024
 """What must arrive within a window."""
 REVOKED = "revoked"
+DRAINED = "drained"
 READER_SECONDS = 60.0
 """How long a client may leave written bytes unread."""
 
@@ -36,7 +37,7 @@ class Watched(msgspec.Struct, eq=False):
     received: int = 0
     sending_since: float | None = None
     verdict: str | None = None
-    """`gone`, `slow_upload`, `slow_reader` or `revoked`."""
+    """`gone`, `slow_upload`, `slow_reader`, `revoked` or `drained`."""
     listener: asyncio.Task[None] | None = None
     window_end: float = 0.0
     window_bytes: int = 0
@@ -101,6 +102,11 @@ class Watch:
         for watched in tuple(self._watched):
             if watched.credential and watched.credential in credentials:
                 watched.end(REVOKED)
+
+    def drain(self) -> None:
+        """End every request: the worker does."""
+        for watched in tuple(self._watched):
+            watched.end(DRAINED)
 
     def holds(self, credential: bytes) -> bool:
         """Whether some request of this key is under way."""

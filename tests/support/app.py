@@ -23,6 +23,8 @@ import uvicorn
 
 from gateway.app import Boot, Worker
 from gateway.auth.keyring import Keyring
+from gateway.http.drain import Drain
+from gateway.http.lifetime import Server
 from gateway.http.server import Protocol
 from gateway.settings import Settings
 from gateway.storage.embedded import EmbeddedRedis
@@ -70,6 +72,16 @@ def unique(word: str) -> str:
 
 
 @dataclass(slots=True)
+class Watch:
+    """A clock that a test turns."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(slots=True)
 class Gateway:
     """A running gateway."""
 
@@ -77,6 +89,9 @@ class Gateway:
     worker: Worker
     config: Path
     log_file: Path
+    server: Server
+    watch: Watch
+    """What the server goes by when it ends."""
 
     @property
     def pipeline(self) -> Any:
@@ -162,7 +177,9 @@ def running(config: str, **settings: Any) -> Iterator[Gateway]:
             access_log_fd=log.fileno(),
         )
         worker = Worker(boot)
-        server = uvicorn.Server(
+        watch = Watch()
+        given = boot.settings
+        server = Server(
             uvicorn.Config(
                 worker,
                 http=Protocol,
@@ -175,14 +192,17 @@ def running(config: str, **settings: Any) -> Iterator[Gateway]:
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=1,
-            )
+            ),
+            worker,
+            Drain(given.drain_grace_seconds, given.drain_seconds),
+            watch,
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             until(lambda: server.started or not thread.is_alive(), "the start")
             assert server.started, "the gateway did not start"
-            yield Gateway(listener.getsockname()[1], worker, file, log_file)
+            yield Gateway(listener.getsockname()[1], worker, file, log_file, server, watch)
         finally:
             server.should_exit = True
             thread.join(PATIENCE)

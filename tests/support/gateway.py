@@ -178,6 +178,11 @@ class GatewayProcess:
         self._guard.release()
         return process.returncode
 
+    def ended(self, seconds: float) -> int:
+        """Wait for its end by itself; the exit code. Raises subprocess.TimeoutExpired."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
     def get(self, path: str, headers: Mapping[str, str] = {}, timeout: float = 10) -> Got:
         """GET a path of this gateway."""
         return get(self.base_url + path, headers, timeout)
