@@ -19,7 +19,9 @@ from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
 from gateway.http.openai import OpenAIApi
 from gateway.http.ops import create_ops
+from gateway.http.overload import Overload
 from gateway.http.routes import is_api
+from gateway.http.throttle import Throttle
 from gateway.http.watch import Watch
 from gateway.limits.alerts import QuotaAlerts
 from gateway.limits.policy import Policy, many_shards, one_shard
@@ -144,6 +146,9 @@ class Worker:
         self._keys: Keys | None = None
         self._watch = Watch()
         self._leaving = False
+        self.overload = Overload(
+            Throttle(boot.settings.max_loop_lag), self._observer, lambda: self.in_flight, lambda: self.revision
+        )
         self.reloader: Reloader | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,6 +217,7 @@ class Worker:
             self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(), self._webhook.run()
         )  # fmt: skip
         self._tasks += [asyncio.create_task(duty) for duty in duties]
+        self.overload.start()
         if rejected:
             # The same mistake again, for the log, the metric and `/readyz`.
             await self._reload(self.reloader)
@@ -249,6 +255,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Settle what is open, close connections, write what is queued."""
+        self.overload.stop()
         await self._alerts.close()
         await self._webhook.close()
         for task in self._tasks:
@@ -315,6 +322,7 @@ class Worker:
     def leave(self) -> None:
         """Be ready no more, and serve on."""
         self._leaving = True
+        self.overload.stop()
 
     def refuse(self) -> None:
         """Take in no more calls."""

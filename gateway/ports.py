@@ -386,6 +386,18 @@ class Observer(Protocol):
         """The store fell sick, or is well again; `reason` is the label of the trouble."""
         ...
 
+    def loop_lagged(self, seconds: float) -> None:
+        """The event loop was so late with a timer; told many times a second."""
+        ...
+
+    def call_shed(self) -> None:
+        """A request was refused unread, because there is more to do than this worker can."""
+        ...
+
+    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None:
+        """Such refusals begin, or have ended after so many; the loop is late by `lag` seconds throughout."""
+        ...
+
     def config_loaded(self, revision: str, error: str | None) -> None:
         """A (re)load ended: `error` is None when the revision is now served, else a short text for people."""
         ...

@@ -1,8 +1,8 @@
 """A worker's server: uvicorn's, whose end is ours to decide.
 
 uvicorn closes its door at the first signal and then waits for connections, which a stream or an idle client holds open
-as long as it likes; tasks that outlast its patience are cancelled and not waited for. Here the door stays open until the
-work is done: who knocks meanwhile is served, later told to go elsewhere, and every stream ends with its last word.
+as long as it likes; tasks that outlast its patience are cancelled and not waited for. Here the door stays open until
+the work is done: who knocks meanwhile is served, later told to go elsewhere, and every stream has its last word.
 """
 
 from __future__ import annotations

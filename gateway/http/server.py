@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGISendEvent
 
+    from gateway.http.overload import Overload
+
 JOIN_BELOW = 64 * 1024
 """Bytes up to which copying head and body together is cheaper than two writes."""
 
@@ -125,15 +127,37 @@ class Cycle(RequestResponseCycle):
             write_soon(self.transport, body)
 
 
+class _Nothing:
+    """An event that nobody waits for."""
+
+    def set(self) -> None:
+        """Nothing."""
+
+
+class _Shed:
+    """Stands for the cycle of a request that was refused before it became one: it is answered, what follows of its body
+    is dropped by the protocol, and there is nobody to wake."""
+
+    response_complete = True
+    on_resume = None
+    message_event = _Nothing()
+
+
+_SHED: Any = _Shed()
+
+
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with our answers, and with bounds on a request's head, which uvicorn's has not."""
+    """uvicorn's protocol with our answers, with bounds on a request's head, which uvicorn's has not, and with refusals
+    that cost little when there is too much to do."""
 
     _head_size = 0
     _head_timer: TimerHandle | None = None
+    _overload: Overload | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """A new connection has to say something soon."""
         super().connection_made(transport)
+        self._overload = getattr(self.app, "overload", None)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def shutdown(self) -> None:
@@ -168,6 +192,9 @@ class Protocol(HttpToolsProtocol):
                 self.send_400_response("The request's headers are too large.")
             elif self._head_timer is None:
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif self.cycle is _SHED and self.timeout_keep_alive_task is None:
+            # More of a body that nobody reads: it has to end some time.
+            self.timeout_keep_alive_task = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def _head_ended(self) -> None:
         self._head_size = 0
@@ -178,7 +205,29 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A request's headers are here: its cycle becomes ours before its task first runs."""
         self._head_ended()
+        overload = self._overload
+        if overload is not None and overload.shedding and self._at_rest() and overload.refuses(self.url):
+            self._shed(overload)
+            return
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
             self.cycle.__class__ = Cycle
+
+    def _at_rest(self) -> bool:
+        """Whether no answer is under way on this connection: answers go out in the order of the requests."""
+        cycle: Any = self.cycle
+        return cycle is None or cycle.response_complete is True
+
+    def _shed(self, overload: Overload) -> None:
+        scope: Any = self.scope
+        scope["method"] = ""  # the head is complete, see `data_received`
+        self.cycle = _SHED
+        # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
+        close = self.expect_100_continue or not self.parser.should_keep_alive()
+        write_soon(self.transport, overload.answer(self.headers, self.server_state.default_headers, close=close))
+        if close:
+            flush()
+            self.transport.close()
+        else:
+            self.on_response_complete()

@@ -40,6 +40,15 @@ class SilentObserver:
     def redis_changed(self, available: bool, reason: str) -> None:
         """Nothing."""
 
+    def loop_lagged(self, seconds: float) -> None:
+        """Nothing."""
+
+    def call_shed(self) -> None:
+        """Nothing."""
+
+    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None:
+        """Nothing."""
+
     def config_loaded(self, revision: str, error: str | None) -> None:
         """Nothing."""
 

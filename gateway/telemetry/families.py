@@ -16,6 +16,7 @@ TOKEN_BUCKETS = tuple(float(4**n) for n in range(14))
 FIRST_TOKEN_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 OUTPUT_TOKEN_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 REDIS_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
@@ -86,6 +87,12 @@ OVERHEAD = Family(
     buckets=OVERHEAD_BUCKETS,
 )
 IN_FLIGHT = Family("gateway_in_flight_requests", "gauge", "Calls that run now.")
+LOOP_LAG = Family(
+    "gateway_loop_lag_seconds",
+    "histogram",
+    "Seconds by which a worker's event loop was late, looked at fifty times a second.",
+    buckets=LAG_BUCKETS,
+)
 DEPLOYMENT_STATE = Family(
     "gateway_deployment_state",
     "gauge",
@@ -184,6 +191,7 @@ FAMILIES: tuple[Family, ...] = (
     FALLBACKS,
     OVERHEAD,
     IN_FLIGHT,
+    LOOP_LAG,
     DEPLOYMENT_STATE,
     LIMIT_DECISIONS,
     COST,

@@ -134,6 +134,13 @@ class EventLog(SilentObserver):
         else:
             self._log.error("redis_unavailable", reason=reason)
 
+    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None:
+        """One line per change: the access log does not have these refusals."""
+        if overloaded:
+            self._log.warning("overloaded", loop_lag_ms=round(lag * 1000, 1))
+        else:
+            self._log.warning("overload_ended", refused=refused)
+
     def quota_alerted(self, alert: QuotaAlert) -> None:
         """One line for each."""
         facts: dict[str, object] = {

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from gateway.errors import UpstreamError
+from gateway.errors import Overloaded, UpstreamError
 from gateway.ports import LimitDecision, QuotaAlert
 from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
@@ -42,6 +42,7 @@ _SYSTEMS = {
 
 
 _REMEMBERED = 4096
+_SHED = ("", OTHER, str(Overloaded.status), "overloaded")
 
 
 class _Labels(NamedTuple):
@@ -97,6 +98,7 @@ class Metrics(SilentObserver):
         self._fallbacks = tallies.counter(families.FALLBACKS)
         self._overhead = tallies.histogram(families.OVERHEAD)
         self._in_flight = tallies.gauge(families.IN_FLIGHT)
+        self._loop_lag = tallies.histogram(families.LOOP_LAG)
         self._states = tallies.gauge(families.DEPLOYMENT_STATE)
         self._decisions = tallies.counter(families.LIMIT_DECISIONS)
         self._cost = tallies.counter(families.COST)
@@ -259,6 +261,14 @@ class Metrics(SilentObserver):
     def redis_changed(self, available: bool, reason: str) -> None:  # noqa: ARG002 - errors are counted by it
         """Whether Redis is in use."""
         self._redis_up.set((), available)
+
+    def loop_lagged(self, seconds: float) -> None:
+        """One look at the loop."""
+        self._loop_lag.observe((), seconds)
+
+    def call_shed(self) -> None:
+        """A call that ended before it began: its model is in the body, which nobody read."""
+        self._requests.add(_SHED)
 
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""

@@ -1,4 +1,4 @@
-"""The end of a worker: its phases as a pure decision, and what clients see of each, with a clock that the test turns."""
+"""The end of a worker: its phases as a pure decision, and what clients see of each, by a clock that the test turns."""
 
 from __future__ import annotations
 

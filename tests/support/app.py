@@ -99,6 +99,11 @@ class Gateway:
         return self.worker._pipeline
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that serves."""
+        return self.worker._tasks[-1].get_loop()
+
+    @property
     def gate(self) -> Any:
         """The worker's gate, to look into."""
         spending = self.worker._spending

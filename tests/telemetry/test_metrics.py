@@ -32,6 +32,7 @@ CONTRACT = {
     "gateway_fallbacks_total": ["from", "to", "reason"],
     "gateway_overhead_seconds": [],
     "gateway_in_flight_requests": [],
+    "gateway_loop_lag_seconds": [],
     "gateway_deployment_state": ["deployment"],
     "gateway_limit_decisions_total": ["scope", "limit", "decision"],
     "gateway_cost_usd_total": ["provider", "model", "team"],

@@ -1,0 +1,120 @@
+"""Overload: how late the event loop is, and the cheap answer for those that are not taken in because of it.
+
+A refusal must cost next to nothing, or refusing is itself the overload: it is written as soon as a request's head is
+here. No task is made, no key is looked up, the body is not read into memory, and there is no line in the access log;
+the application log says when shedding begins and ends, the metric counts each refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from gateway.errors import Overloaded
+from gateway.exchange import CallIds
+from gateway.http.errors import error_body, error_headers
+from gateway.http.throttle import Throttle
+
+PERIOD = 0.02
+"""Seconds between two looks at the loop. It is on time when it is less than that late with everything it has to do."""
+_API = (b"/v1/", b"/openai/", b"/providers/")
+"""Only calls are shed: never health, metrics or administration."""
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+
+HeaderPairs = Iterable[tuple[bytes, bytes]]
+
+
+class Listener(Protocol):
+    """Who hears of it."""
+
+    def loop_lagged(self, seconds: float) -> None: ...
+
+    def call_shed(self) -> None: ...
+
+    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None: ...
+
+
+class Overload:
+    """One worker's: watches the loop from `start` to `stop`, decides, and writes the refusals."""
+
+    def __init__(
+        self,
+        throttle: Throttle,
+        listener: Listener,
+        in_flight: Callable[[], int],
+        revision: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.throttle = throttle
+        self._listener = listener
+        self._in_flight = in_flight
+        self._revision = revision
+        self._clock = clock
+        self._ids = CallIds()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        error = Overloaded(retry_after=1.0)
+        self._body = error_body(error)
+        self._fixed: tuple[tuple[bytes, bytes], ...] = (
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self._body)),
+            *error_headers(error),
+        )
+
+    # ---- the loop's lag
+
+    def start(self) -> None:
+        """Watch the running loop."""
+        self._wait(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """Watch no more, and refuse nobody."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.throttle.shedding = False
+
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = self._clock() + PERIOD
+        self._timer = loop.call_later(PERIOD, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        lag = max(0.0, self._clock() - self._due)
+        throttle = self.throttle
+        self._listener.loop_lagged(lag)
+        if throttle.sample(lag, PERIOD + lag):
+            self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
+        self._wait(loop)
+
+    # ---- refusals
+
+    @property
+    def shedding(self) -> bool:
+        """Whether requests have to be asked about at all."""
+        return self.throttle.shedding
+
+    def refuses(self, url: bytes) -> bool:
+        """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
+        if not url.startswith(_API) or self.throttle.admits(self._in_flight()):
+            return False
+        self._listener.call_shed()
+        return True
+
+    def answer(self, request: HeaderPairs, common: HeaderPairs, *, close: bool) -> bytes:
+        """The whole refusal, as it goes on the wire: to a request with these headers, with the headers that every
+        answer has."""
+        headers = [*common, *self._fixed, (b"x-request-id", self._request_id(request))]
+        headers.append((b"x-gateway-revision", self._revision().encode()))
+        if close:
+            headers.append((b"connection", b"close"))
+        head = b"\r\n".join(map(b": ".join, headers))
+        return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n\r\n%b" % (head, self._body)
+
+    def _request_id(self, headers: HeaderPairs) -> bytes:
+        for name, value in headers:
+            if name == b"x-request-id" and _SANE_ID.fullmatch(value) is not None:
+                return value
+        return b"req-" + self._ids().encode()

@@ -1,0 +1,195 @@
+"""Overload as clients see it: refusals before anything is read, and what is never refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from gateway.http.overload import Overload
+from gateway.http.throttle import FLOOR, Throttle
+from tests.support.app import Client, Gateway, chat_body, running, until
+
+CONFIG = """version: 1
+providers:
+  mock: {type: mock, models: [mock-small, mock-fault/stall-after-1, mock-fault/pace-20ms+tokens-20]}
+keys:
+  - {name: one, secret: overload-test-secret-0123456789abcdef}
+"""
+KEY = [("authorization", "Bearer overload-test-secret-0123456789abcdef")]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Gateway]:
+    """One worker."""
+    with running(CONFIG) as found:
+        yield found
+
+
+@pytest.fixture
+def gateway(served: Gateway) -> Iterator[Gateway]:
+    """A worker that takes in nobody."""
+    throttle = served.worker.overload.throttle
+    # As after seconds of lag, with a share that is used up for the next million of calls.
+    served.worker.overload.throttle = Throttle(0, floor=0, shedding=True, share=1e-6)
+    yield served
+    served.worker.overload.throttle = throttle
+
+
+def sheds(gateway: Gateway) -> float:
+    """As `/metrics` counts them."""
+    return gateway.metric('gateway_requests_total{route="",model="other",status="503",reason="overloaded"}')
+
+
+class TestRefusal:
+    def test_before_the_key_and_the_body(self, gateway: Gateway) -> None:
+        """503 `overloaded` in OpenAI's shape with the retry that an SDK follows: no key was looked at, no body read."""
+        before = sheds(gateway)
+        with gateway.client() as client:
+            client.send("POST", "/v1/chat/completions", b"", [("x-request-id", "mine-1")], length=1_000_000)
+            answer = client.reply()
+        assert (answer.status, answer.error["code"], answer.error["type"]) == (503, "overloaded", "server_error")
+        assert answer.header("retry-after") == "1"
+        assert answer.header("retry-after-ms") == "1000"
+        assert answer.header("x-should-retry") == "true"
+        assert answer.header("x-request-id") == "mine-1"
+        assert answer.header("x-gateway-revision") == gateway.worker.revision
+        assert answer.header("date")
+        assert sheds(gateway) == before + 1
+        assert gateway.pipeline.in_flight == 0
+
+    def test_an_id_is_given(self, gateway: Gateway) -> None:
+        """Each refusal has an id of its own, also where the client's is none that may be repeated."""
+        ids = {gateway.chat("mock-small", [("x-request-id", "no good")]).header("x-request-id") for _ in range(3)}
+        assert len(ids) == 3
+        assert all(found is not None and found.startswith("req-") for found in ids)
+
+    def test_the_connection_lives_on(self, gateway: Gateway) -> None:
+        """What follows of a refused body is no request; the next request on the connection is served."""
+        body = json.dumps(chat_body("mock-small", user="x" * 200_000)).encode()
+        with gateway.client() as client:
+            client.send("POST", "/v1/chat/completions", b"", KEY, length=len(body))
+            assert client.reply().status == 503
+            client.write(body)
+            gateway.worker.overload.throttle.shedding = False
+            client.post("/v1/chat/completions", chat_body("mock-small"), KEY)
+            assert client.reply().status == 200
+            gateway.worker.overload.throttle.shedding = True
+            client.post("/v1/chat/completions", chat_body("mock-small"), KEY)
+            assert client.reply().status == 503
+
+    @pytest.mark.parametrize("headers", [[("connection", "close")], [("expect", "100-continue")]])
+    def test_the_connection_ends(self, gateway: Gateway, headers: list[tuple[str, str]]) -> None:
+        """Where the client wants that, and where nobody can tell whether a body follows."""
+        with gateway.client() as client:
+            client.send("POST", "/v1/chat/completions", b"", headers, length=10 if headers[0][0] == "expect" else None)
+            answer = client.reply()
+            assert (answer.status, answer.header("connection")) == (503, "close")
+            assert client.ended()
+
+    def test_the_rest_is_served(self, gateway: Gateway) -> None:
+        """Health, readiness and metrics are never shed."""
+        assert gateway.get("/healthz").status == 200
+        assert gateway.get("/readyz").status == 200
+        assert gateway.get("/metrics").status == 200
+
+    def test_answers_keep_their_order(self, gateway: Gateway) -> None:
+        """A request that was sent while an answer is under way on its connection is not refused: its answer would come
+        in between."""
+        throttle = gateway.worker.overload.throttle
+        throttle.shedding = False
+        with gateway.client() as client:
+            client.post("/v1/chat/completions", chat_body("mock-fault/pace-20ms+tokens-20", stream=True), KEY)
+            reply = client.head()
+            throttle.shedding = True
+            client.post("/v1/chat/completions", chat_body("mock-small"), KEY)
+            client.rest(reply)
+            assert reply.complete
+            assert reply.events[-1] == "[DONE]"
+            assert client.reply().status == 200
+
+    def test_few_calls_are_taken_in(self, gateway: Gateway) -> None:
+        """Below the floor nobody is refused, however late the loop is."""
+        gateway.worker.overload.throttle.floor = 1
+        with gateway.client() as holding:
+            holding.post("/v1/chat/completions", chat_body("mock-fault/stall-after-1", stream=True), KEY)
+            assert holding.head().status == 200
+            assert gateway.chat("mock-small", KEY).status == 503
+        until(gateway.idle, "the end of the stream")
+        assert gateway.chat("mock-small", KEY).status == 200
+
+
+def test_a_loop_that_is_late(served: Gateway) -> None:
+    """A worker whose loop is kept busy sheds by itself, says so in its metric, and takes everybody in once it is well
+    again. Calls that run are not touched."""
+    loop = served.loop
+    throttle = served.worker.overload.throttle
+    busy = True
+
+    def work() -> None:
+        time.sleep(0.05)
+        if busy:
+            loop.call_soon(work)
+
+    with ExitStack() as stack:
+        streams = [stack.enter_context(Client(served.port)) for _ in range(FLOOR)]
+        for stream in streams:
+            stream.post("/v1/chat/completions", chat_body("mock-fault/stall-after-1", stream=True), KEY)
+        for stream in streams:
+            assert stream.head().status == 200
+        loop.call_soon_threadsafe(work)
+        until(lambda: throttle.shedding, "shedding", 30)
+        until(lambda: served.chat("mock-small", KEY).status == 503, "a refusal", 30)
+        busy = False
+        until(lambda: not throttle.shedding, "the end of shedding", 30)
+        assert served.chat("mock-small", KEY).status == 200
+        assert served.pipeline.in_flight == FLOOR
+    until(served.idle, "the end of the streams")
+    assert served.metric("gateway_loop_lag_seconds_count") > 0
+
+
+class Heard:
+    """What a listener was told."""
+
+    def __init__(self) -> None:
+        self.lags: list[float] = []
+        self.changes: list[bool] = []
+
+    def loop_lagged(self, seconds: float) -> None:
+        self.lags.append(seconds)
+
+    def call_shed(self) -> None:
+        raise AssertionError
+
+    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None:
+        assert lag >= 0
+        assert refused == 0
+        self.changes.append(overloaded)
+
+
+async def test_what_the_probe_tells() -> None:
+    """Every look is told with its lag, each change once; after the stop nothing is."""
+    heard, now = Heard(), 0.0
+
+    def clock() -> float:
+        return now
+
+    overload = Overload(Throttle(0.02), heard, lambda: 0, lambda: "r", clock)
+    overload.start()
+    while len(heard.lags) < 5:  # noqa: ASYNC110 - a look is not ours to signal
+        await asyncio.sleep(0.005)
+    assert set(heard.lags) == {0.0}
+    while not heard.changes:
+        now += 1.0
+        await asyncio.sleep(0.005)
+    assert heard.changes == [True]
+    assert max(heard.lags) > 0.5
+    overload.stop()
+    assert not overload.shedding
+    count = len(heard.lags)
+    await asyncio.sleep(0.1)
+    assert len(heard.lags) == count

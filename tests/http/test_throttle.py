@@ -1,0 +1,161 @@
+"""The controller of overload: what it promises for any lags, and how it does against a model of a loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.http.overload import PERIOD
+from gateway.http.throttle import FLOOR, LEAST_SHARE, PATIENCE, WINDOW, Throttle
+
+TARGET = 0.02
+LAGS = st.one_of(st.floats(0, 0.03), st.floats(0, 2))
+
+
+def feed(throttle: Throttle, lag: float, seconds: float) -> None:
+    """So late, for so long."""
+    spent = 0.0
+    while spent < seconds:
+        throttle.sample(lag, PERIOD + lag)
+        spent += PERIOD + lag
+
+
+@given(st.lists(LAGS, max_size=200), st.integers(0, 300))
+def test_for_any_lags(lags: list[float], in_flight: int) -> None:
+    """The share stays within its bounds, nothing is refused while it is whole, and few calls are never refused."""
+    throttle = Throttle(TARGET)
+    for lag in lags:
+        before = throttle.shedding
+        assert throttle.sample(lag, PERIOD + lag) is (throttle.shedding is not before)
+        assert LEAST_SHARE <= throttle.share <= 1
+        if not throttle.shedding:
+            assert throttle.share == 1
+        elif in_flight < FLOOR:
+            assert throttle.admits(in_flight)
+
+
+@given(st.lists(LAGS, max_size=200))
+def test_calm_ends_it(lags: list[float]) -> None:
+    """Whatever happened, a loop that is on time for some seconds takes everybody in."""
+    throttle = Throttle(TARGET)
+    for lag in lags:
+        throttle.sample(lag, PERIOD + lag)
+    feed(throttle, 0.0, WINDOW * 70)
+    assert not throttle.shedding
+
+
+@given(st.lists(LAGS, min_size=10, max_size=200))
+def test_switched_off(lags: list[float]) -> None:
+    """With a target of 0 nothing is refused."""
+    throttle = Throttle(0)
+    for lag in lags:
+        assert not throttle.sample(lag, PERIOD + lag)
+    assert not throttle.shedding
+
+
+@given(st.floats(LEAST_SHARE, 1), st.integers(1, 2000))
+def test_the_share_is_kept_exactly(share: float, calls: int) -> None:
+    """Of any number of calls in a row, so many are taken in as the share says, give or take one."""
+    throttle = Throttle(TARGET, shedding=True, share=share)
+    admitted = sum(throttle.admits(FLOOR) for _ in range(calls))
+    assert abs(admitted - share * calls) <= 1
+    assert throttle.refused == calls - admitted
+
+
+def test_a_peak_is_nothing() -> None:
+    """One look that is two seconds late, or half a second of lag, begins nothing; lag that stays does."""
+    throttle = Throttle(TARGET)
+    throttle.sample(2.0, 2.0)
+    feed(throttle, 0.0, WINDOW)
+    assert not throttle.shedding
+    feed(throttle, 0.05, WINDOW * (PATIENCE - 2))
+    assert not throttle.shedding
+    feed(throttle, 0.05, WINDOW * 3)
+    assert throttle.shedding
+
+
+def test_between_calm_and_late_it_stays() -> None:
+    """Lag between half the target and the target moves the share neither way."""
+    throttle = Throttle(TARGET, shedding=True, share=0.4)
+    feed(throttle, TARGET * 0.75, 5)
+    assert throttle.share == 0.4
+
+
+@dataclass
+class Loop:
+    """A model of an event loop: each turn works off what was ready when it began; a call takes three turns."""
+
+    throttle: Throttle
+    work: float
+    """Seconds of a whole call."""
+    refusal: float
+    """Seconds of a refusal."""
+    now: float = 0.0
+    arrived: float = 0.0
+    stages: list[int] = field(default_factory=lambda: [0, 0, 0])
+    born: list[float] = field(default_factory=list)
+    done: list[tuple[float, float]] = field(default_factory=list)
+    """When a call ended, and how long it took."""
+    lags: list[float] = field(default_factory=list)
+    looked: float = 0.0
+
+    def run(self, until: float, rate: float) -> None:
+        """So many calls a second arrive, evenly."""
+        while self.now < until:
+            began = self.now
+            cost = sum(self.stages) * self.work / 3
+            finished = self.stages[2]
+            self.stages = [0, self.stages[0], self.stages[1]]
+            while self.arrived + 1 / rate <= self.now:
+                self.arrived += 1 / rate
+                if self.throttle.shedding and not self.throttle.admits(sum(self.stages)):
+                    cost += self.refusal
+                else:
+                    self.stages[0] += 1
+                    self.born.append(self.arrived)
+            self.now = max(began + cost, self.arrived + 1 / rate if not sum(self.stages) else began + cost)
+            self.done += [(self.now, self.now - at) for at in self.born[:finished]]
+            del self.born[:finished]
+            if self.now >= self.looked + PERIOD:
+                lag = self.now - self.looked - PERIOD
+                self.lags.append(lag)
+                self.throttle.sample(lag, PERIOD + lag)
+                self.looked = self.now
+
+    def goodput(self, since: float) -> float:
+        """Calls that ended each second."""
+        return sum(at >= since for at, _ in self.done) / (self.now - since)
+
+    def p99(self, since: float) -> float:
+        """Of the seconds that calls took."""
+        taken = sorted(seconds for at, seconds in self.done if at >= since)
+        return taken[int(len(taken) * 0.99)]
+
+
+@pytest.mark.parametrize("factor", [1.5, 3.0, 6.0])
+def test_a_loop_under_too_much(factor: float) -> None:
+    """In the model, at a multiple of what the loop can do: at least nine tenths of what is left after refusing is done,
+    calls stay a few turns long, and once the load is gone nobody is refused any more."""
+    work = 0.001
+    loop = Loop(Throttle(TARGET), work, refusal=work * 0.02)
+    loop.run(20, factor / work)
+    possible = (1 - factor * 0.02) / (1 - 0.02) / work
+    assert loop.goodput(5) >= 0.9 * possible
+    assert loop.p99(5) < 12 * TARGET
+    loop.run(30, 0.3 / work)
+    assert not loop.throttle.shedding
+    # Without it the same load takes longer and longer.
+    free = Loop(Throttle(0), work, refusal=0)
+    free.run(5, factor / work)
+    assert max(seconds for _, seconds in free.done) > 12 * TARGET
+
+
+def test_below_capacity_nobody_is_refused() -> None:
+    """In the model, at nine tenths of what the loop can do, shedding never begins."""
+    loop = Loop(Throttle(TARGET), 0.001, refusal=0)
+    loop.run(20, 900)
+    assert not loop.throttle.shedding
+    assert loop.goodput(1) == pytest.approx(900, rel=0.01)
