@@ -34,7 +34,7 @@ from tests.support.store import own_store
 from tests.test_supervisor import CONFIG, alive, bookkeeper_of, chat, server_of, workers_of
 
 KEY = usage_key("0")
-PATIENT = RedisOptions(timeout=10.0)
+PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 
 RUN = """
 import sys

@@ -27,7 +27,7 @@ from gateway.storage.sql.errors import DatabaseUnavailable
 from gateway.storage.sql.migrate import migrate
 from tests.support.store import own_store
 
-PATIENT = RedisOptions(timeout=10.0)
+PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 """For tests in which the server's speed is not the question."""
 EAGER = CachePolicy(poll=0.05)
 

@@ -25,7 +25,7 @@ from gateway.types import LimitSpec, QuotaSpec
 from tests.storage.waiting import until_async
 from tests.support.store import own_store
 
-PATIENT = RedisOptions(timeout=10.0)
+PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 """For tests in which the server's speed is not the question."""
 IMPATIENT = RedisOptions(timeout=0.2)
 """For tests in which the server fails; slow enough for a busy machine."""

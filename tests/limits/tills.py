@@ -18,7 +18,7 @@ from gateway.storage.redis import RedisClient, RedisOptions
 from gateway.types import LedgerRow, LedgerState, LimitSpec, QuotaSpec
 from gateway.usage.events import encode_event
 
-PATIENT = RedisOptions(timeout=10.0)
+PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 KEY = "ci"
 TEAM = "research"
 _calls = itertools.count(1)

@@ -15,7 +15,7 @@ from tests.support.store import own_store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-PATIENT = RedisOptions(timeout=10.0)
+PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 """For commands whose speed is not what a test is about."""
 
 ECHO = b"""

@@ -31,10 +31,14 @@ PARENT = textwrap.dedent(
 
     server = EmbeddedRedis(Path(sys.argv[1]), guard=getattr(guard, sys.argv[2]))
     server.start()
+    started, tell = os.pipe()
     worker = os.fork()
     if worker == 0:
+        os.write(tell, b"!")
         while True:
             time.sleep(1)
+    # A child that has not run yet has not closed its copy of the directory's lock either.
+    os.read(started, 1)
     print(server.pid, worker, flush=True)
     while True:
         server.check()

@@ -191,7 +191,7 @@ async def _is_ok(client: RedisClient) -> bool:
 
 async def test_pool_is_bounded(make_client: Make) -> None:
     """However many commands run, the server sees a few connections."""
-    client = make_client(RedisOptions(timeout=20, max_connections=3))
+    client = make_client(RedisOptions(timeout=20, connect_timeout=20, max_connections=3))
     await asyncio.gather(*(client.execute("ECHO", str(i)) for i in range(200)))
     assert client._pool.idle <= 3
     assert (await client.execute("CLIENT", "LIST")).count(b"name=gateway") <= 3

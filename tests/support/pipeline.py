@@ -185,7 +185,7 @@ async def bench_of(*quotas: QuotaSpec) -> AsyncIterator[Bench]:
         virtual_keys={name: VirtualKey(name, digest, principal)},
     )
     told, forwarder, worker = Told(), FakeForwarder(), unique("worker")
-    redis = connect(store_url(), RedisOptions(timeout=10.0))
+    redis = connect(store_url(), RedisOptions(timeout=10.0, connect_timeout=10.0))
     clock = time.monotonic
     gate = Gate(redis, told, clock, Backing(ledger=Ledger()))
     served = Planner(snapshot, discover(), Random(1)), Policy(snapshot, one_shard, worker)
