@@ -24,6 +24,10 @@ _QUOTA_HELP = (
     "requests=1000/hour,action=throttle, cost=9/month,action=downgrade:gpt-4o-mini"
 )
 _TIMES = ("created_at", "expires_at", "rotated_at", "grace_until", "revoked_at")
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""The last day that a calendar can show, and any database can hold."""
+
+_LONGEST_GRACE = 365 * 86400.0
 
 
 def listed(text: str | None) -> list[str] | None:
@@ -86,22 +90,27 @@ def moment(text: str | None, now: float) -> float | None:
         ) from None
     if found <= now:
         raise OperatorError("--expires: this moment is over (name one that is to come)")
+    if found > _LAST:
+        raise OperatorError("--expires: this is after the year 9999 (leave it out: a key without it never ends)")
     return found
 
 
 def grace(text: str) -> float:
     """Seconds. Raises OperatorError."""
     try:
-        return scalars.duration(text)
+        found = scalars.duration(text)
     except ValueError as error:
         raise OperatorError(f"--grace: {error}") from None
+    if found > _LONGEST_GRACE:
+        raise OperatorError("--grace: at most 365d (create another key where two secrets shall stay)")
+    return found
 
 
 def iso(seconds: float | None) -> str | None:
     """A moment as `2027-01-31T18:00:00Z`."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(min(seconds, _LAST), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def public(info: KeyInfo) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.registry.builtin import NAME, builtin_document
 from gateway.registry.compiling import Context, compile_document
 from gateway.registry.interpolation import Interpolated, interpolate
-from gateway.registry.problems import ConfigError, Fault, Problem
+from gateway.registry.problems import CUT, ConfigError, Fault, Problem, printable
 from gateway.registry.source import Source, decode, read_bytes
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _TOP_HEADINGS = ("routes", "keys", "teams", "limits", "alerts")
 _SHORTEST_REDACTED = 8
+_REDACTED = "[redacted]"
+_CUT = re.compile(f"([^`]*){CUT}")
 _MOST_TOLD = 100
 
 
@@ -112,8 +115,9 @@ def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
 
 def _unprintable(interpolated: Interpolated) -> list[str]:
     """Values of the environment, longest first; short ones are words like `true` rather than secrets."""
-    values = (value for value in interpolated.values if len(value) >= _SHORTEST_REDACTED)
-    return sorted(values, key=len, reverse=True)
+    values = {value for value in interpolated.values if len(value) >= _SHORTEST_REDACTED}
+    # Messages show names as `printable` leaves them.
+    return sorted(values | {printable(value) for value in values}, key=len, reverse=True)
 
 
 def _located(faults: Iterable[Fault], source: Source, hidden: list[str]) -> list[Problem]:
@@ -139,5 +143,14 @@ def _position(fault: Fault, source: Source) -> tuple[int, int]:
 def _redact(fault: Fault, hidden: list[str]) -> str:
     message = fault.message
     for value in hidden:
-        message = message.replace(value, "[redacted]")
-    return message
+        message = message.replace(value, _REDACTED)
+    return _CUT.sub(lambda cut: _redact_start(cut[1], hidden) + CUT, message) if CUT in message else message
+
+
+def _redact_start(text: str, hidden: list[str]) -> str:
+    """Text that was cut for its length, without the start of a value that it may end in."""
+    for value in hidden:
+        for length in range(min(len(value), len(text)), _SHORTEST_REDACTED - 1, -1):
+            if text.endswith(value[:length]):
+                return text[:-length] + _REDACTED
+    return text

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Trail = tuple[str | int, ...]
 """The keys and list positions that lead from the top of a document to a value."""
 
+CUT = "…"
+"""Where the rest of a long name is left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -52,8 +55,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def shown(name: str) -> str:
     """A name from the file, made fit to stand in a line of text."""
-    text = name if len(name) <= 60 else name[:57] + "…"
-    return "`" + "".join(letter if letter.isprintable() else "?" for letter in text) + "`"
+    text = name if len(name) <= 60 else name[:57] + CUT
+    return f"`{printable(text)}`"
+
+
+def printable(text: str) -> str:
+    """Text without control characters and line breaks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def dotted(trail: Trail) -> str:

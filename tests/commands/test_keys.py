@@ -222,7 +222,10 @@ def test_rotate(run: Run) -> None:
         (["create", "--name", "a", "--metadata", "owner"], "--metadata: write name=value"),
         (["create", "--name", "a", "--expires", "soon"], "--expires: write how long"),
         (["create", "--name", "a", "--expires", "2020-01-01"], "--expires: this moment is over"),
+        (["create", "--name", "a", "--expires", "99999999999d"], "--expires: this is after the year 9999"),
+        (["create", "--name", "a", "--expires", "9999999d"], "--expires: this is after the year 9999"),
         (["rotate", "a", "--grace", "a while"], "--grace: expected a duration"),
+        (["rotate", "a", "--grace", "366d"], "--grace: at most 365d"),
         (["rotate", "a"], "There is no key `a`"),
         (["revoke", "a"], "There is no key `a`"),
     ],
@@ -289,6 +292,7 @@ def test_words() -> None:
     assert words.moment("90s", 1000.0) == 1090.0
     assert words.moment("1970-01-02", 0.0) == 86400.0
     assert words.iso(86400.0) == "1970-01-02T00:00:00Z"
+    assert words.iso(1e15) == "9999-12-31T00:00:00Z"
     with pytest.raises(OperatorError):
         words.moment("1970-01-01", 0.0)
 
