@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -83,3 +84,36 @@ def test_a_schema_cannot_ask_for_more_than_a_bounded_instance() -> None:
     assert instance({"$defs": {"n": node}, "$ref": "#/$defs/n"})
     assert len(instance({"type": "array", "minItems": 10**9})) == 2_000
     assert len(instance({"type": "string", "minLength": 10**9})) == 100_000
+
+
+_LOOP = {"$ref": "#"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "(a+)+$"},
+        {"type": "string", "pattern": "(?:a|a)*$"},
+        {"type": "string", "pattern": ".*.*.*.*.*.*.*.*Q"},
+        {"type": "string", "pattern": "a{0,99}" * 20 + "Q"},
+        {"allOf": [_LOOP, _LOOP, _LOOP, _LOOP]},
+        {"anyOf": [{"allOf": [_LOOP] * 9}]},
+        {
+            "type": "array",
+            "minItems": 10**9,
+            "items": {"type": "array", "minItems": 10**9, "items": {"minLength": 9**9}},
+        },
+        {"type": "array", "minItems": 10**9, "items": {"const": ["x" * 100_000]}},
+        {"type": "array", "minItems": 10**9, "items": {}},
+    ],
+    ids=lambda schema: str(schema)[:40],
+)
+def test_no_schema_is_too_much_work(schema: Any) -> None:
+    """A pattern that backtracks without end, references that multiply and lengths that do so end in something small."""
+    assert len(str(instance(schema, "echo: " + "a" * 50_000 + "b"))) < 1_000_000
+
+
+@pytest.mark.parametrize("pattern", [r"^\d{3,5}$", "^[a-z]+$", r"^#[0-9a-f]{6}$", "^(A|B)C?", r"^\+\d+$"])
+def test_ordinary_patterns_are_met(pattern: str) -> None:
+    """Patterns without loops around loops are still satisfied."""
+    assert re.search(pattern, instance({"type": "string", "pattern": pattern}))

@@ -297,6 +297,24 @@ def test_content_faults_stand_in_the_body() -> None:
     assert {chat(name).status for name in ("empty-200", "null-200", "html-200", "error-in-200")} == {200}
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "script"),
+    [
+        ("/chat/completions", {"messages": [{"role": "user", "content": "x"}], "n": 128}, "tokens=1000000"),
+        ("/chat/completions", {"messages": [{"role": "user", "content": "x" * 10**6}], "n": 128}, ""),
+        ("/chat/completions", {"messages": [{"role": "user", "content": "x"}], "n": 128}, "calls=128"),
+        ("/completions", {"prompt": ["x"] * 1000, "n": 128}, ""),
+        ("/responses", {"input": "x" * 13_000_000}, ""),
+        ("/embeddings", {"input": ["x"] * 10_000, "dimensions": 8192}, ""),
+    ],
+)
+def test_what_multiplies_is_bounded(path: str, body: dict[str, Any], script: str) -> None:
+    """Answers that would fill a process's memory are refused before they are made."""
+    found = ask(path, {"model": "mock-small", **body}, script)
+    assert found.status == 400
+    assert b"would have more than" in found.body
+
+
 @pytest.mark.parametrize("tokens", [1, 3, 500])
 def test_an_answer_has_the_length_asked_for(tokens: int) -> None:
     """`tokens-N` is exact, streamed or not."""

@@ -2,6 +2,8 @@
 
 Covers `type`, `const`, `enum`, `anyOf`/`oneOf`/`allOf`, local `$ref`, objects, arrays, bounds, lengths and the common
 formats. A `pattern` is met only if one of a few usual strings matches it.
+
+Whoever may send a request writes the schema, and it is worked on where other calls wait: so work and size are bounded.
 """
 
 from __future__ import annotations
@@ -47,7 +49,12 @@ _DEEP = 5
 _DEEPEST = 40
 _MANY, _TOO_MANY = 2_000, 20_000
 """Values after which only what is required is made, and after which nothing is made any more."""
-_LONG = 100_000
+_LONG, _TOO_LONG = 100_000, 400_000
+"""Characters that `minLength` gets, and of all values together; beyond those nothing is made any more."""
+_LONGEST_PATTERN, _LONGEST_MATCHED = 200, 40
+_LOOPS, _OPTIONS, _PATTERNS = 3, 8, 100
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_LOOP, _OPTION = re.compile(r"[*+]|\{\d*,"), re.compile(r"\?")
 
 
 def instance(schema: Any, name: str = "text") -> Any:
@@ -59,27 +66,38 @@ class _Maker:
     def __init__(self, root: Any) -> None:
         self._root = root
         self._made = 0
+        self._flattened = 0
+        self._room = _TOO_LONG
+        self._patterns = 0
 
     def make(self, schema: Any, name: str, depth: int) -> Any:
         self._made += 1
         depth = max(depth, _DEEP) if self._made > _MANY else depth
-        if not isinstance(schema, dict) or depth > _DEEPEST or self._made > _TOO_MANY:
-            return name if schema is not False else None
+        if depth > _DEEPEST or self._made > _TOO_MANY or self._room < 0:
+            return None
+        if not isinstance(schema, dict):
+            return self._taken(name) if schema is not False else None
         schema = self._flat(schema, depth)
         if "const" in schema:
-            return schema["const"]
+            return self._taken(schema["const"])
         if schema.get("enum"):
-            return schema["enum"][0]
+            return self._taken(schema["enum"][0])
         kind = self._kind(schema, depth)
         if kind == "object":
             return self._object(schema, depth)
         if kind == "array":
             return self._array(schema, name, depth)
-        return _scalar(kind, schema, name)
+        return self._taken(self._string(schema, name)) if kind == "string" else _scalar(kind, schema, name)
+
+    def _taken(self, value: Any) -> Any:
+        """The value, whose length is counted. What the caller wrote out may still be repeated thousands of times."""
+        self._room -= len(value) if isinstance(value, str) else _length(value)
+        return value
 
     def _flat(self, schema: Schema, depth: int, hops: int = 0) -> Schema:
         """The schema with its reference followed, `allOf` merged and one alternative chosen."""
-        if hops > _DEEPEST:
+        self._flattened += 1
+        if hops > _DEEPEST or self._flattened > _TOO_MANY:
             return {}
         rest = {key: value for key, value in schema.items() if key not in {"$ref", "allOf", "anyOf", "oneOf"}}
         if isinstance(schema.get("$ref"), str):
@@ -129,6 +147,16 @@ class _Maker:
             made[f"key{number}"] = self.make(other, f"key{number}", depth + 1)
         return made
 
+    def _string(self, schema: Schema, name: str) -> str:
+        value: str = _FORMATS.get(schema.get("format", ""), name)
+        least, most = min(schema.get("minLength", 0), _LONG), schema.get("maxLength")
+        pattern = schema.get("pattern")
+        if pattern and self._patterns < _PATTERNS and _is_quick(pattern):
+            self._patterns += 1
+            value = next((text for text in (value, *_USUAL) if _matches(pattern, text) and len(text) >= least), value)
+        value += "x" * (least - len(value))
+        return value if most is None else value[:most]
+
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         fixed = schema.get("prefixItems") or []
         least = schema.get("minItems", 1 if depth < _DEEP else 0)
@@ -163,7 +191,7 @@ def _scalar(kind: str, schema: Schema, name: str) -> Any:
         return _number(schema, whole=kind == "integer")
     if kind in {"boolean", "null"}:
         return True if kind == "boolean" else None
-    return _string(schema, name)
+    return name
 
 
 def _number(schema: Schema, *, whole: bool) -> int | float:
@@ -191,18 +219,30 @@ def _inside(value: float, schema: Schema) -> bool:
     return bool(low <= value <= high and over < value < under)
 
 
-def _string(schema: Schema, name: str) -> str:
-    value: str = _FORMATS.get(schema.get("format", ""), name)
-    least, most = min(schema.get("minLength", 0), _LONG), schema.get("maxLength")
-    pattern = schema.get("pattern")
-    if pattern:
-        value = next((text for text in (value, *_USUAL) if _matches(pattern, text) and len(text) >= least), value)
-    value += "x" * (least - len(value))
-    return value if most is None else value[:most]
+def _length(value: Any) -> int:
+    """About how many characters of JSON it is."""
+    if isinstance(value, dict):
+        return sum(len(name) + _length(item) for name, item in value.items()) + 2
+    if isinstance(value, list):
+        return sum(map(_length, value)) + 2
+    return len(value) if isinstance(value, str) else 8
+
+
+def _is_quick(pattern: str) -> bool:
+    """Matching it takes little time whatever it is: a few loops beside each other, none around another one.
+
+    Python's matcher tries every way; `(a+)+$` alone holds it up for ever on thirty letters.
+    """
+    return (
+        len(pattern) <= _LONGEST_PATTERN
+        and _REPEATED_GROUP.search(pattern) is None
+        and len(_LOOP.findall(pattern)) <= _LOOPS
+        and len(_OPTION.findall(pattern)) <= _OPTIONS
+    )
 
 
 def _matches(pattern: str, text: str) -> bool:
     try:
-        return re.search(pattern, text) is not None
-    except re.error:
+        return len(text) <= _LONGEST_MATCHED and re.search(pattern, text) is not None
+    except (re.error, OverflowError):
         return False

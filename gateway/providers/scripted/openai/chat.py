@@ -20,6 +20,7 @@ from gateway.providers.scripted.openai.fields import (
 )
 from gateway.providers.scripted.openai.usage import chat_usage, logprobs
 from gateway.providers.scripted.scenario import Asked, Json, Reply, json_reply, stream_reply
+from gateway.providers.scripted.tokens import count
 from gateway.providers.scripted.turn import Ask, Turn, decide
 
 
@@ -27,7 +28,7 @@ def chat(asked: Asked) -> Reply:
     """One chat completion, streamed if asked for."""
     body, script = asked.body, asked.script
     ask = _ask(asked)
-    turns = [decide(ask, script, asked.request.digest, index) for index in range(choices(body))]
+    turns = [decide(ask, script, asked.request.digest, index) for index in range(choices(asked, count(ask.text)))]
     streams = bool(body.get("stream"))
     price = charge(asked, _input_tokens(body), stream=streams)
     usage = None if script.no_usage else chat_usage(price, turns)

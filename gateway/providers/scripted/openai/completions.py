@@ -16,13 +16,15 @@ def completions(asked: Asked) -> Reply:
     """`n` choices for every prompt, streamed if asked for."""
     body, script = asked.body, asked.script
     prompts = prompts_of(need(body, "prompt", (str, list)))
+    spoken = sum(tokens for _, tokens in prompts)
+    number = choices(asked, spoken, len(prompts))
     turns = [
         decide(_ask(asked, prompt), script, asked.request.digest, index)
         for prompt, _ in prompts
-        for index in range(choices(body))
+        for index in range(number)
     ]
     streams = bool(body.get("stream"))
-    price = charge(asked, max(1, sum(tokens for _, tokens in prompts)), stream=streams)
+    price = charge(asked, max(1, spoken), stream=streams)
     usage = None if script.no_usage else chat_usage(price, turns)
     base: Json = {
         "id": f"cmpl-{asked.request.digest[:24]}",

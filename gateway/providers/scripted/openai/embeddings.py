@@ -14,6 +14,8 @@ from gateway.providers.scripted.openai.fields import charge, need, positive
 from gateway.providers.scripted.scenario import Asked, Rejected, Reply, json_reply
 
 DIMENSIONS = 256
+_MAX_NUMBERS = 2048 * 3072
+"""In one answer: as many inputs as OpenAI takes, at its largest vectors."""
 
 
 def embeddings(asked: Asked) -> Reply:
@@ -24,6 +26,8 @@ def embeddings(asked: Asked) -> Reply:
     if not inputs or any(not text for text, _ in inputs):
         raise Rejected(400, "'input' cannot be empty.", param="input")
     size = positive(body, "dimensions", most=8192) or DIMENSIONS
+    if len(inputs) * size > _MAX_NUMBERS:
+        raise Rejected(400, f"The vectors would have more than {_MAX_NUMBERS} numbers: send fewer inputs.")
     packed = body.get("encoding_format") == "base64"
     price = charge(asked, sum(tokens for _, tokens in inputs))
     answer: dict[str, Any] = {

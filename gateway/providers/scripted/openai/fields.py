@@ -12,6 +12,10 @@ from gateway.providers.scripted.turn import Tool
 
 _IMAGE_TOKENS = 85
 _MAX_CHOICES = 128
+_MAX_TOKENS = 3_000_000
+"""Output of one request, whatever `n`, prompts and directives say."""
+_LEAST_TOKENS, _CALL_TOKENS = 256, 10_000
+"""What an answer, and a tool call, are taken for at least."""
 
 
 def need(body: Json, name: str, kind: type | tuple[type, ...]) -> Any:
@@ -36,9 +40,17 @@ def positive(body: Json, *names: str, most: int = 10_000_000) -> int | None:
     return None
 
 
-def choices(body: Json) -> int:
-    """`n`, 1 without it."""
-    return positive(body, "n", most=_MAX_CHOICES) or 1
+def choices(asked: Asked, spoken: int, prompts: int = 1) -> int:
+    """`n`, 1 without it. `spoken`: the tokens of all prompts, which are echoed.
+
+    Raises Rejected where the answers together would be longer than a process has room for.
+    """
+    number = positive(asked.body, "n", most=_MAX_CHOICES) or 1
+    script = asked.script
+    each = max(_LEAST_TOKENS, script.tokens or 0) + (script.reasoning or 0) + (script.calls or 0) * _CALL_TOKENS
+    if number * (spoken + prompts * each) > _MAX_TOKENS:
+        raise Rejected(400, f"The answers would have more than {_MAX_TOKENS} tokens: ask for fewer, or shorter ones.")
+    return number
 
 
 def stops(body: Json) -> tuple[str, ...]:

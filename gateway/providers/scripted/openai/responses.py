@@ -8,6 +8,7 @@ import orjson
 
 from gateway.providers.scripted.openai.fields import (
     charge,
+    choices,
     need,
     positive,
     schema_of,
@@ -27,7 +28,9 @@ from gateway.providers.scripted.turn import Ask, Turn, decide
 def responses(asked: Asked) -> Reply:
     """One response, streamed if asked for."""
     body = asked.body
-    turn = decide(_ask(asked), asked.script, asked.request.digest)
+    ask = _ask(asked)
+    choices(asked, count(ask.text))
+    turn = decide(ask, asked.script, asked.request.digest)
     price = charge(asked, _input_tokens(body), stream=bool(body.get("stream")))
     answer = _response(asked, turn)
     if not asked.script.no_usage:
