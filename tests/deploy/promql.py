@@ -14,10 +14,13 @@ _FUNCTIONS = {
     "label_values",
     "max",
     "min",
+    "offset",
+    "or",
     "predict_linear",
     "rate",
     "sum",
     "time",
+    "unless",
 }
 _SCRAPED = {"up": {"job", "instance"}}
 """Metrics that Prometheus itself makes, with their labels."""
