@@ -17,6 +17,8 @@ from gateway.accounts import Accounts
 from gateway.admission import Admission
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
+from gateway.http import asgi
+from gateway.http.cycle import Cycle
 from gateway.http.openai import OpenAIApi
 from gateway.http.ops import create_ops
 from gateway.http.overload import Overload
@@ -118,7 +120,7 @@ class Tables:
 
 
 class Worker:
-    """One worker: the ASGI application and everything behind it. Starts and ends with the server's lifespan."""
+    """One worker: the application and everything behind it. Starts and ends with the server's lifespan."""
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
@@ -151,18 +153,17 @@ class Worker:
         )
         self.reloader: Reloader | None = None
 
+    def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> Awaitable[None]:
+        """Answer one request: the API at first hand, the rest by Starlette. See `gateway.http.server.Application`."""
+        if self._api is not None and is_api(cycle.path):
+            return self._api(cycle)
+        return asgi.serve(self._ops, cycle, addresses)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI: the API raw, the rest by Starlette."""
-        kind = scope["type"]
-        if kind == "http":
-            if self._api is not None and is_api(scope["path"]):
-                await self._api(scope, receive, send)
-            else:
-                await self._ops(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
+        """The server's lifespan, which ASGI brings; requests come to `serve`."""
+        if scope["type"] != "lifespan":
+            raise RuntimeError("the worker is no ASGI application: its server has to be gateway.http.server")
+        await self._lifespan(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

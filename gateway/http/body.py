@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, ClientGone, InvalidRequest, UnsupportedMedia
+from gateway.errors import BodyTooLarge, InvalidRequest, UnsupportedMedia
+from gateway.http.cycle import Cycle
 from gateway.http.multipart import Upload, boundary_of
 from gateway.http.parse import (
     MAX_COUNT,
@@ -20,7 +20,6 @@ from gateway.http.parse import (
     model_of,
 )
 from gateway.http.routes import Destination, Endpoint
-from gateway.http.watch import Watched
 from gateway.pipeline import Exchange
 from gateway.types import Call, Service
 from gateway.usage.estimate import input_tokens
@@ -37,7 +36,20 @@ class Arrival(msgspec.Struct, eq=False):
     exchange: Exchange
     destination: Destination
     headers: Mapping[bytes, bytes]
-    watched: Watched
+    cycle: Cycle
+
+
+def present_call(arrival: Arrival, limit: int) -> Call | None:
+    """The call of a JSON request whose whole body is here already, which is most of them; None for any other. Raises as
+    `read_call` does."""
+    headers, cycle, endpoint = arrival.headers, arrival.cycle, arrival.destination.endpoint
+    if not cycle.whole or endpoint is None or not endpoint.json or headers.get(b"content-type") != b"application/json":
+        return None
+    if b"content-encoding" in headers:
+        return None
+    if cycle.received > limit:
+        raise too_large(limit)
+    return _forwarding(_json(arrival, endpoint, cycle.taken()), headers)
 
 
 async def read_call(arrival: Arrival, limit: int) -> Call:
@@ -48,7 +60,7 @@ async def read_call(arrival: Arrival, limit: int) -> Call:
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise UnsupportedMedia("Compressed request bodies are not accepted. Send the body without Content-Encoding.")
     declared = _declared(headers, limit)
-    reader = Reader(arrival.watched, limit)
+    reader = Reader(arrival.cycle, limit)
     content_type = headers.get(b"content-type", b"")
     if content_type != b"application/json" and _is_form(endpoint, content_type):
         call = await _form(arrival, endpoint, Upload(reader.pull, boundary_of(content_type), declared))
@@ -56,6 +68,10 @@ async def read_call(arrival: Arrival, limit: int) -> Call:
         raise unsupported(endpoint)
     else:
         call = _json(arrival, endpoint, await reader.whole())
+    return _forwarding(call, headers)
+
+
+def _forwarding(call: Call, headers: Mapping[bytes, bytes]) -> Call:
     if b"openai-beta" in headers or b"idempotency-key" in headers:
         call.forwarded = [(name, headers[name]) for name in FORWARDED if name in headers]
     return call
@@ -64,42 +80,23 @@ async def read_call(arrival: Arrival, limit: int) -> Call:
 class Reader:
     """The client's body, piece by piece, bounded."""
 
-    def __init__(self, watched: Watched, limit: int) -> None:
-        self._watched = watched
+    def __init__(self, cycle: Cycle, limit: int) -> None:
+        self._cycle = cycle
         self._limit = limit
-        self._ended = False
 
     async def pull(self) -> bytes:
         """The next piece, `b""` at the end. Raises BodyTooLarge, ClientGone."""
-        while not self._ended:
-            piece = self._taken(await self._watched.receive())
-            if piece:
-                return piece
-        return b""
+        piece = await self._cycle.piece()
+        if self._cycle.received > self._limit:
+            raise too_large(self._limit)
+        return piece
 
     async def whole(self) -> bytes:
         """The whole body. Raises as `pull` does."""
-        first = self._taken(await self._watched.receive())
-        if self._ended:
-            return first
-        pieces = [first]
+        pieces = []
         while piece := await self.pull():
             pieces.append(piece)
-        return b"".join(pieces)
-
-    def _taken(self, message: MutableMapping[str, Any]) -> bytes:
-        watched = self._watched
-        if message["type"] == "http.disconnect":
-            watched.reading = False
-            raise ClientGone
-        piece: bytes = message.get("body", b"")
-        watched.received += len(piece)
-        if watched.received > self._limit:
-            raise too_large(self._limit)
-        if not message.get("more_body", False):
-            self._ended = True
-            watched.reading = False
-        return piece
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def too_large(limit: int) -> BodyTooLarge:

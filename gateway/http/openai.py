@@ -1,38 +1,27 @@
-"""OpenAI's API as raw ASGI: read, serve, send. What the path is worth is decided elsewhere."""
+"""OpenAI's API: read, serve, answer. What the path is worth is decided elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from gateway.corking import flush
-from gateway.errors import (
-    BodyTooLarge,
-    ClientGone,
-    Draining,
-    GatewayError,
-    KeyRevoked,
-    SlowUpload,
-)
-from gateway.http.body import Arrival, read_call
-from gateway.http.errors import error_body, error_frame, error_headers
+from gateway.errors import BodyTooLarge, ClientGone, Draining, GatewayError, KeyRevoked, SlowUpload
+from gateway.http.answers import about, answer_error
+from gateway.http.body import Arrival, present_call, read_call
+from gateway.http.cycle import Cycle
+from gateway.http.errors import error_frame
 from gateway.http.models import models_body
 from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import Destination, locate
-from gateway.http.server import Cycle
 from gateway.http.sink import WatchedSink
-from gateway.http.watch import DRAINED, REVOKED, Receive, Watch, Watched
+from gateway.http.watch import DRAINED, REVOKED, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
 from gateway.upstream.forward import Answer
 from gateway.upstream.relay import Relay
-
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-HeaderList = list[tuple[bytes, bytes]]
 
 LINGER_SECONDS = 5.0
 """How long a body that is too large is still read, unused."""
@@ -46,11 +35,11 @@ _VERDICTS: dict[str, Callable[[], GatewayError]] = {
 """Why the watch ended a request whose client is still there."""
 _SAID_AT_THE_END = (REVOKED, DRAINED)
 """Those that a stream is told of in its last event."""
-_STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_STREAM_LINES = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class OpenAIApi:
-    """The ASGI application for every path of the API."""
+    """Serves every path of the API."""
 
     def __init__(self, pipeline: Pipeline, watch: Watch, observer: Observer, max_body: int) -> None:
         self._pipeline = pipeline
@@ -58,16 +47,16 @@ class OpenAIApi:
         self._observer = observer
         self._max_body = max_body
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, cycle: Cycle) -> None:
         """Serve one request."""
         pipeline = self._pipeline
         started = pipeline.clock()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = cycle.headers
         call_id = pipeline.call_ids()
         given = headers.get(b"x-request-id")
         request_id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else f"req-{call_id}"
         try:
-            destination = locate(scope["method"], scope["path"])
+            destination = locate(cycle.method, cycle.path)
             if pipeline.open_mode:
                 refuse_foreign(headers)
             principal = pipeline.identify(headers)
@@ -76,54 +65,56 @@ class OpenAIApi:
             exchange = pipeline.open(request_id, principal, started)
         except GatewayError as error:
             pipeline.refused(request_id, error, started)
-            await _send_error(send, error, request_id, pipeline.planner.snapshot.revision)
+            answer_error(cycle, error, request_id, pipeline.planner.snapshot.revision)
             return
         if destination.endpoint is None:
-            await self._models(exchange, destination, send)
+            self._models(exchange, destination, cycle)
             return
-        watched = self._watch.add(receive, principal.digest)
+        watched = self._watch.add(cycle, principal.digest)
         try:
-            await self._serve(Arrival(call_id, exchange, destination, headers, watched), send)
+            await self._serve(Arrival(call_id, exchange, destination, headers, cycle), watched)
         finally:
             self._watch.remove(watched)
             if not exchange.closed:
                 pipeline.close(exchange, 499, ClientGone())
 
-    async def _models(self, exchange: Exchange, destination: Destination, send: Send) -> None:
-        status, error = 200, None
+    def _models(self, exchange: Exchange, destination: Destination, cycle: Cycle) -> None:
         try:
             body = models_body(exchange.planner.snapshot, exchange.principal, destination)
-            head = [_JSON, *_common(exchange), (b"content-length", b"%d" % len(body))]
-        except GatewayError as failure:
-            status, error = failure.public_status, failure
-        self._pipeline.close(exchange, status, error)
-        if error is not None:
-            await _send_error(send, error, exchange.request_id, exchange.revision)
-        else:
-            await _send_whole(send, 200, head, body)
-
-    async def _serve(self, arrival: Arrival, send: Send) -> None:
-        exchange, watched = arrival.exchange, arrival.watched
-        try:
-            call = await read_call(arrival, self._max_body)
-            answer = await self._pipeline.serve(exchange, call)
-        except BodyTooLarge as error:
-            await self._refuse(exchange, error, _lingering(send, watched.receive))
         except GatewayError as error:
-            await self._refuse(exchange, error, send)
+            self._refuse(exchange, error, cycle)
+            return
+        self._pipeline.close(exchange, 200)
+        own = [(b"x-request-id", exchange.request_id.encode()), (b"x-gateway-revision", exchange.revision.encode())]
+        cycle.reply(200, [_JSON, *own], body)
+
+    async def _serve(self, arrival: Arrival, watched: Watched) -> None:
+        exchange, cycle = arrival.exchange, arrival.cycle
+        try:
+            call = present_call(arrival, self._max_body) or await read_call(arrival, self._max_body)
+            answer = await self._pipeline.serve(exchange, call)
+        except GatewayError as error:
+            self._refuse(exchange, error, cycle)
+            if isinstance(error, BodyTooLarge):
+                await _linger(cycle)
         except asyncio.CancelledError:
-            await self._cancelled(exchange, watched, send, begun=False)
+            self._cancelled(exchange, watched, cycle)
         except Exception as bug:  # the last guard: a fault of ours becomes a 500 with its traceback in the log
             self._observer.failed(bug, exchange.request_id)
-            await self._refuse(exchange, GatewayError(), send)
+            self._refuse(exchange, GatewayError(), cycle)
         else:
-            await self._reply(exchange, answer, watched, send)
+            if answer.body is None:
+                await self._relay(exchange, answer, watched, cycle)
+                return
+            lines, pairs = about(exchange, answer)
+            self._pipeline.close(exchange, 200)
+            cycle.reply(200, pairs, answer.body, lines)
 
-    async def _refuse(self, exchange: Exchange, error: GatewayError, send: Send) -> None:
+    def _refuse(self, exchange: Exchange, error: GatewayError, cycle: Cycle) -> None:
         self._pipeline.close(exchange, error.public_status, error)
-        await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+        answer_error(cycle, error, exchange.request_id, exchange.revision, exchange)
 
-    async def _cancelled(self, exchange: Exchange, watched: Watched, send: Send, *, begun: bool) -> None:
+    def _cancelled(self, exchange: Exchange, watched: Watched, cycle: Cycle) -> None:
         """Our own watch ended this request, or the server does, as at the end of a drain: that goes on upward.
 
         Nothing ends without a word: an error frame where events flow, the error itself where nothing was sent yet.
@@ -132,55 +123,50 @@ class OpenAIApi:
         if watched.verdict is not None:
             watched.task.uncancel()
         error = _VERDICTS.get(verdict, ClientGone)()
-        framed = begun and verdict in _SAID_AT_THE_END
+        framed = cycle.begun and verdict in _SAID_AT_THE_END
         self._pipeline.close(exchange, 200 if framed else error.public_status, error)
         if framed:
-            await self._frame(exchange, error, send)
-        elif verdict in _VERDICTS and not begun:
-            await _send_error(send, error, exchange.request_id, exchange.revision, exchange)
+            self._frame(exchange, error, cycle)
+        elif verdict in _VERDICTS and not cycle.begun:
+            answer_error(cycle, error, exchange.request_id, exchange.revision, exchange)
         if watched.verdict is None:
             raise  # noqa: PLE0704 - called while the cancellation is being handled
 
-    async def _frame(self, exchange: Exchange, error: GatewayError, send: Send) -> None:
+    def _frame(self, exchange: Exchange, error: GatewayError, cycle: Cycle) -> None:
         """The end of an event stream that we break off."""
         answer, call = exchange.answer, exchange.call
         if call is not None and answer is not None and answer.relay is not None and answer.relay.events:
-            await send({"type": "http.response.body", "body": error_frame(error, call.service)})
+            cycle.end(error_frame(error, call.service))
 
-    async def _reply(self, exchange: Exchange, answer: Answer, watched: Watched, send: Send) -> None:
-        head = _about(exchange, answer)
-        if answer.body is not None:
-            head.append((b"content-length", b"%d" % len(answer.body)))
-            self._pipeline.close(exchange, 200)
-            await _send_whole(send, 200, head, answer.body)
-            return
+    async def _relay(self, exchange: Exchange, answer: Answer, watched: Watched, cycle: Cycle) -> None:
         assert answer.relay is not None
+        lines, pairs = about(exchange, answer)
         if answer.relay.events:
-            head += _STREAM_HEADERS
+            lines += _STREAM_LINES
+        cycle.begin(200, pairs, lines)
         try:
-            await self._stream(exchange, answer.relay, head, watched, send)
+            await self._stream(exchange, answer.relay, watched, cycle)
         except asyncio.CancelledError:
             answer.relay.abort()
-            await self._cancelled(exchange, watched, send, begun=True)
+            self._cancelled(exchange, watched, cycle)
         except BaseException:
             answer.relay.abort()
             raise
 
-    async def _stream(self, exchange: Exchange, relay: Relay, head: HeaderList, watched: Watched, send: Send) -> None:
+    async def _stream(self, exchange: Exchange, relay: Relay, watched: Watched, cycle: Cycle) -> None:
         """Relay until the answer is over. An event stream that breaks ends in an error frame, other bytes just break
         off."""
-        await send({"type": "http.response.start", "status": 200, "headers": head})
         clock = self._pipeline.clock
-        # uvicorn's `send` is a method of the cycle; under another server there is none and every part is awaited.
-        cycle = getattr(send, "__self__", None)
-        client = WatchedSink(cycle, watched, clock) if isinstance(cycle, Cycle) else None
+        client = WatchedSink(cycle, watched, clock)
         while True:
-            data = await (relay.next() if client is None else relay.pump(client))
+            data = await relay.pump(client)
             if relay.over:
                 break
-            watched.sending_since = clock()
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            if cycle.paused:
+                watched.sending_since = clock()
+                await cycle.drain()
             watched.sending_since = None
+            cycle.push(data)
         watched.sending_since = None
         error = relay.failure
         if error is not None and relay.events:
@@ -188,72 +174,16 @@ class OpenAIApi:
             data += error_frame(error, exchange.call.service)
         self._pipeline.close(exchange, 200, error)
         if error is None or relay.events:
-            await send({"type": "http.response.body", "body": data})
+            cycle.end(data)
         elif data:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            cycle.push(data)
             flush()
 
 
-def _common(exchange: Exchange) -> HeaderList:
-    return [(b"x-request-id", exchange.request_id.encode()), (b"x-gateway-revision", exchange.revision.encode())]
-
-
-def _about(exchange: Exchange, answer: Answer) -> HeaderList:
-    """How the answer came about."""
-    deployment = answer.deployment
-    headers: HeaderList = [
-        (b"content-type", answer.content_type),
-        (b"x-request-id", exchange.request_id.encode()),
-        (b"x-gateway-revision", exchange.revision.encode()),
-        (b"x-gateway-provider", deployment.provider.name.encode()),
-        (b"x-gateway-model", deployment.model.encode()),
-        (b"x-gateway-attempts", b"%d" % exchange.progress.attempts),
-        (b"x-gateway-overhead-ms", b"%.2f" % ((exchange.overhead or 0.0) * 1000)),
-    ]
-    headers += answer.headers
-    if exchange.reservation is not None:
-        headers += exchange.reservation.headers
-    return headers
-
-
-async def _send_error(
-    send: Send, error: GatewayError, request_id: str, revision: str, exchange: Exchange | None = None
-) -> None:
-    body = error_body(error)
-    head = [
-        _JSON,
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
-        (b"x-gateway-revision", revision.encode()),
-        *error_headers(error),
-    ]
-    if exchange is not None:
-        head.append((b"x-gateway-attempts", b"%d" % exchange.progress.attempts))
-        if exchange.reservation is not None:
-            head += exchange.reservation.headers
-    if isinstance(error, BodyTooLarge | SlowUpload):
-        # The rest of the body is not read.
-        head.append((b"connection", b"close"))
-    await _send_whole(send, error.public_status, head, body)
-
-
-def _lingering(send: Send, receive: Receive) -> Send:
-    """Reads on after the answer: closing under unread bytes resets the connection, and the answer is lost with it."""
-
-    async def linger(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            await send(message)
-            return
-        await send({**message, "more_body": True})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (await receive()).get("more_body", False):
-                    pass
-        await send({"type": "http.response.body"})
-
-    return linger
-
-
-async def _send_whole(send: Send, status: int, head: HeaderList, body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+async def _linger(cycle: Cycle) -> None:
+    """Read on after the answer: closing under unread bytes resets the connection, and the answer is lost with it."""
+    with suppress(TimeoutError, ClientGone):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while await cycle.piece():
+                pass
+    cycle.end()

@@ -1,233 +1,418 @@
-"""The HTTP server's side of a connection: uvicorn's, with an answer's head and first bytes sent as one write.
+"""The server's side of a connection: bytes become cycles, one after the other, and what serves them is called directly.
 
-uvicorn writes the head when it gets it and searches every header with two patterns; on the hot path that is a system
-call and a dozen searches per answer too many. Here the head waits for the first body message, and is checked whole.
+uvicorn keeps the process, its signals and the lifespan; connections are ours. One task serves all requests of a
+connection, so that a request costs one wake-up and no task, and one timer looks after all its deadlines.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
+from typing import Protocol as Interface
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
 
 from gateway.corking import flush, write_soon
+from gateway.http.cycle import Cycle
+from gateway.http.target import Target, target_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
-    from collections.abc import Callable
 
-    from uvicorn._types import ASGISendEvent
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
 
     from gateway.http.overload import Overload
 
-JOIN_BELOW = 64 * 1024
-"""Bytes up to which copying head and body together is cheaper than two writes."""
-
+_log = logging.getLogger("gateway.http")
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's line and headers, give or take one read."""
+"""Bytes of a request's line and headers, give or take one read; of its chunks' framing and trailers too."""
+MAX_QUEUED = 16
+"""Requests that wait on one connection behind the one that is served, before no more are read."""
 HEAD_SECONDS = 10.0
 """In which a head that has begun, or the first one of a connection, has to be complete."""
+_TICK = 0.001
+"""Loops round their timers to milliseconds: what is due within one is due."""
+_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
+"""Headers that name one thing: given twice, two readers may each believe another."""
+_VERSIONS = ("1.1", "1.0")
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
+)
+_METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
-class Cycle(RequestResponseCycle):
-    """One request and its answer. The head of the answer leaves together with the first body message."""
+class Application(Interface):
+    """What requests are handed to."""
 
-    _head: bytes = b""
-    on_resume: Callable[[], None] | None = None
-    """Called when the client reads again."""
-
-    @property
-    def paused(self) -> bool:
-        """See `gateway.ports.ByteSink`."""
-        return self.flow.write_paused and not self.disconnected
-
-    def push(self, data: bytes) -> None:
-        """A part of a begun answer without awaiting anything. See `gateway.ports.ByteSink`."""
-        if not self.disconnected and not self.response_complete:
-            self._body({"body": data, "more_body": True})
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """See ASGI. Raises RuntimeError for messages out of order and for headers that would break the framing."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        kind = message["type"]
-        if not self.response_started:
-            if kind != "http.response.start":
-                raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
-            self._start(cast("dict[str, Any]", message))
-        elif not self.response_complete:
-            if kind != "http.response.body":
-                raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
-            self._body(cast("dict[str, Any]", message))
-        else:
-            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
-
-    def _start(self, message: dict[str, Any]) -> None:
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        status: int = message["status"]
-        headers = [*self.default_headers, *message.get("headers", ())]
-        named = dict(headers)
-        length = named.get(b"content-length")
-        if length is not None:
-            self.expected_content_length = int(length)
-            self.chunked_encoding = False
-        connection = named.get(b"connection")
-        if connection is not None and b"close" in connection.lower():
-            self.keep_alive = False
-        elif not self.keep_alive:
-            headers.append((b"connection", b"close"))
-        if length is None and self.scope["method"] != "HEAD" and status not in (204, 304):
-            self.chunked_encoding = True
-            headers.append((b"transfer-encoding", b"chunked"))
-        head = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
-        if not head.count(b"\n") == head.count(b"\r") == len(headers) or b"\0" in head:
-            raise RuntimeError("A header holds a line break or NUL.")
-        self._head = b"%b%b\r\n" % (STATUS_LINE[status], head)
-
-    def _body(self, message: dict[str, Any]) -> None:
-        body: bytes = message.get("body", b"")
-        more: bool = message.get("more_body", False)
-        if self.scope["method"] == "HEAD":
-            body = b""
-            self.expected_content_length = 0
-        elif self.chunked_encoding:
-            if body:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
-            if not more:
-                body += b"0\r\n\r\n"
-        else:
-            self.expected_content_length -= len(body)
-            if self.expected_content_length < 0:
-                raise RuntimeError("Response content longer than Content-Length")
-        self._write(body)
-        if more:
-            return
-        if self.expected_content_length:
-            raise RuntimeError("Response content shorter than Content-Length")
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            flush()
-            self.transport.close()
-        self.on_response()
-
-    def _write(self, body: bytes) -> None:
-        head = self._head
-        if head:
-            self._head = b""
-            if len(body) > JOIN_BELOW:
-                write_soon(self.transport, head)
-            else:
-                body = head + body
-        if body:
-            write_soon(self.transport, body)
+    def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> Awaitable[None]:
+        """Answer one request."""
+        ...
 
 
-class _Nothing:
-    """An event that nobody waits for."""
-
-    def set(self) -> None:
-        """Nothing."""
+class Refused(Exception):
+    """The request breaks a rule that the parser itself does not check."""
 
 
-class _Shed:
-    """Stands for the cycle of a request that was refused before it became one: it is answered, what follows of its body
-    is dropped by the protocol, and there is nobody to wake."""
-
-    response_complete = True
-    on_resume = None
-    message_event = _Nothing()
+_standing: tuple[object, bytes, bool] = (None, b"", False)
+"""The last list of standing headers, its lines, and whether they say `connection: close`."""
 
 
-_SHED: Any = _Shed()
+def standing_lines(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
+    """The lines of the headers that every answer has. uvicorn makes a new list each second, with the date."""
+    global _standing  # noqa: PLW0603 - a memo of one value
+    known, lines, closing = _standing
+    if known is not headers:
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        closing = any(name == b"connection" and value == b"close" for name, value in headers)
+        _standing = (headers, lines, closing)
+    return lines, closing
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with our answers, with bounds on a request's head, which uvicorn's has not, and with refusals
-    that cost little when there is too much to do."""
+def _check_unique(pairs: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in pairs]
+    if any(names.count(name) > 1 for name in _ONCE):
+        raise Refused("a header that names one thing is there twice")
 
-    _head_size = 0
-    _head_timer: TimerHandle | None = None
-    _overload: Overload | None = None
+
+class Protocol(asyncio.Protocol):
+    """One connection. Its attributes `cycle` and `shutdown` are known to the server's shell, as uvicorn's own are."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 - uvicorn's signature
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.loop = _loop or asyncio.get_event_loop()
+        self.task: asyncio.Task[None] | None = None
+        self.cycle: Cycle | None = None
+        """The request that is being served."""
+        self.write_paused = False
+        self.read_paused = False
+        self._app = cast("Application", config.loaded_app)
+        self._overload: Overload | None = getattr(config.loaded_app, "overload", None)
+        self._state: Any = server_state
+        self._keep_alive: float = config.timeout_keep_alive
+        self._parser: Any = httptools.HttpRequestParser(self)
+        # What follows a request that closes the connection is not looked at, and must not spoil its answer.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._queue: deque[Cycle] = deque()
+        self._arriving: Cycle | None = None
+        """The request whose body is being read."""
+        self._idle: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._deaf = False
+        """Nothing more is read: what came was no HTTP, or what comes is not for us."""
+        self._lost = False
+        self._in_head = False
+        self._framing = 0
+        """Bytes that came since the last of a body: head, chunk sizes, trailers."""
+        self._url = b""
+        self._pairs: list[tuple[bytes, bytes]] = []
+        self._timer: TimerHandle | None = None
+        self._timer_at = inf
+        self._due = inf
+
+    # ---- what the transport calls
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """A new connection has to say something soon."""
-        super().connection_made(transport)
-        self._overload = getattr(self.app, "overload", None)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
-
-    def shutdown(self) -> None:
-        """The server stops: what was answered in this turn still goes out."""
-        flush()
-        super().shutdown()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
-        super().connection_lost(exc)
-        self._head_ended()
-        self._resumed()
-
-    def resume_writing(self) -> None:
-        """The client reads again."""
-        super().resume_writing()
-        self._resumed()
-
-    def _resumed(self) -> None:
-        cycle: Any = self.cycle
-        if cycle is not None and cycle.on_resume is not None:
-            cycle.on_resume()
+        self.transport = transport
+        self._state.connections.add(self)
+        self._expect(HEAD_SECONDS)
 
     def data_received(self, data: bytes) -> None:
-        """A head that does not come in one read is counted and timed."""
-        super().data_received(data)
-        # uvicorn makes a new scope for each message and names its method once the headers are complete.
-        scope: Any = self.scope
-        if scope is None or "method" not in scope:
-            self._head_size += len(data)
-            if self._head_size > MAX_HEAD and not self.transport.is_closing():
-                self.send_400_response("The request's headers are too large.")
-            elif self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-        elif self.cycle is _SHED and self.timeout_keep_alive_task is None:
-            # More of a body that nobody reads: it has to end some time.
-            self.timeout_keep_alive_task = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+        """Parse. What is no HTTP ends the connection; what came whole before it is still answered."""
+        if self._deaf:
+            return
+        arriving = self._arriving
+        before = 0 if arriving is None else arriving.received
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Served like any other; what would follow is another protocol.
+            self._deaf = True
+            if self._arriving is not None:
+                self.on_message_complete()
+            self._close_behind()
+        except httptools.HttpParserError:
+            self._malformed("Invalid HTTP request received.")
+        else:
+            now = self._arriving
+            if self._in_head or now is not None:
+                self._count(len(data), moved=now is not arriving or (now is not None and now.received != before))
 
-    def _head_ended(self) -> None:
-        self._head_size = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def eof_received(self) -> bool | None:
+        """Half a connection is none."""
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended does not matter
+        """Nobody is there any more: what is served is told, what waits is dropped."""
+        self._lost = self._deaf = True
+        self._state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._queue.clear()
+        if self.cycle is not None:
+            self.cycle.leave()
+        self._let_go(self._idle)
+        self.resume_writing()
+        self._parser = self._arriving = None
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client reads again, or has left."""
+        self.write_paused = False
+        self._let_go(self._writable)
+        if self.cycle is not None and self.cycle.on_resume is not None:
+            self.cycle.on_resume()
+
+    # ---- what the server's shell calls
+
+    def shutdown(self) -> None:
+        """The server stops: what was answered in this turn still goes out, what is asked is still answered."""
+        flush()
+        if self.cycle is None and not self._queue:
+            self.transport.close()
+        else:
+            self._close_behind()
+
+    # ---- what cycles call
+
+    def standing(self) -> tuple[bytes, bool]:
+        """See `gateway.http.cycle.Carrier`."""
+        return standing_lines(self._state.default_headers)
+
+    def pause_reading(self) -> None:
+        """Hold the client back."""
+        if not self.read_paused and not self._lost:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading, unless too much is waiting already."""
+        if self.read_paused and not self._lost and len(self._queue) < MAX_QUEUED:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    async def drain(self) -> None:
+        """Until the client reads, or has left."""
+        while self.write_paused and not self._lost:
+            self._writable = self.loop.create_future()
+            try:
+                await self._writable
+            finally:
+                self._writable = None
+
+    def _let_go(self, waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # ---- what the parser calls
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._framing = 0
+        self._url = b""
+        self._pairs = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            self._pairs.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """A request's headers are here: its cycle becomes ours before its task first runs."""
-        self._head_ended()
+        self._in_head = False
+        parser, pairs = self._parser, self._pairs
+        given = parser.get_method()
+        version = parser.get_http_version()
+        named = dict(pairs)
+        if len(named) != len(pairs):
+            _check_unique(pairs)
+        if b"host" not in named and version == "1.1":
+            raise Refused("no host")
         overload = self._overload
-        if overload is not None and overload.shedding and self._at_rest() and overload.refuses(self.url):
-            self._shed(overload)
+        if overload is not None and overload.shedding and self.cycle is None and overload.refuses(self._url):
+            self._shed(overload, named)
             return
-        before = self.cycle
-        super().on_headers_complete()
-        if self.cycle is not before:
-            self.cycle.__class__ = Cycle
+        cycle = Cycle(self, _METHODS.get(given) or given.decode("ascii"), self._target(), pairs, named)
+        if version != "1.1":
+            if version not in _VERSIONS:
+                raise Refused("neither HTTP/1.1 nor HTTP/1.0")
+            cycle.version, cycle.keep_alive = version, False
+        elif not parser.should_keep_alive():
+            cycle.keep_alive = False
+        if b"expect" in named and named[b"expect"].lower() == b"100-continue":
+            cycle.expect_continue()
+        self._arriving = cycle
+        self._due = inf
+        self._accept(cycle)
 
-    def _at_rest(self) -> bool:
-        """Whether no answer is under way on this connection: answers go out in the order of the requests."""
-        cycle: Any = self.cycle
-        return cycle is None or cycle.response_complete is True
+    def on_body(self, body: bytes) -> None:
+        if self._arriving is not None:
+            self._arriving.arrived(body)
 
-    def _shed(self, overload: Overload) -> None:
-        scope: Any = self.scope
-        scope["method"] = ""  # the head is complete, see `data_received`
-        self.cycle = _SHED
+    def on_message_complete(self) -> None:
+        cycle = self._arriving
+        if cycle is not None:
+            self._arriving = None
+            cycle.arrived_whole()
+
+    def _shed(self, overload: Overload, headers: dict[bytes, bytes]) -> None:
+        """Refuse a request before it becomes one: answered at once, and what follows of its body is dropped. Only where
+        no answer is under way: answers go out in the order of the requests."""
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
-        close = self.expect_100_continue or not self.parser.should_keep_alive()
-        write_soon(self.transport, overload.answer(self.headers, self.server_state.default_headers, close=close))
+        close = b"expect" in headers or not self._parser.should_keep_alive()
+        write_soon(self.transport, overload.answer(self._pairs, self._state.default_headers, close=close))
         if close:
+            self._deaf = True
             flush()
             self.transport.close()
         else:
-            self.on_response_complete()
+            self._due = inf
+            self._expect(self._keep_alive)
+
+    def _target(self) -> Target:
+        try:
+            return target_of(self._url)
+        except ValueError:
+            raise Refused("no path") from None
+
+    # ---- the course of the connection
+
+    def _accept(self, cycle: Cycle) -> None:
+        """Serve it now, or after those that came before."""
+        if self.cycle is not None:
+            self._queue.append(cycle)
+            if len(self._queue) >= MAX_QUEUED:
+                self.pause_reading()
+            return
+        self.cycle = cycle
+        if self.task is None:
+            self.task = task = self.loop.create_task(self._serve())
+            self._state.tasks.add(task)
+            task.add_done_callback(self._state.tasks.discard)
+        else:
+            self._let_go(self._idle)
+
+    async def _serve(self) -> None:
+        """Answer every request of this connection, in their order."""
+        app = self._app
+        addresses = (self.transport.get_extra_info("sockname"), self.transport.get_extra_info("peername"))
+        while not self._lost:
+            cycle = self.cycle
+            if cycle is None:
+                self._idle = self.loop.create_future()
+                await self._idle
+                continue
+            try:
+                await app.serve(cycle, addresses)
+            except Exception:  # the last guard: whatever an application does, its client hears of it
+                _log.exception("a request failed")
+                if not (cycle.begun or cycle.gone):
+                    cycle.keep_alive = False
+                    cycle.reply(500, ((b"content-type", b"text/plain; charset=utf-8"),), b"Internal Server Error")
+            except BaseException:
+                # The server ends: what the application had to say it has said.
+                cycle.break_off()
+                raise
+            if not cycle.over:
+                cycle.break_off()
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Between two requests."""
+        served, self.cycle = self.cycle, None
+        if self._lost:
+            return
+        if served is not None and not served.keep_alive:
+            self._deaf = True
+            self._queue.clear()
+            served.break_off()
+            return
+        self._expect(self._keep_alive)
+        if self.write_paused:
+            await self.drain()
+        if self._queue:
+            self._due = inf
+            self.cycle = self._queue.popleft()
+        self.resume_reading()
+
+    def _close_behind(self) -> None:
+        """The last request that came is the last of its connection."""
+        last = self._queue[-1] if self._queue else self.cycle
+        if last is not None:
+            last.keep_alive = False
+
+    def _malformed(self, why: str) -> None:
+        """Refuse what just came; what came whole before it is answered first."""
+        self._deaf = True
+        broken, self._arriving = self._arriving, None
+        if broken is not None and broken in self._queue:
+            self._queue.remove(broken)
+        last = self._queue[-1] if self._queue else self.cycle
+        if last is not None and last is not broken:
+            last.keep_alive = False
+            return
+        flush()
+        if broken is None or not broken.begun:
+            self.transport.write(BAD_REQUEST % (len(why), why.encode()))
+        self.transport.close()
+
+    def _count(self, size: int, *, moved: bool) -> None:
+        """Bytes that were no body: bounded, and a head in time too."""
+        if moved and not self._in_head:
+            self._framing = 0
+            return
+        first = not self._framing
+        self._framing += size
+        if self._framing > MAX_HEAD:
+            self._malformed("The request's headers are too large.")
+        elif self._in_head and first:
+            self._expect(HEAD_SECONDS)
+
+    # ---- time
+
+    def _expect(self, seconds: float) -> None:
+        """Something has to come within this time. The timer moves only if it would fire too late; if it fires early it
+        looks again."""
+        due = self.loop.time() + seconds
+        self._due = min(self._due, due)
+        if self._due < self._timer_at:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._due
+        self._timer = self.loop.call_at(self._due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, inf
+        if self._due == inf:
+            return
+        if self._due - self.loop.time() > _TICK:
+            self._set_timer()
+        elif self.cycle is not None:
+            # A head comes too slowly behind a request that is still served.
+            self._deaf = True
+            self._close_behind()
+        elif self.transport.get_write_buffer_size():
+            # A client that does not read would keep the connection open as long as it likes.
+            self.transport.abort()
+        else:
+            self.transport.close()

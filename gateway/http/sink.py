@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.http.server import Cycle
+from gateway.http.cycle import Cycle
 from gateway.http.watch import Watched
 from gateway.ports import Clock
 

@@ -1,46 +1,59 @@
 """One timer that looks after every request of a worker, so that none needs a timer or a task of its own.
 
-Most requests are over before the first look. One that lives longer gets a task that waits for its client to leave; one
-whose client neither sends nor reads is ended.
+Most requests are over before the first look. Of those that live longer it ends the ones whose client neither sends nor
+reads. A client that leaves ends its request at once, without a look.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 TICK = 0.2
 UPLOAD_WINDOW = 30.0
 UPLOAD_BYTES = 1024
 """What must arrive within a window."""
+GONE = "gone"
 REVOKED = "revoked"
 DRAINED = "drained"
 READER_SECONDS = 60.0
 """How long a client may leave written bytes unread."""
 
 
+class Request(Protocol):
+    """What the watch sees of a cycle."""
+
+    whole: bool
+    received: int
+    gone: bool
+    on_gone: Any
+
+    @property
+    def task(self) -> asyncio.Task[Any]: ...
+
+    @property
+    def held_back(self) -> bool: ...
+
+
 class Watched(msgspec.Struct, eq=False):
     """One request as the watch sees it. `verdict` says why its task was cancelled."""
 
-    task: asyncio.Task[Any]
-    receive: Receive
+    request: Request
     since: float
     credential: bytes = b""
     """The digest of the caller's key."""
-    reading: bool = True
-    """Its body is still arriving; then nobody else may call `receive`."""
-    received: int = 0
     sending_since: float | None = None
     verdict: str | None = None
     """`gone`, `slow_upload`, `slow_reader`, `revoked` or `drained`."""
-    listener: asyncio.Task[None] | None = None
     window_end: float = 0.0
     window_bytes: int = 0
+
+    @property
+    def task(self) -> asyncio.Task[Any]:
+        """The one that serves it."""
+        return self.request.task
 
     def end(self, verdict: str) -> None:
         """Cancel the request, once."""
@@ -48,24 +61,26 @@ class Watched(msgspec.Struct, eq=False):
             self.verdict = verdict
             self.task.cancel()
 
+    def left(self) -> None:
+        """Its client is not there any more."""
+        self.end(GONE)
+
     def look(self, now: float) -> None:
         """One look at this request."""
-        if self.reading:
-            if not self.window_end:
-                self.window_end = self.since + UPLOAD_WINDOW
-            elif now >= self.window_end:
-                if self.received - self.window_bytes < UPLOAD_BYTES:
-                    self.end("slow_upload")
-                self.window_end, self.window_bytes = now + UPLOAD_WINDOW, self.received
-        elif self.listener is None and now - self.since >= TICK:
-            self.listener = asyncio.ensure_future(self._listen())
+        if not self.request.whole:
+            self._look_at_upload(now)
         if self.sending_since is not None and now - self.sending_since >= READER_SECONDS:
             self.end("slow_reader")
 
-    async def _listen(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        self.end("gone")
+    def _look_at_upload(self, now: float) -> None:
+        received = self.request.received
+        if not self.window_end:
+            self.window_end = self.since + UPLOAD_WINDOW
+        elif now >= self.window_end:
+            # Of a client that is held back nothing can come.
+            if received - self.window_bytes < UPLOAD_BYTES and not self.request.held_back:
+                self.end("slow_upload")
+            self.window_end, self.window_bytes = now + UPLOAD_WINDOW, received
 
 
 class Watch:
@@ -79,23 +94,23 @@ class Watch:
     def __len__(self) -> int:
         return len(self._watched)
 
-    def add(self, receive: Receive, credential: bytes = b"") -> Watched:
-        """Look after the request that the current task serves, until `remove`."""
-        task = asyncio.current_task()
-        assert task is not None
-        loop = self._loop or asyncio.get_running_loop()
-        if self._timer is None:
-            self._loop = loop
+    def add(self, request: Request, credential: bytes = b"") -> Watched:
+        """Look after this request until `remove`."""
+        loop = self._loop
+        if self._timer is None or loop is None:
+            self._loop = loop = asyncio.get_running_loop()
             self._timer = loop.call_later(TICK, self._tick)
-        watched = Watched(task, receive, loop.time(), credential)
+        watched = Watched(request, loop.time(), credential)
         self._watched.add(watched)
+        request.on_gone = watched.left
+        if request.gone:
+            watched.left()
         return watched
 
     def remove(self, watched: Watched) -> None:
         """The request is over."""
         self._watched.discard(watched)
-        if watched.listener is not None:
-            watched.listener.cancel()
+        watched.request.on_gone = None
 
     def revoke(self, credentials: frozenset[bytes]) -> None:
         """End every request that was made with one of these keys, given by their digests."""

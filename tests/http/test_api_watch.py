@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-import pytest
-
-from gateway.http.watch import READER_SECONDS, TICK, UPLOAD_BYTES, UPLOAD_WINDOW, Watch, Watched
+from gateway.http.watch import READER_SECONDS, UPLOAD_BYTES, UPLOAD_WINDOW, Watch, Watched
 
 
 class FakeTask:
@@ -20,25 +17,33 @@ class FakeTask:
         self.cancelled += 1
 
 
-def watched(**fields: Any) -> tuple[Watched, FakeTask]:
+class FakeRequest:
+    """What the watch sees of a request."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.whole = False
+        self.received = 0
+        self.gone = False
+        self.held_back = False
+        self.on_gone: Any = None
+
+
+def watched() -> tuple[Watched, FakeRequest, FakeTask]:
     """A request that began at 100.0 and reads its body."""
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        return {}
-
-    task: Any = FakeTask()
-    return Watched(task, receive, 100.0, **fields), task
+    task = FakeTask()
+    request = FakeRequest(task)
+    return Watched(request, 100.0), request, task
 
 
 def test_a_body_must_make_progress() -> None:
     """Less than a kilobyte in a window of 30 s ends the request; as much as that, window after window, does not."""
-    found, task = watched()
+    found, request, task = watched()
     found.look(100.1)
     for window in range(1, 4):
-        found.received += UPLOAD_BYTES
+        request.received += UPLOAD_BYTES
         found.look(100.0 + UPLOAD_WINDOW * window + 1)
-    found.received += UPLOAD_BYTES - 1
+    request.received += UPLOAD_BYTES - 1
     found.look(100.0 + UPLOAD_WINDOW * 4 - 1)
     before = task.cancelled
     found.look(1000.0)
@@ -46,9 +51,32 @@ def test_a_body_must_make_progress() -> None:
     assert (before, task.cancelled, found.verdict) == (0, 1, "slow_upload")
 
 
-async def test_a_client_must_read() -> None:
+def test_a_client_that_we_hold_back_is_not_slow() -> None:
+    """While an upstream takes nothing, the client cannot send; once it may and does not, it is slow."""
+    found, request, task = watched()
+    found.look(100.1)
+    request.held_back = True
+    for window in range(1, 4):
+        found.look(100.0 + UPLOAD_WINDOW * window + 1)
+    before = task.cancelled
+    request.held_back = False
+    found.look(1000.0)
+    assert (before, task.cancelled) == (0, 1)
+
+
+def test_a_body_that_is_here_is_not_looked_at() -> None:
+    """However long the answer takes."""
+    found, request, task = watched()
+    request.whole = True
+    for now in (100.1, 200.0, 300.0, 1000.0):
+        found.look(now)
+    assert task.cancelled == 0
+
+
+def test_a_client_must_read() -> None:
     """Bytes left unread for a minute end the request; every accepted write starts anew."""
-    found, task = watched(reading=False)
+    found, request, task = watched()
+    request.whole = True
     found.sending_since = 100.0
     found.look(100.0 + READER_SECONDS - 1)
     found.sending_since = 100.0 + READER_SECONDS - 1
@@ -56,50 +84,20 @@ async def test_a_client_must_read() -> None:
     before = task.cancelled
     found.look(100.0 + 2 * READER_SECONDS)
     assert (before, task.cancelled, found.verdict) == (0, 1, "slow_reader")
-    assert found.listener is not None
-    found.listener.cancel()
 
 
-async def test_one_listener_and_only_after_the_body() -> None:
-    """Nobody else calls `receive` while the body is read; later exactly one task does."""
-    found, _ = watched()
-    found.look(100.0 + TICK * 2)
-    while_reading = found.listener
-    found.reading = False
-    found.look(100.0 + TICK * 2)
-    first = found.listener
-    assert (while_reading is None, first is None) == (True, False)
-    found.look(100.0 + TICK * 3)
-    assert found.listener is first
-    if first is not None:
-        first.cancel()
-
-
-async def test_a_client_that_leaves_cancels_its_request() -> None:
-    """The timer notices it, the request's task is cancelled with the verdict `gone`, and the watch forgets it."""
-    left = asyncio.Event()
+async def test_a_client_that_leaves_ends_its_request() -> None:
+    """Its task is cancelled at once with the verdict `gone`, and only while the watch looks after it; one that left
+    before is ended as soon as it is watched."""
     watch = Watch()
-    seen: list[Watched] = []
-
-    async def receive() -> dict[str, Any]:
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def request() -> None:
-        found = watch.add(receive)
-        seen.append(found)
-        found.reading = False
-        try:
-            await asyncio.Event().wait()
-        finally:
-            watch.remove(found)
-
-    task = asyncio.create_task(request())
-    await asyncio.sleep(0)
-    assert len(watch) == 1
-    left.set()
-    with pytest.raises(asyncio.CancelledError):
-        async with asyncio.timeout(10):
-            await task
-    assert seen[0].verdict == "gone"
-    assert len(watch) == 0
+    request, late = FakeRequest(FakeTask()), FakeRequest(FakeTask())
+    found = watch.add(request)
+    request.on_gone()
+    request.on_gone()
+    assert (request.task.cancelled, found.verdict, len(watch)) == (1, "gone", 1)
+    watch.remove(found)
+    assert (request.on_gone, len(watch)) == (None, 0)
+    late.gone = True
+    found = watch.add(late)
+    assert (late.task.cancelled, found.verdict) == (1, "gone")
+    watch.remove(found)

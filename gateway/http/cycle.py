@@ -1,0 +1,288 @@
+"""One request and its answer, as the HTTP room works with them: no scope, no queue, no messages in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.corking import flush, write_soon
+from gateway.errors import ClientGone
+from gateway.http.target import Target
+
+if TYPE_CHECKING:
+    import asyncio
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+JOIN_BELOW = 64 * 1024
+"""Bytes up to which copying head and body together is cheaper than two writes."""
+HELD_BYTES = 64 * 1024
+"""Bytes of a body that wait for who reads it before the client is held back."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_BODILESS = (204, 304)
+
+
+class Carrier(Protocol):
+    """What a cycle needs of its connection."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    task: asyncio.Task[None] | None
+    write_paused: bool
+    read_paused: bool
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def standing(self) -> tuple[bytes, bool]:
+        """The header lines of every answer, and whether they say that the connection closes."""
+        ...
+
+    async def drain(self) -> None: ...
+
+
+class Cycle:
+    """A request whose head is here, and what is answered to it. Implements `gateway.ports.ByteSink`.
+
+    Answering writes at once and never waits: who sends much looks at `paused` and waits in `drain`. After the client
+    has left, every write is without effect.
+    """
+
+    __slots__ = (
+        "_carrier", "_chunked", "_expects", "_head", "_left", "_parts", "_waiter",
+        "begun", "gone", "headers", "held", "keep_alive", "method", "on_gone", "on_resume", "over", "pairs", "path",
+        "query", "raw_path", "received", "version", "whole",
+    )  # fmt: skip
+
+    def __init__(
+        self, carrier: Carrier, method: str, target: Target, pairs: Pairs, headers: dict[bytes, bytes]
+    ) -> None:
+        self._carrier = carrier
+        self.method = method
+        self.path, self.raw_path, self.query = target
+        self.pairs = pairs
+        """Headers with lower-case names."""
+        self.headers = headers
+        """The same by name, the last one of several."""
+        self.version = "1.1"
+        self.keep_alive = True
+        self.begun = False
+        """The head of the answer is made."""
+        self.over = False
+        """The answer is complete."""
+        self.gone = False
+        """The client left."""
+        self.received = 0
+        """Bytes of the body that have arrived."""
+        self.held = 0
+        """Bytes of it that nobody has read yet."""
+        self.whole = False
+        """All of it has arrived."""
+        self.on_gone: Callable[[], None] | None = None
+        """Called when the client leaves before its answer is complete."""
+        self.on_resume: Callable[[], None] | None = None
+        """Called when the client reads again."""
+        self._expects = False
+        self._parts: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._head = b""
+        self._chunked = False
+        self._left: int | None = None
+
+    @property
+    def task(self) -> asyncio.Task[Any]:
+        """The one that serves this request, and others of the same connection after it."""
+        task = self._carrier.task
+        assert task is not None
+        return task
+
+    @property
+    def response_complete(self) -> bool:
+        """As uvicorn's cycles call it."""
+        return self.over
+
+    @property
+    def held_back(self) -> bool:
+        """The client could send more, but is not let to."""
+        return self._carrier.read_paused
+
+    # ---- the connection's side
+
+    def expect_continue(self) -> None:
+        """The client waits for a word before it sends its body."""
+        self._expects = True
+
+    def arrived(self, data: bytes) -> None:
+        """A part of the body."""
+        self.received += len(data)
+        if self.over:
+            return
+        self._parts.append(data)
+        self.held += len(data)
+        if self.held > HELD_BYTES:
+            self._carrier.pause_reading()
+        if self._waiter is not None:
+            self._wake()
+
+    def arrived_whole(self) -> None:
+        """The body has ended."""
+        self.whole = True
+        if self._waiter is not None:
+            self._wake()
+
+    def leave(self) -> None:
+        """The connection is lost."""
+        if self.over:
+            return
+        self.gone = True
+        self._wake()
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # ---- the body
+
+    def taken(self) -> bytes:
+        """What of the body has arrived and was not taken yet, without waiting."""
+        parts = self._parts
+        if not parts:
+            return b""
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.held = 0
+        return data
+
+    async def piece(self) -> bytes:
+        """The next bytes of the body, `b""` at its end. Raises ClientGone."""
+        while not self._parts:
+            if self.whole:
+                return b""
+            if self.gone:
+                raise ClientGone
+            if self._expects and not self.begun:
+                self._expects = False
+                write_soon(self._carrier.transport, CONTINUE)
+            self._carrier.resume_reading()
+            await self._change()
+        data = self.taken()
+        self._carrier.resume_reading()
+        return data
+
+    async def left(self) -> None:
+        """Until the client leaves."""
+        while not self.gone:
+            await self._change()
+
+    async def _change(self) -> None:
+        self._waiter = self._carrier.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # ---- the answer
+
+    @property
+    def paused(self) -> bool:
+        """See `gateway.ports.ByteSink`."""
+        return self._carrier.write_paused and not self.gone
+
+    async def drain(self) -> None:
+        """Until the client reads, or has left."""
+        await self._carrier.drain()
+
+    def reply(self, status: int, headers: Pairs, body: bytes, lines: bytes = b"") -> None:
+        """The whole answer. `lines` are header lines that are known to be sound."""
+        size = len(body)
+        self._open(status, header_lines(headers) + lines + b"content-length: %d\r\n" % size)
+        self._left = size
+        self.end(body)
+
+    def begin(self, status: int, headers: Pairs, lines: bytes = b"") -> None:
+        """The head of an answer whose parts follow: framed by a content-length where one is given, else chunked. It
+        leaves with the first of them."""
+        for name, value in headers:
+            if name == b"content-length":
+                self._left = int(value)
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
+                headers = [pair for pair in headers if pair[0] != b"connection"]
+        block = header_lines(headers) + lines
+        if self._left is None and self.method != "HEAD" and status not in _BODILESS:
+            if self.version == "1.0":
+                # It knows no chunks: the end of the connection is the end of the answer.
+                self.keep_alive = False
+            else:
+                self._chunked = True
+                block += b"transfer-encoding: chunked\r\n"
+        self._open(status, block)
+
+    def push(self, data: bytes) -> None:
+        """A part of a begun answer. See `gateway.ports.ByteSink`."""
+        if self.gone or self.over:
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        elif self._left is not None:
+            self._left -= len(data)
+        self._write(data)
+
+    def end(self, data: bytes = b"") -> None:
+        """The last part of a begun answer, which may be empty. A length that was announced and not kept breaks the
+        connection off."""
+        if self.gone or self.over:
+            self.over = True
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        elif self._left is not None and self._left != len(data) and self.method != "HEAD":
+            self.keep_alive = False
+        self._write(data)
+        self.over = True
+        if not self.keep_alive:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """Close the connection behind what was written."""
+        flush()
+        self._carrier.transport.close()
+
+    def _open(self, status: int, block: bytes) -> None:
+        assert not self.begun, "an answer is begun once"
+        self.begun = True
+        standing, closing = self._carrier.standing()
+        if closing:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            block += b"connection: close\r\n"
+        line = STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status
+        self._head = b"%b%b%b\r\n" % (line, standing, block)
+
+    def _write(self, data: bytes) -> None:
+        if self.method == "HEAD":
+            data = b""
+        head = self._head
+        if head:
+            self._head = b""
+            if len(data) > JOIN_BELOW:
+                write_soon(self._carrier.transport, head)
+            else:
+                data = head + data
+        if data:
+            write_soon(self._carrier.transport, data)
+
+
+def header_lines(headers: Pairs) -> bytes:
+    """The lines of these headers. Raises RuntimeError for one that would break the framing."""
+    if not headers:
+        return b""
+    lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
+    if not lines.count(b"\n") == lines.count(b"\r") == len(headers) or b"\0" in lines:
+        raise RuntimeError("A header holds a line break or NUL.")
+    return lines
