@@ -37,12 +37,15 @@ def present_parts(body: Sequence[bytes] | Body) -> Sequence[bytes] | None:
 
 def send_present(connection: Connection, head: bytes, method: bytes, parts: Sequence[bytes]) -> None:
     """Write head and body with a content-length."""
-    size = sum(map(len, parts))
-    end = length_line(method, size)
-    if size <= JOIN_BELOW:
+    body = parts[0] if len(parts) == 1 else None
+    size = sum(map(len, parts)) if body is None else len(body)
+    end = b"content-length: %d\r\n\r\n" % size if size else length_line(method, size)
+    if size > JOIN_BELOW:
+        connection.writelines([head + end, *parts])
+    elif body is None:
         connection.write(b"".join((head, end, *parts)))
     else:
-        connection.writelines([head + end, *parts])
+        connection.write(head + end + body)
 
 
 async def send_arriving(connection: Connection, head: bytes, body: Body) -> None:

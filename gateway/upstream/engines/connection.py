@@ -76,10 +76,11 @@ class Connection(asyncio.Protocol):
 
     def start(self, deadlines: Deadlines, give_up: float, *, bodiless: bool) -> Response:
         """Begin an exchange: the head must be here at loop time `give_up`. `bodiless` is for HEAD."""
-        response = Response(self._loop, self, deadlines)
-        self.response = response
+        self.response = response = Response(self._loop, self, deadlines)
         self._parser.begin(response, bodiless=bodiless)
-        self._arm(give_up)
+        self._deadline = give_up
+        if give_up < self._timer_at:
+            self._arm(give_up)
         return response
 
     def write(self, data: bytes) -> None:
@@ -151,19 +152,28 @@ class Connection(asyncio.Protocol):
             self.discard()
             return
         response.got_bytes = True
-        clean = self._feed(response, data)
-        if response.complete:
-            self._finish(response, clean=clean)
-        elif response.status:
-            if response.buffered > response.high_water:
+        try:
+            self._parser.feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refusal) as error:
+            self._failed_to_parse(response, error)
+            if not response.complete:
+                return
+            self._finish(response, clean=False)
+        else:
+            if response.complete:
+                self._finish(response, clean=True)
+            elif not response.status:
+                return
+            elif response.buffered > response.high_water:
                 self._pause()
             else:
                 self._await_more()
-            if response.whole and response.buffered <= response.high_water:
-                return
-        else:
-            return
-        response.wake()
+                if response.whole:
+                    return
+        if response.changed is not None:
+            response.changed()
+        elif response.waiter is not None and not response.waiter.done():
+            response.waiter.set_result(None)
 
     def eof_received(self) -> bool | None:
         self._ended()
@@ -186,29 +196,24 @@ class Connection(asyncio.Protocol):
 
     # ---- the course of an exchange ----
 
-    def _feed(self, response: Response, data: bytes) -> bool:
-        """Parse; True if everything made sense. A failure before the end fails the response."""
-        try:
-            self._parser.feed(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refusal) as error:
-            if not response.complete:
-                failure = UpstreamTruncated() if self._parser.framing_broke(response) else UpstreamBadResponse()
-                failure.__cause__ = error
-                self._fail_and_discard(failure)
-            return False
-        return True
+    def _failed_to_parse(self, response: Response, error: Exception) -> None:
+        """What came makes no sense; before the end that fails the response."""
+        if not response.complete:
+            failure = UpstreamTruncated() if self._parser.framing_broke(response) else UpstreamBadResponse()
+            failure.__cause__ = error
+            self._fail_and_discard(failure)
 
     def _finish(self, response: Response, *, clean: bool) -> None:
         """The last byte is here: keep the connection if nothing speaks against it."""
         transport = self._transport
         self.response = None
         self._parser.end()
-        response.finish()
+        response.complete, response.carrier = True, None
         if (
             not clean
             or self.closed
             or transport is None
-            or not (self._upload is None or self._upload.done())
+            or (self._upload is not None and not self._upload.done())
             or not self._parser.keep_alive
             or transport.is_closing()
             or transport.get_write_buffer_size()
@@ -218,7 +223,9 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             transport.resume_reading()
-        self._arm(self._loop.time() + min(IDLE_SECONDS, self._parser.idle_seconds))
+        self._deadline = until = self._loop.time() + min(IDLE_SECONDS, self._parser.idle_seconds)
+        if until < self._timer_at:
+            self._arm(until)
         self._pool.give_back(self)
 
     def _ended(self) -> None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .response import Response
 
 
+MAX_NEAREST = 1024
+_NONE: tuple[None, None] = (None, None)
+
+
 class HttptoolsEngine:
     """Implements `gateway.ports.Engine`. Belongs to the loop that first uses it.
 
@@ -34,6 +38,8 @@ class HttptoolsEngine:
 
     def __init__(self) -> None:
         self._pools: dict[Endpoint, Pool[Connection]] = {}
+        self._nearest: dict[int, tuple[Endpoint, Pool[Connection]]] = {}
+        """The same by the identity of their keys."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -48,13 +54,17 @@ class HttptoolsEngine:
         head = request.head.wire or serialise_head(request.head)
         if request.extra:
             head += header_lines(request.extra)
-        give_up = loop.time() + deadlines.first_byte
+        now = loop.time()
+        give_up = now + deadlines.first_byte
         if deadlines.at is not None and deadlines.at < give_up:
             give_up = deadlines.at
-            if give_up <= loop.time():
+            if give_up <= now:
                 raise UpstreamTimeout
         endpoint = request.head.endpoint
-        pool = self._pool(endpoint)
+        # An endpoint's hash is made of all its fields; the one that comes again is mostly the very same.
+        known, pool = self._nearest.get(id(endpoint), _NONE)
+        if known is not endpoint or pool is None:
+            pool = self._pool(endpoint)
         connection = pool.take()
         reused = connection is not None
         while True:
@@ -84,6 +94,7 @@ class HttptoolsEngine:
             for connection in pool.members():
                 connection.break_off()
         self._pools.clear()
+        self._nearest.clear()
         await asyncio.sleep(0)  # transports report their end in the next turn of the loop
 
     def _pool(self, endpoint: Endpoint) -> Pool[Connection]:
@@ -93,12 +104,16 @@ class HttptoolsEngine:
                 raise UpstreamUnreachable
             self._forget_unused()
             pool = self._pools[endpoint] = Pool(f"{endpoint.host}:{endpoint.port}", endpoint.max_connections)
+        if len(self._nearest) >= MAX_NEAREST:
+            self._nearest.clear()
+        self._nearest[id(endpoint)] = endpoint, pool
         return pool
 
     def _forget_unused(self) -> None:
         """Endpoints come and go with the configuration; looked at only when a new one appears."""
         for endpoint in [endpoint for endpoint, pool in self._pools.items() if pool.unused]:
             del self._pools[endpoint]
+        self._nearest.clear()
 
     # ---- getting a connection ----
 
@@ -178,8 +193,9 @@ def _expire(waiter: asyncio.Future[Connection | None]) -> None:
 
 
 def _transmit(loop: asyncio.AbstractEventLoop, connection: Connection, head: bytes, request: UpstreamRequest) -> None:
-    parts = present_parts(request.body)
+    body = request.body
+    parts = body if isinstance(body, list | tuple) else present_parts(body)
     if parts is not None:
         send_present(connection, head, request.head.method, parts)
     else:
-        start_sending(loop, connection, head, cast("Body", request.body))
+        start_sending(loop, connection, head, cast("Body", body))

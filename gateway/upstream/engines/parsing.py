@@ -15,7 +15,7 @@ MAX_HEADERS = 256
 MAX_INTERIM = 16
 """1xx heads before the final one."""
 _VERSION = b"HTTP/1."
-_SPECIAL = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive")
+_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
 
 
 class Refusal(Exception):
@@ -62,9 +62,11 @@ class ResponseParser:
     def feed(self, data: bytes) -> None:
         """Raises Refusal, HttpParserError or HttpParserUpgrade; all that came before the fault is in the response."""
         if self._prefix is not None:
-            data = self._opening(data)
-            if not data:
-                return
+            if self._prefix or not data.startswith(_VERSION):
+                data = self._opening(self._prefix + data)
+                if not data:
+                    return
+            self._prefix = None
         response = self._response
         if response is None:
             raise Refusal("nothing was asked")
@@ -88,14 +90,12 @@ class ResponseParser:
 
     def _opening(self, data: bytes) -> bytes:
         """The parser would also take RTSP and ICE, and empty lines before the status line; we do not."""
-        data = (self._prefix or b"") + data
         if not data.startswith(_VERSION[: len(data)]):
             raise Refusal("not HTTP/1.x")
-        if len(data) < len(_VERSION):
-            self._prefix = data
-            return b""
-        self._prefix = None
-        return data
+        if len(data) >= len(_VERSION):
+            return data
+        self._prefix = data
+        return b""
 
     # ---- called by the parser ----
 
@@ -105,21 +105,19 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Looked at when all are here. Trailers go where nobody looks; `feed` bounds both.
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value.strip()))
 
     def _read_headers(self, response: Response) -> None:
         """Normalise what was collected and act on what frames the body. Raises Refusal."""
-        headers = [(name.lower(), value.strip()) for name, value in self._headers]
-        self._headers = []
+        headers, self._headers = self._headers, []
         if len(headers) > MAX_HEADERS:
             raise Refusal("too many headers")
         if self._head > MAX_HEAD_BYTES and sum(len(n) + len(v) + 4 for n, v in headers) > MAX_HEAD_BYTES:
             raise Refusal("too many bytes of headers")
         named = dict(headers)
         if len(named) == len(headers):
-            for name in _SPECIAL:
-                if name in named:
-                    self._special(response, name, named[name])
+            for name in _SPECIAL.intersection(named):
+                self._special(response, name, named[name])
         else:
             for name, value in headers:
                 if name in _SPECIAL:

@@ -78,7 +78,7 @@ class Pool(Generic[C]):
         """A clean connection is free: to who waited longest, else idle. One that was dropped before is ignored."""
         if connection not in self._members:
             return
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiting else None
         if waiter is None:
             self._idle.append(connection)
         else:

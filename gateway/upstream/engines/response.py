@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
 
 from gateway.errors import UpstreamTooLarge, UpstreamTruncated
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
-    from gateway.ports import Deadlines
-    from gateway.types import Headers
+from gateway.ports import Deadlines
+from gateway.types import Headers
 
 HIGH_WATER = 256 * 1024
 """Bytes of body that are held for a slow reader before its upstream is paused."""
@@ -29,46 +28,27 @@ class Carrier(Protocol):
         ...
 
 
-class Response:
+class Response(msgspec.Struct, eq=False):
     """Implements `gateway.ports.UpstreamResponse`. The connection lets go of it as soon as its last byte is here."""
 
-    __slots__ = (
-        "buffered",
-        "carrier",
-        "changed",
-        "complete",
-        "deadlines",
-        "error",
-        "got_bytes",
-        "headers",
-        "high_water",
-        "length",
-        "loop",
-        "parts",
-        "status",
-        "waiter",
-        "whole",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, carrier: Carrier, deadlines: Deadlines) -> None:
-        self.loop = loop
-        self.carrier: Carrier | None = carrier
-        self.deadlines = deadlines
-        self.status = 0
-        """0 until the head of the final answer is here."""
-        self.headers: Headers = ()
-        self.length: int | None = None
-        """The announced content-length."""
-        self.parts: list[bytes] = []
-        self.buffered = 0
-        self.high_water = HIGH_WATER
-        self.whole = False
-        """The reader wants nothing before the end (or the failure, or `high_water`)."""
-        self.got_bytes = False
-        self.complete = False
-        self.error: BaseException | None = None
-        self.waiter: asyncio.Future[None] | None = None
-        self.changed: Callable[[], None] | None = None
+    loop: asyncio.AbstractEventLoop
+    carrier: Carrier | None
+    deadlines: Deadlines
+    status: int = 0
+    """0 until the head of the final answer is here."""
+    headers: Headers = ()
+    length: int | None = None
+    """The announced content-length."""
+    parts: list[bytes] = []
+    buffered: int = 0
+    high_water: int = HIGH_WATER
+    whole: bool = False
+    """The reader wants nothing before the end (or the failure, or `high_water`)."""
+    got_bytes: bool = False
+    complete: bool = False
+    error: BaseException | None = None
+    waiter: asyncio.Future[None] | None = None
+    changed: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "failed" if self.error else "open"
@@ -110,7 +90,11 @@ class Response:
         while self.status == 0:
             if self.error is not None:
                 raise self.error
-            await self.wait()
+            self.waiter = self.loop.create_future()
+            try:
+                await self.waiter
+            finally:
+                self.waiter = None
 
     # ---- the caller's side ----
 
@@ -138,11 +122,14 @@ class Response:
 
     async def read(self, limit: int) -> bytes:
         """See `gateway.ports.UpstreamResponse.read`. A cancelled read aborts."""
+        if self.complete and self.buffered <= limit:
+            return self._drain()
         if self.buffered > limit or (not self.complete and (self.length or 0) > limit):
             self.abort()
             raise UpstreamTooLarge
         self.whole, self.high_water = True, limit
-        self._resume()
+        if self.carrier is not None:
+            self.carrier.resume()
         try:
             while not self.complete:
                 if self.error is not None:
@@ -169,9 +156,6 @@ class Response:
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.buffered = 0
-        self._resume()
-        return data
-
-    def _resume(self) -> None:
         if self.carrier is not None:
             self.carrier.resume()
+        return data
