@@ -145,7 +145,7 @@ def _status_of(fields: Mapping[str, Any]) -> int:
     """The HTTP status an in-band error stands for; 200 when it tells nothing."""
     for name in ("status", "status_code", "code"):
         value = fields.get(name)
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isdigit():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
             return value
