@@ -29,15 +29,16 @@ async def serve(app: App, cycle: Cycle, addresses: tuple[Any, Any]) -> None:
 def scope_of(cycle: Cycle, addresses: tuple[Any, Any]) -> Scope:
     """The connection scope of ASGI 3.0."""
     server, client = addresses
+    path, raw_path, query = cycle.target
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": cycle.version,
         "method": cycle.method,
         "scheme": "http",
-        "path": cycle.path,
-        "raw_path": cycle.raw_path,
-        "query_string": cycle.query,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
         "root_path": "",
         "headers": cycle.pairs,
         "server": server,
@@ -60,7 +61,7 @@ class Conversation:
         cycle = self._cycle
         if self._ended or cycle.over:
             if not cycle.over:
-                await cycle.left()
+                await cycle.departure()
             return {"type": "http.disconnect"}
         try:
             data = await cycle.piece()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from gateway.corking import flush, write_soon
 from gateway.errors import ClientGone
 from gateway.http.target import Target
-
-if TYPE_CHECKING:
-    import asyncio
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -44,58 +44,57 @@ class Carrier(Protocol):
     async def drain(self) -> None: ...
 
 
-class Cycle:
+class Cycle(msgspec.Struct, eq=False):
     """A request whose head is here, and what is answered to it. Implements `gateway.ports.ByteSink`.
 
     Answering writes at once and never waits: who sends much looks at `paused` and waits in `drain`. After the client
     has left, every write is without effect.
     """
 
-    __slots__ = (
-        "_carrier", "_chunked", "_expects", "_head", "_left", "_parts", "_waiter",
-        "begun", "gone", "headers", "held", "keep_alive", "method", "on_gone", "on_resume", "over", "pairs", "path",
-        "query", "raw_path", "received", "version", "whole",
-    )  # fmt: skip
+    carrier: Carrier
+    method: str
+    target: Target
+    pairs: Pairs
+    """Headers with lower-case names."""
+    headers: dict[bytes, bytes]
+    """The same by name, the last one of several."""
+    version: str = "1.1"
+    keep_alive: bool = True
+    begun: bool = False
+    """The head of the answer is made."""
+    over: bool = False
+    """The answer is complete."""
+    gone: bool = False
+    """The client left."""
+    received: int = 0
+    """Bytes of the body that have arrived."""
+    held: int = 0
+    """Bytes of it that nobody has read yet."""
+    whole: bool = False
+    """All of it has arrived."""
+    on_gone: Callable[[], None] | None = None
+    """Called when the client leaves before its answer is complete."""
+    on_resume: Callable[[], None] | None = None
+    """Called when the client reads again."""
+    expects: bool = False
+    """The client waits for a word before it sends its body."""
+    parts: list[bytes] = []
+    waiter: asyncio.Future[None] | None = None
+    head: bytes = b""
+    """Made and not sent."""
+    chunked: bool = False
+    left: int | None = None
+    """Bytes that were announced and are still to come."""
 
-    def __init__(
-        self, carrier: Carrier, method: str, target: Target, pairs: Pairs, headers: dict[bytes, bytes]
-    ) -> None:
-        self._carrier = carrier
-        self.method = method
-        self.path, self.raw_path, self.query = target
-        self.pairs = pairs
-        """Headers with lower-case names."""
-        self.headers = headers
-        """The same by name, the last one of several."""
-        self.version = "1.1"
-        self.keep_alive = True
-        self.begun = False
-        """The head of the answer is made."""
-        self.over = False
-        """The answer is complete."""
-        self.gone = False
-        """The client left."""
-        self.received = 0
-        """Bytes of the body that have arrived."""
-        self.held = 0
-        """Bytes of it that nobody has read yet."""
-        self.whole = False
-        """All of it has arrived."""
-        self.on_gone: Callable[[], None] | None = None
-        """Called when the client leaves before its answer is complete."""
-        self.on_resume: Callable[[], None] | None = None
-        """Called when the client reads again."""
-        self._expects = False
-        self._parts: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._head = b""
-        self._chunked = False
-        self._left: int | None = None
+    @property
+    def path(self) -> str:
+        """Decoded, without the query."""
+        return self.target[0]
 
     @property
     def task(self) -> asyncio.Task[Any]:
         """The one that serves this request, and others of the same connection after it."""
-        task = self._carrier.task
+        task = self.carrier.task
         assert task is not None
         return task
 
@@ -107,30 +106,26 @@ class Cycle:
     @property
     def held_back(self) -> bool:
         """The client could send more, but is not let to."""
-        return self._carrier.read_paused
+        return self.carrier.read_paused
 
     # ---- the connection's side
-
-    def expect_continue(self) -> None:
-        """The client waits for a word before it sends its body."""
-        self._expects = True
 
     def arrived(self, data: bytes) -> None:
         """A part of the body."""
         self.received += len(data)
         if self.over:
             return
-        self._parts.append(data)
+        self.parts.append(data)
         self.held += len(data)
         if self.held > HELD_BYTES:
-            self._carrier.pause_reading()
-        if self._waiter is not None:
+            self.carrier.pause_reading()
+        if self.waiter is not None:
             self._wake()
 
     def arrived_whole(self) -> None:
         """The body has ended."""
         self.whole = True
-        if self._waiter is not None:
+        if self.waiter is not None:
             self._wake()
 
     def leave(self) -> None:
@@ -143,14 +138,14 @@ class Cycle:
             self.on_gone()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     # ---- the body
 
     def taken(self) -> bytes:
         """What of the body has arrived and was not taken yet, without waiting."""
-        parts = self._parts
+        parts = self.parts
         if not parts:
             return b""
         data = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -160,48 +155,48 @@ class Cycle:
 
     async def piece(self) -> bytes:
         """The next bytes of the body, `b""` at its end. Raises ClientGone."""
-        while not self._parts:
+        while not self.parts:
             if self.whole:
                 return b""
             if self.gone:
                 raise ClientGone
-            if self._expects and not self.begun:
-                self._expects = False
-                write_soon(self._carrier.transport, CONTINUE)
-            self._carrier.resume_reading()
+            if self.expects and not self.begun:
+                self.expects = False
+                write_soon(self.carrier.transport, CONTINUE)
+            self.carrier.resume_reading()
             await self._change()
         data = self.taken()
-        self._carrier.resume_reading()
+        self.carrier.resume_reading()
         return data
 
-    async def left(self) -> None:
+    async def departure(self) -> None:
         """Until the client leaves."""
         while not self.gone:
             await self._change()
 
     async def _change(self) -> None:
-        self._waiter = self._carrier.loop.create_future()
+        self.waiter = self.carrier.loop.create_future()
         try:
-            await self._waiter
+            await self.waiter
         finally:
-            self._waiter = None
+            self.waiter = None
 
     # ---- the answer
 
     @property
     def paused(self) -> bool:
         """See `gateway.ports.ByteSink`."""
-        return self._carrier.write_paused and not self.gone
+        return self.carrier.write_paused and not self.gone
 
     async def drain(self) -> None:
         """Until the client reads, or has left."""
-        await self._carrier.drain()
+        await self.carrier.drain()
 
     def reply(self, status: int, headers: Pairs, body: bytes, lines: bytes = b"") -> None:
         """The whole answer. `lines` are header lines that are known to be sound."""
         size = len(body)
         self._open(status, header_lines(headers) + lines + b"content-length: %d\r\n" % size)
-        self._left = size
+        self.left = size
         self.end(body)
 
     def begin(self, status: int, headers: Pairs, lines: bytes = b"") -> None:
@@ -209,17 +204,17 @@ class Cycle:
         leaves with the first of them."""
         for name, value in headers:
             if name == b"content-length":
-                self._left = int(value)
+                self.left = int(value)
             elif name == b"connection" and b"close" in value.lower():
                 self.keep_alive = False
                 headers = [pair for pair in headers if pair[0] != b"connection"]
         block = header_lines(headers) + lines
-        if self._left is None and self.method != "HEAD" and status not in _BODILESS:
+        if self.left is None and self.method != "HEAD" and status not in _BODILESS:
             if self.version == "1.0":
                 # It knows no chunks: the end of the connection is the end of the answer.
                 self.keep_alive = False
             else:
-                self._chunked = True
+                self.chunked = True
                 block += b"transfer-encoding: chunked\r\n"
         self._open(status, block)
 
@@ -227,10 +222,10 @@ class Cycle:
         """A part of a begun answer. See `gateway.ports.ByteSink`."""
         if self.gone or self.over:
             return
-        if self._chunked:
+        if self.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        elif self._left is not None:
-            self._left -= len(data)
+        elif self.left is not None:
+            self.left -= len(data)
         self._write(data)
 
     def end(self, data: bytes = b"") -> None:
@@ -239,9 +234,9 @@ class Cycle:
         if self.gone or self.over:
             self.over = True
             return
-        if self._chunked:
+        if self.chunked:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
-        elif self._left is not None and self._left != len(data) and self.method != "HEAD":
+        elif self.left is not None and self.left != len(data) and self.method != "HEAD":
             self.keep_alive = False
         self._write(data)
         self.over = True
@@ -251,31 +246,31 @@ class Cycle:
     def break_off(self) -> None:
         """Close the connection behind what was written."""
         flush()
-        self._carrier.transport.close()
+        self.carrier.transport.close()
 
     def _open(self, status: int, block: bytes) -> None:
         assert not self.begun, "an answer is begun once"
         self.begun = True
-        standing, closing = self._carrier.standing()
+        standing, closing = self.carrier.standing()
         if closing:
             self.keep_alive = False
         elif not self.keep_alive:
             block += b"connection: close\r\n"
         line = STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status
-        self._head = b"%b%b%b\r\n" % (line, standing, block)
+        self.head = b"%b%b%b\r\n" % (line, standing, block)
 
     def _write(self, data: bytes) -> None:
         if self.method == "HEAD":
             data = b""
-        head = self._head
+        head = self.head
         if head:
-            self._head = b""
+            self.head = b""
             if len(data) > JOIN_BELOW:
-                write_soon(self._carrier.transport, head)
+                write_soon(self.carrier.transport, head)
             else:
                 data = head + data
         if data:
-            write_soon(self._carrier.transport, data)
+            write_soon(self.carrier.transport, data)
 
 
 def header_lines(headers: Pairs) -> bytes:

@@ -257,7 +257,7 @@ class Protocol(asyncio.Protocol):
         elif not parser.should_keep_alive():
             cycle.keep_alive = False
         if b"expect" in named and named[b"expect"].lower() == b"100-continue":
-            cycle.expect_continue()
+            cycle.expects = True
         self._arriving = cycle
         self._due = inf
         self._accept(cycle)

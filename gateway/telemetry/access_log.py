@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.ports import Secrets
@@ -40,7 +41,7 @@ class AccessLog(SilentObserver):
                 self._parts.clear()
             # What calls of one kind share is encoded and redacted once: it is half of the line.
             part = self._parts[about] = self._redact(b"," + orjson.dumps(_shared(receipt))[1:] + b"\n")
-        own = orjson.dumps(_own(receipt), option=orjson.OPT_UTC_Z)[:-1]
+        own = _encode(_own(receipt))[:-1]
         if receipt.call is None or receipt.request_id[4:] != receipt.call.id:
             # Of what is left only a request id that is not ours is the client's choice.
             own = self._redact(own)
@@ -53,29 +54,52 @@ class AccessLog(SilentObserver):
 
 def line(receipt: Receipt) -> dict[str, Any]:
     """The fields of one line; what is not known is null. Durations in milliseconds."""
-    return {**_own(receipt), **_shared(receipt)}
+    return {**msgspec.structs.asdict(_own(receipt)), **_shared(receipt)}
 
 
-def _own(receipt: Receipt) -> dict[str, Any]:
-    usage, call = receipt.usage, receipt.call
+class _Own(msgspec.Struct, gc=False):
+    """What differs between calls of one kind."""
+
+    ts: datetime
+    level: str
+    event: str
+    request_id: str
+    call_id: str | None
+    status: int
+    reason: str
+    attempts: int
+    input_tokens: int | None
+    output_tokens: int | None
+    token_source: str | None
+    cost_nano_usd: int | None
+    ttft_ms: float | None
+    duration_ms: float
+    overhead_ms: float | None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _own(receipt: Receipt) -> _Own:
+    usage, call, status = receipt.usage, receipt.call, receipt.status
     ttft, overhead = receipt.ttft, receipt.overhead
-    return {
-        "ts": datetime.now(UTC),
-        "level": "info" if receipt.status < 400 else _level(receipt.status),
-        "event": "request",
-        "request_id": receipt.request_id[:_LONGEST],
-        "call_id": None if call is None else call.id,
-        "status": receipt.status,
-        "reason": receipt.reason,
-        "attempts": receipt.attempts,
-        "input_tokens": None if usage is None else usage.input_tokens,
-        "output_tokens": None if usage is None else usage.output_tokens,
-        "token_source": receipt.token_source,
-        "cost_nano_usd": receipt.cost_nano_usd,
-        "ttft_ms": None if ttft is None else int(ttft * 1e6) / 1e3,
-        "duration_ms": int(receipt.seconds * 1e6) / 1e3,
-        "overhead_ms": None if overhead is None else int(overhead * 1e6) / 1e3,
-    }
+    return _Own(
+        datetime.now(UTC),
+        "info" if status < 400 else _level(status),
+        "request",
+        receipt.request_id[:_LONGEST],
+        None if call is None else call.id,
+        status,
+        receipt.reason,
+        receipt.attempts,
+        None if usage is None else usage.input_tokens,
+        None if usage is None else usage.output_tokens,
+        receipt.token_source,
+        receipt.cost_nano_usd,
+        None if ttft is None else int(ttft * 1e6) / 1e3,
+        int(receipt.seconds * 1e6) / 1e3,
+        None if overhead is None else int(overhead * 1e6) / 1e3,
+    )
 
 
 def _shared(receipt: Receipt) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 _log = logging.getLogger("gateway.telemetry")
 
 Hook = Callable[..., None]
+_OF_ONE_FACT = frozenset({"call_finished", "attempt_finished", "limits_decided"})
+"""The hooks that every call goes through."""
 
 
 class Observers:
@@ -43,7 +45,8 @@ class Observers:
         self.observers = observers
         self._reported: set[str] = set()
         for name in Observers.__annotations__:
-            setattr(self, name, self._joined(self._hooks(name)))
+            joined = self._of_one_fact if name in _OF_ONE_FACT else self._joined
+            setattr(self, name, joined(self._hooks(name)))
 
     def _hooks(self, name: str) -> tuple[Hook, ...]:
         silent = getattr(SilentObserver, name)
@@ -51,18 +54,29 @@ class Observers:
             getattr(observer, name) for observer in self.observers if getattr(type(observer), name, None) is not silent
         )
 
-    def _joined(self, hooks: tuple[Hook, ...]) -> Hook:
+    def _of_one_fact(self, hooks: tuple[Hook, ...]) -> Hook:
+        """As `_joined`, without the packing and unpacking."""
         if len(hooks) == 1:
             (only,) = hooks
 
-            def tell_one(*facts: object) -> None:
+            def tell_one(fact: object) -> None:
                 try:
-                    only(*facts)
+                    only(fact)
                 except Exception:  # guards the request against a broken observer
                     self._report(only)
 
             return tell_one
 
+        def tell(fact: object) -> None:
+            for hook in hooks:
+                try:
+                    hook(fact)
+                except Exception:  # guards the request against a broken observer
+                    self._report(hook)
+
+        return tell
+
+    def _joined(self, hooks: tuple[Hook, ...]) -> Hook:
         def tell(*facts: object) -> None:
             for hook in hooks:
                 try:

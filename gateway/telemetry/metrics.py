@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 from gateway.errors import Overloaded, UpstreamError
 from gateway.ports import LimitDecision, QuotaAlert
@@ -19,6 +19,7 @@ from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.exposition import exposition
+from gateway.telemetry.series import Families, Series
 from gateway.telemetry.sharing import Sharer
 from gateway.telemetry.tallies import Snapshot, Tallies
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
@@ -43,14 +44,6 @@ _SYSTEMS = {
 
 _REMEMBERED = 4096
 _SHED = ("", OTHER, str(Overloaded.status), "overloaded")
-
-
-class _Labels(NamedTuple):
-    """The label values of one deployment, service and requested model, put together once."""
-
-    call: tuple[str, str, str, str]
-    input: tuple[str, str, str, str, str]
-    output: tuple[str, str, str, str, str]
 
 
 class BoundedNames:
@@ -87,27 +80,31 @@ class Metrics(SilentObserver):
         self._running = 0
         self._decided: dict[tuple[LimitDecision, ...], list[int]] = {}
         self._copying = threading.Lock()
-        self._labels: dict[tuple[Deployment, str, str], _Labels] = {}
+        self._series: dict[tuple[object, ...], Series] = {}
+        self._tried: dict[tuple[Deployment, str], tuple[str, str, str]] = {}
         self._sharer = Sharer(directory, self._copy, flush_seconds)
-        self._tokens = tallies.histogram(families.TOKEN_USAGE)
-        self._duration = tallies.histogram(families.REQUEST_DURATION)
-        self._first_token = tallies.histogram(families.TIME_TO_FIRST_TOKEN)
-        self._per_token = tallies.histogram(families.TIME_PER_OUTPUT_TOKEN)
         self._requests = tallies.counter(families.REQUESTS)
+        self._families = Families(
+            self._requests,
+            tallies.histogram(families.REQUEST_DURATION),
+            tallies.histogram(families.OVERHEAD),
+            tallies.histogram(families.TIME_TO_FIRST_TOKEN),
+            tallies.histogram(families.TIME_PER_OUTPUT_TOKEN),
+            tallies.histogram(families.TOKEN_USAGE),
+            tallies.counter(families.COST),
+            tallies.counter(families.UNPRICED),
+        )
         self._attempts = tallies.counter(families.ATTEMPTS)
         self._fallbacks = tallies.counter(families.FALLBACKS)
-        self._overhead = tallies.histogram(families.OVERHEAD)
         self._in_flight = tallies.gauge(families.IN_FLIGHT)
         self._loop_lag = tallies.histogram(families.LOOP_LAG)
         self._states = tallies.gauge(families.DEPLOYMENT_STATE)
         self._decisions = tallies.counter(families.LIMIT_DECISIONS)
-        self._cost = tallies.counter(families.COST)
         self._budgets = tallies.gauge(families.BUDGET_REMAINING)
         self._quota_alerts = tallies.counter(families.QUOTA_ALERTS)
         for scope in _SCOPES:  # from zero, as below
             for level in ("soft", "exceeded"):
                 self._quota_alerts.add((scope, level), 0.0)
-        self._unpriced = tallies.counter(families.UNPRICED)
         self._revision = tallies.gauge(families.CONFIG_REVISION)
         self._reloads = tallies.counter(families.CONFIG_RELOADS)
         for result in ("ok", "rejected"):  # from zero, so that `increase` sees the first one
@@ -149,7 +146,8 @@ class Metrics(SilentObserver):
     def know_models(self, names: Iterable[str]) -> None:
         """The names that the configuration itself knows, aliases among them; any other requested model is `other`."""
         self._aliases = frozenset(names)
-        self._labels.clear()
+        self._series.clear()
+        self._tried.clear()
 
     def set_deployment_state(self, deployment: str, state: int) -> None:
         """0 healthy, 1 degraded, 2 out."""
@@ -177,47 +175,28 @@ class Metrics(SilentObserver):
         if deployment is None:
             self._requests.add((receipt.route or "", OTHER, str(receipt.status), receipt.reason))
             return
-        about = (deployment, receipt.service, receipt.requested_model)
-        labels = self._labels.get(about)
-        if labels is None:
-            labels = self._remember(about)
-        self._requests.add((receipt.route or "", labels.call[3], str(receipt.status), receipt.reason))
-        if receipt.overhead is not None:
-            self._overhead.observe((), receipt.overhead)
-        self._generation(receipt, deployment, labels)
+        about = (
+            deployment, receipt.service, receipt.requested_model,
+            receipt.route, receipt.status, receipt.reason, receipt.team,
+        )  # fmt: skip
+        series = self._series.get(about)
+        if series is None:
+            if len(self._series) >= _REMEMBERED:
+                self._series.clear()
+            series = self._series[about] = self._series_of(receipt, deployment)
+        series.count(receipt)
 
-    def _remember(self, about: tuple[Deployment, str, str]) -> _Labels:
-        deployment, service, requested = about
-        kind = deployment.provider.type
+    def _series_of(self, receipt: Receipt, deployment: Deployment) -> Series:
+        kind, model = deployment.provider.type, self._model(deployment.model)
         call = (
-            _OPERATIONS.get(service, service),
+            _OPERATIONS.get(receipt.service, receipt.service),
             _SYSTEMS.get(kind, kind),
-            self._requested(requested, deployment),
-            self._model(deployment.model),
+            self._requested(receipt.requested_model, deployment),
+            model,
         )
-        labels = _Labels(call, (*call, "input"), (*call, "output"))
-        if len(self._labels) >= _REMEMBERED:
-            self._labels.clear()
-        self._labels[about] = labels
-        return labels
-
-    def _generation(self, receipt: Receipt, deployment: Deployment, labels: _Labels) -> None:
-        self._duration.observe(labels.call, receipt.seconds)
-        usage = receipt.usage
-        if receipt.stream and receipt.ttft is not None:
-            self._first_token.observe(labels.call, receipt.ttft)
-            if usage is not None and usage.output_tokens > 1:
-                self._per_token.observe(labels.call, (receipt.seconds - receipt.ttft) / (usage.output_tokens - 1))
-        if usage is None:
-            return
-        self._tokens.observe(labels.input, usage.input_tokens)
-        self._tokens.observe(labels.output, usage.output_tokens)
-        if receipt.cost_nano_usd is None:
-            self._unpriced.add(())
-        else:
-            team = "" if receipt.team is None else self._team(receipt.team)
-            cost = receipt.cost_nano_usd * 1e-9
-            self._cost.add((deployment.provider.name, labels.call[3], team), cost)
+        request = (receipt.route or "", model, str(receipt.status), receipt.reason)
+        team = "" if receipt.team is None else self._team(receipt.team)
+        return Series(self._families, call, request, (deployment.provider.name, model, team))
 
     def _requested(self, name: str, deployment: Deployment) -> str:
         if name in (deployment.model, deployment.id) or name in self._aliases:
@@ -226,8 +205,15 @@ class Metrics(SilentObserver):
 
     def attempt_finished(self, attempt: Attempt) -> None:
         """One try, by outcome."""
-        deployment = attempt.deployment
-        self._attempts.add((deployment.provider.name, self._deployment(deployment.id), attempt.outcome))
+        about = (attempt.deployment, attempt.outcome)
+        labels = self._tried.get(about)
+        if labels is None:
+            if len(self._tried) >= _REMEMBERED:
+                self._tried.clear()
+            deployment = attempt.deployment
+            labels = (deployment.provider.name, self._deployment(deployment.id), attempt.outcome)
+            self._tried[about] = labels
+        self._attempts.add(labels)
 
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
         """One fallback."""

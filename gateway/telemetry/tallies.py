@@ -51,11 +51,16 @@ class Histogram:
 
     def observe(self, labels: Labels, value: float) -> None:
         """Count one value; a bucket holds values up to and including its bound."""
+        row = self.row(labels)
+        row[bisect_left(self.bounds, value)] += 1.0
+        row[-1] += value
+
+    def row(self, labels: Labels) -> list[float]:
+        """The row of one series, which stays the same while the process lives."""
         row = self.rows.get(labels)
         if row is None:
             row = self.rows[labels] = self.empty.copy()
-        row[bisect_left(self.bounds, value)] += 1.0
-        row[-1] += value
+        return row
 
 
 class Gauge:
