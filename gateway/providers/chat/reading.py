@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidJson, InvalidRequest
-from gateway.providers.chat.request import ChatRequest, Function, NamedChoice, Tool, ToolCall
+from gateway.providers.chat.request import ChatRequest, NamedChoice, Tool, ToolCall
 from gateway.types import Call, Deployment
 
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -76,24 +76,24 @@ def _check(chat: ChatRequest) -> None:
             legacy = f"call_{index}"
             message.tool_calls = [ToolCall(legacy, "function", message.function_call)]
     for index, tool in enumerate(chat.tools or ()):
-        _check_tool(tool, index)
+        function = tool.function
+        if tool.type == "function" and (function is None or not function.name):
+            raise InvalidRequest("A function needs a name.", param=f"tools[{index}].function.name")
+        if function is not None:
+            function.parameters = _schema(function.parameters, f"tools[{index}].function.parameters")
+    form = chat.response_format.json_schema if chat.response_format is not None else None
+    if form is not None:
+        form.schema = _schema(form.schema, "response_format.json_schema.schema")
 
 
-def _check_tool(tool: Tool, index: int) -> None:
-    function = tool.function
-    if tool.type == "function" and (function is None or not function.name):
-        raise InvalidRequest("A function needs a name.", param=f"tools[{index}].function.name")
-    if function is not None and function.parameters is not None and not _is_object(function):
-        raise InvalidRequest(
-            "`parameters` must be a JSON Schema, an object.", param=f"tools[{index}].function.parameters"
-        )
-
-
-def _is_object(function: Function) -> bool:
-    if function.parameters is None or bytes(function.parameters) == b"null":
-        function.parameters = None
-        return True
-    return bytes(function.parameters)[:1] == b"{"
+def _schema(raw: msgspec.Raw, param: str) -> msgspec.Raw:
+    """The same, or empty for `null`. Raises InvalidRequest for what is no object."""
+    start = bytes(raw)[:4]
+    if not start or start == b"null":
+        return msgspec.Raw()
+    if start[:1] != b"{":
+        raise InvalidRequest(f"`{param}` must be a JSON Schema, an object.", param=param)
+    return raw
 
 
 def _invalid(text: str) -> InvalidRequest:

@@ -84,8 +84,8 @@ class Message(msgspec.Struct, gc=False):
 class Function(msgspec.Struct, gc=False):
     name: str = ""
     description: str | None = None
-    parameters: msgspec.Raw | None = None
-    """A JSON Schema, as it came."""
+    parameters: msgspec.Raw = msgspec.Raw()
+    """A JSON Schema as it came, an object; empty without one."""
     strict: bool | None = None
 
 
@@ -115,7 +115,8 @@ class NamedChoice(msgspec.Struct, gc=False):
 class JsonSchema(msgspec.Struct, gc=False):
     name: str = "response"
     description: str | None = None
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = msgspec.Raw()
+    """As it came, an object; empty without one."""
     strict: bool | None = None
 
 
