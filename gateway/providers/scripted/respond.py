@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from gateway.providers.scripted.anthropic import SURFACE as ANTHROPIC
 from gateway.providers.scripted.faults import distort, error_reply, refusal, stage
 from gateway.providers.scripted.multipart import parse_form
 from gateway.providers.scripted.openai import SURFACE as OPENAI
@@ -27,7 +28,7 @@ from gateway.providers.scripted.script import Script, script_of
 if TYPE_CHECKING:
     from gateway.types import Headers
 
-SURFACES: tuple[Surface, ...] = (OPENAI,)
+SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC)
 """Every API the provider speaks; the first route that matches serves."""
 
 
