@@ -15,7 +15,7 @@ from tests.providers.recordings.exchanges import Exchange
 
 @dataclass
 class Told:
-    """What one answer says, in the client's terms. A call: its id (None if the provider gives none), name, arguments."""
+    """What one answer says to a client. A call: its id (None if the provider gives none), name, arguments."""
 
     text: str = ""
     reasoning: str = ""

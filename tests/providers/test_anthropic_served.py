@@ -1,0 +1,218 @@
+"""Anthropic behind the gateway, over sockets: OpenAI's SDK does not notice, and what is booked is what was charged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.support.app import Gateway, Reply, running
+from tests.support.gateway import Mock, mock_process
+
+CONFIG = """
+version: 1
+providers:
+  claude:
+    type: anthropic
+    base_url: {mock}
+    api_key: anthropic-canary-91b2
+    allow_private_network: true
+    retry_attempts: 0
+    models:
+      claude-sonnet-4-6: {{price: {{input: 3, output: 15, cached_input: 0.3}}}}
+  lab: {{type: anthropic, base_url: "{mock}", api_key: k, allow_private_network: true, retry_attempts: 0}}
+  plain:
+    type: openai_compatible
+    base_url: {mock}
+    allow_private_network: true
+    models: {{gpt: {{price: {{input: 3, output: 15, cached_input: 0.3}}}}}}
+routes:
+  - name: rescued
+    match: {{model: rescued}}
+    targets: [{{provider: lab, model: mock-fault/error-after-0}}, {{provider: plain, model: gpt}}]
+"""
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+    for name in ("weather", "time")
+]
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    with mock_process() as mock:
+        yield mock
+
+
+@pytest.fixture(scope="module")
+def gateway(mock: Mock) -> Iterator[Gateway]:
+    with running(CONFIG.format(mock=mock.url)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def ask(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+def test_chat(client: openai.OpenAI) -> None:
+    """A whole answer, under the name that was asked for, with its counts."""
+    reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=ask("grüße 🎈"))
+    assert reply.choices[0].message.content == "echo: grüße 🎈"
+    assert reply.choices[0].finish_reason == "stop"
+    assert reply.model == "claude-sonnet-4-6"
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
+
+
+def test_stream(client: openai.OpenAI) -> None:
+    """A stream: text in pieces, usage when asked for."""
+    chunks = list(
+        client.chat.completions.create(
+            model="claude-sonnet-4-6", messages=ask("hello"), stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 3
+
+
+def test_tools_in_a_stream(client: openai.OpenAI) -> None:
+    """The SDK's own accumulator puts parallel calls together; their results go back and are answered."""
+    messages: list[Any] = ask("call:weather call:time")
+    with client.chat.completions.stream(model="claude-sonnet-4-6", messages=messages, tools=TOOLS) as stream:
+        final = stream.get_final_completion().choices[0]
+    assert final.finish_reason == "tool_calls"
+    calls = final.message.tool_calls or []
+    assert [call.function.name for call in calls] == ["weather", "time"]
+    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
+    turn = {
+        "role": "assistant",
+        "tool_calls": [
+            {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
+            for call in calls
+        ],
+    }
+    results = [{"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)]
+    reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=[*messages, turn, *results], tools=TOOLS)
+    assert reply.choices[0].message.content == "tool: result 0result 1"
+
+
+def test_reasoning_goes_round(client: openai.OpenAI, mock: Mock) -> None:
+    """Reasoning is shown, and its signed blocks come back to the provider as they were."""
+    model = "lab/mock-fault/reasoning-8"
+    first = client.chat.completions.create(model=model, messages=ask("hm"), max_tokens=4000)
+    message = first.choices[0].message
+    assert getattr(message, "reasoning_content", "").startswith("thinking about it")
+    blocks = getattr(message, "thinking_blocks", [])
+    assert blocks[0]["signature"]
+    assert first.usage is not None
+    assert first.usage.completion_tokens_details is not None
+    assert first.usage.completion_tokens_details.reasoning_tokens == 8
+    turn = message.model_dump(exclude_none=True)
+    client.chat.completions.create(model=model, messages=[*ask("hm"), turn, *ask("and?")])
+    sent = json.loads(mock.seen()[-1].body)
+    assert sent["messages"][1]["content"][0] == blocks[0]
+
+
+def test_structured_output(client: openai.OpenAI) -> None:
+    """A JSON Schema is the provider's own structured output."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    reply = client.chat.completions.create(
+        model="claude-sonnet-4-6",
+        messages=ask("where?"),
+        response_format={"type": "json_schema", "json_schema": {"name": "place", "schema": schema}},
+    )
+    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+
+
+def test_unsupported_parameter(client: openai.OpenAI) -> None:
+    """What Anthropic cannot say is a 400 that names the field and says what to do."""
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model="claude-sonnet-4-6", messages=ask("x"), seed=7)
+    assert refused.value.param == "seed"
+    assert refused.value.code == "unsupported_parameter"
+    assert "Leave it out" in refused.value.message
+
+
+def test_other_services(client: openai.OpenAI) -> None:
+    """A service that Anthropic lacks is a 400 at once."""
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.embeddings.create(model="claude-sonnet-4-6", input="x")
+    assert "embeddings" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [
+        ("status-529", 503, "upstream_overloaded"),
+        ("status-429+retry-after-3", 429, "upstream_rate_limited"),
+        ("status-401", 502, "provider_auth"),
+        ("status-500", 502, "upstream_error"),
+        ("context-length", 400, "context_length_exceeded"),
+        ("error-in-200", 502, "upstream_error"),
+    ],
+)
+def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
+    """Each failure of Anthropic's has the status and code that clients of OpenAI know."""
+    for stream in (False, True):
+        reply = gateway.chat(f"lab/mock-fault/{script}", stream=stream)
+        assert (reply.status, reply.error["code"]) == (status, code)
+
+
+def test_broken_streams(gateway: Gateway) -> None:
+    """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
+    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6"):
+        reply: Reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
+        assert reply.status == 200
+        assert "error" in reply.events[-2]
+        assert reply.events[-1] == "[DONE]"
+        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+
+
+def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
+    """An error event before the first word leaves room for another deployment, streamed or not."""
+    for stream in (False, True):
+        reply = gateway.chat("rescued", stream=stream)
+        assert reply.status == 200
+        if stream:
+            said = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in reply.events[:-1])
+        else:
+            said = reply.json["choices"][0]["message"]["content"]
+        assert said == "echo: hi"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool) -> None:
+    """The same prices and counts give the same cost as a provider that speaks OpenAI's API, and the provider's bill."""
+    lines = []
+    for model in ("claude-sonnet-4-6", "gpt"):
+        reply = gateway.chat(model, (("x-request-id", f"cost-{model}-{stream}"),), stream=stream)
+        assert reply.status == 200
+        lines.append(gateway.line(f"cost-{model}-{stream}"))
+    claude, plain = lines
+    for name in ("input_tokens", "output_tokens", "token_source", "cost_nano_usd"):
+        assert claude[name] == plain[name]
+    assert claude["token_source"] == "provider"
+    row = mock.rows(model="claude-sonnet-4-6")[-1]
+    assert (row["input_tokens"], row["output_tokens"]) == (claude["input_tokens"], claude["output_tokens"])
+
+
+def test_credential_stays_here(gateway: Gateway) -> None:
+    """The key reaches neither clients nor the log."""
+    reply = gateway.chat("lab/mock-fault/status-400")
+    assert reply.status == 400
+    assert b"anthropic-canary" not in reply.body + gateway.log_file.read_bytes()
