@@ -25,7 +25,7 @@ TIME: dict[str, Any] = {
     "type": "function",
     "function": {"name": "time", "description": "Tells the time.", "parameters": {"type": "object", "properties": {}}},
 }
-HI = {"role": "user", "content": "hi"}
+HI: dict[str, Any] = {"role": "user", "content": "hi"}
 TWO_CALLS: dict[str, Any] = {
     "role": "assistant",
     "content": None,
@@ -34,7 +34,7 @@ TWO_CALLS: dict[str, Any] = {
         {"id": "call_bbbb2", "type": "function", "function": {"name": "time", "arguments": ""}},
     ],
 }
-RESULTS = [
+RESULTS: list[dict[str, Any]] = [
     {"role": "tool", "tool_call_id": "call_aaaa1", "content": "sunny"},
     {"role": "tool", "tool_call_id": "call_bbbb2", "content": [{"type": "text", "text": "noon"}]},
 ]
