@@ -99,14 +99,16 @@ def test_tools_in_a_stream(client: openai.OpenAI) -> None:
     calls = final.message.tool_calls or []
     assert [call.function.name for call in calls] == ["weather", "time"]
     assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
-    turn = {
+    turn: Any = {
         "role": "assistant",
         "tool_calls": [
             {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
             for call in calls
         ],
     }
-    results = [{"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)]
+    results: list[Any] = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
+    ]
     reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=[*messages, turn, *results], tools=TOOLS)
     assert reply.choices[0].message.content == "tool: result 0result 1"
 
@@ -122,7 +124,7 @@ def test_reasoning_goes_round(client: openai.OpenAI, mock: Mock) -> None:
     assert first.usage is not None
     assert first.usage.completion_tokens_details is not None
     assert first.usage.completion_tokens_details.reasoning_tokens == 8
-    turn = message.model_dump(exclude_none=True)
+    turn: Any = message.model_dump(exclude_none=True)
     client.chat.completions.create(model=model, messages=[*ask("hm"), turn, *ask("and?")])
     sent = json.loads(mock.seen()[-1].body)
     assert sent["messages"][1]["content"][0] == blocks[0]

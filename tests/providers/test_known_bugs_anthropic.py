@@ -199,8 +199,8 @@ def test_bug_30_developers_are_heard() -> None:
 
 def test_bug_35_new_models_get_no_sampling() -> None:
     """A model that refuses sampling parameters never gets one: the client reads so, or they are left out."""
-    given: dict[str, Any]
-    for given in ({"temperature": 1}, {"top_p": 1}, {"top_k": 5}):
+    options: list[dict[str, Any]] = [{"temperature": 1}, {"top_p": 1}, {"top_k": 5}]
+    for given in options:
         (name,) = given
         with pytest.raises(UnsupportedParameter) as refused:
             sent(NEW, **given)
