@@ -72,13 +72,6 @@ class Tokens:
             kept.token = None
         return await self.get(dialect, provider)
 
-    async def close(self) -> None:
-        """Stop asking."""
-        asking = [kept.asking for kept in self._kept.values() if kept.asking is not None]
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-
     def _remember(self, provider: Provider) -> _Kept:
         # A new snapshot brings new providers; those of old ones must not stay for ever.
         if len(self._kept) >= MAX_PROVIDERS:

@@ -133,11 +133,8 @@ def test_reasoning_goes_round(client: openai.OpenAI, mock: Mock) -> None:
 def test_structured_output(client: openai.OpenAI) -> None:
     """A JSON Schema is the provider's own structured output."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    reply = client.chat.completions.create(
-        model="claude-sonnet-4-6",
-        messages=ask("where?"),
-        response_format={"type": "json_schema", "json_schema": {"name": "place", "schema": schema}},
-    )
+    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+    reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=ask("where?"), response_format=form)
     assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
 
 
