@@ -20,6 +20,8 @@ from gateway.errors import (
     UpstreamError,
     UpstreamRejected,
 )
+from gateway.errors.taxonomy import TYPES as TAXONOMY
+from gateway.errors.taxonomy import standard_type
 from gateway.http.errors import DONE, error_body, error_frame, error_headers
 from gateway.registry.schema.routes import Failure
 from gateway.types import Service
@@ -58,6 +60,20 @@ class TestEveryError:
         assert error.reason.replace("_", "").isalnum()
         assert error.log_level in (logging.INFO, logging.WARNING, logging.ERROR)
         assert error.__doc__
+
+    def test_it_has_a_standard_word(self, kind: type[GatewayError]) -> None:
+        """Each class has a word of the standard vocabulary, the general one only where no other fits."""
+        error = made(kind)
+        general = {
+            "internal_error",
+            "upstream_error",
+            "upstream_unreachable",
+            "upstream_disconnected",
+            "upstream_conflict",
+        }
+        for label in (error.reason, getattr(error, "outcome", error.reason)):
+            assert standard_type(label) in TAXONOMY
+        assert (standard_type(error.reason) == "api_error") == (error.reason in general)
 
     def test_its_body_has_the_four_fields(self, kind: type[GatewayError]) -> None:
         """All four fields of OpenAI's shape are there, null or not."""

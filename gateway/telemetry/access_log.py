@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from gateway.errors.taxonomy import standard_type
 from gateway.ports import Secrets
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.redaction import Redactor
@@ -67,6 +68,7 @@ class _Own(msgspec.Struct, gc=False):
     call_id: str | None
     status: int
     reason: str
+    error_type: str | None
     attempts: int
     input_tokens: int | None
     output_tokens: int | None
@@ -91,6 +93,7 @@ def _own(receipt: Receipt) -> _Own:
         None if call is None else call.id,
         status,
         receipt.reason,
+        standard_type(receipt.reason),
         receipt.attempts,
         None if usage is None else usage.input_tokens,
         None if usage is None else usage.output_tokens,

@@ -29,6 +29,7 @@ FIELDS = [
     "requested_model",
     "status",
     "reason",
+    "error_type",
     "attempts",
     "stream",
     "input_tokens",
@@ -74,6 +75,7 @@ def test_fields(tmp_path: Path) -> None:
         "requested_model": "gpt-4o",
         "status": 200,
         "reason": "ok",
+        "error_type": None,
         "attempts": 2,
         "stream": True,
         "input_tokens": 100,
@@ -87,6 +89,7 @@ def test_fields(tmp_path: Path) -> None:
     }
     assert str(served["ts"]).endswith("Z")
     assert refused["level"] == "error"
+    assert refused["error_type"] == "resource_exhausted"
     assert refused["provider"] is None
     assert b"prompt" not in (tmp_path / "log").read_bytes()
 
