@@ -88,6 +88,17 @@ def check(
     )
 
 
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A LiteLLM config.yaml, or a provider.config.toml.")],
+) -> None:
+    """Print another gateway's configuration as one of ours, with a comment for what could not be carried over."""
+    from gateway.importing import import_file  # noqa: PLC0415
+    from gateway.providers import discover  # noqa: PLC0415
+
+    typer.echo(import_file(file, frozenset(discover())), nl=False)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""

@@ -88,6 +88,12 @@ def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
     return Loaded(document, compile_document(interpolated, context))
 
 
+def faults_of(document: Any, env: Mapping[str, str], context: Context) -> list[Fault]:
+    """What `build` would complain about, by trail."""
+    interpolated = interpolate(without_empty_lists(document), env)
+    return [*interpolated.faults, *_check(interpolated, context)]
+
+
 def without_empty_lists(data: Any) -> Any:
     """A heading with everything below it commented out counts as not written."""
     if not isinstance(data, dict):

@@ -259,7 +259,7 @@ async def test_calls_end_on_the_revision_they_began_on(streams: int, tmp_path: P
         after = load(path, {}).snapshot.revision
         await asyncio.to_thread(eventually, partial(serves_only, under, after), "the new file", 30)
         refused = await (await dial(under.port)).ask(chat(under.port, secret("key"), model))
-        assert (refused.status, revision_of(refused.head)) == (401, after)
+        assert (refused.status, refused.code, revision_of(refused.head)) == (401, "invalid_api_key", after)
         ended = await asyncio.gather(*answers)
         assert {(reply.status, revision_of(reply.head)) for reply in ended} == {(200, before)}
         assert all(b"data: [DONE]" in reply.body and b'"error"' not in reply.body for reply in ended)

@@ -27,8 +27,6 @@ CONFIG = config(
         "knock": "limits: {concurrency: 5}",
     },
 )
-NO_SHEDDING = {"GATEWAY_MAX_LOOP_LAG": "0"}
-"""All streams begin at once here, on a machine that others use too."""
 
 
 async def begin(under: Rig, bodies: Sequence[bytes]) -> list[asyncio.Future[Reply]]:
@@ -65,7 +63,7 @@ def whole(found: Sequence[Reply | BaseException]) -> list[Reply]:
 @sizes("streams", 20, 1000)
 async def test_sigterm_under_streams(streams: int, tmp_path: Path, report: Report) -> None:
     """Short streams end, long ones end with an error frame, all of them are booked, and the exit code is 0."""
-    with rig(CONFIG, tmp_path, env={"GATEWAY_DRAIN_SECONDS": "2", **NO_SHEDDING}) as under:
+    with rig(CONFIG, tmp_path, env={"GATEWAY_DRAIN_SECONDS": "2"}) as under:
         # Equally long, so that their estimates are the same.
         kinds = [
             chat(under.port, secret("key"), SHORT, stream=True, text="xx"),
@@ -90,7 +88,7 @@ async def test_sigterm_under_streams(streams: int, tmp_path: Path, report: Repor
 async def test_streams_finish_within_the_drain(streams: int, tmp_path: Path, report: Report) -> None:
     """Readiness goes off at once; calls of the grace are served, later ones get `draining`; every stream that ends in
     time ends as if nothing had happened, and the provider's bill is the ledger."""
-    env = {"GATEWAY_DRAIN_GRACE_SECONDS": "2", "GATEWAY_DRAIN_SECONDS": "120", **NO_SHEDDING}
+    env = {"GATEWAY_DRAIN_GRACE_SECONDS": "2", "GATEWAY_DRAIN_SECONDS": "120"}
     with rig(CONFIG, tmp_path, env=env) as under:
         answers = await begin(under, [chat(under.port, secret("key"), MIDDLE, stream=True)] * streams)
         assert under.gateway.pid is not None

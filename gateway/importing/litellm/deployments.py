@@ -1,0 +1,137 @@
+"""`model_list`: deployments become models of providers. Those with the same account share a provider."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.importing.credentials import plain
+from gateway.importing.draft import Noted, name_for
+from gateway.importing.litellm.accounts import account
+from gateway.importing.litellm.kinds import KINDS, kind_of
+from gateway.importing.litellm.models import model_settings, tell_unknown
+from gateway.importing.litellm.reading import number
+from gateway.registry.problems import shown
+
+if TYPE_CHECKING:
+    from gateway.importing.litellm.reading import Reader
+
+
+@dataclass(slots=True)
+class Member:
+    """One deployment of a model group."""
+
+    provider: str
+    model: str
+    weight: float | None
+    order: float | None
+
+
+@dataclass(slots=True)
+class Group:
+    """The deployments under one name that clients ask for."""
+
+    name: str
+    members: list[Member] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Deployments:
+    """Reads them one by one; knows afterwards which provider has which LiteLLM name."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._accounts: dict[str, str] = {}
+        self.by_prefix: dict[str, list[str]] = {}
+        """Our providers by LiteLLM's prefix."""
+        self._credentials = reader.credentials()
+
+    def read(self) -> dict[str, Group]:
+        """Every model group, in the file's order."""
+        groups: dict[str, Group] = {}
+        listed = self._reader.data.get("model_list")
+        if not isinstance(listed, list) or not listed:
+            self._reader.draft.note("there is no `model_list`: models that LiteLLM keeps in its database are not here")
+            return groups
+        for at, item in enumerate(listed):
+            self._one(at, item, groups)
+        return groups
+
+    def _one(self, at: int, item: Any, groups: dict[str, Group]) -> None:
+        place = self._reader.place("model_list", at)
+        params = self._params(item)
+        name = item.get("model_name") if isinstance(item, dict) else None
+        if params is None or not isinstance(name, str) or not name:
+            self._reader.draft.note(f"this entry has no `model_name` or no model of its own ({place})")
+            return
+        group = groups.setdefault(name, Group(name))
+        found = self._kind(params)
+        if found is None:
+            prefix = str(params["model"]).partition("/")[0]
+            group.notes.append(
+                f"left out a deployment of {shown(prefix)}, which is not known here and has no `api_base` ({place})"
+            )
+            return
+        prefix, model = found
+        if "*" in model:
+            self._wildcard(prefix, params, group, place)
+            return
+        provider = self._provider(prefix, params, place)
+        settings = self._reader.draft.providers[provider]
+        info = item.get("model_info")
+        self._add_model(settings, model, params, info if isinstance(info, dict) else {}, place)
+        weight = number(params.get("weight"))
+        weight = weight if weight is not None else number(params.get("rpm")) or number(params.get("tpm"))
+        group.members.append(Member(provider, model, weight, number(params.get("order"))))
+
+    def _params(self, item: Any) -> dict[str, Any] | None:
+        params = item.get("litellm_params") if isinstance(item, dict) else None
+        if not isinstance(params, dict) or not isinstance(params.get("model"), str) or not params["model"]:
+            return None
+        outside = {name: item[name] for name in ("rpm", "tpm") if name in item}
+        named = params.get("litellm_credential_name")
+        shared = self._credentials.get(named, {}) if isinstance(named, str) else {}
+        return {**outside, **shared, **params}
+
+    def _kind(self, params: dict[str, Any]) -> tuple[str, str] | None:
+        declared = params.get("custom_llm_provider")
+        found = kind_of(params["model"], declared if isinstance(declared, str) else None)
+        if found is None and (params.get("api_base") or params.get("base_url")):
+            return "custom_openai", params["model"]
+        return found
+
+    def _wildcard(self, prefix: str, params: dict[str, Any], group: Group, place: str) -> None:
+        provider = self._provider(prefix, params, place)
+        self._reader.draft.providers[provider].setdefault("models", {})
+        self._reader.draft.providers[provider]["fetch_models"] = True
+        self._reader.draft.note(
+            f"{shown(group.name)} passed every model on: ask for `{provider}/<model>`, or list the models ({place})"
+        )
+
+    def _provider(self, prefix: str, params: dict[str, Any], place: str) -> str:
+        """The provider for this account, made when it is the first of its kind."""
+        notes: list[str] = []
+        draft = self._reader.draft
+        settings = account(KINDS[prefix], params, self._reader.variables, prefix, notes.append, place)
+        identity = json.dumps([settings], sort_keys=True, default=str)
+        name = self._accounts.get(identity)
+        if name is None:
+            wish = prefix if prefix != "custom_openai" else "custom"
+            name = self._accounts[identity] = name_for(wish.replace("_", "-"), draft.providers)
+            draft.providers[name] = Noted(settings)
+            self.by_prefix.setdefault(prefix, []).append(name)
+        for note in notes:
+            draft.providers[name].note(note)
+        return name
+
+    def _add_model(self, provider: Noted, model: str, params: dict[str, Any], info: dict[str, Any], place: str) -> None:
+        models: dict[str, Noted] = provider.setdefault("models", {})
+        name = plain(model)
+        settings = model_settings(params, info)
+        if name in models and dict(models[name]) != dict(settings):
+            provider.note(
+                f"{shown(model)} is listed more than once with other settings: the first ones count ({place})"
+            )
+        found = models.setdefault(name, settings)
+        tell_unknown(params, found.note, place)

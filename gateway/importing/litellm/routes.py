@@ -1,0 +1,163 @@
+"""Model groups become routes: what clients ask for, the deployments behind it, and what stands in when they fail."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from gateway.importing.credentials import plain
+from gateway.importing.draft import Noted, name_for
+from gateway.importing.litellm.reading import pairs
+from gateway.registry.problems import shown
+
+if TYPE_CHECKING:
+    from gateway.importing.litellm.deployments import Group, Member
+    from gateway.importing.litellm.reading import Reader
+
+_STRATEGIES = {
+    "simple-shuffle": "weighted",
+    "least-busy": "least_busy",
+    "usage-based-routing": "least_busy",
+    "usage-based-routing-v2": "least_busy",
+    "latency-based-routing": "least_latency",
+    "cost-based-routing": "cost_optimized",
+}
+_HEAVIEST = 1_000_000
+
+
+def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
+    """A route for each group, the ones with wildcards last; then aliases."""
+    strategy = _strategy(reader)
+    fallbacks = _fallbacks(reader, groups)
+    made: dict[str, Noted] = {}
+    for group in sorted(groups.values(), key=lambda group: _is_wild(group.name)):
+        if not group.members:
+            for note in group.notes:
+                reader.draft.note(f"{shown(group.name)}: {note}")
+            continue
+        route = _route(group, strategy, {route["name"] for route in made.values()})
+        _append(route, [groups[name] for name in fallbacks.get(group.name, ())])
+        made[group.name] = route
+    reader.draft.routes += made.values()
+    _aliases(reader, made)
+    _special(reader, made)
+
+
+def _is_wild(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def _strategy(reader: Reader) -> str:
+    found = reader.setting("routing_strategy")
+    if found is None:
+        return "weighted"
+    word = str(found[0])
+    if word not in _STRATEGIES:
+        reader.lost(found[1], f"{shown(word)} is no strategy here, `weighted` is used")
+    elif word.startswith("usage-based"):
+        reader.lost(found[1], "`least_busy` is what comes nearest to it")
+    return _STRATEGIES.get(word, "weighted")
+
+
+def _route(group: Group, strategy: str, taken: set[str]) -> Noted:
+    route = Noted(name=name_for(group.name, taken), match={"model": plain(group.name)})
+    for note in group.notes:
+        route.note(note)
+    members = group.members
+    if any(member.order is not None for member in members):
+        last = float("inf")
+        members = sorted(members, key=lambda member: last if member.order is None else member.order)
+        if len({member.order for member in members}) < len(members):
+            route.note("deployments of the same `order` are tried in the file's order: they share no load here")
+        strategy = "priority"
+    if len(members) > 1 and strategy != "priority":
+        route["strategy"] = strategy
+    route["targets"] = [_target(member) for member in members]
+    if route.get("strategy") == "weighted":
+        for target, weight in zip(route["targets"], _weights(members), strict=True):
+            target["weight"] = weight
+    return route
+
+
+def _target(member: Member) -> dict[str, Any]:
+    return {"provider": member.provider, "model": plain(member.model)}
+
+
+def _weights(members: list[Member]) -> list[int]:
+    """Whole numbers in the same proportions; whoever has none, where others do, is not drawn."""
+    given = [member.weight for member in members]
+    if all(weight is None for weight in given):
+        return [1] * len(members)
+    weights = [max(0.0, weight or 0.0) for weight in given]
+    scale = 1.0 if all(weight == int(weight) for weight in weights) else 100.0
+    scale = min(scale, _HEAVIEST / max(1.0, *weights))
+    found = [max(1 if weight > 0 else 0, int(weight * scale)) for weight in weights]
+    return found if any(found) else [1] * len(members)
+
+
+# ---- what stands in
+
+
+def _fallbacks(reader: Reader, groups: dict[str, Group]) -> dict[str, list[str]]:
+    """The groups that stand in for each group."""
+    found: dict[str, list[str]] = {}
+    setting = reader.setting("fallbacks")
+    for name, others in pairs(setting[0]) if setting is not None else ():
+        known = [other for other in others if other in groups and other != name]
+        if setting is not None and (len(known) < len(others) or (name not in groups and name != "*")):
+            reader.lost(setting[1], f"the fallbacks of {shown(name)} name models that are not in `model_list`")
+        found.setdefault(name, []).extend(known)
+    default = reader.setting("default_fallbacks")
+    listed = default[0] if default is not None and isinstance(default[0], list) else []
+    everybody = [*found.pop("*", []), *(name for name in listed if isinstance(name, str) and name in groups)]
+    return {name: list(dict.fromkeys(found.get(name) or [n for n in everybody if n != name])) for name in groups}
+
+
+def _append(route: Noted, others: list[Group]) -> None:
+    """Deployments of other groups, to be tried when those of the route have failed."""
+    targets = [_target(member) for group in others for member in group.members]
+    targets = [target for target in targets if all(not _same(target, known) for known in route["targets"])]
+    if not targets:
+        return
+    names = ", ".join(group.name for group in others)
+    strategy = route.get("strategy", "priority")
+    if strategy == "weighted":
+        route["targets"] += [{**target, "weight": 0} for target in targets]
+    elif strategy == "priority":
+        route["targets"] += targets
+    else:
+        route.note(f"its fallback to {shown(names)} was not carried over: `{strategy}` would use it for every call")
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return (one["provider"], one["model"]) == (other["provider"], other["model"])
+
+
+def _special(reader: Reader, made: dict[str, Noted]) -> None:
+    """Fallbacks for single reasons."""
+    for name, failure in (
+        ("context_window_fallbacks", "context_window"),
+        ("content_policy_fallbacks", "content_filter"),
+    ):
+        setting = reader.setting(name)
+        if setting is None:
+            continue
+        for group, others in pairs(setting[0]):
+            if group not in made or not [other for other in others if other in made]:
+                reader.lost(setting[1], f"{shown(group)} or what stands in for it is not in `model_list`")
+                continue
+            reader.lost(setting[1], f"after {failure} {shown(group)} cannot go on to another route here")
+
+
+def _aliases(reader: Reader, made: dict[str, Noted]) -> None:
+    found = reader.setting("model_group_alias")
+    aliases = found[0] if found is not None and isinstance(found[0], dict) else {}
+    for alias, target in aliases.items():
+        group = str(target.get("model") if isinstance(target, dict) else target)
+        if group not in made or alias in made:
+            reader.lost(("router_settings", "model_group_alias", alias), "it leads to no model, or has the name of one")
+            continue
+        route = deepcopy(made[group])
+        route["name"] = name_for(alias, {known["name"] for known in reader.draft.routes})
+        route["match"] = {"model": plain(alias)}
+        reader.draft.routes.insert(0, route)
