@@ -1,0 +1,1 @@
+"""Attacks: what happened to others, and to ours."""
