@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -131,9 +132,22 @@ def version() -> None:
     typer.echo(__version__)
 
 
+def _check_arguments(words: list[str]) -> None:
+    """Raise OperatorError for what is no text where databases and reports would have to take it; a path may be."""
+    for word in words if words[:1] in (["keys"], ["usage"]) else ():
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise OperatorError(f"{word!a} is not UTF-8 text (write it again)") from None
+
+
 def main() -> int:
     """Run the command line; what an operator must change is printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no error
     try:
+        _check_arguments(sys.argv[1:])
         code = app(standalone_mode=False)
     except OperatorError as error:
         sys.stderr.write(f"{error}\n")

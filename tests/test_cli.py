@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,6 +78,17 @@ def test_schema(run: Run) -> None:
     code, out, _ = run("schema")
     assert code == 0
     assert json.loads(out) == json.loads((ROOT / "config" / "gateway.schema.json").read_text())
+
+
+def test_a_terminal_of_few_letters(tmp_path: Path) -> None:
+    """What a terminal's encoding has no letter for is written in another way."""
+    (tmp_path / "bad.yaml").write_text("providers: {mock: {type: mock, mödels: [a]}}\n")
+    command = [sys.executable, "-m", "gateway", "check", str(tmp_path / "bad.yaml")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "bad.yaml:1:" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_version(run: Run) -> None:

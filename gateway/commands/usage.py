@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What was used and what it cost, from the ledger.", invoke_without_command=True)
 
 FILTERS = ("key", "team", "user", "model", "provider", "deployment", "route", "service")
+_MOST_LINES = 1_000_000_000
 _TEXT = str | None
 _OPTIONS = {
     "by": Option(
@@ -52,8 +53,8 @@ def report(context: typer.Context, **options: Any) -> None:
 
     selection = _selection(options)
     form = usage_output.form(as_json=options["as_json"], as_csv=options["as_csv"])
-    if options["limit"] is not None and options["limit"] < 1:
-        raise OperatorError("--limit: use 1 or more")
+    if options["limit"] is not None and not 1 <= options["limit"] <= _MOST_LINES:
+        raise OperatorError(f"--limit: use 1 to {_MOST_LINES}")
     if options["rows"]:
         _with_database(lambda database: form.rows(database, selection, options["limit"]))
     else:

@@ -24,12 +24,13 @@ def moment(text: str, option: str) -> int:
         return int((time.time() - int(ago[1]) * _SECONDS[ago[2]]) * 1_000_000)
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise OperatorError(
             f"{option}: {text!r} is no time (use a date such as 2026-11-01, a time such as 2026-11-01T08:00+01:00, "
             "or how long ago: 30m, 24h, 7d)"
         ) from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).__sub__(_EPOCH) // _MICROSECOND
+    return (found - _EPOCH) // _MICROSECOND
 
 
 def stamp(microseconds: int) -> str:

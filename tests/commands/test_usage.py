@@ -160,7 +160,10 @@ def test_csv(run: Callable[[str], Run], filled: list[LedgerRow]) -> None:
         ("usage --json --csv", "use one of them"),
         ("usage --since 1h --until 2h", "--until: '2h' is not after --since"),
         ("usage reprice --since 2026-11-02 --until 2026-11-01", "not after --since"),
-        ("usage --limit 0", "--limit: use 1 or more"),
+        ("usage --limit 0", "--limit: use 1 to "),
+        ("usage --limit 99999999999999999999", "--limit: use 1 to "),
+        ("usage --key \udcff", "is not UTF-8 text"),
+        ("keys revoke \udcff", "is not UTF-8 text"),
         ("usage reprice --since 2026-31-01", "--since"),
     ],
 )

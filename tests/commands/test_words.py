@@ -33,7 +33,9 @@ def test_ago() -> None:
     assert moment("2h", "--since") == pytest.approx((time.time() - 7200) * 1e6, abs=60e6)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "5", "-5h", "2026-13-01", "2026-02-30", "1e9s"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "5", "-5h", "2026-13-01", "2026-02-30", "1e9s", "9999-12-31T23:00-02:00"]
+)
 def test_no_moment(text: str) -> None:
     """Anything else is an error that names the option and what to write."""
     with pytest.raises(OperatorError, match=r"--since: .*such as 2026-11-01"):
