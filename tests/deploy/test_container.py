@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import http.server
 import json
 import re
 import shlex
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +64,47 @@ def test_final_stage() -> None:
     assert "GATEWAY_DATA_DIR=/data" in " ".join(_all("ENV", final))
 
 
-def test_healthcheck_is_valid_python() -> None:
-    """The health check is an exec-form Python one-liner that compiles and asks /healthz."""
+class _Health(http.server.BaseHTTPRequestHandler):
+    """Well on /healthz and /readyz, until told otherwise."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path in ("/healthz", "/readyz") else 404)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _image_check() -> list[str]:
     check = _all("HEALTHCHECK", _stages()[-1])[0]
-    command = json.loads(check[check.index("[") :])
+    found: list[str] = json.loads(check[check.index("[") :])
+    return found
+
+
+@pytest.mark.parametrize("of", ["image", "compose"])
+def test_healthcheck(of: str) -> None:
+    """The health checks say what the gateway says, on its port, whatever proxy the environment names."""
+    command = _image_check() if of == "image" else _compose()["services"]["gateway"]["healthcheck"]["test"][1:]
     assert command[:2] == ["python", "-c"]
-    compile(command[2], "healthcheck", "exec")
-    assert "/healthz" in command[2]
+    server = http.server.HTTPServer(("127.0.0.1", 0), _Health)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    try:
+        for status, port, code in ((200, server.server_port, 0), (503, server.server_port, 1), (200, 9, 1)):
+            _Health.status = status
+            text = command[2].replace("8080", str(port))
+            done = subprocess.run(
+                [sys.executable, "-c", text], env=proxies, capture_output=True, timeout=30, check=False
+            )
+            assert done.returncode == code, done.stderr
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_dependencies_are_locked_and_hashed() -> None:
@@ -135,6 +173,22 @@ def test_service(name: str) -> None:
     assert service["healthcheck"]["test"]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert "build" in service or re.search(r":v?\d+[\w.\-]*$", service["image"])
+
+
+def test_redis_gets_the_signal_to_stop(tmp_path: Path) -> None:
+    """The server takes the place of the shell that starts it, with its password in a file that only it can read."""
+    program = tmp_path / "redis-server"
+    program.write_text('#!/bin/sh\necho $$; cat "$1"; ls -l "$1"\n')
+    program.chmod(0o755)
+    shell, option, text = _compose()["services"]["redis"]["command"]
+    text = text.replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "correct-horse"}
+    with subprocess.Popen([shell, option, text], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        out = process.communicate(timeout=30)[0].splitlines()
+    assert out[0] == str(process.pid)
+    assert out[1:3] == ["requirepass correct-horse", "appendonly yes"]
+    assert out[-1].startswith("-rw------- ")
+    assert "/tmp" in _compose()["services"]["redis"]["tmpfs"]
 
 
 def test_mounts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -18,9 +19,12 @@ from sqlalchemy import create_engine, inspect, text
 from gateway.errors import OperatorError
 from gateway.storage.sql import key_tables
 from gateway.storage.sql import migrate as module
+from gateway.storage.sql.database import Database
 from gateway.storage.sql.migrate import check, current_revision, expected_revision, migrate, ready
 from gateway.storage.sql.tables import metadata
 from gateway.storage.sql.urls import parse
+from gateway.usage.ledger import Ledger
+from tests.support.ledger import row
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -72,6 +76,29 @@ def test_tables(url: str) -> None:
 
 def _ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
     return not (kind == "table" and name is not None and name.startswith(("usage_2", "usage_default")))
+
+
+def test_from_the_first_revision(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that the first version made gets to the newest revision with its rows."""
+    upgrade = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
+    migrate(url)
+    monkeypatch.undo()
+    assert current_revision(url) == "0001"
+    asyncio.run(_book(url))
+    migrate(url)
+    check(url)
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT call_id FROM usage")).scalars().all() == ["before"]
+        assert connection.execute(text("SELECT requests FROM usage_day")).scalars().all() == [1]
+    engine.dispose()
+
+
+async def _book(url: str) -> None:
+    database = Database(url)
+    await Ledger(database).write([row(call_id="before")])
+    await database.close()
 
 
 def test_at_once(url: str) -> None:
