@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -10,17 +11,26 @@ from functools import lru_cache
 import msgspec
 
 from gateway.accounts import GENERATES, Accounts
-from gateway.errors import DeploymentsFull, InsufficientQuota, RateLimited, RequestExceedsLimit, UnpricedModel
+from gateway.errors import (
+    DeploymentsFull,
+    GatewayError,
+    InsufficientQuota,
+    RateLimited,
+    RequestExceedsLimit,
+    UnpricedModel,
+)
 from gateway.exchange import Exchange
 from gateway.limits.demand import NOTHING, Demand
 from gateway.limits.gate import Gate, Reservation
+from gateway.limits.headroom import Headroom
 from gateway.limits.limitset import LimitSet, Shape, Traits, traits_of
 from gateway.limits.refusals import Downgrade
 from gateway.limits.rolling import Rolling
-from gateway.types import Call, Deployment, Plan, Skipped
+from gateway.ports import Clock
+from gateway.types import Call, Deployment, Plan, Skipped, Usage
 from gateway.upstream.retry import Failure
 from gateway.usage import estimate
-from gateway.usage.cost import MOST, bounds
+from gateway.usage.cost import MOST, bounds, nano_usd
 from gateway.usage.units import tokens_asked, units_asked
 
 DEFAULT_CEILING = 4096
@@ -38,10 +48,27 @@ UNPRICED = "No price is known for this model, and its provider has a budget to k
 class Admission:
     """Admits calls and their attempts."""
 
-    def __init__(self, gate: Gate, accounts: Accounts) -> None:
+    def __init__(self, gate: Gate, accounts: Accounts, clock: Clock = time.monotonic) -> None:
         self.gate = gate
         self.accounts = accounts
+        self.headroom = Headroom(clock)
         self._rolling = Rolling()
+
+    def attempts(self, exchange: Exchange) -> Attempts:
+        """Who admits and books the attempts of this call."""
+        return Attempts(exchange, self.gate, self.accounts, self.headroom)
+
+    def quote(self, call: Call, route: str, deployment: Deployment) -> int | None:
+        """Nano-USD that a call of this route is expected to cost there: by the output that it allows, else by what such
+        calls have had. None: the price is not known."""
+        price = self.accounts.price_of(deployment)
+        if price is None:
+            return None
+        output = 0
+        if call.service in GENERATES:
+            output = self._rolling.expect((route, call.model)) if call.max_tokens is None else call.max_tokens
+        output = min(MOST_OUTPUT, output * max(1, call.choices))
+        return nano_usd(Usage(call.input_tokens, output, units=units_asked(call)), price)
 
     async def admit(self, exchange: Exchange, call: Call, plan: Plan) -> None:
         """Reserve everything that binds the caller; `exchange.plan` is then what to do, perhaps with another model.
@@ -65,9 +92,9 @@ class Admission:
     async def _reserve(self, exchange: Exchange, call: Call, plan: Plan, sets: Sequence[LimitSet]) -> None:
         traits = traits_of(sets)
         if traits.hard_cost:
-            plan = await self._priced(plan)
+            plan = await self.priced(plan)
         exchange.plan = plan
-        demand = self._demand(call, plan, traits)
+        demand = self.demand(call, plan, traits)
         reservation = Reservation(call.id, exchange.user)
         about = self.accounts.about(exchange, plan.targets[0], 1)
         await self.gate.reserve(reservation, sets, demand, about)
@@ -81,7 +108,7 @@ class Admission:
                 exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.attempts)
             )
 
-    async def _priced(self, plan: Plan) -> Plan:
+    async def priced(self, plan: Plan) -> Plan:
         """Only where the price is known. Raises UnpricedModel."""
         known = self._known(plan)
         if len(known) == len(plan.targets):
@@ -102,7 +129,8 @@ class Admission:
     def _known(self, plan: Plan) -> tuple[Deployment, ...]:
         return tuple(target for target in plan.targets if self.accounts.price_of(target) is not None)
 
-    def _demand(self, call: Call, plan: Plan, traits: Traits | Shape) -> Demand:
+    def demand(self, call: Call, plan: Plan, traits: Traits | Shape) -> Demand:
+        """What a call may need of limits with these traits."""
         choices = _choices(call, plan)
         if call.service not in GENERATES:
             least = most = 0
@@ -127,9 +155,10 @@ class Admission:
 class Attempts:
     """The attempts of one call, as `forward` tells of them."""
 
-    __slots__ = ("_accounts", "_cap", "_exchange", "_gate")
+    __slots__ = ("_accounts", "_cap", "_exchange", "_gate", "_headroom")
 
-    def __init__(self, exchange: Exchange, gate: Gate, accounts: Accounts) -> None:
+    def __init__(self, exchange: Exchange, gate: Gate, accounts: Accounts, headroom: Headroom | None = None) -> None:
+        self._headroom = headroom
         self._exchange = exchange
         self._gate = gate
         self._accounts = accounts
@@ -163,30 +192,18 @@ class Attempts:
         self, call: Call, deployment: Deployment, reservation: Reservation, sets: Sequence[LimitSet]
     ) -> None:
         demand = reservation.holds[0].demand if reservation.holds else Demand()
-        fixed = per_output = 0
         traits = traits_of(sets)
-        if traits.money:
-            if self._accounts.price_of(deployment) is None and traits.hard_cost:
-                raise DeploymentsFull(final=UnpricedModel(UNPRICED, param="model"))
-            fixed, per_output = _dearest(call, (deployment,), self._accounts)
-        demand = Demand(
-            _fitting(call, demand.tokens, traits.largest),
-            demand.input_tokens,
-            fixed,
-            per_output,
-            demand.least,
-            demand.most,
-        )
+        demand = demand_of_attempt(call, deployment, demand, traits, self._accounts)
         before = len(reservation.holds)
         try:
             await self._gate.reserve(reservation, sets, demand)
-        except RateLimited as full:
-            raise DeploymentsFull(retry_after=full.retry_after) from None
-        except InsufficientQuota:
-            # Nor is the caller told of what the operator spends where.
-            raise DeploymentsFull(final=InsufficientQuota(SPENT)) from None
-        except RequestExceedsLimit:
-            raise DeploymentsFull(final=RequestExceedsLimit()) from None
+        except (RateLimited, InsufficientQuota, RequestExceedsLimit) as refusal:
+            if self._headroom is not None:
+                self._headroom.full(deployment, refusal.retry_after)
+            raise full_by(refusal) from None
+        if self._headroom is not None:
+            for hold in reservation.holds[before:]:
+                self._headroom.told(deployment, hold.limits, hold.reply)
         if call.max_tokens is None and demand.most and traits.hard:
             assert self._exchange.plan is not None
             granted = min(hold.output for hold in reservation.holds[before:] if hold.limits.quotas)
@@ -202,6 +219,35 @@ class Attempts:
         event = self._accounts.failed(exchange, failure, exchange.progress.attempts, seconds)
         self._gate.note(reservation, reservation.about, event)
         self._gate.settle_attempt(reservation, exchange.own_holds, NOTHING)
+
+
+def demand_of_attempt(
+    call: Call, deployment: Deployment, demand: Demand, traits: Traits | Shape, accounts: Accounts
+) -> Demand:
+    """What a call that may need `demand` of its caller's limits may need of a deployment's own. Raises DeploymentsFull
+    where that must be known in money, and is not."""
+    fixed = per_output = 0
+    if traits.money:
+        if accounts.price_of(deployment) is None and traits.hard_cost:
+            raise DeploymentsFull(final=UnpricedModel(UNPRICED, param="model"))
+        fixed, per_output = _dearest(call, (deployment,), accounts)
+    return Demand(
+        _fitting(call, demand.tokens, traits.largest),
+        demand.input_tokens,
+        fixed,
+        per_output,
+        demand.least,
+        demand.most,
+    )
+
+
+def full_by(refusal: GatewayError) -> DeploymentsFull:
+    """What a refusal by a deployment's own limits means for a call that others may serve."""
+    if isinstance(refusal, RateLimited):
+        return DeploymentsFull(retry_after=refusal.retry_after)
+    # Callers are not told of what the operator spends where.
+    final = InsufficientQuota(SPENT) if isinstance(refusal, InsufficientQuota) else RequestExceedsLimit()
+    return DeploymentsFull(final=final)
 
 
 def user_hash(team: str | None, key: str, user: str) -> str:

@@ -17,6 +17,7 @@ from gateway.accounts import Accounts
 from gateway.admission import Admission
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
+from gateway.health.board import Board
 from gateway.http import asgi
 from gateway.http.cycle import Cycle
 from gateway.http.openai import OpenAIApi
@@ -37,6 +38,7 @@ from gateway.registry.problems import ConfigError
 from gateway.registry.reload import Reloader
 from gateway.registry.snapshot import Snapshot
 from gateway.registry.table import load_cached
+from gateway.routing.facts import Senses
 from gateway.routing.planner import Planner
 from gateway.settings import Settings
 from gateway.spending import Spending, has_budgets
@@ -125,6 +127,8 @@ class Worker:
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._dialects: Mapping[str, Dialect] = discover()
+        self._board = Board()
+        self._senses = Senses(self._board)
         self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._engines = Engines()
         self._secrets = boot.secrets
@@ -190,10 +194,12 @@ class Worker:
         )
         accounts = Accounts(self._prices.price_of, spending.gate.store_clock.at, clock)
         accounts.look_up = self._look_up
+        admission = Admission(spending.gate, accounts)
+        self._senses = Senses(self._board, clock, admission.quote, admission.headroom.of)
         forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(
             self._served(loaded.snapshot),
-            Admission(spending.gate, accounts),
+            admission,
             forwarder,
             self._observer,
             clock,
@@ -298,7 +304,7 @@ class Worker:
     def _planner(self, snapshot: Snapshot) -> Planner:
         for deployment in snapshot.deployments:
             self.metrics.set_deployment_state(deployment, 0)
-        return Planner(snapshot, self._dialects, self._chance)
+        return Planner(snapshot, self._dialects, self._chance, self._senses)
 
     def _served(self, snapshot: Snapshot) -> tuple[Planner, Policy]:
         shard_of = many_shards if self._redis.cluster else one_shard
@@ -395,5 +401,5 @@ def defaults_of(settings: Settings) -> Defaults:
 
 def _names(snapshot: Snapshot) -> set[str]:
     """Every model name that the configuration itself knows."""
-    plain = {route.match.model for route in snapshot.routes if route.match.model is not None}
-    return plain | set(snapshot.models) | set(snapshot.deployments)
+    plain = {model for route in snapshot.routes for model in route.match.models}
+    return plain | set(snapshot.aliases) | set(snapshot.models) | set(snapshot.deployments)

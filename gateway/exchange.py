@@ -20,6 +20,11 @@ class PlannerOf(Protocol):
 
     snapshot: Snapshot
 
+    @property
+    def infers(self) -> bool:
+        """Whether `Call.needs` has to be there."""
+        ...
+
     def plan(self, call: Call, principal: Principal) -> Plan: ...
 
 

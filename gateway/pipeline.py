@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.admission import Admission, Attempts
+from gateway.admission import Admission
 from gateway.auth.keys import ANONYMOUS, authorise, credential_of, holder, missing_credential
 from gateway.errors import AuthUnavailable, Draining, GatewayError, LedgerUnavailable, Overloaded
 from gateway.exchange import CallIds, Exchange, PlannerOf
@@ -124,7 +124,7 @@ class Pipeline:
         self._authorise(exchange.principal, call)
         exchange.plan = plan = exchange.planner.plan(call, exchange.principal)
         await self._admission.admit(exchange, call, plan)
-        attempts = Attempts(exchange, self._gate, self._accounts)
+        attempts = self._admission.attempts(exchange)
         answer = await self._forwarder.forward(call, exchange.plan, exchange.progress, attempts)
         exchange.answer = answer
         exchange.ready(self.clock())
@@ -179,6 +179,7 @@ class Pipeline:
                 None if exchange.first_byte is None else exchange.first_byte - exchange.started,
                 exchange.overhead,
                 bill.cost,
+                () if exchange.plan is None else exchange.plan.skipped,
             )
         )
 

@@ -50,6 +50,9 @@ class Body(Protocol):
         ...
 
 
+NO_NEEDS: frozenset[str] = frozenset()
+
+
 class Call(msgspec.Struct, eq=False):
     """One request of a client, with the few fields of its body that decisions need."""
 
@@ -91,6 +94,8 @@ class Call(msgspec.Struct, eq=False):
     """Client headers on the allow-list."""
     headers: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     """Every header of the client; for rules that match on them, never for forwarding."""
+    needs: frozenset[str] = NO_NEEDS
+    """Capabilities that a deployment must have for this; looked for only where some route or deployment names any."""
 
     def __repr__(self) -> str:
         # Not the fields: they hold the prompt and the client's credential.
@@ -303,6 +308,8 @@ class Principal:
     quotas: tuple[QuotaSpec, ...] = ()
     services: frozenset[str] | None = None
     """Words of `Service` that the key may use; None allows every service."""
+    groups: frozenset[str] = frozenset()
+    """User groups that routes may ask for; they cross teams."""
     expires_at: float | None = None
     """Unix seconds."""
     digest: bytes = field(default=b"", repr=False)
@@ -387,6 +394,8 @@ class Receipt(msgspec.Struct, eq=False):
     overhead: float | None = None
     """Seconds of `seconds` up to the first byte that were ours, not the provider's."""
     cost_nano_usd: int | None = None
+    skipped: tuple[Skipped, ...] = ()
+    """Deployments that the plan left out."""
 
 
 class LedgerState(StrEnum):

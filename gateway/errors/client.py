@@ -146,6 +146,20 @@ class ModelNotFound(ClientError):
     )
 
 
+class MissingCapability(ClientError):
+    """Every deployment of the model declares what it can do, and none can do this."""
+
+    code = "capability_not_supported"
+    message = "No deployment of this model has what this request needs."
+
+
+class ContextTooLong(ClientError):
+    """The request is larger than the context window of every deployment of the model."""
+
+    code = "context_length_exceeded"
+    message = "This request is larger than the model's context window. Shorten the input or lower `max_tokens`."
+
+
 class RequestExceedsLimit(ClientError):
     """The request alone is larger than a whole bucket: waiting cannot help."""
 

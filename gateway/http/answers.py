@@ -17,7 +17,8 @@ _OWN = b"x-request-id: %b\r\nx-gateway-attempts: %d\r\nx-gateway-overhead-ms: %.
 
 def about(exchange: Exchange, answer: Answer) -> tuple[bytes, Pairs]:
     """The headers of a good answer: lines that are sound by their making, and pairs still to be looked at."""
-    lines = _served_by(answer.deployment, answer.content_type, exchange.revision)
+    route = "" if exchange.plan is None else exchange.plan.route
+    lines = _served_by(answer.deployment, answer.content_type, exchange.revision, route)
     # A request id is either ours or was found to be sane.
     own = (exchange.request_id.encode(), exchange.progress.attempts, (exchange.overhead or 0.0) * 1000)
     pairs = answer.headers
@@ -28,12 +29,13 @@ def about(exchange: Exchange, answer: Answer) -> tuple[bytes, Pairs]:
 
 
 @lru_cache(maxsize=1024)
-def _served_by(deployment: Deployment, content_type: bytes, revision: str) -> bytes:
-    """The lines that all answers of a deployment share."""
+def _served_by(deployment: Deployment, content_type: bytes, revision: str, route: str) -> bytes:
+    """The lines that all answers of a deployment to a route's calls share."""
     return header_lines(
         (
             (b"content-type", content_type),
             (b"x-gateway-revision", revision.encode()),
+            (b"x-gateway-route", route.encode()),
             (b"x-gateway-provider", deployment.provider.name.encode()),
             (b"x-gateway-model", deployment.model.encode()),
         )

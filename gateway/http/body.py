@@ -9,6 +9,7 @@ import msgspec
 from gateway.errors import BodyTooLarge, InvalidRequest, UnsupportedMedia
 from gateway.http.cycle import Cycle
 from gateway.http.multipart import Upload, boundary_of
+from gateway.http.needs import GENERATIVE, needs_of
 from gateway.http.parse import (
     MAX_COUNT,
     Fields,
@@ -16,12 +17,13 @@ from gateway.http.parse import (
     decode_completion_fields,
     decode_embedding_fields,
     decode_fields,
+    decode_wishes,
     inputs_of,
     model_of,
 )
 from gateway.http.routes import Destination, Endpoint
 from gateway.pipeline import Exchange
-from gateway.types import Call, Service
+from gateway.types import NO_NEEDS, Call, Service
 from gateway.usage.estimate import input_tokens
 
 FORWARDED = (b"openai-beta", b"idempotency-key")
@@ -136,7 +138,7 @@ def unsupported(endpoint: Endpoint) -> UnsupportedMedia:
 
 def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
     destination, exchange = arrival.destination, arrival.exchange
-    inputs, encoding, choices = 1, None, None
+    inputs, encoding, choices, needs = 1, None, None, NO_NEEDS
     fields: Fields
     if endpoint.service is Service.EMBEDDINGS:
         embedding = decode_embedding_fields(raw)
@@ -147,6 +149,9 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
     elif endpoint.service is Service.COMPLETIONS:
         completion = decode_completion_fields(raw)
         fields, choices = completion, completion.answers
+    elif exchange.planner.infers and endpoint.service in GENERATIVE:
+        wishes = decode_wishes(raw)
+        fields, needs = wishes, needs_of(wishes)
     else:
         fields = decode_fields(raw)
     model, span = model_of(raw, fields, destination.model or endpoint.default_model)
@@ -170,6 +175,7 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         model_span=span,
         pinned=destination.pinned,
         headers=arrival.headers,
+        needs=needs,
     )
 
 

@@ -12,18 +12,18 @@ from gateway.http.routes import Destination
 from gateway.registry.snapshot import Snapshot
 from gateway.types import Principal
 
+_WILD = frozenset("*?[")
 CREATED = 1_700_000_000
 """A fixed moment: providers' own dates are not known here, and clients want a number."""
 
 
 def visible(snapshot: Snapshot, principal: Principal, pinned: str | None) -> dict[str, str]:
-    """Model names with their owners: plain names of routes, then bare names, each as a client would write it."""
+    """Model names with their owners: aliases, plain names of routes, then bare names, each as a client would write
+    it."""
     names: dict[str, str] = {}
     if pinned is None:
-        for route in snapshot.routes:
-            model = route.match.model
-            if model and not any(c in model for c in "*?["):
-                names.setdefault(model, "gateway")
+        plain = (model for route in snapshot.routes for model in route.match.models if not _WILD.intersection(model))
+        names = dict.fromkeys([*snapshot.aliases, *plain], "gateway")
     for name, deployments in snapshot.models.items():
         owners = [d.provider.name for d in deployments if pinned in (None, d.provider.name)]
         if owners:

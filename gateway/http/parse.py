@@ -22,6 +22,9 @@ class StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Metadata(msgspec.Struct, gc=False):
     user_id: msgspec.Raw = msgspec.Raw()
 
@@ -55,6 +58,18 @@ class Fields(msgspec.Struct, gc=False):
         return max(self.max_completion_tokens, self.max_tokens or 0)
 
 
+class WishFields(Fields, gc=False):
+    """With what says which capabilities a request asks for; decoded only where something goes by them."""
+
+    tools: msgspec.Raw = _ABSENT
+    functions: msgspec.Raw = _ABSENT
+    response_format: msgspec.Raw = _ABSENT
+    text: msgspec.Raw = _ABSENT
+    messages: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
+    modalities: msgspec.Raw = _ABSENT
+
+
 class EmbeddingFields(Fields, gc=False):
     input: msgspec.Raw = msgspec.Raw(b"null")
     encoding_format: str | None = None
@@ -71,6 +86,7 @@ class CompletionFields(Fields, gc=False):
 
 
 _FIELDS = msgspec.json.Decoder(Fields)
+_WISHES = msgspec.json.Decoder(WishFields)
 _METADATA = msgspec.json.Decoder(_Metadata)
 _TEXT = msgspec.json.Decoder(str)
 _COMPLETIONS = msgspec.json.Decoder(CompletionFields)
@@ -82,6 +98,12 @@ _PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)
 def decode_fields(raw: bytes) -> Fields:
     """The fields of a JSON object. Raises InvalidJson, InvalidRequest with `param`."""
     fields: Fields = _decode(_FIELDS, raw)
+    return fields
+
+
+def decode_wishes(raw: bytes) -> WishFields:
+    """As `decode_fields`, with what says which capabilities are needed."""
+    fields: WishFields = _decode(_WISHES, raw)
     return fields
 
 

@@ -143,12 +143,15 @@ def names_of(data: Document, name: str) -> list[str]:
 
 
 def resolves(data: Document, model: str) -> bool:
-    """Whether a route, a provider's qualified name or a bare name may serve this model."""
+    """Whether a route, a provider's qualified name or a bare name may serve this model, or the one it is an alias
+    for."""
+    model = unaliased(data, model)
     for _, route in entries(data, "routes"):
         match = route.get("match")
-        pattern = match.get("model", "*") if isinstance(match, dict) else None
-        if isinstance(pattern, str) and fnmatchcase(model, pattern):
-            return True
+        patterns = match.get("model", "*") if isinstance(match, dict) else "*"
+        for pattern in patterns if isinstance(patterns, list) else [patterns]:
+            if isinstance(pattern, str) and fnmatchcase(model, pattern):
+                return True
     known = providers(data)
     provider, _, rest = model.partition("/")
     if provider in known and rest:
@@ -156,6 +159,16 @@ def resolves(data: Document, model: str) -> bool:
         if models is None or rest in models:
             return True
     return model in model_names(data)
+
+
+def unaliased(data: Document, model: str) -> str:
+    """What an alias leads to in the end; of a circle any member."""
+    aliases = data.get("aliases")
+    seen: set[str] = set()
+    while isinstance(aliases, dict) and model not in seen and isinstance(aliases.get(model), str):
+        seen.add(model)
+        model = aliases[model]
+    return model
 
 
 def model_names(data: Document) -> list[str]:

@@ -10,52 +10,80 @@ from gateway.registry.compile_limits import compile_limits, compile_quotas
 from gateway.registry.snapshot import (
     DEFAULT_FALLBACK_ON,
     DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_STICKY_ON,
     Alerts,
     Match,
     Route,
+    Span,
     Target,
     Team,
     VirtualKey,
 )
-from gateway.types import Principal
+from gateway.types import Deployment, Principal, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gateway.types import Deployment
+    from collections.abc import Callable, Mapping
 
 Settings = dict[str, Any]
+_SYNONYMS: dict[str, str] = {"primary_fallback": "priority"}
 
 
-def compile_route(settings: Settings, find: Callable[[str, str], Deployment | None]) -> Route:
-    """One route; targets that `find` does not know (their provider is not active) are left out."""
-    found = ((find(target["provider"], target["model"]), target) for target in settings["targets"])
-    targets = tuple(
-        Target(deployment, scalars.whole(target.get("weight", 1)))
-        for deployment, target in found
-        if deployment is not None
-    )
+def compile_route(settings: Settings, find: Callable[[str, str], Deployment | Skipped]) -> Route:
+    """One route; `find` says where a target is, or why it cannot be chosen."""
+    floor = scalars.real(settings.get("min_quality", 0))
+    found = [_target(target, find(target["provider"], target["model"]), floor) for target in settings["targets"]]
     fallback_on = settings.get("fallback_on")
+    strategy: str = settings.get("strategy", "priority")
     return Route(
         name=settings["name"],
-        match=_match(settings["match"]),
-        strategy=settings.get("strategy", "priority"),
-        targets=targets,
+        match=_match(settings.get("match", {})),
+        strategy=_SYNONYMS.get(strategy, strategy),
+        targets=tuple(target for target in found if isinstance(target, Target)),
         fallback_on=DEFAULT_FALLBACK_ON if fallback_on is None else _words(fallback_on),
         max_attempts=scalars.whole(settings.get("max_attempts", DEFAULT_MAX_ATTEMPTS)),
         max_output_tokens=scalars.size(settings["max_output_tokens"]) if "max_output_tokens" in settings else None,
+        absent=tuple(target for target in found if isinstance(target, Skipped)),
+        sticky_on=scalars.words(settings["sticky_on"]) if "sticky_on" in settings else DEFAULT_STICKY_ON,
     )
+
+
+def _target(settings: Settings, found: Deployment | Skipped, floor: float) -> Target | Skipped:
+    if isinstance(found, Skipped):
+        return found
+    quality = scalars.real(settings["quality"]) if "quality" in settings else None
+    if quality is not None and quality < floor:
+        return Skipped(found.id, f"quality: {quality:g} is below the route's {floor:g}")
+    return Target(found, scalars.whole(settings.get("weight", 1)), quality)
 
 
 def _match(settings: Settings) -> Match:
     return Match(
-        model=settings.get("model"),
+        models=scalars.words(settings["model"]) if "model" in settings else (),
         services=_words(settings.get("service", [])),
         team=settings.get("team"),
         key=settings.get("key"),
+        groups=_words(settings.get("group", [])),
         headers={name.lower(): value for name, value in settings.get("headers", {}).items()},
         stream=scalars.flag(settings["stream"]) if "stream" in settings else None,
+        capabilities=_words(settings.get("capabilities", [])),
+        context=_span(settings["context"]) if "context" in settings else None,
+        size=_span(settings["size"]) if "size" in settings else None,
     )
+
+
+def _span(settings: Settings) -> Span:
+    return Span(**{name: scalars.size(amount) for name, amount in settings.items()})
+
+
+def compile_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Each alias with the name that it comes to in the end. Those that lead in a circle come to nothing."""
+    found = {}
+    for name in aliases:
+        target, steps = aliases[name], 0
+        while target in aliases and steps < len(aliases):
+            target, steps = aliases[target], steps + 1
+        found[name] = target
+    return found
 
 
 def compile_key(settings: Settings, zone: str) -> VirtualKey:
@@ -85,6 +113,7 @@ def _principal(settings: Settings, digest: bytes, zone: str) -> Principal:
         services=_words(settings["services"]) if "services" in settings else None,
         expires_at=dates.moment(settings["expires"]) if "expires" in settings else None,
         digest=digest,
+        groups=_words(settings.get("groups", [])),
     )
 
 

@@ -13,21 +13,30 @@ from gateway.registry.compile_limits import compile_rule
 from gateway.registry.compile_providers import Defaults, compile_deployments, compile_provider, inactive_provider
 from gateway.registry.compile_rules import (
     compile_alerts,
+    compile_aliases,
     compile_key,
     compile_route,
     compile_team,
     inactive_key,
 )
 from gateway.registry.snapshot import UTC, Snapshot
-from gateway.types import Deployment, Provider
+from gateway.types import Deployment, Provider, Skipped
 
 if TYPE_CHECKING:
     from gateway.registry.interpolation import Interpolated
     from gateway.registry.problems import Trail
     from gateway.registry.snapshot import Route, VirtualKey
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when the same document would compile to something else."""
+
+ABSENT: Mapping[str, str] = MappingProxyType(
+    {
+        "inactive": "inactive: its provider is not active",
+        "testing": "testing: its provider serves only requests that name it",
+    }
+)
+"""Why no route leads to a provider of this status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +56,11 @@ class _Table:
     listing: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
 
-    def target(self, provider: str, model: str) -> Deployment | None:
+    def target(self, provider: str, model: str) -> Deployment | Skipped:
         """A route's deployment: what an active provider lists, or anything at one that lists nothing."""
         owner = self.providers[provider]
         if owner.status != "active":
-            return None
+            return Skipped(f"{provider}/{model}", ABSENT[owner.status])
         found = self.deployments.get(f"{provider}/{model}")
         if found is None:
             found = Deployment(id=f"{provider}/{model}", provider=owner, model=model)
@@ -65,8 +74,8 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
     table = _Table()
     for name, settings in data["providers"].items():
         _add_provider(table, name, settings, _unset(interpolated.missing, ("providers", name)), context)
-    routes = tuple(compile_route(item, table.target) for item in data.get("routes", []))
-    table.warnings += [_deserted(route) for route in routes if not route.targets]
+    compiled = [(compile_route(item, table.target), "match" in item) for item in data.get("routes", [])]
+    table.warnings += [_deserted(route) for route, _ in compiled if not route.targets]
     zone = data.get("zone", UTC)
     keys = {key.name: key for key in _keys(data, interpolated, table, zone)}
     teams = (compile_team(settings, zone) for settings in data.get("teams", []))
@@ -74,7 +83,9 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
         revision=revision(data, context),
         providers=MappingProxyType(table.providers),
         deployments=MappingProxyType(table.deployments),
-        routes=routes,
+        routes=tuple(route for route, matches in compiled if matches),
+        default=next((route for route, matches in compiled if not matches), None),
+        aliases=MappingProxyType(compile_aliases(data.get("aliases", {}))),
         models=MappingProxyType({name: tuple(found) for name, found in table.models.items()}),
         keys=MappingProxyType({key.digest: key.principal for key in keys.values() if key.active}),
         virtual_keys=MappingProxyType(keys),

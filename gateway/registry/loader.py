@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.registry.compile_providers import Defaults
     from gateway.registry.snapshot import Snapshot
 
-_TOP_HEADINGS = ("routes", "keys", "teams", "limits", "alerts")
+_TOP_HEADINGS = ("aliases", "routes", "keys", "teams", "limits", "alerts")
 _SHORTEST_REDACTED = 8
 _REDACTED = "[redacted]"
 _CUT = re.compile(f"([^`]*){CUT}")
@@ -104,12 +104,14 @@ def without_empty_lists(data: Any) -> Any:
 def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
     # Imported late: a worker that finds its compiled table never builds the models.
     from gateway.registry.check_limits import limit_faults  # noqa: PLC0415
+    from gateway.registry.check_routes import route_faults  # noqa: PLC0415
     from gateway.registry.checks import cross_faults  # noqa: PLC0415
     from gateway.registry.schema.document import faults  # noqa: PLC0415
 
     told = {fault.trail for fault in interpolated.faults}
     found = faults(interpolated.data, interpolated.missing, context.dialects)
     found += cross_faults(interpolated.data)
+    found += route_faults(interpolated.data)
     found += limit_faults(interpolated.data)
     found += [
         Fault(trail, f"the variable {name} is not set (set it, or write a default: ${{{name}:-value}})")

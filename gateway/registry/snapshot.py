@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.types import Deployment, LimitRule, LimitSpec, Principal, Provider, QuotaSpec
+from gateway.types import Deployment, LimitRule, LimitSpec, Principal, Provider, QuotaSpec, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,26 +19,53 @@ UTC = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """An amount above one bound and up to another."""
+
+    above: int | None = None
+    up_to: int | None = None
+
+    def holds(self, amount: int | None) -> bool:
+        """Whether it is within; an amount that is not known never is."""
+        if amount is None:
+            return False
+        return (self.above is None or amount > self.above) and (self.up_to is None or amount <= self.up_to)
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """What a request must look like for a route; every condition that is set must hold, and at least one is set."""
 
-    model: str | None = None
-    """A glob (`*`, `?`, `[…]`), case-sensitive."""
+    models: tuple[str, ...] = ()
+    """Globs (`*`, `?`, `[…]`), case-sensitive, of which one must fit; empty means every model."""
     services: frozenset[str] = frozenset()
     """Words of `Service`; empty means every service."""
     team: str | None = None
     key: str | None = None
+    groups: frozenset[str] = frozenset()
+    """The caller's key must carry one of them; empty means every caller."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Lower-case names to the exact value wanted."""
     stream: bool | None = None
+    capabilities: frozenset[str] = frozenset()
+    """What the request itself must ask for, all of it: images, tools, …"""
+    context: Span | None = None
+    """Tokens: the estimated input and the output that the caller allows."""
+    size: Span | None = None
+    """Bytes of the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One deployment of a route; `weight` counts in the strategies that weigh, 0 takes no share there."""
+    """One deployment of a route. `weight` counts in strategies that weigh: one of 0 comes after all others there."""
 
     deployment: Deployment
     weight: int = 1
+    quality: float | None = None
+    """The operator's own mark, from 0 to 1; a route's `min_quality` is held against it."""
+
+
+DEFAULT_STICKY_ON = ("user", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +75,17 @@ class Route:
     name: str
     match: Match
     strategy: str
-    """`priority`, `round_robin`, `weighted`, `least_latency`, `least_busy`, `cost_optimized` or `sticky`."""
+    """A name of `routing.strategies.STRATEGIES`."""
     targets: tuple[Target, ...]
-    """In file order, without targets at inactive providers; may be empty."""
+    """In file order, without those that can never be chosen; may be empty."""
     fallback_on: frozenset[str] = DEFAULT_FALLBACK_ON
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     max_output_tokens: int | None = None
     """What is reserved and asked for when a caller under a budget sets no `max_tokens`."""
+    absent: tuple[Skipped, ...] = ()
+    """Targets that can never be chosen, and why: their provider is not active, or they are not good enough."""
+    sticky_on: tuple[str, ...] = DEFAULT_STICKY_ON
+    """What `sticky` goes by, the first that a call has: `user`, `prompt` or `header:<name>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +128,10 @@ class Snapshot:
     """By `provider/model`; of active and testing providers."""
     routes: tuple[Route, ...] = ()
     """In file order: the first that matches wins."""
+    default: Route | None = None
+    """Where goes what nothing else matches."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Names that stand for others; none of these is an alias itself."""
     models: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
     """By bare model name, in file order; of active providers only."""
     keys: Mapping[bytes, Principal] = field(default_factory=dict, repr=False)

@@ -13,12 +13,14 @@ from gateway.ports import Secrets
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.writer import LineWriter
-from gateway.types import Receipt
+from gateway.types import Receipt, Skipped
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 _LONGEST = 256
 """Characters of what a client may choose."""
 _REMEMBERED = 4096
+_MOST_SKIPPED = 8
+"""Deployments that one line names."""
 
 
 class AccessLog(SilentObserver):
@@ -70,6 +72,7 @@ class _Own(msgspec.Struct, gc=False):
     reason: str
     error_type: str | None
     attempts: int
+    skipped: list[str] | None
     input_tokens: int | None
     output_tokens: int | None
     token_source: str | None
@@ -95,6 +98,7 @@ def _own(receipt: Receipt) -> _Own:
         receipt.reason,
         standard_type(receipt.reason),
         receipt.attempts,
+        _skipped(receipt.skipped) if receipt.skipped else None,
         None if usage is None else usage.input_tokens,
         None if usage is None else usage.output_tokens,
         receipt.token_source,
@@ -103,6 +107,11 @@ def _own(receipt: Receipt) -> _Own:
         int(receipt.seconds * 1e6) / 1e3,
         None if overhead is None else int(overhead * 1e6) / 1e3,
     )
+
+
+def _skipped(skipped: tuple[Skipped, ...]) -> list[str]:
+    """The first of them, each with the word for why."""
+    return [f"{one.deployment}: {one.reason.partition(':')[0]}"[:_LONGEST] for one in skipped[:_MOST_SKIPPED]]
 
 
 def _shared(receipt: Receipt) -> dict[str, Any]:

@@ -273,7 +273,7 @@ class TestRouting:
         text = models(CLAUDE, LOCAL)
         text += "router_settings: {model_group_alias: {best: claude, fast: {model: local, hidden: true}}}\n"
         snapshot = take(text, env={"ANTHROPIC_API_KEY": "x" * 20}).loaded.snapshot
-        leads = {found.match.model: found.targets[0].deployment.id for found in snapshot.routes}
+        leads = {found.match.models[0]: found.targets[0].deployment.id for found in snapshot.routes}
         assert leads["best"] == leads["claude"]
         assert leads["fast"] == leads["local"]
 

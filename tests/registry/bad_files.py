@@ -132,7 +132,7 @@ providers: {mock: {type: mock}}
 zzz: 1
 """,
         [
-            "2:1: unknown key `zzz` (known: version, zone, providers, routes, keys, teams, limits, alerts)",
+            "2:1: unknown key `zzz` (known: version, zone, providers, aliases, routes, keys, teams, limits, alerts)",
         ],
     ),
     "no providers": (
@@ -347,9 +347,9 @@ limits: [{name: x, scope: planet}, {name: x, scope: user}]
             "6:26: there is no provider `opnai`; did you mean `openai`? (declare it under `providers`, or correct it)",
             "6:75: the provider `openai` lists no model `gpt-4`; did you mean `gpt-4o`? (list it there, or correct it)",
             "7:11: the name `a` is taken by routes[0] already (choose another)",
-            "8:12: a match needs a condition (set `model`, `service`, `team`, `key`, `headers` or `stream`)",
+            "8:12: a match needs a condition (set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or `size`; a route for all the rest says `default: true` instead of `match`)",
             "9:14: there is nothing in it (add an entry)",
-            "10:15: this is none of the known words (use one of priority, round_robin, weighted, least_latency, least_busy, cost_optimized, sticky)",
+            "10:15: this is none of the known words (use one of priority, primary_fallback, round_robin, weighted, least_latency, least_busy, cost_optimized, usage_based, sticky)",
             "11:19: this is none of the known words; did you mean `error`? (use one of error, timeout, rate_limit, auth, context_window, content_filter)",
             "12:5: expected a mapping (write `name: value` lines below it)",
             "14:24: a secret needs at least 32 characters (create one with `gateway keys create`)",

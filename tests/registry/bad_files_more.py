@@ -2,6 +2,66 @@
 # ruff: noqa: E501 — the messages are compared as they are printed
 
 MORE_BAD_FILES: dict[str, tuple[str, list[str]]] = {
+    "aliases": (
+        """\
+providers: {mock: {type: mock, models: [mock-small]}}
+aliases:
+  a: b
+  b: a
+  wrong: mock-smal
+  good: mock/mock-small
+  far: good
+  "with space": mock-small
+  hidden: mock-small
+routes:
+- {name: r, match: {model: [hidden, x]}, targets: [{provider: mock, model: mock-small}]}
+""",
+        [
+            "3:6: the alias `a` leads in a circle (name a model)",
+            "4:6: the alias `b` leads in a circle (name a model)",
+            "5:10: no route and no provider has a model `mock-smal`; did you mean `mock-small`? (name one that is configured)",
+            "8:3: a model name is 1 to 256 printable ASCII characters without spaces (rename it)",
+            "11:28: `hidden` is an alias too, so no request gets here by it (remove one of the two)",
+        ],
+    ),
+    "routes that are for nothing, or for everything": (
+        """\
+providers: {mock: {type: mock, models: [mock-small, s]}}
+routes:
+- {name: a, targets: [{provider: mock, model: s}]}
+- {name: b, default: true, match: {model: x}, targets: [{provider: mock, model: s}]}
+- {name: c, default: true, targets: [{provider: mock, model: s}]}
+- {name: d, default: true, targets: [{provider: mock, model: s}]}
+""",
+        [
+            "3:3: `match` is missing (add it, or `default: true` for what nothing else is for)",
+            "4:3: a default route is for what no `match` is for (remove `match`, or `default`)",
+            "5:22: there is a default route already, `b` (only one can be for all the rest)",
+            "6:22: there is a default route already, `b` (only one can be for all the rest)",
+        ],
+    ),
+    "conditions and marks of routes": (
+        """\
+providers: {mock: {type: mock, models: [s, t]}}
+routes:
+- {name: a, match: {context: {}, size: {above: 5k, up_to: 5000}}, targets: [{provider: mock, model: s}]}
+- {name: b, match: {capabilities: sight}, targets: [{provider: mock, model: s}]}
+- {name: c, match: {group: []}, min_quality: 0.5, targets: [{provider: mock, model: s, quality: 2}]}
+- {name: d, match: {model: x}, min_quality: 0.5, targets: [{provider: mock, model: s}]}
+- {name: e, match: {model: x}, min_quality: 0.5, targets: [{provider: mock, model: s, quality: 0.4}]}
+- {name: f, match: {model: x}, strategy: sticky, sticky_on: [user, "header:X-A"], targets: [{provider: mock, model: s}]}
+""",
+        [
+            "3:30: a span needs a bound (set `above`, `up_to` or both)",
+            "3:40: nothing is within this span (`above` must be smaller than `up_to`)",
+            "4:21: this is none of the known words (use one of vision, audio, tools, json_schema)",
+            "5:20: a match needs a condition (set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or `size`; a route for all the rest says `default: true` instead of `match`)",
+            "5:97: the value must be at most 1",
+            "6:3: with `min_quality` each target needs a `quality` (add it, or remove `min_quality`)",
+            "7:3: no target is as good as `min_quality` (lower it, or raise a `quality`)",
+            "8:68: `sticky` goes by `user`, `prompt` or `header:<name>` (write the name in lower case)",
+        ],
+    ),
     "bad burst": (
         """\
 providers: {mock: {type: mock, models: [mock-small]}}

@@ -45,7 +45,8 @@ def test_toml_mistakes_are_placed_by_key_path(tmp_path: Path) -> None:
         "gateway.toml: providers.mock.modles: unknown key `modles`; did you mean `models`?",
         (
             "gateway.toml: routes[0].match: a match needs a condition "
-            "(set `model`, `service`, `team`, `key`, `headers` or `stream`)"
+            "(set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or "
+            "`size`; a route for all the rest says `default: true` instead of `match`)"
         ),
         "gateway.toml: routes[0].targets: there is nothing in it (add an entry)",
     ]

@@ -166,7 +166,7 @@ def test_routes_keep_file_order_and_all_their_settings(tmp_path: Path) -> None:
     assert (first.name, second.name) == ("a", "b")
     assert first.match.services == {"chat", "embeddings"}
     assert first.match.headers == {"x-tier": "gold"}
-    assert (first.match.model, first.match.stream, first.strategy) == ("gpt*", True, "weighted")
+    assert (first.match.models, first.match.stream, first.strategy) == (("gpt*",), True, "weighted")
     assert [(target.deployment.id, target.weight) for target in first.targets] == [("mock/mock-small", 3)]
     assert (set(first.fallback_on), first.max_attempts, first.max_output_tokens) == ({"timeout"}, 2, 4000)
     assert (set(second.fallback_on), second.max_attempts, second.strategy) == (

@@ -99,6 +99,11 @@ class Key(Strict):
     services: Annotated[list[ServiceWord], OneOrMany, Field(min_length=1)] | None = Field(
         None, description="Kinds of requests it may make; omitted: all.", json_schema_extra=one_or_many
     )
+    groups: Annotated[list[Text], OneOrMany] = Field(
+        default_factory=list,
+        description="User groups it carries, of your choice; routes may ask for one with `match.group`.",
+        json_schema_extra=one_or_many,
+    )
     expires: Moment | None = Field(
         None, description="When it stops working: the first moment of a date, or a time; UTC without an offset."
     )

@@ -9,7 +9,7 @@ from gateway.registry.catalogue import ALIASES, TYPES, provider_type, unmet
 from gateway.registry.problems import Fault, Trail, did_you_mean
 from gateway.registry.schema.access import Alerts, Key, LimitRule, Team
 from gateway.registry.schema.explain import explain
-from gateway.registry.schema.fields import Name, Strict, Zone
+from gateway.registry.schema.fields import ModelName, Name, Strict, Zone
 from gateway.registry.schema.providers import model_for
 from gateway.registry.schema.routes import Route
 
@@ -21,6 +21,9 @@ class Document(Strict):
     zone: Zone = Field("UTC", description="The time zone whose calendar quotas follow: Europe/Berlin.")
     providers: Annotated[dict[Name, Any], Field(min_length=1)] = Field(
         description="Where models are served, by names of your choice."
+    )
+    aliases: dict[ModelName, ModelName] = Field(
+        default_factory=dict, description="Names of your choice for models: {fast: gpt-4o-mini, best: openai/gpt-4o}."
     )
     routes: list[Route] = Field(default_factory=list, description="Rules for requests; the first that matches wins.")
     keys: list[Key] = Field(default_factory=list, description="Virtual keys; without any, every caller is accepted.")
