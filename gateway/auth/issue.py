@@ -17,6 +17,8 @@ from gateway.registry.problems import did_you_mean, shown
 from gateway.storage.sql.key_tables import key_state, retired_secrets, virtual_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import ColumnElement, RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +28,8 @@ PREFIX = "gw-"
 SECRET_BYTES = 32
 VISIBLE = 8
 """Characters after `gw-` that stay visible, so that people can tell keys apart."""
+GROUPS = "groups"
+"""The note in a key's metadata that routing reads: decision 9."""
 GRACE_SECONDS = 24 * 3600.0
 LINGER_SECONDS = 3600.0
 """How long a secret whose grace is over is still known as expired rather than unknown."""
@@ -228,7 +232,27 @@ def _record(row: RowMapping, ends: int | None) -> KeyRecord:
         limits=row["limits"],
         quotas=row["quotas"],
         expires_at=_seconds(ends),
+        groups=groups_of(row["metadata"]),
     )
+
+
+def record_of(info: KeyInfo) -> KeyRecord:
+    """What workers know of this key."""
+    return KeyRecord(
+        name=info.name,
+        team=info.team,
+        models=None if info.models is None else tuple(info.models),
+        services=None if info.services is None else tuple(info.services),
+        limits=info.limits,
+        quotas=info.quotas,
+        expires_at=info.expires_at,
+        groups=groups_of(info.metadata),
+    )
+
+
+def groups_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The user groups that a key carries: the words of its note `groups`, by commas."""
+    return tuple(word for part in metadata.get(GROUPS, "").split(",") if (word := part.strip()))
 
 
 def _seconds(microseconds: int | None) -> float | None:

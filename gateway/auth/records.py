@@ -22,6 +22,7 @@ class KeyRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     quotas: list[dict[str, Any]] = []
     expires_at: float | None = None
     """Unix seconds; of a secret that was rotated away, the end of its grace if that is earlier."""
+    groups: tuple[str, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -56,4 +57,5 @@ def principal_of(record: KeyRecord, digest: bytes, zone: str = "UTC") -> Princip
         services=None if record.services is None else frozenset(record.services),
         expires_at=record.expires_at,
         digest=digest,
+        groups=frozenset(record.groups),
     )

@@ -67,14 +67,18 @@ def _per(text: str, advice: str) -> tuple[str, str]:
     return amount, period
 
 
-def metadata(pairs: Sequence[str]) -> dict[str, str]:
-    """`name=value` each. Raises OperatorError."""
+def metadata(pairs: Sequence[str], groups: str | None = None) -> dict[str, str]:
+    """`name=value` each, and the key's user groups. Raises OperatorError."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
             raise OperatorError("--metadata: write name=value, such as owner=ada")
         found[name.strip()] = value
+    if groups is not None:
+        if "groups" in found:
+            raise OperatorError("--groups and --metadata groups=… say the same thing (use one of them)")
+        found["groups"] = ",".join(listed(groups) or [])
     return found
 
 

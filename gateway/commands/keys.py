@@ -45,6 +45,7 @@ _CREATE = {
         None,
         "An amount per period, such as tokens=5M/day,soft=0.8 (docs/keys.md has all its words). May be repeated.",
     ),
+    "groups": Option(_TEXT, None, "User groups that routes may ask for, by commas."),
     "metadata": Option(_MANY, None, "A note, as name=value. May be repeated."),
     "config": Option(
         Path | None, None, "The server's configuration file: names of its keys are taken.", ("--config", "-c")
@@ -69,7 +70,7 @@ def create(**options: Any) -> None:
         services=words.listed(options["services"]),
         limits={kind: limit for kind, limit in limits.items() if limit is not None},
         quotas=[*map(words.budget, options["budget"] or []), *map(words.quota, options["quota"] or [])],
-        metadata=words.metadata(options["metadata"] or []),
+        metadata=words.metadata(options["metadata"] or [], options["groups"]),
         expires_at=words.moment(options["expires"], time.time()),
     )
     settings = load_settings()
@@ -111,7 +112,7 @@ def list_(json: Json = False) -> None:
     """Show every key, without secrets."""
     from gateway.commands import key_words as words  # noqa: PLC0415
 
-    found = _with_issuer(load_settings(), lambda issuer: issuer.list_all())
+    found = with_issuer(load_settings(), lambda issuer: issuer.list_all())
     if json:
         typer.echo(words.dumped({"keys": [words.public(info) for info in found]}))
     elif found:
@@ -170,10 +171,10 @@ def _change(settings: Settings, act: Callable[[Issuer], Awaitable[Issued]]) -> t
         issued = await act(issuer)
         return issued, await _tell(settings, issued.change)
 
-    return _with_issuer(settings, run)
+    return with_issuer(settings, run)
 
 
-def _with_issuer(settings: Settings, act: Callable[[Issuer], Awaitable[_T]]) -> _T:
+def with_issuer(settings: Settings, act: Callable[[Issuer], Awaitable[_T]]) -> _T:
     """Run with the database open, its tables made. Raises OperatorError."""
     from gateway.auth.issue import Issuer  # noqa: PLC0415
     from gateway.storage.sql.database import Database  # noqa: PLC0415

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -28,11 +29,18 @@ REQUIRED = inspect.Parameter.empty
 """The default of an option that has to be given."""
 
 
-def with_options(options: Mapping[str, Option], *, context: bool = False) -> Callable[..., Any]:
-    """Decorate a command that takes `**options` (and `context`) as if its signature spelt them out."""
+def with_options(
+    options: Mapping[str, Option], *, context: bool = False, arguments: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[..., Any]:
+    """Decorate a command that takes `**options` (and `context`) as if its signature spelt them out; `arguments` are
+    annotations of what is given without a dash, all optional."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         found = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)] * context
+        found += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in arguments.items()
+        ]
         for name, option in options.items():
             spelt = typer.Option(*option.spelling, help=option.help, show_default=option.show_default)
             annotation = Annotated[option.type, spelt]  # type: ignore[name-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gateway.limits.demand import Demand
@@ -12,6 +14,7 @@ from gateway.storage.batch import Item, as_text
 LEASE_SECONDS = 60.0
 LEASE = int(LEASE_SECONDS * 1e6)
 RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
+PEEK = 6
 PLAIN, RECORDED, AGAIN = 0, 1, 2
 """How a settlement is applied: always; by its record; only if its record is still there."""
 
@@ -36,6 +39,13 @@ def shard_of(item: Item) -> str:
     key = item.keys[0]
     assert isinstance(key, str)
     return key[4 : key.index("}")]
+
+
+def peek_of(frame: Frame, limits: LimitSet, demand: Demand, used: Sequence[int]) -> Item:
+    """What the script is asked when these limits are only looked at; `used` is, by row, what counters that it does not
+    have would say."""
+    needs = (demand.fixed_cost, demand.output_cost, demand.input_tokens, demand.least, demand.most)
+    return Item(frame.keys, limits.rows, (PEEK, "", LEASE, demand.tokens, needs, False, used))
 
 
 def question_of(frame: Frame, limits: LimitSet, what: tuple[str, Demand, About | None]) -> Item:

@@ -20,6 +20,8 @@
 --   renew    {3, id, lease_us} -> {1}
 --   note     {4, id, about or false, event or false, {reserved ...}} -> {1}
 --            What a call holds of quotas whose record is gone (the store lost it) is reserved again, unless the reaper took it.
+--   peek     {6, id, lease_us, tokens, {as reserve}, false, {amounts}} -> {verdict, binding row, wait_us, granted output}
+--            What `reserve` would say now. Nothing is written. A quota whose counter is missing has used the amount of its row, if any.
 -- "about" is {event to book if the call's worker dies, {what that charges to quotas ...}}: with what the call holds it becomes its record.
 -- The reply is {this server's time in microseconds, one result per item}.
 --
@@ -211,7 +213,11 @@ local function room_of(row, free, demand)
   return free >= demand[1] and PLENTY or -1
 end
 
-local function reserve(group, args)
+local function live(key)
+  return call('ZCOUNT', KEYS[key], string.format('(%.0f', now), '+inf')
+end
+
+local function reserve(group, args, peek)
   local indexes, rows, id, tokens, demand = group[1], group[2], args[2], args[4], args[5]
   local least, output = demand[4], demand[5]
   local verdict, binding, wait = 1, 0, 1 -- who waited as told is not sent away for the microsecond that rounding left
@@ -223,11 +229,11 @@ local function reserve(group, args)
       -- A time in microseconds has quarters of them at best: a hundredth of a unit absorbs what rounding added.
       local cost = kind == 1 and row[4] == 2 and tokens or 1
       needed = tat_of(key) + cost * row[3] - now - (row[2] + 0.01) * row[3]
-    elseif kind == 2 and count_of(key, row[2]) >= row[2] then
+    elseif kind == 2 and (peek and live(key) or count_of(key, row[2])) >= row[2] then
       -- A slot has no schedule: it is free when some call ends.
       needed = 1000000
     elseif kind == 3 then
-      local taken = used_of(key)
+      local taken = used_of(key) or (peek and peek[i])
       if not taken then return {4, i, 0, 0} end
       local room = room_of(row, row[2] - taken, demand)
       exceeded = room < least
@@ -247,6 +253,7 @@ local function reserve(group, args)
   end
   local admitted = verdict == 1
   local reply = {verdict, binding, (verdict == 0 or verdict == 3) and ceil(wait) or 0, output}
+  if peek then return reply end
   local amounts = {1, demand[3] + output, demand[1] + output * demand[2]}
   exceeded = false
   for i = 1, #rows do
@@ -300,8 +307,8 @@ end
 
 for n = 1, #items do
   local group, args = groups[items[n][1]], items[n][2]
-  if args[1] == 1 then
-    replies[n + 1] = reserve(group, args)
+  if args[1] == 1 or args[1] == 6 then
+    replies[n + 1] = reserve(group, args, args[7])
   elseif args[1] > 2 then
     replies[n + 1] = {1}
     if settled[args[2]] then

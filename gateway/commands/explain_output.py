@@ -1,0 +1,110 @@
+"""How an explanation looks: lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.routing.rules import context_of
+
+if TYPE_CHECKING:
+    from gateway.explaining import Explanation
+    from gateway.registry.snapshot import Snapshot
+    from gateway.types import Call
+
+RULE = "rule:"
+"""How the reason begins of who is left out because no rule leads there."""
+MODEL = "model"
+BLIND = "how deployments are doing is known to the workers alone: all were taken for well"
+
+
+def as_dict(found: Explanation, call: Call, snapshot: Snapshot) -> dict[str, Any]:
+    """Everything, in plain values."""
+    rule, refusal = found.routed.rule, found.refusal
+    return {
+        "request": {
+            "model": call.model,
+            "service": str(call.service),
+            "stream": call.stream,
+            "needs": sorted(call.needs),
+            "context_tokens": context_of(call),
+        },
+        "model": found.routed.model,
+        "downgraded_to": found.downgraded_to,
+        "revision": snapshot.revision,
+        "route": None if rule is None else rule.route,
+        "strategy": None if rule is None else rule.strategy,
+        "passed": [{"route": one.route, "conditions": list(one.conditions)} for one in found.passed],
+        "candidates": [
+            {"deployment": one.id, "provider": one.provider.name, "model": one.model} for one in found.candidates
+        ],
+        "left_out": [{"deployment": one.deployment, "reason": one.reason} for one in found.left_out],
+        "refusal": None
+        if refusal is None
+        else {
+            "status": refusal.public_status,
+            "code": refusal.public_code,
+            "message": refusal.public_message,
+            "retry_after": refusal.retry_after,
+        },
+        "notes": [*found.notes, BLIND],
+    }
+
+
+def as_json(found: Explanation, call: Call, snapshot: Snapshot) -> str:
+    """For programs."""
+    return orjson.dumps(as_dict(found, call, snapshot), option=orjson.OPT_INDENT_2).decode()
+
+
+def as_text(found: Explanation, call: Call, snapshot: Snapshot) -> str:
+    """For people."""
+    return "\n".join(_lines(as_dict(found, call, snapshot)))
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    asked = told["request"]
+    needs = f", needs {', '.join(asked['needs'])}" if asked["needs"] else ""
+    streamed = ", streamed" if asked["stream"] else ""
+    yield f"request   {asked['service']} for {asked['model']}{streamed}{needs}, {asked['context_tokens']} tokens"
+    if told["model"] != asked["model"]:
+        yield f"means     {told['model']}"
+    if told["downgraded_to"]:
+        yield f"downgrade a quota is used up and switches to {told['downgraded_to']}"
+    yield from _passed(told["passed"])
+    if told["route"] is not None:
+        yield f"route     {told['route']} ({told['strategy']}), revision {told['revision']}"
+    for number, one in enumerate(told["candidates"], 1):
+        yield f"{number:>8}. {one['deployment']}"
+    yield from _left_out(told["left_out"])
+    if told["refusal"] is not None:
+        refusal = told["refusal"]
+        code = f" {refusal['code']}" if refusal["code"] else ""
+        yield f"refused   {refusal['status']}{code}: {refusal['message']}"
+    for note in told["notes"]:
+        yield f"note      {note}"
+
+
+def _passed(passed: list[dict[str, Any]]) -> Iterator[str]:
+    """One line for each route that might have been meant, and one for all that are for other models."""
+    others = [one for one in passed if MODEL in one["conditions"]]
+    if others:
+        names = ", ".join(one["route"] for one in others[:3])
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        yield f"passed    {names}{more}: for other models"
+    for one in passed:
+        if MODEL not in one["conditions"]:
+            yield f"passed    {one['route']}: not its {', '.join(one['conditions'])}"
+
+
+def _left_out(left_out: list[dict[str, str]]) -> Iterator[str]:
+    """One line for each, but for the many that no rule leads to."""
+    others = [one for one in left_out if one["reason"].startswith(RULE)]
+    for one in left_out:
+        if not one["reason"].startswith(RULE):
+            yield f"left out  {one['deployment']}: {one['reason']}"
+    if others:
+        names = ", ".join(one["deployment"] for one in others[:3])
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        yield f"left out  {names}{more}: {others[0]['reason']}"
