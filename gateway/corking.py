@@ -13,40 +13,60 @@ MOST = 16
 """Writes that wait for each other: in a long turn nobody's message waits for all the others' work."""
 
 
-class _Turn(threading.local):
-    """What this thread's loop has to write."""
+class Turn:
+    """What one loop has to write. Connections keep theirs."""
 
-    def __init__(self) -> None:
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.pending: list[tuple[asyncio.WriteTransport, bytes]] = []
+    __slots__ = ("_loop", "_pending")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pending: list[tuple[asyncio.WriteTransport, bytes]] = []
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is this loop's."""
+        return self._loop is loop
+
+    def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write at the end of this turn, in the order of the calls. Who closes a transport calls `flush` before."""
+        pending = self._pending
+        if not pending:
+            self._loop.call_soon(self.flush)
+        pending.append((transport, data))
+        if len(pending) >= MOST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything now."""
+        pending = self._pending
+        if not pending:
+            return
+        self._pending = []
+        for transport, data in pending:
+            if not transport.is_closing():
+                transport.write(data)
 
 
-_turn = _Turn()
+class _Here(threading.local):
+    turn: Turn | None = None
+
+
+_here = _Here()
+
+
+def turn_of(loop: asyncio.AbstractEventLoop) -> Turn:
+    """That of this thread's loop. What a loop that is gone left behind has nowhere to go."""
+    found = _here.turn
+    if found is None or not found.of(loop):
+        found = _here.turn = Turn(loop)
+    return found
 
 
 def write_soon(transport: asyncio.WriteTransport, data: bytes) -> None:
-    """Write at the end of this turn, in the order of the calls. Who closes a transport calls `flush` before."""
-    turn = _turn
-    pending = turn.pending
-    loop = asyncio.get_running_loop()
-    if turn.loop is not loop:
-        # What a loop that is gone left behind has nowhere to go.
-        pending.clear()
-        turn.loop = loop
-    if not pending:
-        loop.call_soon(flush)
-    pending.append((transport, data))
-    if len(pending) >= MOST:
-        flush()
+    """See `Turn.write`."""
+    turn_of(asyncio.get_running_loop()).write(transport, data)
 
 
 def flush() -> None:
-    """Write everything now."""
-    turn = _turn
-    pending = turn.pending
-    if not pending:
-        return
-    turn.pending = []
-    for transport, data in pending:
-        if not transport.is_closing():
-            transport.write(data)
+    """Write everything now that this thread's loop has to write."""
+    if _here.turn is not None:
+        _here.turn.flush()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gateway.corking import flush, write_soon
+from gateway.corking import Turn, flush
 from gateway.errors import ClientGone
 from gateway.http.target import Target
 
@@ -30,7 +30,9 @@ class Carrier(Protocol):
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     task: asyncio.Task[None] | None
+    turn: Turn
     write_paused: bool
+    unread_since: float | None
     read_paused: bool
 
     def pause_reading(self) -> None: ...
@@ -104,6 +106,11 @@ class Cycle(msgspec.Struct, eq=False):
         return self.over
 
     @property
+    def unread_since(self) -> float | None:
+        """Loop time since when the client has left unread what it was sent; None: it reads."""
+        return self.carrier.unread_since
+
+    @property
     def held_back(self) -> bool:
         """The client could send more, but is not let to."""
         return self.carrier.read_paused
@@ -162,7 +169,7 @@ class Cycle(msgspec.Struct, eq=False):
                 raise ClientGone
             if self.expects and not self.begun:
                 self.expects = False
-                write_soon(self.carrier.transport, CONTINUE)
+                self.carrier.turn.write(self.carrier.transport, CONTINUE)
             self.carrier.resume_reading()
             await self._change()
         data = self.taken()
@@ -224,6 +231,10 @@ class Cycle(msgspec.Struct, eq=False):
             return
         if self.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
+            if not self.head:
+                # The way of an event: the method that takes no body is never chunked.
+                self.carrier.turn.write(self.carrier.transport, data)
+                return
         elif self.left is not None:
             self.left -= len(data)
         self._write(data)
@@ -266,11 +277,11 @@ class Cycle(msgspec.Struct, eq=False):
         if head:
             self.head = b""
             if len(data) > JOIN_BELOW:
-                write_soon(self.carrier.transport, head)
+                self.carrier.turn.write(self.carrier.transport, head)
             else:
                 data = head + data
         if data:
-            write_soon(self.carrier.transport, data)
+            self.carrier.turn.write(self.carrier.transport, data)
 
 
 def header_lines(headers: Pairs) -> bytes:

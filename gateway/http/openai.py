@@ -16,7 +16,6 @@ from gateway.http.errors import error_frame
 from gateway.http.models import models_body
 from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import Destination, locate
-from gateway.http.sink import WatchedSink
 from gateway.http.watch import DRAINED, REVOKED, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
@@ -145,7 +144,7 @@ class OpenAIApi:
             lines += _STREAM_LINES
         cycle.begin(200, pairs, lines)
         try:
-            await self._stream(exchange, answer.relay, watched, cycle)
+            await self._stream(exchange, answer.relay, cycle)
         except asyncio.CancelledError:
             answer.relay.abort()
             self._cancelled(exchange, watched, cycle)
@@ -153,21 +152,16 @@ class OpenAIApi:
             answer.relay.abort()
             raise
 
-    async def _stream(self, exchange: Exchange, relay: Relay, watched: Watched, cycle: Cycle) -> None:
+    async def _stream(self, exchange: Exchange, relay: Relay, cycle: Cycle) -> None:
         """Relay until the answer is over. An event stream that breaks ends in an error frame, other bytes just break
         off."""
-        clock = self._pipeline.clock
-        client = WatchedSink(cycle, watched, clock)
         while True:
-            data = await relay.pump(client)
+            data = await relay.pump(cycle)
             if relay.over:
                 break
             if cycle.paused:
-                watched.sending_since = clock()
                 await cycle.drain()
-            watched.sending_since = None
             cycle.push(data)
-        watched.sending_since = None
         error = relay.failure
         if error is not None and relay.events:
             assert exchange.call is not None

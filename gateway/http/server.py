@@ -16,7 +16,7 @@ from typing import Protocol as Interface
 
 import httptools
 
-from gateway.corking import flush, write_soon
+from gateway.corking import flush, turn_of
 from gateway.http.cycle import Cycle
 from gateway.http.target import Target, target_of
 
@@ -95,7 +95,9 @@ class Protocol(asyncio.Protocol):
         self.task: asyncio.Task[None] | None = None
         self.cycle: Cycle | None = None
         """The request that is being served."""
+        self.turn = turn_of(self.loop)
         self.write_paused = False
+        self.unread_since: float | None = None
         self.read_paused = False
         self._app = cast("Application", config.loaded_app)
         self._overload: Overload | None = getattr(config.loaded_app, "overload", None)
@@ -171,10 +173,12 @@ class Protocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read."""
         self.write_paused = True
+        self.unread_since = self.loop.time()
 
     def resume_writing(self) -> None:
         """The client reads again, or has left."""
         self.write_paused = False
+        self.unread_since = None
         self._let_go(self._writable)
         if self.cycle is not None and self.cycle.on_resume is not None:
             self.cycle.on_resume()
@@ -277,7 +281,7 @@ class Protocol(asyncio.Protocol):
         no answer is under way: answers go out in the order of the requests."""
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
         close = b"expect" in headers or not self._parser.should_keep_alive()
-        write_soon(self.transport, overload.answer(self._pairs, self._state.default_headers, close=close))
+        self.turn.write(self.transport, overload.answer(self._pairs, self._state.default_headers, close=close))
         if close:
             self._deaf = True
             flush()

@@ -36,6 +36,9 @@ class Request(Protocol):
     @property
     def held_back(self) -> bool: ...
 
+    @property
+    def unread_since(self) -> float | None: ...
+
 
 class Watched(msgspec.Struct, eq=False):
     """One request as the watch sees it. `verdict` says why its task was cancelled."""
@@ -44,7 +47,6 @@ class Watched(msgspec.Struct, eq=False):
     since: float
     credential: bytes = b""
     """The digest of the caller's key."""
-    sending_since: float | None = None
     verdict: str | None = None
     """`gone`, `slow_upload`, `slow_reader`, `revoked` or `drained`."""
     window_end: float = 0.0
@@ -69,7 +71,8 @@ class Watched(msgspec.Struct, eq=False):
         """One look at this request."""
         if not self.request.whole:
             self._look_at_upload(now)
-        if self.sending_since is not None and now - self.sending_since >= READER_SECONDS:
+        unread = self.request.unread_since
+        if unread is not None and now - unread >= READER_SECONDS:
             self.end("slow_reader")
 
     def _look_at_upload(self, now: float) -> None:

@@ -96,6 +96,7 @@ class Relay:
 
     def ready(self, response: TappedResponse) -> bytes | None:
         """The next ready bytes without waiting: None if there are none yet, `b""` only together with `over`."""
+        decoder = self._decoder
         while True:
             try:
                 data = response.take()
@@ -104,7 +105,12 @@ class Relay:
                 return b""
             if data is None:
                 return None
-            out = self._digested(data)
+            if data and decoder is not None:
+                out = decoder.feed(data)
+                if decoder.complete or decoder.failure is not None:
+                    self._end(decoder.failure)
+            else:
+                out = self._digested(data)
             if out or self.over:
                 return out
 
@@ -146,20 +152,20 @@ class Pump:
             self._client.on_resume = None
 
     def _move(self) -> None:
-        last = self._last
+        last, client, relay = self._last, self._client, self._relay
         if self._moving or last.done():
             # Moving changes both sides: the loop below sees for itself what its own doing brought about.
             return
         self._moving = True
         try:
-            while not self._client.paused:
-                ready = self._relay.ready(self._response)
-                if self._relay.over:
+            while not client.paused:
+                ready = relay.ready(self._response)
+                if relay.over:
                     last.set_result(ready or b"")
                     return
                 if ready is None:
                     return
-                self._client.push(ready)
+                client.push(ready)
         except Exception as bug:  # called by the transport, where nobody would hear of it: the request's task fails
             last.set_exception(bug)
         finally:

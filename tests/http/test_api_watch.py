@@ -27,6 +27,7 @@ class FakeRequest:
         self.gone = False
         self.held_back = False
         self.on_gone: Any = None
+        self.unread_since: float | None = None
 
 
 def watched() -> tuple[Watched, FakeRequest, FakeTask]:
@@ -77,9 +78,9 @@ def test_a_client_must_read() -> None:
     """Bytes left unread for a minute end the request; every accepted write starts anew."""
     found, request, task = watched()
     request.whole = True
-    found.sending_since = 100.0
+    request.unread_since = 100.0
     found.look(100.0 + READER_SECONDS - 1)
-    found.sending_since = 100.0 + READER_SECONDS - 1
+    request.unread_since = 100.0 + READER_SECONDS - 1
     found.look(100.0 + READER_SECONDS + 1)
     before = task.cancelled
     found.look(100.0 + 2 * READER_SECONDS)

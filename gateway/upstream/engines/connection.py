@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from gateway.corking import flush, write_soon
+from gateway.corking import flush, turn_of
 from gateway.errors import (
     UpstreamBadResponse,
     UpstreamDisconnected,
@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_timer_at",
         "_transport",
+        "_turn",
         "_upload",
         "_writable",
         "closed",
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool[Connection]) -> None:
         self._loop = loop
+        self._turn = turn_of(loop)
         self._pool = pool
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
@@ -86,7 +88,7 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send, or queue if the socket is full. Nothing happens on a closed connection: its response has failed."""
         if self._transport is not None and not self.closed:
-            write_soon(self._transport, data)
+            self._turn.write(self._transport, data)
 
     def writelines(self, parts: Sequence[bytes]) -> None:
         """Send several parts without joining them."""
@@ -167,7 +169,11 @@ class Connection(asyncio.Protocol):
             elif response.buffered > response.high_water:
                 self._pause()
             else:
-                self._await_more()
+                deadlines = response.deadlines
+                due = self._loop.time() + deadlines.idle
+                self._deadline = due = due if deadlines.at is None or due < deadlines.at else deadlines.at
+                if due < self._timer_at:
+                    self._arm(due)
                 if response.whole:
                     return
         if response.changed is not None:

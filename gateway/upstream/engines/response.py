@@ -110,7 +110,11 @@ class Response(msgspec.Struct, eq=False):
 
     def take(self) -> bytes | None:
         """See `gateway.ports.TappedResponse.take`."""
-        if self.parts:
+        parts = self.parts
+        if len(parts) == 1 and self.buffered <= self.high_water:
+            self.buffered = 0
+            return parts.pop()
+        if parts:
             return self._drain()
         if self.error is not None:
             raise self.error
