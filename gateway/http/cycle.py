@@ -55,6 +55,8 @@ class Cycle(msgspec.Struct, eq=False):
 
     carrier: Carrier
     method: str
+    path: str
+    """Decoded, without the query."""
     target: Target
     pairs: Pairs
     """Headers with lower-case names."""
@@ -87,11 +89,6 @@ class Cycle(msgspec.Struct, eq=False):
     chunked: bool = False
     left: int | None = None
     """Bytes that were announced and are still to come."""
-
-    @property
-    def path(self) -> str:
-        """Decoded, without the query."""
-        return self.target[0]
 
     @property
     def task(self) -> asyncio.Task[Any]:
@@ -127,24 +124,19 @@ class Cycle(msgspec.Struct, eq=False):
         if self.held > HELD_BYTES:
             self.carrier.pause_reading()
         if self.waiter is not None:
-            self._wake()
-
-    def arrived_whole(self) -> None:
-        """The body has ended."""
-        self.whole = True
-        if self.waiter is not None:
-            self._wake()
+            self.wake()
 
     def leave(self) -> None:
         """The connection is lost."""
         if self.over:
             return
         self.gone = True
-        self._wake()
+        self.wake()
         if self.on_gone is not None:
             self.on_gone()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Tell who waits for the body, or for the client's end."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 

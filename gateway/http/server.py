@@ -253,7 +253,8 @@ class Protocol(asyncio.Protocol):
         if overload is not None and overload.shedding and self.cycle is None and overload.refuses(self._url):
             self._shed(overload, named)
             return
-        cycle = Cycle(self, _METHODS.get(given) or given.decode("ascii"), self._target(), pairs, named)
+        target = self._target()
+        cycle = Cycle(self, _METHODS.get(given) or given.decode("ascii"), target[0], target, pairs, named)
         if version != "1.1":
             if version not in _VERSIONS:
                 raise Refused("neither HTTP/1.1 nor HTTP/1.0")
@@ -271,10 +272,11 @@ class Protocol(asyncio.Protocol):
             self._arriving.arrived(body)
 
     def on_message_complete(self) -> None:
-        cycle = self._arriving
+        cycle, self._arriving = self._arriving, None
         if cycle is not None:
-            self._arriving = None
-            cycle.arrived_whole()
+            cycle.whole = True
+            if cycle.waiter is not None:
+                cycle.wake()
 
     def _shed(self, overload: Overload, headers: dict[bytes, bytes]) -> None:
         """Refuse a request before it becomes one: answered at once, and what follows of its body is dropped. Only where
@@ -336,7 +338,13 @@ class Protocol(asyncio.Protocol):
                 raise
             if not cycle.over:
                 cycle.break_off()
-            await self._rest()
+            if self._queue or self._deaf or self.write_paused or self.read_paused or not cycle.keep_alive:
+                await self._rest()
+            else:
+                self.cycle = None
+                self._due = due = self.loop.time() + self._keep_alive
+                if due < self._timer_at:
+                    self._set_timer()
 
     async def _rest(self) -> None:
         """Between two requests."""

@@ -110,6 +110,8 @@ class EventStream:
             return b""
         if self._rest:
             data, self._rest = self._rest + data, b""
+        elif self._first and (out := self._ordinary(data)):
+            return out
         if b"\r" in data:
             data = normalised(data)
         if data.endswith(b"\n\n"):
@@ -126,6 +128,29 @@ class EventStream:
         if not self._first:
             self._first = out[: out.find(b"\n\n") + 2]
         return out
+
+    def _ordinary(self, data: bytes) -> bytes:
+        """A single plain event, as most reads of a paced stream are, ready to relay; `b""` for anything else.
+
+        Named events, which need more looking at, never are.
+        """
+        if not (data.startswith(_OPEN) and data.endswith(_CLOSE)):
+            return b""
+        if data.find(b"\n") != len(data) - 2 or b"\r" in data:
+            return b""
+        try:
+            event = _ONE.decode(data[len(_OPEN) - 1 : 1 - len(_CLOSE)])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return b""
+        if event.usage is not None or event.error or event.model != self._model:
+            return b""
+        self.events += 1
+        if not self._finish:
+            self._finish = _FINISH.search(data) is not None
+        if self._renames or self.hide_usage:
+            data = self._rewritten(data)
+        self.relayed_bytes += len(data)
+        return data
 
     @property
     def text(self) -> tuple[int, int] | None:
@@ -389,6 +414,10 @@ class NamedEventStream(EventStream):
     def __init__(self, asked_model: str) -> None:
         super().__init__(asked_model, hide_usage=False)
         self._ended_by_name = False
+
+    def _ordinary(self, data: bytes) -> bytes:
+        del data
+        return b""
 
     def _relay(self, block: bytes) -> bytes:
         return self._slowly(block)
