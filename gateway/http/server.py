@@ -40,6 +40,7 @@ _TICK = 0.001
 """Loops round their timers to milliseconds: what is due within one is due."""
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
 """Headers that name one thing: given twice, two readers may each believe another."""
+_UPGRADING = (b"upgrade", b"connection", b"http2-settings")
 _VERSIONS = ("1.1", "1.0")
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -103,9 +104,7 @@ class Protocol(asyncio.Protocol):
         self._overload: Overload | None = getattr(config.loaded_app, "overload", None)
         self._state: Any = server_state
         self._keep_alive: float = config.timeout_keep_alive
-        self._parser: Any = httptools.HttpRequestParser(self)
-        # What follows a request that closes the connection is not looked at, and must not spoil its answer.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: Any = self._new_parser()
         self._queue: deque[Cycle] = deque()
         self._arriving: Cycle | None = None
         """The request whose body is being read."""
@@ -139,12 +138,8 @@ class Protocol(asyncio.Protocol):
         before = 0 if arriving is None else arriving.received
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Served like any other; what would follow is another protocol.
-            self._deaf = True
-            if self._arriving is not None:
-                self.on_message_complete()
-            self._close_behind()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._malformed("Invalid HTTP request received.")
         else:
@@ -249,6 +244,9 @@ class Protocol(asyncio.Protocol):
             _check_unique(pairs)
         if b"host" not in named and version == "1.1":
             raise Refused("no host")
+        if b"upgrade" in named and parser.should_upgrade():
+            # The parser takes what follows for the other protocol, and so the body for no body.
+            return
         overload = self._overload
         if overload is not None and overload.shedding and self.cycle is None and overload.refuses(self._url):
             self._shed(overload, named)
@@ -363,6 +361,23 @@ class Protocol(asyncio.Protocol):
             self._due = inf
             self.cycle = self._queue.popleft()
         self.resume_reading()
+
+    def _stay(self, rest: bytes) -> None:
+        """A client asked for another protocol, as Java's does with every first request: it is served in this one, as if
+        it had not. `rest` is what came behind its head."""
+        method, version, named = self._parser.get_method(), self._parser.get_http_version(), dict(self._pairs)
+        if b"upgrade" not in named or method == b"CONNECT":
+            self._malformed("Not a proxy.")
+            return
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in self._pairs if pair[0] not in _UPGRADING)
+        self._parser = self._new_parser()
+        self.data_received(b"%b %b HTTP/%b\r\n%b\r\n%b" % (method, self._url, version.encode(), lines, rest))
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request that closes the connection is not looked at, and must not spoil its answer.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def _close_behind(self) -> None:
         """The last request that came is the last of its connection."""

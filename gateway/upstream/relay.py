@@ -65,22 +65,22 @@ class Relay:
             try:
                 data = await self._response.chunk()
             except UpstreamError as error:
-                self._end(error)
+                self.end_with(error)
                 return b""
-            out = self._digested(data)
+            out = self.digested(data)
             if out or self.over:
                 return out
 
-    def _digested(self, data: bytes) -> bytes:
+    def digested(self, data: bytes) -> bytes:
         """What these bytes make ready, perhaps nothing; `b""` is the end of the body."""
         decoder = self._decoder
         if decoder is None:
             if not data:
-                self._end(None)
+                self.end_with(None)
             return data
         out = decoder.feed(data) if data else decoder.end()
         if decoder.complete or decoder.failure is not None or not data:
-            self._end(decoder.failure)
+            self.end_with(decoder.failure)
         return out
 
     async def pump(self, client: ByteSink) -> bytes:
@@ -94,27 +94,8 @@ class Relay:
         pump = Pump(self, self._response, client)
         return await pump.run()
 
-    def ready(self, response: TappedResponse) -> bytes | None:
-        """The next ready bytes without waiting: None if there are none yet, `b""` only together with `over`."""
-        decoder = self._decoder
-        while True:
-            try:
-                data = response.take()
-            except UpstreamError as error:
-                self._end(error)
-                return b""
-            if data is None:
-                return None
-            if data and decoder is not None:
-                out = decoder.feed(data)
-                if decoder.complete or decoder.failure is not None:
-                    self._end(decoder.failure)
-            else:
-                out = self._digested(data)
-            if out or self.over:
-                return out
-
-    def _end(self, failure: UpstreamError | None) -> None:
+    def end_with(self, failure: UpstreamError | None) -> None:
+        """Nothing more is read: the answer is whole, or this is what became of it."""
         self.over = True
         self.failure = failure and without_secrets(failure, self._provider)
         if failure is None and not getattr(self._response, "complete", False):
@@ -152,20 +133,25 @@ class Pump:
             self._client.on_resume = None
 
     def _move(self) -> None:
-        last, client, relay = self._last, self._client, self._relay
+        last, client, relay, response = self._last, self._client, self._relay, self._response
         if self._moving or last.done():
             # Moving changes both sides: the loop below sees for itself what its own doing brought about.
             return
         self._moving = True
         try:
             while not client.paused:
-                ready = relay.ready(self._response)
+                data = response.take()
+                if data is None:
+                    return
+                ready = relay.digested(data)
                 if relay.over:
-                    last.set_result(ready or b"")
+                    last.set_result(ready)
                     return
-                if ready is None:
-                    return
-                client.push(ready)
+                if ready:
+                    client.push(ready)
+        except UpstreamError as error:
+            relay.end_with(error)
+            last.set_result(b"")
         except Exception as bug:  # called by the transport, where nobody would hear of it: the request's task fails
             last.set_exception(bug)
         finally:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -30,7 +31,16 @@ class ScriptedServer:
 def scripted_server(http: str = "auto") -> Iterator[ScriptedServer]:
     """Serve on an ephemeral loopback port until the block ends; `http` is uvicorn's name of a protocol."""
     app = create_mock_app()
-    config = uvicorn.Config(app, log_config=None, http=http, access_log=False, timeout_graceful_shutdown=1)
+    with serving(app, http=http) as port:
+        yield ScriptedServer(app, port)
+
+
+@contextmanager
+def serving(app: Any, *, http: Any = "auto") -> Iterator[int]:
+    """Serve any application; gives the port. `http` is uvicorn's name of a protocol, or a class."""
+    config = uvicorn.Config(
+        app, log_config=None, http=http, access_log=False, proxy_headers=False, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -39,7 +49,7 @@ def scripted_server(http: str = "auto") -> Iterator[ScriptedServer]:
         thread.start()
         try:
             until(lambda: server.started)
-            yield ScriptedServer(app, listener.getsockname()[1])
+            yield listener.getsockname()[1]
         finally:
             server.should_exit = True
             thread.join(10)
