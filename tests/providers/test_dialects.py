@@ -19,7 +19,8 @@ BUILT_IN = sorted(discover())
 
 
 def call(service: Service, path: str, *, stream: bool = False) -> Call:
-    raw = b'{"model":"asked","input":"x"}'
+    asks = b'"messages":[{"role":"user","content":"x"}]' if service is Service.CHAT else b'"input":"x"'
+    raw = b'{"model":"asked",' + asks + b"}"
     return Call("c", "r", service, path, "asked", raw, 0.0, stream=stream, model_span=(9, 16))
 
 
