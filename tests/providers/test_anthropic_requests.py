@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import inspect
 from typing import Any
 
 import pytest
+from openai.resources.chat.completions import Completions
 
 from gateway.errors import ClientError, InvalidRequest, UnsupportedParameter
+from gateway.providers.chat.losses import HINTS
+from gateway.providers.chat.reading import KNOWN
 from gateway.providers.messages.models import abilities_of
 
 from .contract.cases import HI, SCHEMA, TIME, WEATHER
@@ -117,12 +121,28 @@ def test_lost_parameters(fields: dict[str, Any], param: str) -> None:
     assert body.get("temperature") == {1.5: 1.0, 0.5: 0.5}.get(fields.get("temperature", 0))
 
 
+def test_every_field_of_the_sdk_is_known() -> None:
+    """What OpenAI's SDK can send is carried over, refused or left out knowingly: nothing of it is news."""
+    known = KNOWN | HINTS | {"moderation"}
+    transport = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
+    assert set(inspect.signature(Completions.create).parameters) - transport <= known
+    with pytest.raises(UnsupportedParameter):
+        sent(moderation={"x": 1})
+
+
+def test_sound_of_earlier_answers() -> None:
+    """It is kept at OpenAI, and cannot be told to another provider."""
+    with pytest.raises(UnsupportedParameter) as refused:
+        talk(HI, {"role": "assistant", "audio": {"id": "a"}}, HI, unsupported="drop")
+    assert refused.value.param == "messages[1].audio"
+
+
 def test_hints_and_defaults() -> None:
     """What changes no answer is left out without a word."""
     body = sent(
         n=1, logprobs=False, logit_bias={}, frequency_penalty=0, presence_penalty=0, store=True, metadata={"a": "b"},
         modalities=["text"], verbosity="medium", service_tier="auto", prompt_cache_key="k", prediction=None,
-        parallel_tool_calls=True, stream_options=None, frobnicate=None,
+        prompt_cache_options={"ttl": "12h"}, parallel_tool_calls=True, stream_options=None, frobnicate=None,
     )  # fmt: skip
     assert set(body) == {"model", "max_tokens", "messages"}
 
@@ -178,7 +198,7 @@ def test_marks_of_the_cache() -> None:
     body = sent(
         messages=[
             {"role": "system", "content": [{"type": "text", "text": "s", "cache_control": mark}]},
-            {"role": "user", "content": [{"type": "text", "text": "a", "prompt_cache_breakpoint": {"ttl": "1h"}}]},
+            {"role": "user", "content": [{"type": "text", "text": "a", "prompt_cache_breakpoint": {"ttl": "30m"}}]},
             {"role": "user", "content": "b", "cache_control": mark},
         ],
         tools=[{**WEATHER, "cache_control": mark}],

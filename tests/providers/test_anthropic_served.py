@@ -210,6 +210,29 @@ def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool
     assert (row["input_tokens"], row["output_tokens"]) == (claude["input_tokens"], claude["output_tokens"])
 
 
+def test_what_a_broken_stream_used(gateway: Gateway) -> None:
+    """What Anthropic counts at the start is not what was made: a stream that breaks is charged for what was relayed."""
+    reply = gateway.chat("lab/mock-fault/end-after-30+tokens-200", (("x-request-id", "broken-use"),), stream=True)
+    said = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in reply.events[:-2])
+    line = gateway.line("broken-use")
+    assert line["token_source"] == "partial"
+    assert line["output_tokens"] >= len(said) // 4 > 20
+
+
+def test_thinking_shows_signs_of_life(gateway: Gateway) -> None:
+    """The client's answer begins when the model begins to think, not when it has finished."""
+    with gateway.client() as client:
+        client.post(
+            "/v1/chat/completions",
+            {
+                "model": "lab/mock-fault/reasoning-8+stall-after-3",
+                "messages": ask("x"),
+                "stream": True,
+            },
+        )
+        client.read_until(client.head(), b'"role":"assistant"')
+
+
 def test_credential_stays_here(gateway: Gateway) -> None:
     """The key reaches neither clients nor the log."""
     reply = gateway.chat("lab/mock-fault/status-400")

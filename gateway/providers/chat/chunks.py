@@ -20,6 +20,7 @@ import msgspec
 
 from gateway.errors import UpstreamBadEvent
 from gateway.providers.chat.events import (
+    Alive,
     Annotations,
     Begin,
     Done,
@@ -34,11 +35,13 @@ from gateway.providers.chat.events import (
     ToolCallEnd,
     ToolCallStart,
     UsageUpdate,
+    Working,
 )
 from gateway.providers.chat.replies import finish_of, usage_object
 from gateway.types import Call, Usage
 
 DONE = b"data: [DONE]\n\n"
+COMMENT = b": alive\n\n"
 MAX_CALLS = 1024
 """Tool calls of one choice, and choices of one answer: nobody means more."""
 _ROLE = b'{"role":"assistant","content":""}'
@@ -72,10 +75,23 @@ class _Choice:
 class ChunkEncoder:
     """The chunks of one answer."""
 
-    __slots__ = ("_call", "_choices", "_head", "_tail", "error", "frames", "over", "text_bytes", "texts", "usage")
+    __slots__ = (
+        "_call",
+        "_choices",
+        "_head",
+        "_tail",
+        "error",
+        "frames",
+        "over",
+        "text_bytes",
+        "texts",
+        "usage",
+        "usage_whole",
+    )
 
     def __init__(self, call: Call) -> None:
         self.usage: Usage | None = None
+        self.usage_whole = False
         self.error: StreamError | None = None
         self.over = False
         self.frames = 0
@@ -149,6 +165,13 @@ class ChunkEncoder:
         if event.id and not self._choices:
             self._head = self._opening(event.id)
         return b""
+
+    def _working(self, event: Working) -> bytes:
+        return self._opened(self._choice(event.choice))
+
+    def _alive(self, event: Alive) -> bytes:
+        del event
+        return COMMENT if self.frames else b""
 
     def _text(self, event: TextDelta) -> bytes:
         if not event.text:
@@ -225,6 +248,7 @@ class ChunkEncoder:
 
     def _usage(self, event: UsageUpdate) -> bytes:
         self.usage = event.usage
+        self.usage_whole = self.usage_whole or event.whole
         return b""
 
     def _failed(self, event: StreamError) -> bytes:
@@ -239,6 +263,8 @@ class ChunkEncoder:
 
 _WRITERS: dict[type[Event], Callable[[ChunkEncoder, Any], bytes]] = {
     Begin: ChunkEncoder._begin,
+    Working: ChunkEncoder._working,
+    Alive: ChunkEncoder._alive,
     TextDelta: ChunkEncoder._text,
     RefusalDelta: ChunkEncoder._refusal,
     ReasoningDelta: ChunkEncoder._reasoning,

@@ -16,6 +16,16 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
     id: str = ""
 
 
+class Working(msgspec.Struct, frozen=True, gc=False):
+    """The model is at work on something that is not shown: the client is told that an answer has begun."""
+
+    choice: int = 0
+
+
+class Alive(msgspec.Struct, frozen=True, gc=False):
+    """A sign of life between events: a comment to the client, once its answer has begun."""
+
+
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
     text: str
     choice: int = 0
@@ -77,9 +87,11 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
 
 class UsageUpdate(msgspec.Struct, frozen=True, gc=False):
-    """The counts so far; a later one replaces it."""
+    """The counts so far; a later one replaces it. `whole`: they are worth charging for, should the stream end here.
+    Counts told before the answer was made are not."""
 
     usage: Usage
+    whole: bool = True
 
 
 class StreamError(msgspec.Struct, frozen=True):
@@ -94,6 +106,8 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 
 Event: TypeAlias = (
     Begin
+    | Working
+    | Alive
     | TextDelta
     | RefusalDelta
     | ReasoningDelta

@@ -16,9 +16,18 @@ from gateway.providers.chat.request import ChatRequest
 from gateway.types import Provider
 
 HINTS = frozenset(
-    {"store", "metadata", "prompt_cache_key", "prompt_cache_retention", "prediction", "service_tier", "stream_options"}
+    {
+        "store",
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "prediction",
+        "service_tier",
+        "stream_options",
+    }
 )
-"""Fields that steer storage, caches, speed or bookkeeping of OpenAI's own service."""
+"""Fields that steer storage, caches, speed or bookkeeping of OpenAI's own service: left out everywhere."""
 
 # Fields that change the answer, and when a value is as good as absent.
 _ASKS: dict[str, Callable[[ChatRequest], bool]] = {
@@ -80,5 +89,8 @@ class Losses:
             if tool.type != "function":
                 self.parameter(f"tools[{index}].type", "Only tools of type `function` are.")
         for param in chat.unknown:
-            if param not in spoken:
+            if param not in spoken and param not in HINTS:
                 self.parameter(param)
+        for index, message in enumerate(chat.messages):
+            if message.audio is not None:
+                raise self.content(f"messages[{index}].audio", "sound that it made before")

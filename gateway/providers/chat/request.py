@@ -71,6 +71,8 @@ class Message(msgspec.Struct, gc=False):
     """The provider's own reasoning, given back unchanged."""
     function_call: FunctionCall | None = None
     """The predecessor of `tool_calls`."""
+    audio: Any = None
+    """Sound of an earlier answer, kept at OpenAI."""
     cache_control: dict[str, Any] | None = None
 
     @property

@@ -56,8 +56,8 @@ class TranslatedStream:
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider counted, so far."""
-        return self._encoder.usage
+        """What the provider counted; None while that is only what it read, or where it tells nothing."""
+        return self._encoder.usage if self._encoder.usage_whole else None
 
     @property
     def events(self) -> int:

@@ -16,6 +16,8 @@ Block = dict[str, Any]
 
 IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _ODD_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_LIVES = {"5m": "5m", "1h": "1h", "30m": "1h", "12h": "1h"}
+"""OpenAI's lives of a cached prefix as Anthropic's, which end at an hour."""
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
@@ -167,8 +169,8 @@ def _marked(block: Block, part: Part) -> Block:
         block["cache_control"] = part.cache_control
     elif part.prompt_cache_breakpoint:
         given = part.prompt_cache_breakpoint
-        ttl = given.get("ttl") if isinstance(given, dict) else None
-        block["cache_control"] = {"type": "ephemeral", **({"ttl": ttl} if ttl in ("5m", "1h") else {})}
+        ttl = _LIVES.get(str(given.get("ttl"))) if isinstance(given, dict) else None
+        block["cache_control"] = {"type": "ephemeral", **({"ttl": ttl} if ttl else {})}
     return block
 
 

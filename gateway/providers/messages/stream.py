@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.providers.chat.events import (
+    Alive,
     Begin,
     Done,
     Event,
@@ -20,6 +21,7 @@ from gateway.providers.chat.events import (
     ToolCallEnd,
     ToolCallStart,
     UsageUpdate,
+    Working,
 )
 from gateway.providers.messages.reply import FINISH, Block, Message, WireUsage, thought
 from gateway.providers.wire.errors import error_from_event
@@ -49,6 +51,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _NOTHING: tuple[Event, ...] = ()
+_ALIVE = (Alive(),)
 
 
 class MessageStream:
@@ -74,11 +77,13 @@ class MessageStream:
         if kind == "content_block_stop":
             return self._stop(event.index)
         if kind == "message_start" and event.message is not None:
-            return (Begin(event.message.id), *self._count(event.message.usage))
+            return (Begin(event.message.id), *self._count(event.message.usage, whole=False))
         if kind == "message_delta":
             return self._message(event)
         if kind == "message_stop":
             return (Done(),)
+        if kind == "ping":
+            return _ALIVE
         if kind == "error" or event.error:
             return (StreamError(error_from_event(event.error or {})),)
         return _NOTHING
@@ -92,7 +97,8 @@ class MessageStream:
             return (TextDelta(block.text),) if block.text else _NOTHING
         if block.type in ("thinking", "redacted_thinking"):
             self._thoughts[index] = block
-            return (ReasoningDelta(block.thinking),) if block.thinking else _NOTHING
+            # Its text may stay hidden, and the client would wait for a minute without a byte.
+            return (Working(), ReasoningDelta(block.thinking))
         return _NOTHING
 
     def _delta(self, index: int, delta: _Delta) -> Iterable[Event]:
@@ -128,10 +134,10 @@ class MessageStream:
     def _message(self, event: _Event) -> Iterable[Event]:
         reason = event.delta.stop_reason if event.delta is not None else None
         finish = _NOTHING if reason is None else (Finish(FINISH.get(reason, "stop")),)
-        return (*self._count(event.usage), *finish)
+        return (*self._count(event.usage, whole=True), *finish)
 
-    def _count(self, usage: WireUsage | None) -> Iterable[Event]:
+    def _count(self, usage: WireUsage | None, *, whole: bool) -> Iterable[Event]:
         if usage is None:
             return _NOTHING
         self._usage.update(usage)
-        return (UsageUpdate(self._usage.counted()),)
+        return (UsageUpdate(self._usage.counted(), whole),)
