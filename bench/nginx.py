@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bench import payloads
+from bench import native, payloads
 
 CHUNK = 3500  # nginx reads no token of its configuration that is longer than 4096 bytes
 
@@ -33,24 +33,31 @@ http {{
 
 
 def fixed_reply(directory: Path, port: int, *, stream: bool) -> str:
-    """A server that answers every POST with the same reply, and everything else with an empty object."""
-    body = (payloads.stream() if stream else payloads.reply()).decode()
-    pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
-    names = [f"$piece_{index}" for index in range(len(pieces))]
-    sets = "\n".join(f"      set {name} '{piece}';" for name, piece in zip(names, pieces, strict=True))
-    kind = "text/event-stream" if stream else "application/json"
+    """A server that answers every POST with the same reply, in OpenAI's words or in Anthropic's; everything else gets
+    an empty object."""
+    openai = payloads.stream() if stream else payloads.reply()
+    anthropic = native.stream() if stream else native.reply()
     return _frame(
         directory,
         f"""  server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{ default_type application/json; return 200 '{{}}'; }}
-    location = /v1/chat/completions {{
-      default_type {kind};
-{sets}
-      return 200 "{"".join("${" + name[1:] + "}" for name in names)}";
-    }}
+{_location("/v1/chat/completions", "chat", openai, stream=stream)}
+{_location(native.PATH, "native", anthropic, stream=stream)}
   }}""",
     )
+
+
+def _location(path: str, name: str, body: bytes, *, stream: bool) -> str:
+    text = body.decode()
+    pieces = [text[start : start + CHUNK] for start in range(0, len(text), CHUNK)]
+    names = [f"${name}_{index}" for index in range(len(pieces))]
+    sets = "\n".join(f"      set {name} '{piece}';" for name, piece in zip(names, pieces, strict=True))
+    return f"""    location = {path} {{
+      default_type {"text/event-stream" if stream else "application/json"};
+{sets}
+      return 200 "{"".join("${" + name[1:] + "}" for name in names)}";
+    }}"""
 
 
 def proxy(directory: Path, port: int, upstream: str, *, stream: bool) -> str:

@@ -12,7 +12,7 @@ BIG_BYTES = 200_000
 
 _SENTENCE = "The quick brown fox jumps over the lazy dog while seven wizards quietly brew a potion. "
 _IDENTITY = {"id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT", "created": 1741569952, "model": MODEL}
-_USAGE = {
+USAGE = {
     "prompt_tokens": 148,
     "completion_tokens": 60,
     "total_tokens": 208,
@@ -25,7 +25,8 @@ def _prose(length: int) -> str:
     return (_SENTENCE * (length // len(_SENTENCE) + 1))[:length]
 
 
-def _dump(value: object) -> bytes:
+def dump(value: object) -> bytes:
+    """Compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -41,7 +42,7 @@ def _chat(prompt: str, *, stream: bool) -> bytes:
     }
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return _dump(body)
+    return dump(body)
 
 
 def request(*, stream: bool = False, size: int = REQUEST_BYTES) -> bytes:
@@ -56,7 +57,7 @@ def _reply(content: str) -> bytes:
         "logprobs": None,
         "finish_reason": "stop",
     }
-    return _dump({"object": "chat.completion", **_IDENTITY, "choices": [choice], "usage": _USAGE})
+    return dump({"object": "chat.completion", **_IDENTITY, "choices": [choice], "usage": USAGE})
 
 
 def reply() -> bytes:
@@ -67,10 +68,11 @@ def reply() -> bytes:
 def _event(delta: dict[str, str] | None, finish: str | None, padding: str) -> bytes:
     choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
     chunk = {"object": "chat.completion.chunk", **_IDENTITY, "service_tier": "default", "choices": choices}
-    return b"data: " + _dump(chunk | {"usage": _USAGE if delta is None else None, "obfuscation": padding}) + b"\n\n"
+    return b"data: " + dump(chunk | {"usage": USAGE if delta is None else None, "obfuscation": padding}) + b"\n\n"
 
 
-def _deltas() -> list[tuple[dict[str, str] | None, str | None]]:
+def deltas() -> list[tuple[dict[str, str] | None, str | None]]:
+    """What each event of the stream adds, and its finish reason."""
     words = (_SENTENCE * 9).split(" ")
     return [
         ({"role": "assistant", "content": ""}, None),
@@ -88,10 +90,10 @@ def stream_events() -> list[bytes]:
 
     The padding stands where OpenAI puts its own, in `obfuscation`.
     """
-    deltas = _deltas()
-    missing = STREAM_BYTES - len(DONE) - sum(len(_event(*pair, "")) for pair in deltas)
-    each, rest = divmod(missing, len(deltas))
-    return [_event(*pair, "x" * (each + (index < rest))) for index, pair in enumerate(deltas)]
+    pairs = deltas()
+    missing = STREAM_BYTES - len(DONE) - sum(len(_event(*pair, "")) for pair in pairs)
+    each, rest = divmod(missing, len(pairs))
+    return [_event(*pair, "x" * (each + (index < rest))) for index, pair in enumerate(pairs)]
 
 
 def stream() -> bytes:
@@ -116,15 +118,16 @@ def complaint(body: bytes, *, stream_reply: bool) -> str | None:
         return f"the reply is not what OpenAI's API sends ({type(error).__name__}): {body[:200]!r}"
 
 
-def _essence(body: bytes) -> tuple[Any, Any, Any]:
+def essence(body: bytes) -> tuple[Any, Any, Any]:
+    """Content, finish reason and total tokens of a reply."""
     answer = json.loads(body)
     choice = answer["choices"][0]
     return choice["message"]["content"], choice["finish_reason"], answer["usage"]["total_tokens"]
 
 
 def _reply_complaint(body: bytes) -> str | None:
-    got = _essence(body)
-    return None if got == _essence(reply()) else f"content, finish_reason or usage differ: {got!r}"
+    got = essence(body)
+    return None if got == essence(reply()) else f"content, finish_reason or usage differ: {got!r}"
 
 
 def _stream_complaint(body: bytes) -> str | None:

@@ -99,6 +99,15 @@ def _gateway_many(site: Site) -> list[str]:
     return command
 
 
+def _gateway_translates(site: Site) -> list[str]:
+    """The same file with a provider whose API is not OpenAI's."""
+    config = site.directory / "translates.yaml"
+    config.write_text((BENCH / "gateway.yaml").read_text().replace("type: openai_compatible", "type: anthropic"))
+    command = _gateway(site)
+    command[command.index("--config") + 1] = str(config)
+    return command
+
+
 # ---- peers -----------------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +188,16 @@ SYSTEMS: tuple[System, ...] = (
         _gateway_env,
         keys=_many_keys(),
         workloads=frozenset({"w1"}),
+    ),
+    System(
+        "gateway-translates",
+        "the gateway, translating",
+        "as the first, but its provider speaks Anthropic's Messages API with the same content and counts",
+        install.own_version,
+        _gateway_translates,
+        _gateway_env,
+        lambda _site: {"authorization": f"Bearer {GATEWAY_KEY}"},
+        workloads=frozenset({"w1", "w2"}),
     ),
     System(
         "nginx",

@@ -29,7 +29,16 @@ def test_every_goal_can_be_judged_from_a_whole_run() -> None:
     """The names the goals ask for are those that results give."""
     numbers = {"rps": 10.0, "p50_ms": 1.0, "p99_ms": 2.0, "cpu_us": 3.0, "cpu_us_event": 4.0, "rss_tree_mb": 5.0}
     systems = {}
-    for name in ("gateway", "gateway-many", "nginx", "vllm-router", "portkey", "litellm", "direct"):
+    for name in (
+        "gateway",
+        "gateway-many",
+        "gateway-translates",
+        "nginx",
+        "vllm-router",
+        "portkey",
+        "litellm",
+        "direct",
+    ):
         samples = {workload: [dict(numbers)] for workload in ("w1", "w2", "w3", "paced", "big")}
         samples["solo"] = [{"p50_ms": 0.1 if name == "direct" else 0.3}]
         systems[name] = SystemResult(name, "", startup_s=[1.0], rss_mb=50.0, rss_tree_mb=60.0, samples=samples)
