@@ -16,6 +16,10 @@ _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _REQUEST = msgspec.json.Decoder(ChatRequest)
 _CAPS = ("max_completion_tokens", "max_tokens")
 KNOWN = (frozenset(ChatRequest.__struct_fields__) | {"model", "stream"}) - {"unknown"}
+MAX_NAME = 64
+"""Characters of an unknown field's name that an error repeats."""
+CHOICES = frozenset({"auto", "none", "required"})
+FORMATS = frozenset({"text", "json_object", "json_schema"})
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?")
 
@@ -30,7 +34,7 @@ def read_chat(call: Call, deployment: Deployment) -> ChatRequest:
         raise _invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidJson from None
-    chat.unknown = tuple(key for key, value in keys.items() if key not in KNOWN and bytes(value) != b"null")
+    chat.unknown = tuple(key[:MAX_NAME] for key, raw in keys.items() if key not in KNOWN and bytes(raw) != b"null")
     if call.output_cap is not None:
         told = chat.limit
         chat.max_completion_tokens = call.output_cap if told is None else min(told, call.output_cap)
@@ -81,9 +85,23 @@ def _check(chat: ChatRequest) -> None:
             raise InvalidRequest("A function needs a name.", param=f"tools[{index}].function.name")
         if function is not None:
             function.parameters = _schema(function.parameters, f"tools[{index}].function.parameters")
-    form = chat.response_format.json_schema if chat.response_format is not None else None
-    if form is not None:
-        form.schema = _schema(form.schema, "response_format.json_schema.schema")
+    _check_words(chat)
+
+
+def _check_words(chat: ChatRequest) -> None:
+    """Words that only translators read: a slip of the pen must not become another meaning."""
+    mode, name = chat.choice
+    if mode not in CHOICES and not (mode == "named" and name):
+        raise InvalidRequest("`tool_choice` is none of auto, none, required, or a named function.", param="tool_choice")
+    form = chat.response_format
+    if form is None:
+        return
+    if form.type not in FORMATS:
+        raise InvalidRequest(f"Use one of {', '.join(sorted(FORMATS))}.", param="response_format.type")
+    if form.json_schema is not None:
+        form.json_schema.schema = _schema(form.json_schema.schema, "response_format.json_schema.schema")
+    elif form.type == "json_schema":
+        raise InvalidRequest("A `json_schema` is missing.", param="response_format.json_schema")
 
 
 def _schema(raw: msgspec.Raw, param: str) -> msgspec.Raw:
