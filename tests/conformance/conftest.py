@@ -24,6 +24,10 @@ UNKNOWN_KEY = "gw-conformance-nobody-has-this-one-0006"
 BATCH = 16
 """Inputs per upstream embeddings call."""
 MAX_BODY = 8 * 1024 * 1024
+CHATS = ("gpt-4o", "claude/any")
+"""A model that is passed through, and one of each provider whose API is translated: applications must not notice."""
+LABS = ("lab", "claude")
+"""Their providers that serve any model: faults are asked for by name."""
 
 CONFIG = f"""
 version: 1
@@ -44,6 +48,13 @@ providers:
     allow_private_network: true
     retry_attempts: 0
     batch_size: {BATCH}
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  claude:                                # serves any model too, by Anthropic's API
+    type: anthropic
+    base_url: MOCK
+    api_key: upstream-credential-6
+    allow_private_network: true
+    retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
   retrying:
     type: openai

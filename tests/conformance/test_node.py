@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import BATCH, GPT_KEY, KEY, NODE_TIGHT_KEY, UNKNOWN_KEY, Lab, fault
+from .conftest import BATCH, CHATS, GPT_KEY, KEY, LABS, NODE_TIGHT_KEY, UNKNOWN_KEY, Lab, fault
 
 NODE = Path(__file__).parent / "node"
 SAID = "echo: Grüße 你好 🎈"
@@ -125,10 +125,11 @@ def test_chat(node: Application, lab: Lab) -> None:
     assert lab.gateway.logged(request_id=answer["requestId"])[0]["status"] == 200
 
 
-@pytest.mark.parametrize("script", ["", "split-1", "crlf", "comments", "no-done", "split-3+crlf"])
-def test_stream(node: Application, script: str) -> None:
+@pytest.mark.parametrize("script", ["tokens-4", "split-1", "crlf", "comments", "no-done", "split-3+crlf"])
+@pytest.mark.parametrize("provider", LABS)
+def test_stream(node: Application, provider: str, script: str) -> None:
     """A stream adds up however the provider cuts it, without usage that nobody asked for."""
-    seen = node.play("stream", model=fault(script) if script else "gpt-4o")
+    seen = node.play("stream", model=fault(script, provider))
     assert seen == {"text": SAID, "usages": 0, "ids": 1, "finish": "stop"}
 
 
@@ -139,22 +140,25 @@ def test_stream_with_usage(node: Application) -> None:
     assert seen["usage"]["completion_tokens"] == 4
 
 
-def test_streamed_tools(node: Application) -> None:
+@pytest.mark.parametrize("provider", LABS)
+def test_streamed_tools(node: Application, provider: str) -> None:
     """Fragments of two parallel calls add up to both."""
-    seen = node.play("tools", model=fault("calls-2"))
+    seen = node.play("tools", model=fault("calls-2", provider))
     assert seen["calls"] == [["weather", {"city": "city"}], ["time", {"city": "city"}]]
     assert seen["fragments"] > 2
     assert seen["finish"] == "tool_calls"
 
 
-def test_tool_runner(node: Application) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_tool_runner(node: Application, model: str) -> None:
     """The SDK's loop calls the function and gets an answer to its result."""
-    assert node.play("runTools")["text"] == "tool: sunny in city"
+    assert node.play("runTools", model=model)["text"] == "tool: sunny in city"
 
 
-def test_structured_output(node: Application) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_structured_output(node: Application, model: str) -> None:
     """A zod schema is satisfied."""
-    assert node.play("parse") == {"ok": True}
+    assert node.play("parse", model=model) == {"ok": True}
 
 
 def test_embeddings(node: Application) -> None:
@@ -232,13 +236,14 @@ def test_retries(node: Application, lab: Lab, script: str, calls: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["cut-after-900", "end-after-3", "stall-after-3", "malformed-after-3", "error-after-3"]
+    "script", ["cut-after-900", "end-after-5", "stall-after-5", "malformed-after-5", "error-after-5"]
 )
 def test_broken_streams(node: Application, script: str) -> None:
     """What came before is delivered, then an APIError is thrown: a stream never just ends."""
-    thrown = node.fail("broken", model=fault(f"{script}+tokens-50+pace-2ms"))
-    assert "APIError" in thrown["classes"]
-    assert thrown["got"] >= 2
+    for provider in LABS:
+        thrown = node.fail("broken", model=fault(f"{script}+tokens-50+pace-2ms", provider))
+        assert "APIError" in thrown["classes"]
+        assert thrown["got"] >= 2
     assert "APIError" in node.fail("brokenResponses", model=fault(f"{script}+tokens-50"))["classes"]
 
 
@@ -250,29 +255,38 @@ def test_leaving_a_stream_early(node: Application) -> None:
 # ---- Vercel AI SDK
 
 
-def test_ai_generate_text(ai: Application) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_ai_generate_text(ai: Application, model: str) -> None:
     """Text, finish reason and usage."""
-    assert ai.play("generateText") == {"text": "echo: hello", "finishReason": "stop", "input": 2, "output": 3}
+    assert ai.play("generateText", model=model) == {
+        "text": "echo: hello",
+        "finishReason": "stop",
+        "input": 2,
+        "output": 3,
+    }
 
 
-def test_ai_stream_text(ai: Application) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_ai_stream_text(ai: Application, model: str) -> None:
     """Parts add up to the text, usage comes at the end."""
-    assert ai.play("streamText") == {"text": "echo: hello", "finishReason": "stop", "output": 3}
+    assert ai.play("streamText", model=model) == {"text": "echo: hello", "finishReason": "stop", "output": 3}
 
 
-def test_ai_tools(ai: Application) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_ai_tools(ai: Application, model: str) -> None:
     """A tool is called, run, and its result answered; whole and streamed."""
-    seen = ai.play("tools")
+    seen = ai.play("tools", model=model)
     assert seen == {"text": "tool: sunny in city", "calls": [["weather", {"city": "city"}]]}
-    streamed = ai.play("streamTools")
+    streamed = ai.play("streamTools", model=model)
     assert streamed["text"] == "tool: sunny in city"
     assert {"tool-call", "tool-result", "text-delta", "finish"} <= set(streamed["seen"])
     assert "error" not in streamed["seen"]
 
 
-def test_ai_structured_output(ai: Application) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_ai_structured_output(ai: Application, model: str) -> None:
     """An object of the caller's schema."""
-    assert ai.play("output") == {"ok": True}
+    assert ai.play("output", model=model) == {"ok": True}
 
 
 def test_ai_embed_many(ai: Application) -> None:
@@ -295,9 +309,10 @@ def test_ai_errors(ai: Application, model: str, status: int, retryable: bool) ->
     assert "model" in thrown["message"].lower() or "request" in thrown["message"].lower()
 
 
-@pytest.mark.parametrize("script", ["end-after-3", "stall-after-3", "malformed-after-3", "error-after-3"])
-def test_ai_broken_streams(ai: Application, script: str) -> None:
+@pytest.mark.parametrize("script", ["end-after-5", "stall-after-5", "malformed-after-5", "error-after-5"])
+@pytest.mark.parametrize("provider", LABS)
+def test_ai_broken_streams(ai: Application, provider: str, script: str) -> None:
     """A stream that breaks has an error part with our words; it does not finish."""
-    seen = ai.play("broken", model=fault(f"{script}+tokens-50+pace-2ms"))
+    seen = ai.play("broken", model=fault(f"{script}+tokens-50+pace-2ms", provider))
     assert seen["error"].startswith("The model provider")
     assert seen["seen"] >= 1

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tests.support.gateway import eventually
 
-from .conftest import Lab, Sdk, fault
+from .conftest import CHATS, LABS, Lab, Sdk, fault
 
 USER: Any = [{"role": "user", "content": "Grüße 你好 🎈"}]
 SAID = "echo: Grüße 你好 🎈"
@@ -59,9 +59,10 @@ def test_the_caller_sees_the_name_it_asked_for(sdk: Sdk, model: str) -> None:
     assert {chunk.model for chunk in chunks} == {model}
 
 
-def test_stream(sdk: Sdk) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_stream(sdk: Sdk, model: str) -> None:
     """Deltas join to the answer; one id and date throughout; no usage unless it was asked for."""
-    chunks = sdk.events(lambda c: c.chat.completions.create(model="gpt-4o", messages=USER, stream=True))
+    chunks = sdk.events(lambda c: c.chat.completions.create(model=model, messages=USER, stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == SAID
     assert chunks[0].choices[0].delta.role == "assistant"
     assert chunks[-1].choices[0].finish_reason == "stop"
@@ -143,11 +144,12 @@ def test_a_large_question(sdk: Sdk) -> None:
     assert answer.choices[0].finish_reason == "length"
 
 
-def test_one_tool(sdk: Sdk) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_one_tool(sdk: Sdk, model: str) -> None:
     """A required tool is called with arguments of its schema; its result is answered with text."""
     tools = [tool("weather")]
     first = sdk.call(
-        lambda c: c.chat.completions.create(model="gpt-4o", messages=USER, tools=tools, tool_choice="required")
+        lambda c: c.chat.completions.create(model=model, messages=USER, tools=tools, tool_choice="required")
     )
     choice = first.choices[0]
     assert choice.finish_reason == "tool_calls"
@@ -155,14 +157,15 @@ def test_one_tool(sdk: Sdk) -> None:
     assert json.loads(call.function.arguments) == {"city": "city", "unit": "c"}
     result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
     messages = [*USER, choice.message.model_dump(exclude_none=True), result]
-    second = sdk.call(lambda c: c.chat.completions.create(model="gpt-4o", messages=messages, tools=tools))
+    second = sdk.call(lambda c: c.chat.completions.create(model=model, messages=messages, tools=tools))
     assert second.choices[0].message.content == "tool: sunny"
 
 
-def test_parallel_tools(sdk: Sdk) -> None:
+@pytest.mark.parametrize("model", CHATS)
+def test_parallel_tools(sdk: Sdk, model: str) -> None:
     """Two calls in one answer; one when the caller forbids more."""
     ask: Any = {
-        "model": "gpt-4o",
+        "model": model,
         "messages": [{"role": "user", "content": "call:weather call:time"}],
         "tools": [tool("weather"), tool("time")],
     }
@@ -172,11 +175,12 @@ def test_parallel_tools(sdk: Sdk) -> None:
     assert len(one.choices[0].message.tool_calls) == 1
 
 
-def test_streamed_tools(sdk: Sdk) -> None:
+@pytest.mark.parametrize("provider", LABS)
+def test_streamed_tools(sdk: Sdk, provider: str) -> None:
     """Fragments carry index and id once, and their arguments join to JSON for each call."""
     chunks = sdk.events(
         lambda c: c.chat.completions.create(
-            model=fault("calls-2"), messages=USER, tools=[tool("weather"), tool("time")], stream=True
+            model=fault("calls-2", provider), messages=USER, tools=[tool("weather"), tool("time")], stream=True
         )
     )
     names, arguments = {}, {0: "", 1: ""}

@@ -7,31 +7,31 @@ import { serve } from "./scenario.mjs";
 const provider = createOpenAICompatible({ name: "gateway", baseURL: process.env.BASE_URL, apiKey: process.env.API_KEY,
   includeUsage: true, supportsStructuredOutputs: true });
 const common = { maxRetries: 0 };
-const model = provider("gpt-4o");
+const chat = (name) => provider(name ?? "gpt-4o");
 const weather = tool({ description: "The weather of a city.", inputSchema: z.object({ city: z.string() }),
   execute: async ({ city }) => `sunny in ${city}` });
 const shape = z.object({ verdict: z.enum(["yes", "no"]), steps: z.array(z.object({ text: z.string() })) });
 
 await serve({
-  async generateText() {
-    const { text, finishReason, usage } = await generateText({ ...common, model, prompt: "hello" });
+  async generateText({ model }) {
+    const { text, finishReason, usage } = await generateText({ ...common, model: chat(model), prompt: "hello" });
     return { text, finishReason, input: usage.inputTokens, output: usage.outputTokens };
   },
 
-  async streamText() {
-    const result = streamText({ ...common, model, prompt: "hello" });
+  async streamText({ model }) {
+    const result = streamText({ ...common, model: chat(model), prompt: "hello" });
     let text = "";
     for await (const part of result.textStream) text += part;
     return { text, finishReason: await result.finishReason, output: (await result.usage).outputTokens };
   },
 
-  async tools() {
-    const { text, steps } = await generateText({ ...common, model, prompt: "call:weather", tools: { weather }, stopWhen: stepCountIs(3) });
+  async tools({ model }) {
+    const { text, steps } = await generateText({ ...common, model: chat(model), prompt: "call:weather", tools: { weather }, stopWhen: stepCountIs(3) });
     return { text, calls: steps.flatMap((step) => step.toolCalls.map((call) => [call.toolName, call.input])) };
   },
 
-  async streamTools() {
-    const result = streamText({ ...common, model, prompt: "call:weather", tools: { weather }, stopWhen: stepCountIs(3) });
+  async streamTools({ model }) {
+    const result = streamText({ ...common, model: chat(model), prompt: "call:weather", tools: { weather }, stopWhen: stepCountIs(3) });
     const seen = new Set();
     let text = "";
     for await (const part of result.fullStream) {
@@ -41,8 +41,8 @@ await serve({
     return { text, seen: [...seen] };
   },
 
-  async output() {
-    const { output } = await generateText({ ...common, model, prompt: "x", output: Output.object({ schema: shape }) });
+  async output({ model }) {
+    const { output } = await generateText({ ...common, model: chat(model), prompt: "x", output: Output.object({ schema: shape }) });
     return { ok: shape.safeParse(output).success };
   },
 

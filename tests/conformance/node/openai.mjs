@@ -45,16 +45,16 @@ await serve({
       finish: final.choices[0].finish_reason };
   },
 
-  async runTools() {
+  async runTools({ model }) {
     const tool = { ...weather.function, function: ({ city }) => `sunny in ${city}`, parse: JSON.parse };
-    const runner = client().chat.completions.runTools({ model: "gpt-4o", messages: [{ role: "user", content: "call:weather" }],
+    const runner = client().chat.completions.runTools({ model, messages: [{ role: "user", content: "call:weather" }],
       tools: [{ type: "function", function: tool }] });
     return { text: await runner.finalContent() };
   },
 
-  async parse() {
+  async parse({ model }) {
     const shape = z.object({ verdict: z.enum(["yes", "no"]), steps: z.array(z.string()) });
-    const answer = await client().chat.completions.parse({ model: "gpt-4o", messages, response_format: zodResponseFormat(shape, "shape") });
+    const answer = await client().chat.completions.parse({ model, messages, response_format: zodResponseFormat(shape, "shape") });
     return { ok: shape.safeParse(answer.choices[0].message.parsed).success };
   },
 
