@@ -203,7 +203,8 @@ class Dialect(Protocol):
         ...
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
-        """The provider's body for this call. Raises InvalidRequest for what the dialect cannot say."""
+        """The provider's body for this call. Raises UnsupportedParameter for what the dialect cannot say, and
+        InvalidRequest for what nobody could."""
         ...
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:

@@ -31,7 +31,6 @@ from gateway.errors.client import (
     UnknownPath,
     UnpricedModel,
     UnsupportedMedia,
-    UnsupportedParameter,
 )
 from gateway.errors.refused import (
     AuthUnavailable,
@@ -48,6 +47,7 @@ from gateway.errors.refused import (
 )
 from gateway.errors.upstream import (
     ProviderAuthFailed,
+    UnsupportedParameter,
     UpstreamBadEvent,
     UpstreamBadResponse,
     UpstreamConflict,

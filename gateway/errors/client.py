@@ -27,12 +27,6 @@ class InvalidRequest(ClientError):
         return "invalid_request"
 
 
-class UnsupportedParameter(InvalidRequest):
-    """The provider's API cannot say what `param` asks for; the message names what to do instead."""
-
-    code = "unsupported_parameter"
-
-
 class InvalidJson(ClientError):
     """The body is not JSON, or not a JSON object."""
 

@@ -46,6 +46,8 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "unsupported_media_type",
         "unknown_url",
         "method_not_supported",
+        "unsupported_parameter",
+        "unsupported",
         "upstream_rejected",
         "4xx",
     ),

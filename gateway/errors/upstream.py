@@ -220,3 +220,18 @@ class UpstreamRejected(UpstreamError):
     @property
     def reason(self) -> str:
         return "upstream_rejected"
+
+
+class UnsupportedParameter(UpstreamError):
+    """The provider's API cannot say what `param` asks for; the message says what to do instead. Nothing was sent, and
+    another deployment may be able to."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "unsupported_parameter"
+    message = "The model's provider does not support a parameter of this request."
+    should_retry = False
+    retry_same = False
+    outcome = "unsupported"
+    counts_against_health = False
+    log_level = logging.INFO

@@ -33,6 +33,9 @@ routes:
   - name: rescued
     match: {{model: rescued}}
     targets: [{{provider: lab, model: mock-fault/error-after-0}}, {{provider: plain, model: gpt}}]
+  - name: either
+    match: {{model: either}}
+    targets: [{{provider: claude, model: claude-sonnet-4-6}}, {{provider: plain, model: gpt}}]
 """
 TOOLS: list[Any] = [
     {
@@ -145,6 +148,12 @@ def test_unsupported_parameter(client: openai.OpenAI) -> None:
     assert refused.value.param == "seed"
     assert refused.value.code == "unsupported_parameter"
     assert "Leave it out" in refused.value.message
+
+
+def test_another_target_may_support_it(gateway: Gateway) -> None:
+    """What the first target cannot say is asked of the next; the first one hears of it only what it can answer."""
+    assert gateway.chat("either", seed=7).header("x-gateway-provider") == "plain"
+    assert gateway.chat("either").header("x-gateway-provider") == "claude"
 
 
 def test_other_services(client: openai.OpenAI) -> None:
