@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.registry.checks import Document, entries, listed_models, model_names, names_of, providers, resolves
-from gateway.registry.problems import Fault, did_you_mean, shown
+from gateway.registry.checks import Document, Named, entries, unknown
+from gateway.registry.problems import HINT, Fault, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +23,10 @@ def limit_faults(data: Any) -> list[Fault]:
     """Every quota and limit of an interpolated document that says something that cannot be."""
     if not isinstance(data, dict):
         return []
-    found = [fault for trail, scope, quota in _quotas(data) for fault in _quota_faults(data, trail, scope, quota)]
+    named = Named(data)
+    found = [fault for trail, scope, quota in _quotas(data) for fault in _quota_faults(named, trail, scope, quota)]
     for index, rule in entries(data, "limits"):
-        found += _member_faults(data, ("limits", index, "only"), rule)
+        found += _member_faults(named, ("limits", index, "only"), rule)
     return found
 
 
@@ -39,7 +41,7 @@ def _quotas(data: Document) -> Iterator[tuple[Trail, Any, dict[str, Any]]]:
                     yield (name, index, "quotas", position), scope, quota
 
 
-def _quota_faults(data: Document, trail: Trail, scope: Any, quota: dict[str, Any]) -> Iterator[Fault]:
+def _quota_faults(named: Named, trail: Trail, scope: Any, quota: dict[str, Any]) -> Iterator[Fault]:
     action = quota.get("action_on_exceed")
     if "throttle_to" in quota and action != "throttle":
         message = "only `action_on_exceed: throttle` has a rate to throttle to (set it, or remove `throttle_to`)"
@@ -53,16 +55,16 @@ def _quota_faults(data: Document, trail: Trail, scope: Any, quota: dict[str, Any
     if scope in _SERVED:
         message = f"the model is settled before a {scope} is chosen (use reject: a route goes on to its next target)"
         yield Fault((*trail, "action_on_exceed"), message)
-    elif not resolves(data, model):
-        yield _no_model(data, model, (*trail, "action_on_exceed", "downgrade"))
+    elif not named.resolves(model):
+        yield _no_model(named, model, (*trail, "action_on_exceed", "downgrade"))
 
 
-def _no_model(data: Document, model: str, trail: Trail) -> Fault:
-    hint = did_you_mean(model, model_names(data))
-    return Fault(trail, f"no route and no provider has a model {shown(model)}{hint} (name one that is configured)")
+def _no_model(named: Named, model: str, trail: Trail) -> Fault:
+    message = f"no route and no provider has a model {shown(model)}{HINT} (name one that is configured)"
+    return Fault(trail, message, hint=lambda: did_you_mean(model, sorted(named.models)))
 
 
-def _member_faults(data: Document, trail: Trail, rule: dict[str, Any]) -> Iterator[Fault]:
+def _member_faults(named: Named, trail: Trail, rule: dict[str, Any]) -> Iterator[Fault]:
     scope, only = rule.get("scope"), rule.get("only")
     if only is None:
         return
@@ -73,36 +75,28 @@ def _member_faults(data: Document, trail: Trail, rule: dict[str, Any]) -> Iterat
     for index, member in enumerate(only if isinstance(only, list) else [only]):
         if isinstance(member, str) and member and not _WILD.intersection(member):
             place = (*trail, index) if isinstance(only, list) else trail
-            yield from _unknown_member(data, place, scope, member)
+            yield from _unknown_member(named, place, scope, member)
 
 
-def _unknown_member(data: Document, trail: Trail, scope: Any, member: str) -> Iterator[Fault]:
+def _unknown_member(named: Named, trail: Trail, scope: Any, member: str) -> Iterator[Fault]:
     """A name without wildcards must be somebody's; a glob may be for members to come."""
     if scope == "model":
-        if not resolves(data, member):
-            yield _no_model(data, member, trail)
+        if not named.resolves(member):
+            yield _no_model(named, member, trail)
     elif scope in ("provider", "key", "team"):
-        known = list(providers(data)) if scope == "provider" else names_of(data, f"{scope}s")
+        known = getattr(named, f"{scope}s")
         if member not in known:
-            hint = did_you_mean(member, known)
-            message = f"there is no {scope} {shown(member)}{hint} (declare it under `{scope}s`, or correct it)"
-            yield Fault(trail, message)
-    elif scope == "deployment" and not _is_deployment(data, member):
-        known = [f"{provider}/{model}" for provider, model in _deployments(data)]
-        hint = did_you_mean(member, known)
-        yield Fault(trail, f"there is no deployment {shown(member)}{hint} (write provider/model as configured)")
+            yield unknown(scope, member, known, trail)
+    elif scope == "deployment" and not _is_deployment(named, member):
+        message = f"there is no deployment {shown(member)}{HINT} (write provider/model as configured)"
+        yield Fault(trail, message, hint=partial(_nearest_deployment, named, member))
 
 
-def _is_deployment(data: Document, member: str) -> bool:
+def _is_deployment(named: Named, member: str) -> bool:
     provider, _, model = member.partition("/")
-    known = providers(data)
-    if provider not in known or not model:
-        return False
-    models = listed_models(known[provider])
-    return models is None or model in models
+    return bool(model) and named.serves(provider, model)
 
 
-def _deployments(data: Document) -> Iterator[tuple[str, str]]:
-    for provider, settings in providers(data).items():
-        for model in sorted(listed_models(settings) or ()):
-            yield provider, model
+def _nearest_deployment(named: Named, member: str) -> str:
+    known = (f"{provider}/{model}" for provider, models in named.listed.items() for model in sorted(models or ()))
+    return did_you_mean(member, known)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.registry.checks import entries, model_names, resolves, unaliased
-from gateway.registry.problems import Fault, did_you_mean, shown
+from gateway.registry.checks import Named, entries, unaliased
+from gateway.registry.problems import HINT, Fault, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,21 +27,25 @@ def _alias_faults(data: Document) -> Iterator[Fault]:
     aliases = data.get("aliases")
     if not isinstance(aliases, dict):
         return
+    named = Named(data)
     for name, target in aliases.items():
         if not isinstance(name, str) or not isinstance(target, str):
             continue
         end = unaliased(data, name)
         if end in aliases:
             yield Fault(("aliases", name), f"the alias {shown(name)} leads in a circle (name a model)")
-        elif not resolves(data, end):
-            hint = did_you_mean(end, [*model_names(data), *_route_models(data)])
-            message = f"no route and no provider has a model {shown(end)}{hint} (name one that is configured)"
-            yield Fault(("aliases", name), message)
+        elif not named.resolves(end):
+            message = f"no route and no provider has a model {shown(end)}{HINT} (name one that is configured)"
+            yield Fault(("aliases", name), message, hint=partial(_nearest_model, data, named, end))
     for index, route in entries(data, "routes"):
         for model in _models(route):
             if model in aliases:
                 message = f"{shown(model)} is an alias too, so no request gets here by it (remove one of the two)"
                 yield Fault(("routes", index, "match", "model"), message)
+
+
+def _nearest_model(data: Document, named: Named, model: str) -> str:
+    return did_you_mean(model, [*sorted(named.models), *_route_models(data)])
 
 
 def _second_defaults(data: Document) -> Iterator[Fault]:

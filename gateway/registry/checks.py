@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from fnmatch import fnmatchcase
+import re
+from fnmatch import translate
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.catalogue import provider_type
-from gateway.registry.problems import Fault, did_you_mean, shown
+from gateway.registry.problems import HINT, Fault, did_you_mean, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from gateway.registry.problems import Trail
 
 Document = dict[str, Any]
 _LISTS = ("routes", "keys", "teams", "limits")
+_WILD = frozenset("*?[")
 
 
 def cross_faults(data: Any) -> list[Fault]:
@@ -28,6 +31,49 @@ def cross_faults(data: Any) -> list[Fault]:
     found += _route_references(data)
     found += _team_references(data)
     return found
+
+
+class Named:
+    """What a document names, looked up once: references are many in a large one."""
+
+    def __init__(self, data: Document) -> None:
+        known = providers(data)
+        self.providers = known
+        self.keys, self.teams = names_of(data, "keys"), names_of(data, "teams")
+        self.listed = {provider: listed_models(settings) for provider, settings in known.items()}
+        self.models = frozenset().union(*(_bare_names(known[name], self.listed[name]) for name in known))
+        """Every bare name that some provider lists, or that its type does when it lists none."""
+        patterns = {pattern for _, route in entries(data, "routes") for pattern in _patterns(route)}
+        self._globs = [re.compile(translate(pattern)).match for pattern in patterns if _WILD.intersection(pattern)]
+        self._routed = patterns
+        self._resolved: dict[str, bool] = {}
+        self._data = data
+
+    def serves(self, provider: str, model: str) -> bool:
+        """Whether a provider has this model, or may have it."""
+        models = self.listed.get(provider)
+        return provider in self.listed and (models is None or model in models)
+
+    def resolves(self, model: str) -> bool:
+        """Whether a route, a provider's qualified name or a bare name may serve this model, or the one it is an alias
+        for."""
+        model = unaliased(self._data, model)
+        found = self._resolved.get(model)
+        if found is None:
+            provider, _, rest = model.partition("/")
+            found = self._resolved[model] = (
+                model in self.models
+                or model in self._routed
+                or (bool(rest) and self.serves(provider, rest))
+                or any(matches(model) for matches in self._globs)
+            )
+        return found
+
+
+def _patterns(route: dict[str, Any]) -> list[str]:
+    match = route.get("match")
+    patterns = match.get("model", "*") if isinstance(match, dict) else "*"
+    return [one for one in (patterns if isinstance(patterns, list) else [patterns]) if isinstance(one, str)]
 
 
 def listed_models(settings: Any) -> frozenset[str] | None:
@@ -94,32 +140,29 @@ def _duplicate_secrets(data: Document) -> Iterator[Fault]:
 
 
 def _route_references(data: Document) -> Iterator[Fault]:
-    keys = names_of(data, "keys")
-    teams = names_of(data, "teams")
+    named = Named(data)
     for index, route in entries(data, "routes"):
         match = route.get("match")
         if isinstance(match, dict):
-            yield from _reference(match, "team", teams, ("routes", index, "match"))
-            yield from _reference(match, "key", keys, ("routes", index, "match"))
+            yield from _reference(match, "team", named.teams, ("routes", index, "match"))
+            yield from _reference(match, "key", named.keys, ("routes", index, "match"))
         targets = route.get("targets")
         for position, target in enumerate(targets if isinstance(targets, list) else ()):
             if isinstance(target, dict):
-                yield from _target(data, target, ("routes", index, "targets", position))
+                yield from _target(named, target, ("routes", index, "targets", position))
 
 
-def _target(data: Document, target: dict[str, Any], trail: Trail) -> Iterator[Fault]:
-    known = providers(data)
+def _target(named: Named, target: dict[str, Any], trail: Trail) -> Iterator[Fault]:
     provider, model = target.get("provider"), target.get("model")
     if not isinstance(provider, str):
         return
-    if provider not in known:
-        yield from _reference(target, "provider", list(known), trail)
+    if provider not in named.providers:
+        yield from _reference(target, "provider", named.providers, trail)
         return
-    models = listed_models(known[provider])
+    models = named.listed[provider]
     if models is not None and isinstance(model, str) and model not in models:
-        hint = did_you_mean(model, sorted(models))
-        message = f"the provider {shown(provider)} lists no model {shown(model)}{hint} (list it there, or correct it)"
-        yield Fault((*trail, "model"), message)
+        message = f"the provider {shown(provider)} lists no model {shown(model)}{HINT} (list it there, or correct it)"
+        yield Fault((*trail, "model"), message, hint=partial(_nearest, model, models))
 
 
 def _team_references(data: Document) -> Iterator[Fault]:
@@ -128,37 +171,25 @@ def _team_references(data: Document) -> Iterator[Fault]:
         yield from _reference(key, "team", teams, ("keys", index))
 
 
-def _reference(item: dict[str, Any], kind: str, known: list[str], trail: Trail) -> Iterator[Fault]:
+def _nearest(word: str, known: Collection[str]) -> str:
+    return did_you_mean(word, sorted(known))
+
+
+def _reference(item: dict[str, Any], kind: str, known: Mapping[str, Any], trail: Trail) -> Iterator[Fault]:
     name = item.get(kind)
     if isinstance(name, str) and name not in known:
-        hint = did_you_mean(name, known)
-        yield Fault(
-            (*trail, kind), f"there is no {kind} {shown(name)}{hint} (declare it under `{kind}s`, or correct it)"
-        )
+        yield unknown(kind, name, known, (*trail, kind))
 
 
-def names_of(data: Document, name: str) -> list[str]:
-    """The names in a top-level list."""
-    return [item["name"] for _, item in entries(data, name) if isinstance(item.get("name"), str)]
+def unknown(kind: str, name: str, known: Collection[str], trail: Trail) -> Fault:
+    """A reference to a provider, key or team that nobody declares."""
+    message = f"there is no {kind} {shown(name)}{HINT} (declare it under `{kind}s`, or correct it)"
+    return Fault(trail, message, hint=partial(did_you_mean, name, known))
 
 
-def resolves(data: Document, model: str) -> bool:
-    """Whether a route, a provider's qualified name or a bare name may serve this model, or the one it is an alias
-    for."""
-    model = unaliased(data, model)
-    for _, route in entries(data, "routes"):
-        match = route.get("match")
-        patterns = match.get("model", "*") if isinstance(match, dict) else "*"
-        for pattern in patterns if isinstance(patterns, list) else [patterns]:
-            if isinstance(pattern, str) and fnmatchcase(model, pattern):
-                return True
-    known = providers(data)
-    provider, _, rest = model.partition("/")
-    if provider in known and rest:
-        models = listed_models(known[provider])
-        if models is None or rest in models:
-            return True
-    return model in model_names(data)
+def names_of(data: Document, name: str) -> dict[str, None]:
+    """The names in a top-level list, in its order."""
+    return {item["name"]: None for _, item in entries(data, name) if isinstance(item.get("name"), str)}
 
 
 def unaliased(data: Document, model: str) -> str:
@@ -171,12 +202,6 @@ def unaliased(data: Document, model: str) -> str:
     return model
 
 
-def model_names(data: Document) -> list[str]:
-    """Every bare name that some provider lists, or that its type does when it lists none."""
-    return sorted({name for settings in providers(data).values() for name in _bare_names(settings)})
-
-
-def _bare_names(settings: Any) -> frozenset[str]:
-    models = listed_models(settings)
+def _bare_names(settings: Any, models: frozenset[str] | None) -> frozenset[str]:
     kind = provider_type(settings.get("type")) if isinstance(settings, dict) and models is None else None
     return models or frozenset(() if kind is None else kind.models)

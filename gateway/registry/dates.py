@@ -19,7 +19,7 @@ def zone(value: Any) -> str:
     """The name of an IANA time zone, such as Europe/Berlin."""
     if isinstance(value, str) and _is_zone(value):
         return value
-    hint = did_you_mean(value, _known()) if isinstance(value, str) else ""
+    hint = _nearest(value) if isinstance(value, str) else ""
     raise ValueError(f"this is no IANA time zone{hint} (write one such as UTC or Europe/Berlin)")
 
 
@@ -44,6 +44,11 @@ def _is_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+@lru_cache(maxsize=64)
+def _nearest(value: str) -> str:
+    return did_you_mean(value, _known())
 
 
 @lru_cache(maxsize=1)

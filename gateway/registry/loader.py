@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.builtin import NAME, builtin_document
@@ -131,12 +132,12 @@ def _unprintable(interpolated: Interpolated) -> list[str]:
 def _located(faults: Iterable[Fault], source: Source, hidden: list[str]) -> list[Problem]:
     """Problems in file order, each once."""
     ordered = sorted(faults, key=lambda fault: _position(fault, source))
-    problems = [Problem(source.place(fault.trail, at_key=fault.at_key), _redact(fault, hidden)) for fault in ordered]
-    problems = list(dict.fromkeys(problems))
-    if len(problems) > _MOST_TOLD:
-        rest = len(problems) - _MOST_TOLD
-        problems[_MOST_TOLD:] = [Problem(source.place(()), f"{rest} more problems follow (mend these first)")]
-    return problems
+    places = {(source.place(fault.trail, at_key=fault.at_key), fault.message): fault for fault in ordered}
+    problems = [Problem(place, _redact(fault.text, hidden)) for (place, _), fault in islice(places.items(), _MOST_TOLD)]
+    rest = len(places) - _MOST_TOLD
+    if rest > 0:
+        problems.append(Problem(source.place(()), f"{rest} more problems follow (mend these first)"))
+    return list(dict.fromkeys(problems))
 
 
 def _position(fault: Fault, source: Source) -> tuple[int, int]:
@@ -148,8 +149,7 @@ def _position(fault: Fault, source: Source) -> tuple[int, int]:
     return source.values.get(trail, (0, 0))
 
 
-def _redact(fault: Fault, hidden: list[str]) -> str:
-    message = fault.message
+def _redact(message: str, hidden: list[str]) -> str:
     for value in hidden:
         message = message.replace(value, _REDACTED)
     return _CUT.sub(lambda cut: _redact_start(cut[1], hidden) + CUT, message) if CUT in message else message
@@ -157,8 +157,11 @@ def _redact(fault: Fault, hidden: list[str]) -> str:
 
 def _redact_start(text: str, hidden: list[str]) -> str:
     """Text that was cut for its length, without the start of a value that it may end in."""
-    for value in hidden:
-        for length in range(min(len(value), len(text)), _SHORTEST_REDACTED - 1, -1):
-            if text.endswith(value[:length]):
-                return text[:-length] + _REDACTED
-    return text
+    longest = max((_overlap(text, value) for value in hidden), default=0)
+    return text[:-longest] + _REDACTED if longest >= _SHORTEST_REDACTED else text
+
+
+def _overlap(text: str, value: str) -> int:
+    """How much of the value's start the text ends in."""
+    lengths = range(min(len(value), len(text)), 0, -1)
+    return next((length for length in lengths if text.endswith(value[:length])), 0)

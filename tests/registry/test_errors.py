@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.errors import OperatorError
-from gateway.registry import ConfigError, load
+from gateway.registry import ConfigError, check_limits, checks, load
+from gateway.registry.schema import explain
 from tests.registry.bad_files import BAD_FILES
 from tests.registry.support import MOCK, errors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -137,6 +139,29 @@ def test_a_flood_of_mistakes_is_cut(tmp_path: Path) -> None:
     lines = errors_of(tmp_path, MOCK + "".join(f"k{number}: 1\n" for number in range(150)))
     assert len(lines) == 101
     assert lines[-1] == "gateway.yaml:1:1: 50 more problems follow (mend these first)"
+
+
+def test_a_flood_of_wrong_references_is_told_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest name is looked for only for the mistakes that are told: it takes far longer than to find them."""
+    asked: list[str] = []
+
+    def count(word: str, known: Iterable[str]) -> str:
+        asked.append(word)
+        return "; did you mean `it`?"
+
+    for module in (checks, check_limits, explain):
+        monkeypatch.setattr(module, "did_you_mean", count)
+    rows = range(400)
+    text = MOCK + "teams:\n" + "".join(f"- {{name: t{n}}}\n" for n in rows)
+    text += "routes:\n" + "".join(
+        f"- {{name: r{n}, match: {{model: x, team: u{n}}}, targets: [{{provider: mock, model: n{n}}}]}}\n" for n in rows
+    )
+    text += "limits:\n" + "".join(f"- {{name: l{n}, scope: model, only: v{n}, requests: 1/s}}\n" for n in rows)
+    text += "".join(f"unknown{n}: 1\n" for n in rows)
+    lines = errors_of(tmp_path, text)
+    assert (len(lines), len(asked)) == (101, 100)
+    assert lines[-1].endswith(": 1500 more problems follow (mend these first)")
+    assert all("; did you mean `it`? (" in line for line in lines[:-1])
 
 
 def test_a_config_error_is_an_operator_error() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import isclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from gateway.registry.problems import Fault, Trail, did_you_mean, shown
+from gateway.registry.problems import HINT, Fault, Trail, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,34 +36,38 @@ def explain(detail: Mapping[str, Any], model: type[BaseModel], prefix: Trail) ->
     trail = (*prefix, *location)
     kind = detail["type"]
     if kind == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
-        return Fault(trail, _unknown_key(str(location[-1]), known), at_key=True)
+        name = str(location[-1])
+        hint = partial(_nearest_key, name, model, location[:-1])
+        return Fault(trail, f"unknown key {shown(name)}{HINT}", at_key=True, hint=hint)
     if kind == "missing":
         return Fault(trail[:-1], f"{shown(str(location[-1]))} is missing (add it)", at_key=True)
+    if kind == "literal_error":
+        return _choice(trail, detail, at_key=at_key)
     return Fault(trail, _sentence(kind, detail), at_key=at_key)
 
 
 def _sentence(kind: str, detail: Mapping[str, Any]) -> str:
     context = detail.get("ctx", {})
-    if kind == "literal_error":
-        return _choice(detail, str(context["expected"]))
     if kind == "value_error":
         return str(context["error"])
     return _SENTENCES.get(kind, "this value cannot be used here (see the schema)").format_map(context)
 
 
-def _choice(detail: Mapping[str, Any], expected: str) -> str:
+def _choice(trail: Trail, detail: Mapping[str, Any], *, at_key: bool) -> Fault:
+    expected = str(detail["ctx"]["expected"])
     options = expected.replace("'", "").replace(" or ", ", ").split(", ")
     if len(options) == 1:
-        return f"this must be {options[0]}"
+        return Fault(trail, f"this must be {options[0]}", at_key=at_key)
     given = detail.get("input")
-    hint = did_you_mean(given, options) if isinstance(given, str) else ""
-    return f"this is none of the known words{hint} (use one of {', '.join(options)})"
+    hint = partial(did_you_mean, given, options) if isinstance(given, str) else str
+    return Fault(
+        trail, f"this is none of the known words{HINT} (use one of {', '.join(options)})", at_key=at_key, hint=hint
+    )
 
 
-def _unknown_key(name: str, known: list[str]) -> str:
-    hint = did_you_mean(name, known)
-    return f"unknown key {shown(name)}{hint}" if hint else f"unknown key {shown(name)} (known: {', '.join(known)})"
+def _nearest_key(name: str, model: type[BaseModel], location: Trail) -> str:
+    known = _known_keys(model, location)
+    return did_you_mean(name, known) or f" (known: {', '.join(known)})"
 
 
 def _known_keys(model: type[BaseModel], location: Trail) -> list[str]:
