@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.http.routes import DEPLOYMENTS, ENDPOINTS, PREFIXES, PROVIDERS, Endpoint
+from gateway.types import Service
 from tests.security.carriers import CARRIERS, carried
 from tests.support.app import Gateway, Reply, unique
 from tests.support.rig import chat_body, keys_config, rigged, secret
@@ -58,3 +59,8 @@ def test_every_carrier_counts() -> None:
             for carrier in CARRIERS
         ]
         assert sorted(served) == [200] * 3 + [429] * 6
+
+
+def test_every_service_is_asked_here() -> None:
+    """The routes above are all there are: a new service has to stand in the matrix."""
+    assert {endpoint.service for endpoint in ENDPOINTS.values()} == {*Service}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.routes import ENDPOINTS
-from gateway.types import Service
 from tests.security.carriers import carried
 from tests.support.app import unique
 from tests.support.rig import COMPLETION, keys_config, rigged, secret
@@ -44,8 +42,3 @@ def test_no_number_of_a_provider_is_credit(number: float) -> None:
         left = int(second.header("x-ratelimit-remaining-tokens") or 0)
         assert 0 <= left < 1_000_000
         assert second.status == (200 if number < 0 else 429)
-
-
-def test_every_service_is_asked_here() -> None:
-    """The routes above are all there are: a new service has to stand in the matrix."""
-    assert {endpoint.service for endpoint in ENDPOINTS.values()} == {*Service}
