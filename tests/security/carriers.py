@@ -1,4 +1,4 @@
-"""How a key is carried, and every path that takes JSON."""
+"""How a key is carried, every path that takes JSON, and texts that are taken for code elsewhere."""
 
 from __future__ import annotations
 
@@ -18,3 +18,15 @@ JSON_PATHS = [
     for path in (*PREFIXES, f"{DEPLOYMENTS}{PRIVATE_MODEL}", f"{PROVIDERS}a/v1")
     if endpoint.json
 ]
+INJECTIONS = (
+    "' OR '1'='1",
+    "'; DROP TABLE virtual_keys; --",
+    '" OR ""="',
+    "1) UNION SELECT digest FROM virtual_keys--",
+    "%",
+    "_%",
+    "\\",
+    "${jndi:ldap://127.0.0.1/x}",
+    "{{7*7}}",
+    "*",
+)
