@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.errors import OperatorError
-from gateway.registry import ConfigError, check_limits, checks, load
+from gateway.registry import ConfigError, check_limits, check_routes, checks, load
 from gateway.registry.schema import explain
 from tests.registry.bad_files import BAD_FILES
 from tests.registry.support import MOCK, errors_of
@@ -149,7 +149,7 @@ def test_a_flood_of_wrong_references_is_told_soon(tmp_path: Path, monkeypatch: p
         asked.append(word)
         return "; did you mean `it`?"
 
-    for module in (checks, check_limits, explain):
+    for module in (checks, check_limits, check_routes, explain):
         monkeypatch.setattr(module, "did_you_mean", count)
     rows = range(400)
     text = MOCK + "teams:\n" + "".join(f"- {{name: t{n}}}\n" for n in rows)
@@ -157,10 +157,10 @@ def test_a_flood_of_wrong_references_is_told_soon(tmp_path: Path, monkeypatch: p
         f"- {{name: r{n}, match: {{model: x, team: u{n}}}, targets: [{{provider: mock, model: n{n}}}]}}\n" for n in rows
     )
     text += "limits:\n" + "".join(f"- {{name: l{n}, scope: model, only: v{n}, requests: 1/s}}\n" for n in rows)
-    text += "".join(f"unknown{n}: 1\n" for n in rows)
+    text += "aliases:\n" + "".join(f"  a{n}: w{n}\n" for n in rows) + "".join(f"unknown{n}: 1\n" for n in rows)
     lines = errors_of(tmp_path, text)
     assert (len(lines), len(asked)) == (101, 100)
-    assert lines[-1].endswith(": 1500 more problems follow (mend these first)")
+    assert lines[-1].endswith(": 1900 more problems follow (mend these first)")
     assert all("; did you mean `it`? (" in line for line in lines[:-1])
 
 
