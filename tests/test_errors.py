@@ -143,7 +143,7 @@ def test_foreign_text_reaches_clients_only_through_a_rejection() -> None:
     rejected = UpstreamRejected("text", upstream_status=422, upstream_type="odd_error", upstream_code="odd", param="p")
     assert (rejected.public_status, rejected.public_type, rejected.public_code) == (422, "odd_error", "odd")
     for kind in CLASSES:
-        if issubclass(kind, UpstreamError) and kind is not UpstreamRejected:
+        if issubclass(kind, UpstreamError) and not issubclass(kind, UpstreamRejected):
             assert "upstream_status" not in inspect.signature(kind).parameters
 
 

@@ -90,9 +90,16 @@ class DeploymentsFull(RateLimited):
     message = "Every deployment of this model is at its own rate limit at the moment."
 
     def __init__(
-        self, message: str | None = None, *, retry_after: float | None = None, final: GatewayError | None = None
+        self,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        final: GatewayError | None = None,
+        busy: bool = False,
     ):
         super().__init__(message, retry_after=retry_after)
+        self.busy = busy
+        """It is the number of calls at once that binds: waiting in turn helps."""
         self.final = final
         """What to tell the caller where no waiting helps; None: `retry_after` does."""
 
@@ -103,4 +110,14 @@ class ClientGone(GatewayError):
     status = 499
     code = "client_disconnected"
     message = "The client closed the connection."
+    log_level = logging.INFO
+
+
+class DeadlineExceeded(GatewayError):
+    """The time that the client allowed (`x-request-timeout`, or its SDK's header) is over: no provider's fault."""
+
+    status = 504
+    code = "deadline_exceeded"
+    message = "The answer did not come within the time that the request allows for it."
+    should_retry = False
     log_level = logging.INFO

@@ -37,6 +37,8 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "connect_timeout",
         "ttfb_timeout",
         "stall",
+        "408",
+        "deadline_exceeded",
     ),
     "invalid_parameters": (
         "invalid_request",
@@ -50,8 +52,11 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "unsupported",
         "upstream_rejected",
         "4xx",
+        "context_window",
+        "context_length_exceeded",
+        "content_filter",
     ),
-    "model_not_available": ("model_not_found", "model_access_denied", "no_upstream"),
+    "model_not_available": ("model_not_found", "model_access_denied", "no_upstream", "capability_not_supported"),
     "resource_exhausted": (
         "insufficient_quota",
         "request_exceeds_limit",
@@ -63,8 +68,8 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "quota_unavailable",
         "ledger_unavailable",
     ),
-    "invalid_response": ("bad_upstream_response", "bad_response", "too_large"),
-    "response_parsing_failed": ("bad_sse",),
+    "invalid_response": ("bad_upstream_response", "bad_response", "empty", "redirect", "too_large"),
+    "response_parsing_failed": ("bad_sse", "bad_json"),
 }
 _BY_LABEL = {label: word for word, labels in _LABELS.items() for label in labels}
 

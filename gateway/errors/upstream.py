@@ -21,6 +21,8 @@ class UpstreamError(GatewayError):
     """The word in a route's `fallback_on` that covers this failure."""
     retry_same: ClassVar[bool] = True
     """Trying the same deployment again can help."""
+    once: ClassVar[bool] = False
+    """One more try is worth it, wherever, and no third."""
     counts_against_health: ClassVar[bool] = True
 
 
@@ -79,6 +81,14 @@ class UpstreamTimeout(UpstreamError):
     fallback_on = "timeout"
 
 
+class UpstreamRequestTimeout(UpstreamTimeout):
+    """408: the provider says that it waited for us, or for its model, too long."""
+
+    outcome = "408"
+    once = True
+    counts_against_health = False
+
+
 class UpstreamStalled(UpstreamError):
     """The answer began and then nothing came for the idle timeout."""
 
@@ -106,12 +116,41 @@ class UpstreamTruncated(UpstreamError):
     outcome = "truncated"
 
 
+class UpstreamOutrun(UpstreamError):
+    """A hedged attempt that another one overtook: cancelled by us, and seen by nobody but the ledger."""
+
+    message = "Another attempt of this call answered first."
+    outcome = "hedged"
+    failover = False
+    counts_against_health = False
+    log_level = logging.INFO
+
+
 class UpstreamBadResponse(UpstreamError):
     """The answer is not HTTP, not JSON, not an event stream, empty, or a redirect."""
 
     code = "bad_upstream_response"
     message = "The model provider sent an answer that cannot be understood."
     outcome = "bad_response"
+    once = True
+
+
+class UpstreamBadJson(UpstreamBadResponse):
+    """A 2xx whose body is not the JSON that was asked for."""
+
+    outcome = "bad_json"
+
+
+class UpstreamEmpty(UpstreamBadResponse):
+    """A 2xx without a body, or a stream without an event."""
+
+    outcome = "empty"
+
+
+class UpstreamRedirected(UpstreamBadResponse):
+    """3xx: never followed, whoever says so."""
+
+    outcome = "redirect"
 
 
 class UpstreamBadEvent(UpstreamBadResponse):
@@ -124,7 +163,9 @@ class UpstreamTooLarge(UpstreamBadResponse):
     """The answer exceeds what we hold for one request."""
 
     message = "The model provider's answer is larger than this gateway accepts."
+    failover = False
     retry_same = False
+    counts_against_health = False
     outcome = "too_large"
 
 
@@ -151,6 +192,7 @@ class UpstreamConflict(UpstreamError):
     code = "upstream_conflict"
     message = "The model provider reported a conflict for this request."
     outcome = "409"
+    once = True
     counts_against_health = False
 
 
@@ -177,6 +219,11 @@ class UpstreamRateLimited(UpstreamError):
     fallback_on = "rate_limit"
     counts_against_health = False
     log_level = logging.WARNING
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None, bare: bool = False) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.bare = bare
+        """The provider did not say when to come back; `retry_after` is our guess."""
 
 
 class UpstreamRejected(UpstreamError):
@@ -235,3 +282,37 @@ class UnsupportedParameter(UpstreamError):
     outcome = "unsupported"
     counts_against_health = False
     log_level = logging.INFO
+
+
+class UpstreamContextWindow(UpstreamRejected):
+    """The request is larger than this model's context window; a larger one may hold it."""
+
+    message = "The request does not fit into the model's context window."
+    outcome = "context_window"
+    failover = True
+    fallback_on = "context_window"
+
+    @property
+    def public_code(self) -> str | None:
+        return "context_length_exceeded"
+
+    @property
+    def reason(self) -> str:
+        return "context_window"
+
+
+class UpstreamContentFiltered(UpstreamRejected):
+    """The provider's content filter refused the request; another provider's may not."""
+
+    message = "The model provider's content filter refused the request."
+    outcome = "content_filter"
+    failover = True
+    fallback_on = "content_filter"
+
+    @property
+    def public_code(self) -> str | None:
+        return self._code or "content_filter"
+
+    @property
+    def reason(self) -> str:
+        return "content_filter"

@@ -23,12 +23,12 @@ from gateway.providers.wire.errors import (
 )
 
 STATUSES = [
-    (301, errors.UpstreamBadResponse, 502, "bad_upstream_response"),
-    (307, errors.UpstreamBadResponse, 502, "bad_upstream_response"),
+    (301, errors.UpstreamRedirected, 502, "bad_upstream_response"),
+    (307, errors.UpstreamRedirected, 502, "bad_upstream_response"),
     (401, errors.ProviderAuthFailed, 502, "provider_auth"),
     (402, errors.ProviderAuthFailed, 502, "provider_auth"),
     (403, errors.ProviderAuthFailed, 502, "provider_auth"),
-    (408, errors.UpstreamTimeout, 504, "upstream_timeout"),
+    (408, errors.UpstreamRequestTimeout, 504, "upstream_timeout"),
     (409, errors.UpstreamConflict, 409, "upstream_conflict"),
     (424, errors.UpstreamServerError, 502, "upstream_error"),
     (429, errors.UpstreamRateLimited, 429, "upstream_rate_limited"),
@@ -99,7 +99,38 @@ def test_wrappings(body: Any) -> None:
 def test_context_overflow(text: str) -> None:
     """A prompt that does not fit has one code, whatever the provider calls it."""
     body = json.dumps({"error": {"message": text, "code": "invalid_request_error"}}).encode()
-    assert error_from_reply(400, [], body).public_code == "context_length_exceeded"
+    error = error_from_reply(400, [], body)
+    assert type(error) is errors.UpstreamContextWindow
+    assert (error.public_code, error.fallback_on) == ("context_length_exceeded", "context_window")
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (400, {"message": "m", "code": "content_filter"}),
+        (400, {"message": "m", "code": "content_policy_violation", "type": "image_generation_user_error"}),
+        (400, {"message": "m", "type": "content_filter"}),
+        (400, {"message": "m", "code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}),
+        (400, {"message": "The prompt triggered Azure OpenAI's content management policy."}),
+        (400, {"message": "Your request was rejected as a result of our safety system."}),
+        (403, {"message": 'This model requires moderation and your input was flagged for "violence".', "code": 403}),
+        (422, {"message": "Output blocked by content filtering policy", "code": None}),
+    ],
+)
+def test_content_filters(status: int, fields: dict[str, Any]) -> None:
+    """A refusal by a filter has its own kind, and blames neither our credential nor the provider's health."""
+    error = error_from_reply(status, [], json.dumps({"error": fields}).encode())
+    assert type(error) is errors.UpstreamContentFiltered
+    assert (error.fallback_on, error.outcome, error.reason) == ("content_filter",) * 3
+    assert error.public_status in (400, 422)
+    assert error.public_code
+    assert not error.counts_against_health
+
+
+def test_a_403_without_a_filters_words_is_our_credentials() -> None:
+    """Only what speaks of content is the client's."""
+    body = json.dumps({"error": {"message": "Country not supported.", "code": "unsupported_country"}}).encode()
+    assert type(error_from_reply(403, [], body)) is errors.ProviderAuthFailed
 
 
 def test_insufficient_quota_is_the_operators() -> None:
@@ -126,7 +157,8 @@ def test_insufficient_quota_is_the_operators() -> None:
         ({"type": "permission_error"}, errors.ProviderAuthFailed),
         ({"type": "billing_error"}, errors.ProviderAuthFailed),
         ({"type": "insufficient_quota", "code": "insufficient_quota"}, errors.ProviderAuthFailed),
-        ({"code": "context_length_exceeded"}, errors.UpstreamRejected),
+        ({"code": "context_length_exceeded"}, errors.UpstreamContextWindow),
+        ({"code": "content_filter"}, errors.UpstreamContentFiltered),
         ({"type": "invalid_request_error"}, errors.UpstreamRejected),
         ({"code": "model_not_found"}, errors.UpstreamRejected),
         ({"type": "server_error"}, errors.UpstreamServerError),
@@ -194,7 +226,10 @@ def test_waits_reach_the_error() -> None:
     """429 and 503 carry the provider's wait; a bare 429 means five seconds."""
     wait = [(b"retry-after", b"7")]
     assert error_from_reply(429, wait, b"").retry_after == 7
-    assert error_from_reply(429, [], b"").retry_after == 5
+    bare, told = error_from_reply(429, [], b""), error_from_reply(429, wait, b"")
+    assert isinstance(bare, errors.UpstreamRateLimited)
+    assert isinstance(told, errors.UpstreamRateLimited)
+    assert (bare.retry_after, bare.bare, told.bare) == (5, True, False)
     assert error_from_reply(503, wait, b"").retry_after == 7
     assert error_from_reply(503, [], b"").retry_after == 1
 

@@ -200,12 +200,12 @@ def test_refusals() -> None:
             continue
         seen += 1
         error = DIALECT.error(recording.status, [(b"content-type", recording.content_type)], recording.body)
-        wanted = classes.get(recording.status, UpstreamRejected)
+        wanted: type[UpstreamError] = classes.get(recording.status, UpstreamRejected)
         if recording.status == 429:
             wanted = ProviderAuthFailed if b"insufficient_quota" in recording.body else UpstreamRateLimited
-        assert type(error) is wanted, recording.name
+        assert isinstance(error, wanted), recording.name
         assert "://" not in error.public_message
-        if type(error) is UpstreamRejected:
+        if isinstance(error, UpstreamRejected):
             assert error.public_status == recording.status
             assert error.public_message != UpstreamRejected.message, recording.name
             if "context-length" in recording.name:

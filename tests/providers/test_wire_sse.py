@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gateway.errors import (
     UpstreamBadEvent,
     UpstreamBadResponse,
+    UpstreamEmpty,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamServerError,
@@ -163,7 +164,7 @@ def expected_failure(case: Case) -> type[UpstreamError] | None:
     if case.ending == "malformed":
         return UpstreamBadEvent
     if not case.chunks:
-        return UpstreamBadResponse
+        return UpstreamEmpty
     finished = any(choice["finish_reason"] for chunk in case.chunks for choice in chunk["choices"])
     return None if case.ending == "done" or finished else UpstreamTruncated
 
@@ -302,7 +303,7 @@ def test_empty_answer(raw: bytes) -> None:
     """An end without any event is an empty answer: nothing is committed, so one failover is possible."""
     stream = chunk_stream()
     assert run(stream, raw, []) == b""
-    assert type(stream.failure) is UpstreamBadResponse
+    assert type(stream.failure) is UpstreamEmpty
 
 
 def test_nothing_to_commit_to_before_the_first_event() -> None:

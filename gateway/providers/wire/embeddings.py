@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamBadResponse
+from gateway.errors import UpstreamBadJson
 
 
 class _Vector(msgspec.Struct, gc=False):
@@ -30,19 +30,19 @@ _VECTORS = msgspec.json.Decoder(_Vectors)
 def in_format(body: bytes, wanted: str) -> bytes:
     """The reply with its vectors as `wanted` (`float` or `base64`); the same bytes when they are already so.
 
-    Raises UpstreamBadResponse when there are no vectors.
+    Raises UpstreamBadJson when there are no vectors.
     """
     try:
         vectors = _VECTORS.decode(body).data
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UpstreamBadResponse from None
+        raise UpstreamBadJson from None
     as_text = wanted == "base64"
     if all((bytes(vector.embedding)[:1] == b'"') == as_text for vector in vectors):
         return body
     try:
         reply = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UpstreamBadResponse from None
+        raise UpstreamBadJson from None
     for item in reply["data"]:
         item["embedding"] = _converted(item["embedding"], as_text=as_text)
     return msgspec.json.encode(reply)
@@ -54,7 +54,7 @@ def _converted(value: Any, *, as_text: bool) -> Any:
     try:
         return _packed(value) if as_text else _unpacked(value)
     except (TypeError, ValueError, OverflowError):
-        raise UpstreamBadResponse from None
+        raise UpstreamBadJson from None
 
 
 def _packed(value: Sequence[float]) -> str:

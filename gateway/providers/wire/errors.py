@@ -14,12 +14,15 @@ import msgspec
 
 from gateway.errors import (
     ProviderAuthFailed,
-    UpstreamBadResponse,
     UpstreamConflict,
+    UpstreamContentFiltered,
+    UpstreamContextWindow,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamRateLimited,
+    UpstreamRedirected,
     UpstreamRejected,
+    UpstreamRequestTimeout,
     UpstreamServerError,
     UpstreamTimeout,
 )
@@ -40,6 +43,25 @@ _CONTEXT = re.compile(
     r"|length of all messages is too long",
     re.IGNORECASE,
 )
+_FILTERED = re.compile(
+    r"content management policy|content[ _-]?(?:filter|policy)|safety (?:system|polic)|(?:was|were|been) flagged"
+    r"|usage polic(?:y|ies)",
+    re.IGNORECASE,
+)
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "context_window_exceeded", "model_context_window_exceeded"})
+_FILTER_CODES = frozenset(
+    {
+        "content_filter",
+        "content_filtered",
+        "content_policy",
+        "content_policy_violation",
+        "ResponsibleAIPolicyViolation",
+        "moderation_blocked",
+        "data_inspection_failed",
+        "guardrail_intervened",
+    }
+)
+"""What OpenAI, Azure, Alibaba, Bedrock and their imitators call a refusal by their filters."""
 _IDENTIFIER = re.compile(r"[\w.\-\[\]/]{1,128}")
 
 
@@ -53,7 +75,7 @@ def error_from_reply(status: int, headers: Headers, body: bytes) -> UpstreamErro
     """What a non-2xx answer means (the failure table's rows for statuses)."""
     fields = error_fields(body)
     if 300 <= status < 400:
-        return UpstreamBadResponse()
+        return UpstreamRedirected()
     return error_from_fields(status, fields, retry_after(headers))
 
 
@@ -92,7 +114,9 @@ def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None
     if status == 429 and "insufficient_quota" in (code, kind):
         return ProviderAuthFailed()
     if status == 429:
-        return UpstreamRateLimited(retry_after=BARE_RETRY_AFTER if wait is None else wait)
+        return UpstreamRateLimited(retry_after=BARE_RETRY_AFTER if wait is None else wait, bare=wait is None)
+    if status == 403 and _is_filtered(fields, code, kind):
+        status = 400  # OpenRouter: the input was flagged; nothing is wrong with our credential
     simple = _BY_STATUS.get(status)
     if simple is not None:
         return simple()
@@ -102,9 +126,12 @@ def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None
         return UpstreamServerError()
     message = fields.get("message")
     text = message if isinstance(message, str) and message.strip() else None
-    if text is not None and _CONTEXT.search(text):
-        code = "context_length_exceeded"
-    return UpstreamRejected(
+    kind_of_error: type[UpstreamRejected] = UpstreamRejected
+    if code in _CONTEXT_CODES or kind in _CONTEXT_CODES or (text is not None and _CONTEXT.search(text)):
+        kind_of_error = UpstreamContextWindow
+    elif _is_filtered(fields, code, kind):
+        kind_of_error = UpstreamContentFiltered
+    return kind_of_error(
         None if text is None else clean(text),
         upstream_status=status,
         upstream_type=kind if kind and "_" in kind else None,
@@ -113,11 +140,21 @@ def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None
     )
 
 
+def _is_filtered(fields: Mapping[str, Any], code: str | None, kind: str | None) -> bool:
+    """Whether a content filter refused the request."""
+    inner = fields.get("innererror")
+    deeper = _identifier(inner.get("code")) if isinstance(inner, dict) else None
+    if not _FILTER_CODES.isdisjoint((code, kind, deeper)):
+        return True
+    message = fields.get("message")
+    return code is None and isinstance(message, str) and _FILTERED.search(message) is not None
+
+
 _BY_STATUS: dict[int, type[UpstreamError]] = {
     401: ProviderAuthFailed,
     402: ProviderAuthFailed,
     403: ProviderAuthFailed,
-    408: UpstreamTimeout,
+    408: UpstreamRequestTimeout,
     409: UpstreamConflict,
     424: UpstreamServerError,
     504: UpstreamTimeout,

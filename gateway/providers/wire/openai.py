@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.errors import InvalidRequest, UpstreamBadResponse, UpstreamError
+from gateway.errors import InvalidRequest, UpstreamBadJson, UpstreamEmpty, UpstreamError
 from gateway.ports import DecodedReply, RequestHead, StreamDecoder
 from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
@@ -112,13 +112,13 @@ class OpenAIDialect:
         if b"json" not in content_type:
             if call.service is Service.TRANSCRIPTION and body and not content_type.startswith(b"text/html"):
                 return DecodedReply(body, content_type)
-            raise UpstreamBadResponse
+            raise UpstreamBadJson if body else UpstreamEmpty
         if body.lstrip()[:1] != b"{":
-            raise UpstreamBadResponse
+            raise UpstreamBadJson if body.strip() else UpstreamEmpty
         try:
             reply = _REPLY.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise UpstreamBadResponse from None
+            raise UpstreamBadJson from None
         if reply.error:
             raise error_from_event(reply.error)
         if call.service is Service.EMBEDDINGS:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamTruncated
+from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.frames import MAX_EVENT, normalised, parse_frame
 from gateway.providers.wire.usage import WireUsage
@@ -202,7 +202,7 @@ class EventStream:
         if not done or self.failure is not None:
             return b""
         if not self.events:
-            self.failure = UpstreamBadResponse()  # an end and nothing before it: an empty answer
+            self.failure = UpstreamEmpty()  # an end and nothing before it: an empty answer
             return b""
         self.complete = True
         return DONE
@@ -389,7 +389,7 @@ class ChunkStream(EventStream):
         if self._finish:
             self.complete = True
             return DONE
-        self.failure = UpstreamTruncated() if self.events else UpstreamBadResponse()
+        self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
         return b""
 
 
@@ -445,5 +445,5 @@ class NamedEventStream(EventStream):
         if self._ended_by_name:
             self.complete = True
         else:
-            self.failure = UpstreamTruncated() if self.events else UpstreamBadResponse()
+            self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
         return b""
