@@ -271,6 +271,44 @@ class Conditions(Protocol):
         ...
 
 
+class Ticket(msgspec.Struct, eq=False):
+    """One attempt that was let in, as long as it runs."""
+
+    condition: Condition
+    began: float
+    """Monotonic seconds."""
+    trial: bool = False
+    """It is the single call that finds out whether the deployment is well again."""
+
+
+class Health(Conditions, Protocol):
+    """Who keeps the conditions: lets attempts in, and hears what becomes of each."""
+
+    def usable(self, deployment: Deployment) -> bool:
+        """Whether an attempt would be let in now."""
+        ...
+
+    def affords(self, deployment: Deployment) -> bool:
+        """Whether the retry budget leaves another second try at this deployment."""
+        ...
+
+    def enter(self, deployment: Deployment, *, again: bool = False, waited: bool = False) -> Ticket | None:
+        """Let an attempt in, or not (None). `again`: it is not its call's first; `waited`: it waited out a rate limit.
+
+        Where the deployment may be tried, but is not known to be well, this claims the one trial. Each ticket is handed
+        back by `leave`.
+        """
+        ...
+
+    def answered(self, ticket: Ticket, ttft: float | None, headroom: float | None) -> None:
+        """The answer of an attempt began: seconds to its first byte (of streams), and what rate limits leave."""
+        ...
+
+    def leave(self, ticket: Ticket, error: GatewayError | None, *, counts: bool = True) -> None:
+        """The attempt is over. `counts`: unless the call's own deadline, not the provider, ended it."""
+        ...
+
+
 # ---- observers -------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +363,12 @@ class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
     healthy."""
     at: float
     """Unix seconds."""
+    seconds: float = 0.0
+    """How long it stays so at least; 0: nobody knows."""
+    parked: bool = False
+    """An operator has to do something: the provider refuses our credentials."""
+    told: bool = False
+    """Another worker found it out."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):

@@ -1,1 +1,1 @@
-"""Probes and incidents."""
+"""How deployments are doing: breakers, cooldowns, retry budgets, and what workers tell each other of them."""

@@ -15,7 +15,7 @@ from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.writer import LineWriter
 
 if TYPE_CHECKING:
-    from gateway.ports import QuotaAlert, Secrets
+    from gateway.ports import DeploymentChanged, QuotaAlert, Secrets
 
 _QUIET = ("uvicorn.access", "asyncio", "httpcore", "httpx", "watchfiles.main")
 """Loggers that say too much at `info`, or what the access log says already."""
@@ -140,6 +140,22 @@ class EventLog(SilentObserver):
             self._log.warning("overloaded", loop_lag_ms=round(lag * 1000, 1))
         else:
             self._log.warning("overload_ended", refused=refused)
+
+    def deployment_changed(self, change: DeploymentChanged) -> None:
+        """One line for each that left rotation, and one for its return."""
+        facts: dict[str, object] = {"deployment": change.deployment, "cause": change.cause}
+        if change.seconds:
+            facts["seconds"] = round(change.seconds, 1)
+        if change.told:
+            facts["told_by"] = "another worker"
+        if change.parked:
+            self._log.error("deployment_parked", **facts, action="renew its api_key, or look at its account")
+        elif change.state == "out":
+            self._log.warning("deployment_opened", **facts)
+        elif change.state == "healthy":
+            self._log.info("deployment_closed", **facts)
+        else:
+            self._log.info("deployment_degraded", **facts)
 
     def quota_alerted(self, alert: QuotaAlert) -> None:
         """One line for each."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 from gateway.errors import Overloaded, UpstreamError
-from gateway.ports import LimitDecision, QuotaAlert
+from gateway.ports import DeploymentChanged, LimitDecision, QuotaAlert
 from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
@@ -42,6 +42,7 @@ _SYSTEMS = {
 """Our provider types whose name differs in `gen_ai.provider.name`."""
 
 
+_STATES = {"healthy": 0, "degraded": 1, "out": 2}
 _REMEMBERED = 4096
 _SHED = ("", OTHER, str(Overloaded.status), "overloaded")
 
@@ -153,6 +154,10 @@ class Metrics(SilentObserver):
         """0 healthy, 1 degraded, 2 out."""
         self._states.set((self._deployment(deployment),), state)
 
+    def show_state(self, deployment: str, state: str) -> None:
+        """`healthy`, `degraded` or `out`."""
+        self.set_deployment_state(deployment, _STATES[state])
+
     def keep_deployments(self, deployments: Collection[str]) -> None:
         """Forget the state of every other deployment: a reload removed it."""
         for labels in [labels for labels in self._states.rows if labels[0] not in deployments]:
@@ -218,6 +223,10 @@ class Metrics(SilentObserver):
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None:
         """One fallback."""
         self._fallbacks.add((self._deployment(source.id), self._deployment(target.id), error.outcome))
+
+    def deployment_changed(self, change: DeploymentChanged) -> None:
+        """Its state, until the next change."""
+        self.show_state(change.deployment, change.state)
 
     def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """What each limit of one call decided."""

@@ -1,0 +1,62 @@
+"""What one worker keeps of one deployment, beyond what others read of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gateway.health.breaker import Breaker
+from gateway.health.budget import Budget
+from gateway.types import Condition, Provider
+
+BREAKER, COOLDOWN, PARKED = "breaker", "cooldown", "parked"
+"""Values of `Condition.out_for`."""
+
+
+class State(StrEnum):
+    """Of a `DeploymentChanged`."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    OUT = "out"
+
+
+class Record(Condition, eq=False):
+    """A condition with what it is made of."""
+
+    breaker: Breaker = msgspec.field(default_factory=Breaker)
+    budget: Budget = msgspec.field(default_factory=Budget)
+    failed_at: float = float("-inf")
+    """Monotonic seconds of the last failure of any kind."""
+    configured: bool = False
+    """The configuration names it; no client invented it."""
+    guarded: bool = True
+    """Failures may take it out of rotation."""
+    credentials: int = 1
+    """How many keys its provider uses in turn."""
+    refused: int = 0
+    """Refusals of our credentials in a row."""
+    cause: str = ""
+    """The outcome that took it out of rotation."""
+    hinted: bool = False
+    """It is out because another worker said so."""
+    doubted_until: float = float("-inf")
+    """Monotonic seconds until which such hints are not believed: the last one was refuted."""
+    state: State = State.HEALTHY
+    """As it was told last."""
+    identity: tuple[object, ...] = ()
+    """What was configured: with other credentials, or elsewhere, it begins anew."""
+
+    def reset(self) -> None:
+        """As new, but for what is under way."""
+        fresh = Record(self.deployment)
+        for name in self.__struct_fields__:
+            if name not in ("deployment", "in_flight", "state", "identity", "configured", "guarded", "credentials"):
+                setattr(self, name, getattr(fresh, name))
+
+
+def identity_of(provider: Provider) -> tuple[object, ...]:
+    """What decides whether a provider takes our calls."""
+    options = tuple(sorted((name, repr(value)) for name, value in provider.options.items()))
+    return (provider.type, provider.base_url, provider.api_keys, provider.headers, options, provider.ca_file)

@@ -1,0 +1,422 @@
+"""The board: who leaves rotation, for how long, and what brings it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from gateway import errors
+from gateway.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    GatewayError,
+    ProviderAuthFailed,
+    UpstreamBadResponse,
+    UpstreamConflict,
+    UpstreamOverloaded,
+    UpstreamPoolExhausted,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamServerError,
+    UpstreamTimeout,
+    UpstreamTlsFailed,
+    UpstreamTooLarge,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from gateway.health.board import MOST_RECORDS, Board, Hint
+from gateway.health.breaker import OPEN_AFTER
+from gateway.ports import DeploymentChanged, ProbeResult
+from gateway.telemetry.base import SilentObserver
+from gateway.types import Deployment, Provider
+
+PROVIDER = Provider("p", "openai", "http://127.0.0.1", api_keys=("one",))
+D = Deployment("p/m", PROVIDER, "m")
+
+
+class Time:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Changes(SilentObserver):
+    """What was told."""
+
+    def __init__(self) -> None:
+        self.all: list[DeploymentChanged] = []
+
+    def deployment_changed(self, change: DeploymentChanged) -> None:
+        self.all.append(change)
+
+    @property
+    def states(self) -> list[tuple[str, str]]:
+        return [(change.state, change.cause) for change in self.all]
+
+
+class Rig:
+    """A board with its clock and its listeners."""
+
+    def __init__(self, deployment: Deployment = D) -> None:
+        self.time, self.changes, self.told = Time(), Changes(), list[Hint]()
+        self.board = Board(self.changes, self.time, Random(4))
+        self.board.tell = self.told.append
+        self.board.keep([deployment])
+        self.deployment = deployment
+
+    def attempt(self, error: GatewayError | None = None, **how: Any) -> bool:
+        """One attempt; whether it was let in."""
+        ticket = self.board.enter(self.deployment)
+        if ticket is None:
+            return False
+        if error is None:
+            self.board.answered(ticket, None, None)
+        self.board.leave(ticket, error, **how)
+        return True
+
+    def fail(self, count: int = OPEN_AFTER) -> None:
+        for _ in range(count):
+            assert self.attempt(UpstreamServerError())
+
+    @property
+    def seconds_out(self) -> float:
+        return max(0.0, self.board.of(self.deployment).out_until - self.time.now)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_five_failures_in_a_row_open_the_breaker(rig: Rig) -> None:
+    """The fifth takes it out; nobody is let in before its time; one trial then, and its answer brings it back."""
+    rig.fail(4)
+    assert rig.attempt()
+    rig.fail(4)
+    assert rig.board.usable(D)
+    rig.fail(1)
+    assert not rig.board.usable(D)
+    assert 4 <= rig.seconds_out <= 6
+    assert not rig.attempt()
+    rig.time.now += rig.seconds_out
+    trial = rig.board.enter(D)
+    assert trial is not None
+    assert trial.trial
+    assert rig.board.of(D).on_trial
+    assert not rig.board.usable(D), "one at a time"
+    assert rig.board.enter(D) is None
+    rig.board.answered(trial, None, None)
+    assert rig.board.usable(D)
+    assert rig.attempt()
+    rig.board.leave(trial, None)
+    assert rig.board.of(D).in_flight == 0
+    assert rig.changes.states == [("out", "5xx"), ("degraded", "retry"), ("healthy", "recovered")]
+    assert [(hint.out_for, hint.cause) for hint in rig.told] == [("breaker", "5xx"), ("", "recovered")]
+
+
+def test_a_failed_trial_opens_it_for_longer(rig: Rig) -> None:
+    """5, 10, 15, 20, 25, 25 seconds, ±20 %."""
+    rig.fail()
+    for wanted in (5, 10, 15, 20, 25, 25):
+        assert 0.8 * wanted <= rig.seconds_out <= 1.2 * wanted
+        rig.time.now += rig.seconds_out
+        assert rig.attempt(UpstreamUnreachable())
+
+
+def test_an_answer_that_breaks_off_after_the_trial_opens_it_again(rig: Rig) -> None:
+    """The trial's first byte closes the breaker on probation: one failure more is enough."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    trial = rig.board.enter(D)
+    assert trial is not None
+    rig.board.answered(trial, 0.1, None)
+    assert rig.board.usable(D)
+    rig.board.leave(trial, UpstreamTruncated())
+    assert not rig.board.usable(D)
+
+
+def test_failures_that_began_before_the_recovery_tell_nothing_new(rig: Rig) -> None:
+    """Attempts of the bad time that end late do not open it again."""
+    late = [rig.board.enter(D) for _ in range(20)]
+    rig.fail()
+    for ticket in late[:10]:
+        assert ticket is not None
+        rig.board.leave(ticket, UpstreamTimeout())
+    assert rig.seconds_out <= 6, "nor do they make it longer"
+    rig.time.now += rig.seconds_out
+    assert rig.attempt()
+    for ticket in late[10:]:
+        assert ticket is not None
+        rig.board.leave(ticket, UpstreamTimeout())
+    assert rig.board.usable(D)
+
+
+def test_a_low_share_of_successes_opens_it(rig: Rig) -> None:
+    """Less than 80 % over 20 attempts, though never five failures in a row."""
+    opened = False
+    for number in range(40):
+        opened = opened or not rig.attempt(UpstreamServerError() if number % 4 == 0 else None)
+    assert opened
+    healthy = Rig()
+    for number in range(200):
+        assert healthy.attempt(UpstreamServerError() if number % 5 == 0 else None)
+
+
+NEUTRAL: list[GatewayError] = [
+    UpstreamRejected(),
+    errors.UpstreamContextWindow(),
+    errors.UpstreamContentFiltered(),
+    UpstreamConflict(),
+    errors.UpstreamRequestTimeout(),
+    UpstreamPoolExhausted(),
+    UpstreamTooLarge(),
+    ClientGone(),
+    DeadlineExceeded(),
+    errors.InvalidRequest(),
+    errors.DeploymentsFull(),
+]
+
+
+@pytest.mark.parametrize("error", NEUTRAL, ids=lambda error: type(error).__name__)
+def test_what_is_not_the_providers_fault_never_counts(rig: Rig, error: GatewayError) -> None:
+    """A client's mistake, its short deadline, its leaving, and our own limits open no breaker."""
+    for _ in range(100):
+        assert rig.attempt(error)
+    assert rig.changes.all == []
+
+
+def test_a_timeout_that_the_calls_deadline_cut_short_does_not_count(rig: Rig) -> None:
+    """Whoever had only a moment left says nothing of the provider."""
+    for _ in range(100):
+        assert rig.attempt(UpstreamTimeout(), counts=False)
+
+
+@pytest.mark.parametrize("error", [UpstreamRejected(), UpstreamConflict()])
+def test_a_refusal_shows_that_the_provider_is_alive(rig: Rig, error: GatewayError) -> None:
+    """A trial that ends in the client's own 4xx closes the breaker."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    assert rig.attempt(error)
+    assert rig.board.usable(D)
+
+
+@pytest.mark.parametrize("error", [ClientGone(), UpstreamPoolExhausted(), DeadlineExceeded()])
+def test_a_trial_that_tells_nothing_leaves_it_to_the_next_call(rig: Rig, error: GatewayError) -> None:
+    """Its client left: the trial is free again, and nothing is known."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    assert rig.attempt(error)
+    assert not rig.board.of(D).on_trial
+    assert rig.board.usable(D)
+    trial = rig.board.enter(D)
+    assert trial is not None
+    assert trial.trial
+
+
+def test_a_bad_certificate_opens_it_at_once(rig: Rig) -> None:
+    """No second call finds out."""
+    rig.attempt(UpstreamTlsFailed())
+    assert not rig.board.usable(D)
+    assert rig.changes.states == [("out", "tls")]
+
+
+def test_refused_credentials_park_it(rig: Rig) -> None:
+    """For a minute at least, longer each time, five at most; an operator hears of it."""
+    for wanted in (60, 120, 180, 240, 300, 300):
+        rig.attempt(ProviderAuthFailed())
+        assert 0.8 * wanted <= rig.seconds_out <= 1.2 * wanted
+        assert rig.board.of(D).out_for == "parked"
+        rig.time.now += rig.seconds_out
+    assert [change.parked for change in rig.changes.all if change.state == "out"] == [True] * 6
+
+
+def test_one_bad_key_of_several_does_not_park_the_others() -> None:
+    """Keys are used in turn: only when each of them was refused in a row is there nothing left."""
+    rig = Rig(replace(D, provider=replace(PROVIDER, api_keys=("one", "two", "three"))))
+    for _ in range(20):
+        assert rig.attempt(ProviderAuthFailed())
+        assert rig.attempt()
+        assert rig.attempt()
+    for _ in range(3):
+        assert rig.attempt(ProviderAuthFailed())
+    assert rig.board.of(rig.deployment).out_for == "parked"
+
+
+def test_a_changed_credential_ends_the_parking(rig: Rig) -> None:
+    """The operator renewed the key: nobody waits for the minute to end; the same one changes nothing."""
+    rig.attempt(ProviderAuthFailed())
+    rig.board.keep([replace(D)])
+    assert not rig.board.usable(D)
+    rig.board.keep([replace(D, provider=replace(PROVIDER, api_keys=("new",)))])
+    assert rig.board.usable(D)
+    assert rig.changes.states[-1] == ("healthy", "reconfigured")
+
+
+@pytest.mark.parametrize(("seconds", "bare", "least", "most"), [(30.0, False, 30, 30), (5.0, True, 4, 6)])
+def test_a_rate_limit_cools_it(seconds: float, bare: bool, least: float, most: float) -> None:
+    """As long as the provider says, else 5 s ±20 %; then it is simply back, without a trial."""
+    rig = Rig()
+    rig.attempt(UpstreamRateLimited(retry_after=seconds, bare=bare))
+    assert least <= rig.seconds_out <= most
+    assert rig.board.of(D).out_for == "cooldown"
+    assert not rig.attempt()
+    assert rig.board.enter(D, waited=True) is not None, "the call that waited it out is let in"
+    rig.time.now += rig.seconds_out
+    first, second = rig.board.enter(D), rig.board.enter(D)
+    assert first is not None
+    assert second is not None
+    assert not first.trial
+    assert rig.changes.states == [("degraded", "429"), ("healthy", "expired")]
+
+
+def test_the_state_falls_to_degraded_when_the_time_is_over(rig: Rig) -> None:
+    """Without a call nobody knows; but it is no longer out."""
+    rig.fail()
+    rig.board.tick()
+    assert rig.board.state_of(D.id) == "out"
+    rig.time.now += rig.seconds_out
+    rig.board.tick()
+    rig.board.tick()
+    assert rig.changes.states == [("out", "5xx"), ("degraded", "retry")]
+
+
+def test_a_provider_without_a_breaker_stays_in_rotation() -> None:
+    """`breaker: false`: only rate limits cool it."""
+    rig = Rig(replace(D, provider=replace(PROVIDER, breaker=False)))
+    for error in (UpstreamServerError(), UpstreamTlsFailed(), ProviderAuthFailed()):
+        for _ in range(50):
+            assert rig.attempt(error)
+
+
+def test_second_tries_at_a_failing_upstream_are_bounded(rig: Rig) -> None:
+    """An upstream that is well takes all that another one lost; one that failed lately only its budget."""
+    for _ in range(100):
+        assert rig.board.affords(D)
+        ticket = rig.board.enter(D, again=True)
+        assert ticket is not None
+        rig.board.leave(ticket, None)
+    rig.attempt(UpstreamOverloaded())
+    assert not rig.board.affords(D)
+    rig.time.now += 11
+    assert rig.board.affords(D)
+
+
+def test_means_and_headroom_are_kept(rig: Rig) -> None:
+    """Seconds to the first byte and of the whole answer decay; what the provider's headers leave is the latest."""
+    record = rig.board.of(D)
+    for ttft, left in ((1.0, 0.5), (0.5, None), (0.5, 0.25)):
+        ticket = rig.board.enter(D)
+        assert ticket is not None
+        assert record.in_flight == 1
+        rig.time.now += 2.0
+        rig.board.answered(ticket, ttft, left)
+        rig.board.leave(ticket, None)
+    assert record.ttft == pytest.approx(0.82)
+    assert record.duration == pytest.approx(2.0)
+    assert record.headroom == 0.25
+
+
+# ---- hints
+
+
+def heard(rig: Rig, out_for: str = "breaker", seconds: float = 20.0) -> None:
+    rig.board.hear(Hint(D.id, out_for, seconds, "5xx", "another"))
+
+
+def test_a_hint_is_believed_and_verified(rig: Rig) -> None:
+    """Out for as long as the other says; then one call of our own decides, and its result is told."""
+    heard(rig)
+    assert rig.seconds_out == 20
+    assert rig.told == []
+    assert rig.changes.all[0].told
+    rig.time.now += 20
+    assert rig.attempt()
+    assert rig.board.usable(D)
+    assert [hint.out_for for hint in rig.told] == [""]
+
+
+def test_a_hint_that_proved_wrong_is_not_believed_again_soon(rig: Rig) -> None:
+    """One worker with a broken network cannot keep a good deployment away from all the others."""
+    heard(rig, seconds=1)
+    rig.time.now += 1
+    assert rig.attempt()
+    heard(rig)
+    assert rig.board.usable(D)
+    rig.time.now += 31
+    heard(rig)
+    assert not rig.board.usable(D)
+
+
+def test_what_we_know_ourselves_is_not_overruled(rig: Rig) -> None:
+    """A hint does not shorten or lengthen our own opening; that another found it well lets one of our calls try."""
+    rig.fail()
+    before = rig.board.of(D).out_until
+    heard(rig, seconds=29)
+    assert rig.board.of(D).out_until == before
+    heard(rig, out_for="")
+    trial = rig.board.enter(D)
+    assert trial is not None
+    assert trial.trial
+
+
+def test_a_hint_is_taken_back(rig: Rig) -> None:
+    """What was out only by hearsay is back by hearsay."""
+    heard(rig)
+    heard(rig, out_for="")
+    assert rig.board.usable(D)
+    assert rig.told == []
+
+
+@pytest.mark.parametrize("seconds", [300.0, 0.0, -1.0])
+def test_hints_are_bounded(rig: Rig, seconds: float) -> None:
+    """At most half a minute, and never of the past; unknown deployments are nobody's business."""
+    heard(rig, "parked", seconds)
+    assert rig.seconds_out == (30 if seconds > 0 else 0)
+    rig.board.hear(Hint("p/other", "breaker", 10, "5xx", "another"))
+    assert "p/other" not in rig.board._records
+
+
+def test_removed_deployments_are_forgotten_and_inventions_bounded(rig: Rig) -> None:
+    """A reload drops what is gone; names that clients invent do not grow the board."""
+    rig.fail()
+    rig.board.keep([])
+    assert rig.board._out == set()
+    for number in range(MOST_RECORDS + 50):
+        rig.board.of(Deployment(f"p/{number}", PROVIDER, str(number)))
+    assert len(rig.board._records) == MOST_RECORDS
+
+
+def test_bad_answers_count(rig: Rig) -> None:
+    """What cannot be understood is a failure."""
+    for _ in range(OPEN_AFTER):
+        rig.attempt(UpstreamBadResponse())
+    assert not rig.board.usable(D)
+
+
+def test_probes_are_hints(rig: Rig) -> None:
+    """A bad one keeps calls away for some seconds, until one has tried; a good one lets a call try at once."""
+    rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1))
+    assert rig.seconds_out == 5
+    rig.time.now += 5
+    assert rig.attempt()
+    rig.fail()
+    assert not rig.board.usable(D)
+    rig.board.probe_finished(ProbeResult("p", None, "ok", 0.0, 0.1))
+    trial = rig.board.enter(D)
+    assert trial is not None
+    assert trial.trial
+
+
+@pytest.mark.parametrize(("outcome", "out"), [("connect_refused", True), ("5xx", False), ("429", False), ("ok", False)])
+def test_a_list_of_models_that_fails_is_no_word_against_a_model(rig: Rig, outcome: str, out: bool) -> None:
+    """Unless there is nobody who answers."""
+    rig.board.probe_finished(ProbeResult("p", None, outcome, 0.0, 0.1))
+    assert rig.board.usable(D) != out
+    rig.board.probe_finished(ProbeResult("other", None, "dns", 0.0, 0.1))
