@@ -96,6 +96,10 @@ class Call(msgspec.Struct, eq=False):
     """Every header of the client; for rules that match on them, never for forwarding."""
     needs: frozenset[str] = NO_NEEDS
     """Capabilities that a deployment must have for this; looked for only where some route or deployment names any."""
+    allowed: float | None = None
+    """Seconds that the client allows for the whole answer."""
+    patience: float | None = None
+    """Seconds after which its SDK gives up unless the answer has begun."""
 
     def __repr__(self) -> str:
         # Not the fields: they hold the prompt and the client's credential.
@@ -182,6 +186,14 @@ class RateLimit:
     burst: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Bounds of reading on for clients that left, in one worker."""
+
+    at_once: int = 32
+    seconds: float = 60.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Provider:
     """One configured provider, validated and with its environment resolved."""
@@ -208,6 +220,12 @@ class Provider:
     ca_file: str | None = None
     unsupported: str = "error"
     """What becomes of request fields that the provider's API cannot say: `error` or `drop`."""
+    breaker: bool = True
+    """Its deployments leave rotation while they fail."""
+    queue_timeout: float = 1.0
+    """Seconds that a call waits while every deployment is at its concurrency limit."""
+    drain: Drain | None = None
+    """How answers are read to their end whose client has left; None: they are cancelled."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,6 +335,16 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a second attempt is sent beside a first that is slow to answer."""
+
+    after: float | None = None
+    """Seconds without a first byte; None: what nineteen of twenty answers of the deployment have taken lately."""
+    max_share: float = 0.05
+    """Of a route's calls, at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A deployment that a plan leaves out, and why."""
 
@@ -337,6 +365,17 @@ class Plan:
     skipped: tuple[Skipped, ...] = ()
     max_output_tokens: int | None = None
     """The route's: reserved, and asked of the provider, for callers under a budget who set no `max_tokens`."""
+    fallbacks: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
+    """By the word of a failure: what the route names for it, in order. They come at once, and instead of `targets`."""
+    hedge: Hedge | None = None
+
+    @property
+    def reachable(self) -> tuple[Deployment, ...]:
+        """Every deployment that may serve this call."""
+        if not self.fallbacks:
+            return self.targets
+        named = (deployment for found in self.fallbacks.values() for deployment in found)
+        return tuple(dict.fromkeys((*self.targets, *named)))
 
 
 class Condition(msgspec.Struct, eq=False):

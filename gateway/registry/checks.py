@@ -29,6 +29,7 @@ def cross_faults(data: Any) -> list[Fault]:
     found += _duplicate_models(providers(data))
     found += _duplicate_secrets(data)
     found += _route_references(data)
+    found += _fallback_references(data)
     found += _team_references(data)
     return found
 
@@ -163,6 +164,48 @@ def _target(named: Named, target: dict[str, Any], trail: Trail) -> Iterator[Faul
     if models is not None and isinstance(model, str) and model not in models:
         message = f"the provider {shown(provider)} lists no model {shown(model)}{HINT} (list it there, or correct it)"
         yield Fault((*trail, "model"), message, hint=partial(_nearest, model, models))
+
+
+def _fallback_references(data: Document) -> Iterator[Fault]:
+    named = {
+        route["name"]: route["fallbacks"] if isinstance(route.get("fallbacks"), dict) else {}
+        for _, route in entries(data, "routes")
+        if isinstance(route.get("name"), str)
+    }
+    for index, route in entries(data, "routes"):
+        fallbacks = route.get("fallbacks")
+        for word, reference in fallbacks.items() if isinstance(fallbacks, dict) else ():
+            if isinstance(reference, str) and isinstance(word, str):
+                trail: Trail = ("routes", index, "fallbacks", word)
+                if reference in named:
+                    yield from _fallback_loop(named, route.get("name"), word, trail)
+                else:
+                    yield from _fallback_model(data, reference, list(named), trail)
+
+
+def _fallback_loop(named: Mapping[str, Any], start: Any, word: str, trail: Trail) -> Iterator[Fault]:
+    """The way from this route, if it comes back to it."""
+    way, at = [start], named.get(start, {}).get(word) if isinstance(start, str) else None
+    while isinstance(at, str) and at in named and at not in way:
+        way.append(at)
+        at = named[at].get(word)
+    if at == start:
+        shown_way = " → ".join([*map(str, way), str(at)])
+        yield Fault(trail, f"this leads back to where it came from: {shown_way} (name another route, or remove it)")
+
+
+def _fallback_model(data: Document, reference: str, routes: list[str], trail: Trail) -> Iterator[Fault]:
+    known = providers(data)
+    provider, _, model = reference.partition("/")
+    if provider in known and model:
+        models = listed_models(known[provider])
+        if models is not None and model not in models:
+            hint = did_you_mean(model, sorted(models))
+            yield Fault(trail, f"the provider {shown(provider)} lists no model {shown(model)}{hint} (list it there)")
+        return
+    qualified = [f"{name}/{model}" for name, settings in known.items() for model in listed_models(settings) or ()]
+    hint = did_you_mean(reference, [*routes, *qualified])
+    yield Fault(trail, f"there is no route {shown(reference)}{hint} (name a route, or a model as provider/model)")
 
 
 def _team_references(data: Document) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry import scalars
 from gateway.registry.catalogue import ProviderType, provider_type
-from gateway.types import Deployment, Price, PriceTier, Provider, RateLimit, Timeouts
+from gateway.types import Deployment, Drain, Price, PriceTier, Provider, RateLimit, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +43,9 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
         tokens=_rate(rates, "tokens"),
         retry_attempts=scalars.whole(settings.get("retry_attempts", defaults.retry_attempts)),
         retry_delay=scalars.duration(settings.get("retry_delay", 0.5)),
+        queue_timeout=scalars.duration(settings.get("queue_timeout", 1.0)),
+        drain=_drain(settings.get("on_disconnect", "cancel")),
+        breaker=scalars.flag(settings.get("breaker", True)),
         batch_size=scalars.whole(settings.get("batch_size", 2048)),
         stream=scalars.flag(settings.get("stream", True)),
         fetch_models=scalars.flag(settings.get("fetch_models", False)),
@@ -112,6 +115,13 @@ def _timeouts(value: Any, defaults: Defaults) -> Timeouts:
     given = value if isinstance(value, dict) else {"first_byte": value}
     seconds = {"first_byte": defaults.first_byte} | {name: scalars.duration(item) for name, item in given.items()}
     return Timeouts(**seconds)
+
+
+def _drain(value: Any) -> Drain | None:
+    if value == "cancel":
+        return None
+    given = value if isinstance(value, dict) else {}
+    return Drain(scalars.whole(given.get("at_once", 32)), scalars.duration(given.get("seconds", 60.0)))
 
 
 def _price(value: Settings) -> Price:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry import dates, scalars
@@ -19,16 +20,19 @@ from gateway.registry.snapshot import (
     Team,
     VirtualKey,
 )
-from gateway.types import Deployment, Principal, Skipped
+from gateway.types import Deployment, Hedge, Principal, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    Find = Callable[[str, str], Deployment | Skipped]
+    Named = Mapping[str, tuple[Route, Mapping[str, str]]]
 
 Settings = dict[str, Any]
 _SYNONYMS: dict[str, str] = {"primary_fallback": "priority"}
 
 
-def compile_route(settings: Settings, find: Callable[[str, str], Deployment | Skipped]) -> Route:
+def compile_route(settings: Settings, find: Find) -> Route:
     """One route; `find` says where a target is, or why it cannot be chosen."""
     floor = scalars.real(settings.get("min_quality", 0))
     found = [_target(target, find(target["provider"], target["model"]), floor) for target in settings["targets"]]
@@ -44,6 +48,7 @@ def compile_route(settings: Settings, find: Callable[[str, str], Deployment | Sk
         max_output_tokens=scalars.size(settings["max_output_tokens"]) if "max_output_tokens" in settings else None,
         absent=tuple(target for target in found if isinstance(target, Skipped)),
         sticky_on=scalars.words(settings["sticky_on"]) if "sticky_on" in settings else DEFAULT_STICKY_ON,
+        hedge=_hedge(settings["hedge"]) if settings.get("hedge") is not None else None,
     )
 
 
@@ -54,6 +59,38 @@ def _target(settings: Settings, found: Deployment | Skipped, floor: float) -> Ta
     if quality is not None and quality < floor:
         return Skipped(found.id, f"quality: {quality:g} is below the route's {floor:g}")
     return Target(found, scalars.whole(settings.get("weight", 1)), quality)
+
+
+def _hedge(settings: Settings) -> Hedge:
+    return Hedge(scalars.hedge_after(settings.get("after", "p95")), scalars.real(settings.get("max_share", 0.05)))
+
+
+def with_fallbacks(routes: Sequence[Route], settings: Sequence[Settings], find: Find) -> tuple[Route, ...]:
+    """The routes, each with the deployments that it names for context windows and content filters."""
+    named = {item["name"]: (route, item.get("fallbacks") or {}) for route, item in zip(routes, settings, strict=True)}
+    return tuple(
+        replace(route, fallbacks=found) if (found := _fallbacks(route.name, named, find)) else route for route in routes
+    )
+
+
+def _fallbacks(name: str, named: Named, find: Find) -> dict[str, tuple[Deployment, ...]]:
+    chains = {word: tuple(dict.fromkeys(_chain(name, word, named, find))) for word in named[name][1]}
+    return {word: chain for word, chain in chains.items() if chain}
+
+
+def _chain(name: str, word: str, named: Named, find: Find) -> Iterator[Deployment]:
+    """Where one kind of failure leads, step by step; that it ends was checked."""
+    reference = named[name][1].get(word)
+    while reference is not None:
+        if reference not in named:
+            provider, _, model = reference.partition("/")
+            found = find(provider, model)
+            if isinstance(found, Deployment):
+                yield found
+            return
+        route, further = named[reference]
+        yield from (target.deployment for target in route.targets)
+        reference = further.get(word)
 
 
 def _match(settings: Settings) -> Match:

@@ -18,6 +18,7 @@ from gateway.registry.compile_rules import (
     compile_route,
     compile_team,
     inactive_key,
+    with_fallbacks,
 )
 from gateway.registry.snapshot import UTC, Snapshot
 from gateway.types import Deployment, Provider, Skipped
@@ -74,8 +75,10 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
     table = _Table()
     for name, settings in data["providers"].items():
         _add_provider(table, name, settings, _unset(interpolated.missing, ("providers", name)), context)
-    compiled = [(compile_route(item, table.target), "match" in item) for item in data.get("routes", [])]
-    table.warnings += [_deserted(route) for route, _ in compiled if not route.targets]
+    listed = data.get("routes", [])
+    routes = with_fallbacks([compile_route(item, table.target) for item in listed], listed, table.target)
+    compiled = [(route, "match" in item) for route, item in zip(routes, listed, strict=True)]
+    table.warnings += [_deserted(route) for route in routes if not route.targets]
     zone = data.get("zone", UTC)
     keys = {key.name: key for key in _keys(data, interpolated, table, zone)}
     teams = (compile_team(settings, zone) for settings in data.get("teams", []))

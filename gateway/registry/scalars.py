@@ -53,6 +53,19 @@ def flag(value: Any) -> bool:
     raise ValueError("expected true or false")
 
 
+def hedge_after(value: Any) -> float | None:
+    """`p95` (None), or a time above zero in seconds."""
+    if value == "p95":
+        return None
+    try:
+        seconds = duration(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 600:
+        raise ValueError("expected `p95`, or a time above zero such as 500ms")
+    return seconds
+
+
 def duration(value: Any) -> float:
     """Seconds from `500ms`, `10s`, `10m`, `1h`, `1d`, or a plain number of seconds."""
     found = _DURATION.fullmatch(_text(value))

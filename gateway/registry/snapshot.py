@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.types import Deployment, LimitRule, LimitSpec, Principal, Provider, QuotaSpec, Skipped
+from gateway.types import Deployment, Hedge, LimitRule, LimitSpec, Principal, Provider, QuotaSpec, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +86,9 @@ class Route:
     """Targets that can never be chosen, and why: their provider is not active, or they are not good enough."""
     sticky_on: tuple[str, ...] = DEFAULT_STICKY_ON
     """What `sticky` goes by, the first that a call has: `user`, `prompt` or `header:<name>`."""
+    fallbacks: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
+    """As a Plan's: `context_window` and `content_filter`."""
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True)

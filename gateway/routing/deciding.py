@@ -9,7 +9,7 @@ from math import inf
 
 import msgspec
 
-from gateway.errors import GatewayError
+from gateway.errors import ContextTooLong, GatewayError
 from gateway.ports import Clock, Conditions
 from gateway.registry.snapshot import Target
 from gateway.routing.facts import Facts
@@ -84,11 +84,20 @@ def decide(known: Known, facts: Facts) -> Plan:
     deployment is out."""
     there = present(known, facts.call, facts.senses.clock)
     if there.refusal is not None:
-        raise there.refusal
+        named = _named(known.rule, there.refusal, facts.call)
+        if not named:
+            raise there.refusal
+        return plan_of(known.rule, named, known.plan.revision, there.skipped)
     targets = there.targets
     if len(targets) > 1:
         targets = tuple(order(known.rule.strategy, targets, facts))
     return plan_of(known.rule, targets, known.plan.revision, there.skipped)
+
+
+def _named(rule: Rule, refusal: GatewayError, call: Call) -> tuple[Target, ...]:
+    """What the route names for calls that none of its targets can hold."""
+    named = rule.fallbacks.get("context_window", ()) if isinstance(refusal, ContextTooLong) else ()
+    return fitting(tuple(map(Target, named)), call)[0]
 
 
 def plan_of(rule: Rule, targets: tuple[Target, ...], revision: str, skipped: tuple[Skipped, ...]) -> Plan:
@@ -101,4 +110,6 @@ def plan_of(rule: Rule, targets: tuple[Target, ...], revision: str, skipped: tup
         fallback_on=rule.fallback_on,
         skipped=skipped,
         max_output_tokens=rule.max_output_tokens,
+        fallbacks=rule.fallbacks,
+        hedge=rule.hedge,
     )

@@ -3,8 +3,8 @@ route. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from gateway.errors import ModelNotFound
 from gateway.registry.snapshot import (
@@ -17,7 +17,7 @@ from gateway.registry.snapshot import (
     Target,
 )
 from gateway.routing.globs import fits
-from gateway.types import Call, Principal, Skipped
+from gateway.types import Call, Deployment, Hedge, Principal, Skipped
 
 DIRECT = "direct"
 """The route name of `provider/model` and of pinned calls."""
@@ -38,6 +38,8 @@ class Rule:
     absent: tuple[Skipped, ...] = ()
     """Targets that can never be chosen, and why."""
     sticky_on: tuple[str, ...] = DEFAULT_STICKY_ON
+    fallbacks: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
+    hedge: Hedge | None = None
 
 
 def resolve(snapshot: Snapshot, call: Call, principal: Principal, routes: Iterable[Route] | None = None) -> Rule:
@@ -69,6 +71,8 @@ def _of_route(route: Route) -> Rule:
         route.max_output_tokens,
         route.absent,
         route.sticky_on,
+        route.fallbacks,
+        route.hedge,
     )
 
 

@@ -62,6 +62,47 @@ routes:
             "8:68: `sticky` goes by `user`, `prompt` or `header:<name>` (write the name in lower case)",
         ],
     ),
+    "fallbacks that lead nowhere, or back": (
+        """\
+providers: {a: {type: mock, models: [m, big]}}
+routes:
+- {name: x, match: {model: x}, targets: [{provider: a, model: m}], fallbacks: {context_window: y, content_filter: z}}
+- {name: y, match: {model: y}, targets: [{provider: a, model: m}], fallbacks: {context_window: x, content_filter: a/bigg}}
+- {name: w, match: {model: w}, targets: [{provider: a, model: m}], fallbacks: {context_window: w}}
+- {name: v, match: {model: v}, targets: [{provider: a, model: m}], fallbacks: {}}
+- {name: u, match: {model: u}, targets: [{provider: a, model: m}], fallbacks: {timeout: w}}
+""",
+        [
+            "3:96: this leads back to where it came from: x → y → x (name another route, or remove it)",
+            "3:115: there is no route `z` (name a route, or a model as provider/model)",
+            "4:96: this leads back to where it came from: y → x → y (name another route, or remove it)",
+            "4:115: the provider `a` lists no model `bigg`; did you mean `big`? (list it there)",
+            "5:96: this leads back to where it came from: w → w (name another route, or remove it)",
+            "6:79: nothing is named here (set `context_window` or `content_filter`, or remove it)",
+            "7:80: unknown key `timeout` (known: context_window, content_filter)",
+        ],
+    ),
+    "hedging, lines and draining out of bounds": (
+        """\
+providers:
+  a: {type: mock, models: [m], queue_timeout: -1, on_disconnect: stay, breaker: 2}
+  b: {type: mock, models: [m], queue_timeout: 1h, on_disconnect: {at_once: 0, minutes: 1}}
+routes:
+- {name: x, match: {model: x}, targets: [{provider: a, model: m}], hedge: {after: p99, max_share: 0}}
+- {name: y, match: {model: y}, targets: [{provider: a, model: m}], hedge: {after: 0}}
+""",
+        [
+            "2:47: expected a duration (write seconds, or 500ms, 10s, 5m, 1h)",
+            "2:66: expected cancel or drain (or {at_once: 32, seconds: 60}, to drain within other bounds)",
+            "2:81: expected true or false",
+            "3:47: the value must be at most 600",
+            "3:76: the value must be at least 1",
+            "3:79: unknown key `minutes` (known: at_once, seconds)",
+            "5:83: expected `p95`, or a time above zero such as 500ms",
+            "5:99: the value must be above 0",
+            "6:83: expected `p95`, or a time above zero such as 500ms",
+        ],
+    ),
     "bad burst": (
         """\
 providers: {mock: {type: mock, models: [mock-small]}}

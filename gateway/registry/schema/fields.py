@@ -44,6 +44,11 @@ Duration = Annotated[
     BeforeValidator(scalars.duration),
     _either({"type": "number", "minimum": 0}, _text(examples=["500ms", "10s"])),
 ]
+HedgeAfter = Annotated[
+    float | None,
+    PlainValidator(scalars.hedge_after),
+    _either({"type": "number", "exclusiveMinimum": 0}, _text(examples=["p95", "500ms"])),
+]
 Size = Annotated[
     int, BeforeValidator(scalars.size), _either({"type": "integer", "minimum": 0}, _text(examples=["200k", "5M"]))
 ]

@@ -187,6 +187,21 @@ class Timeout(Strict):
     total: Duration = Field(600.0, gt=0, le=86400, description="Seconds for all attempts of a call without a stream.")
 
 
+class Draining(Strict):
+    """Reading on after a client left; beyond these bounds it is cancelled."""
+
+    at_once: Whole = Field(32, ge=1, le=100_000, description="Answers of one worker that are read on at once.")
+    seconds: Duration = Field(60.0, gt=0, le=3600, description="How long one is read on.")
+
+
+def _draining(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in ("cancel", "drain"):
+            raise ValueError("expected cancel or drain (or {at_once: 32, seconds: 60}, to drain within other bounds)")
+        return None if value == "cancel" else {}
+    return value
+
+
 def _models(value: Any) -> Any:
     if isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
@@ -210,6 +225,12 @@ class Provider(Strict):
     engine: Literal["httptools", "httpx2"] = Field("httptools", description="The HTTP client that talks to it.")
     allow_private_network: Flag = Field(default=False, description="It may be on a private or loopback address.")
     concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
+    queue_timeout: Duration = Field(
+        1.0,
+        ge=0,
+        le=600,
+        description="How long requests queue while every target is at its concurrency_limit.",
+    )
     rate_limit: Annotated[Throughput, _single("requests")] | None = _rate_limit()
     timeout: Annotated[Timeout, _single("first_byte")] | None = Field(
         None,
@@ -218,6 +239,12 @@ class Provider(Strict):
     )
     retry_attempts: Whole = Field(3, ge=0, le=10, description="Retries on one deployment after its first try.")
     retry_delay: Duration = Field(0.5, ge=0, le=60, description="Base of the backoff between retries, in seconds.")
+    on_disconnect: Annotated[Draining | None, BeforeValidator(_draining)] = Field(
+        None,
+        description="cancel: stop when the client leaves. drain: read on, so that the usage is the provider's.",
+        json_schema_extra=_or_plain({"type": "string", "enum": ["cancel", "drain"]}),
+    )
+    breaker: Flag = Field(default=True, description="Its models leave rotation while they fail.")
     batch_size: Whole = Field(2048, ge=1, le=100_000, description="Inputs in one upstream embeddings call.")
     stream: Flag = Field(default=True, description="The provider can stream.")
     unsupported: Literal["error", "drop"] = Field(

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.registry.schema.fields import (
     Flag,
+    HedgeAfter,
     ModelName,
     Name,
     OneOrMany,
@@ -113,6 +114,32 @@ class Target(Strict):
     quality: Real | None = Field(None, ge=0, le=1, description="A mark of your own, from 0 to 1, for `min_quality`.")
 
 
+class Fallbacks(Strict):
+    """Where a request goes that a model cannot hold, or that a provider's filter refuses."""
+
+    context_window: Text | None = Field(
+        None, description="For requests too large for the model: a route, or provider/model."
+    )
+    content_filter: Text | None = Field(
+        None, description="For requests that a content filter refused: a route, or provider/model."
+    )
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if self.context_window is None and self.content_filter is None:
+            raise ValueError("nothing is named here (set `context_window` or `content_filter`, or remove it)")
+        return self
+
+
+class Hedge(Strict):
+    """A second attempt beside a first that is slow to answer."""
+
+    after: HedgeAfter = Field(
+        None, description="How long the first one has: 500ms, or p95 (the default), by its latest answers."
+    )
+    max_share: Real = Field(0.05, gt=0, le=0.5, description="The share of the route's calls that it may be, at most.")
+
+
 class Route(Strict):
     """The first route that matches a request decides."""
 
@@ -132,6 +159,8 @@ class Route(Strict):
         description="The failures after which the next target is tried.",
         json_schema_extra=one_or_many,
     )
+    fallbacks: Fallbacks | None = Field(None, description="Other places for what these targets cannot serve.")
+    hedge: Hedge | None = Field(None, description="Send a second attempt when the first is slow: {after: p95}.")
     max_attempts: Whole = Field(4, ge=1, le=20, description="Tries at all targets together.")
     max_output_tokens: Size | None = Field(
         None, ge=1, description="Reserved and asked for when a caller under a budget sets no max_tokens: 4096."
