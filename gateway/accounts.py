@@ -19,7 +19,9 @@ from gateway.usage.units import units_of
 PriceOf = Callable[[Deployment], Price | None]
 LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
-AT_OUR_COST = frozenset({"ttfb_timeout", "timeout", "bad_json", "bad_sse", "empty", "bad_response"})
+AT_OUR_COST = frozenset(
+    {"ttfb_timeout", "bad_json", "bad_sse", "empty", "bad_response", "stall", "truncated", "too_large", "hedged"}
+)
 """Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
 _BY_UNITS = (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)
 CRASHED = "worker_crash"
@@ -110,7 +112,7 @@ class Accounts:
         first = exchange.first_byte
         # By position, in the order of the fields: naming them costs more than filling them.
         row = LedgerRow(
-            call.id, exchange.progress.attempts, exchange.request_id, SETTLED, self._arrival(exchange),
+            call.id, exchange.progress.number, exchange.request_id, SETTLED, self._arrival(exchange),
             principal.key, principal.team, exchange.user, plan.route, call.service, call.model,
             provider.name, deployment.id, deployment.model, call.stream,
             status, "ok" if error is None else _label(error),

@@ -105,14 +105,14 @@ class Admission:
             call.output_cap = max(1, (demand.most if granted is None else granted) // _choices(call, plan))
         if call.stream:
             reservation.checkpoint = lambda: self.accounts.about(
-                exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.attempts)
+                exchange, exchange.progress.deployment or plan.targets[0], max(1, exchange.progress.number)
             )
 
     async def priced(self, plan: Plan) -> Plan:
         """Only where the price is known. Raises UnpricedModel."""
         known = self._known(plan)
         if len(known) == len(plan.targets):
-            return plan
+            return self._fallbacks_priced(plan) if plan.fallbacks else plan
         if self.accounts.look_up is not None:
             # A model that was named or configured just now: the catalogue is asked once before it counts as unpriced.
             await self.accounts.look_up(plan.targets)
@@ -124,7 +124,16 @@ class Admission:
             for target in plan.targets
             if target not in known
         )
-        return replace(plan, targets=known, skipped=(*plan.skipped, *left_out))
+        plan = replace(plan, targets=known, skipped=(*plan.skipped, *left_out))
+        return self._fallbacks_priced(plan) if plan.fallbacks else plan
+
+    def _fallbacks_priced(self, plan: Plan) -> Plan:
+        """Of what the route names for single failures, too, only where the price is known."""
+        priced = {
+            word: tuple(target for target in targets if self.accounts.price_of(target) is not None)
+            for word, targets in plan.fallbacks.items()
+        }
+        return replace(plan, fallbacks={word: targets for word, targets in priced.items() if targets})
 
     def _known(self, plan: Plan) -> tuple[Deployment, ...]:
         return tuple(target for target in plan.targets if self.accounts.price_of(target) is not None)
@@ -141,7 +150,7 @@ class Admission:
             least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
         fixed = per_output = 0
         if traits.money:
-            fixed, per_output = _dearest(call, plan.targets, self.accounts)
+            fixed, per_output = _dearest(call, plan.reachable, self.accounts)
         tokens = _fitting(call, call.input_tokens + least, traits.largest)
         return Demand(tokens, call.input_tokens, fixed, per_output, least, most)
 
@@ -210,13 +219,17 @@ class Attempts:
             granted = max(1, granted // _choices(call, self._exchange.plan))
             call.output_cap = granted if self._cap is None else min(granted, self._cap)
 
-    def failed(self, failure: Failure, seconds: float) -> None:
+    def bound(self, deployment: Deployment) -> bool:
+        """Whether this deployment has limits of its own."""
+        return bool(self._exchange.policy.of_deployment(deployment))
+
+    def failed(self, failure: Failure, seconds: float, number: int) -> None:
         """An attempt is over without an answer: it is booked, and what it held of the deployment is free."""
         exchange = self._exchange
         reservation = exchange.reservation
         if reservation is None or reservation.about is None:
             return
-        event = self._accounts.failed(exchange, failure, exchange.progress.attempts, seconds)
+        event = self._accounts.failed(exchange, failure, number, seconds)
         self._gate.note(reservation, reservation.about, event)
         self._gate.settle_attempt(reservation, exchange.own_holds, NOTHING)
 
@@ -244,7 +257,7 @@ def demand_of_attempt(
 def full_by(refusal: GatewayError) -> DeploymentsFull:
     """What a refusal by a deployment's own limits means for a call that others may serve."""
     if isinstance(refusal, RateLimited):
-        return DeploymentsFull(retry_after=refusal.retry_after)
+        return DeploymentsFull(retry_after=refusal.retry_after, busy=refusal.limit.endswith(":concurrency"))
     # Callers are not told of what the operator spends where.
     final = InsufficientQuota(SPENT) if isinstance(refusal, InsufficientQuota) else RequestExceedsLimit()
     return DeploymentsFull(final=final)

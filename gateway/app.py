@@ -18,6 +18,7 @@ from gateway.admission import Admission
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
 from gateway.health.board import Board
+from gateway.health.hints import Hints
 from gateway.http import asgi
 from gateway.http.cycle import Cycle
 from gateway.http.openai import OpenAIApi
@@ -52,6 +53,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.types import Deployment
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
+from gateway.upstream.send import Sender
 from gateway.upstream.webhook import Webhook
 from gateway.usage.prices import PriceLookupFailed, Prices
 
@@ -127,8 +129,6 @@ class Worker:
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._dialects: Mapping[str, Dialect] = discover()
-        self._board = Board()
-        self._senses = Senses(self._board)
         self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._engines = Engines()
         self._secrets = boot.secrets
@@ -138,16 +138,21 @@ class Worker:
         self._webhook = Webhook(lambda: self._engines("httptools"))
         events = Observers(self.metrics, EventLog(), self._webhook)
         self._alerts = QuotaAlerts(self._table_client, events.quota_alerted)
-        self._observer = Observers(self.metrics, self._access_log, EventLog(), self._alerts)
+        self.board = Board(events, time.monotonic, self._chance)
+        self._senses = Senses(self.board)
+        self._observer = Observers(self.metrics, self._access_log, EventLog(), self._alerts, self.board)
         self._redis = connect(boot.redis_url, RedisOptions(), self._observer.redis_called)
         self._redis.on_change(self._observer.redis_changed)
+        self.board.observer = self._observer
         self._tables = Tables(self._table_client)
         self._ops = create_ops(self, self.metrics.render)
         self._tasks: list[asyncio.Task[None]] = []
         self._prices = Prices(boot.settings.data_dir)
         self._worker = worker_name()
+        self._hints = Hints(self._table_client, self.board, self._worker, time.monotonic)
         self._api: OpenAIApi | None = None
         self._pipeline: Pipeline | None = None
+        self._forwarder: Forwarder | None = None
         self._spending: Spending | None = None
         self._keys: Keys | None = None
         self._watch = Watch()
@@ -195,8 +200,9 @@ class Worker:
         accounts = Accounts(self._prices.price_of, spending.gate.store_clock.at, clock)
         accounts.look_up = self._look_up
         admission = Admission(spending.gate, accounts)
-        self._senses = Senses(self._board, clock, admission.quote, admission.headroom.of)
-        forwarder = Forwarder(self._engines, self._dialects, self._observer, clock, self._chance)
+        self._senses = Senses(self.board, clock, admission.quote, admission.headroom.of)
+        sender = Sender(self._engines, self._dialects, clock)
+        self._forwarder = forwarder = Forwarder(sender, self.board, self._observer, clock, self._chance)
         self._pipeline = pipeline = Pipeline(
             self._served(loaded.snapshot),
             admission,
@@ -221,7 +227,8 @@ class Worker:
         self._webhook.use(loaded.snapshot.alerts)
         changed_keys = Subscription(self._redis.dial, CHANNEL, keys.notice, keys.missed)
         duties = (
-            self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(), self._webhook.run()
+            self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(),
+            self._webhook.run(), self._hints.run(),
         )  # fmt: skip
         self._tasks += [asyncio.create_task(duty) for duty in duties]
         self.overload.start()
@@ -270,6 +277,8 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._keys is not None:
             await self._keys.close()
+        if self._forwarder is not None:
+            await self._forwarder.close()
         if self._spending is not None:
             await self._spending.close()
         await self._engines.close()
@@ -302,8 +311,9 @@ class Worker:
         return loaded
 
     def _planner(self, snapshot: Snapshot) -> Planner:
+        self.board.keep(snapshot.deployments.values())
         for deployment in snapshot.deployments:
-            self.metrics.set_deployment_state(deployment, 0)
+            self.metrics.show_state(deployment, self.board.state_of(deployment))
         return Planner(snapshot, self._dialects, self._chance, self._senses)
 
     def _served(self, snapshot: Snapshot) -> tuple[Planner, Policy]:

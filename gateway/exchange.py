@@ -51,6 +51,8 @@ class Exchange(msgspec.Struct, eq=False):
     own_holds: int = 0
     """How many of the reservation's holds are the call's, not an attempt's."""
     closed: bool = False
+    read_on: bool = False
+    """Its client has left, and its answer is read to the end: it is closed then."""
     started_us: int = 0
     """Unix microseconds of the call's arrival, by the store's clock; 0 until a row needed it."""
 

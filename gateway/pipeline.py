@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.admission import Admission
 from gateway.auth.keys import ANONYMOUS, authorise, credential_of, holder, missing_credential
-from gateway.errors import AuthUnavailable, Draining, GatewayError, LedgerUnavailable, Overloaded
+from gateway.errors import AuthUnavailable, ClientGone, Draining, GatewayError, LedgerUnavailable, Overloaded
 from gateway.exchange import CallIds, Exchange, PlannerOf
 from gateway.limits.policy import Policy
 from gateway.ports import Clock, Observer
@@ -141,6 +141,16 @@ class Pipeline:
                 self._allowed.clear()
             self._allowed.add(question)
 
+    def read_on(self, exchange: Exchange) -> bool:
+        """The client has left: whether its answer is read to the end nevertheless; the exchange is closed then."""
+
+        def done(answer: Answer | None) -> None:
+            exchange.answer = answer
+            self.close(exchange, 499, ClientGone())
+
+        exchange.read_on = self._forwarder.read_on(exchange.progress, exchange.answer, done)
+        return exchange.read_on
+
     def close(self, exchange: Exchange, status: int, error: GatewayError | None = None) -> None:
         """Settle and record. Only the first call counts."""
         if exchange.closed:
@@ -148,6 +158,8 @@ class Pipeline:
         exchange.closed = True
         self.in_flight -= 1
         answer, progress = exchange.answer, exchange.progress
+        if progress.orphan is not None:
+            progress.orphan.cancel()
         bill = self._accounts.bill(exchange, error)
         if exchange.reservation is not None:
             event = self._accounts.final(exchange, bill, status, error)
@@ -155,7 +167,7 @@ class Pipeline:
         if answer is not None:
             if error is None and bill.usage is not None:
                 self._admission.learn(exchange, bill.usage.output_tokens)
-            self._forwarder.committed_attempt_ended(progress, _outcome(error))
+            self._forwarder.committed_attempt_ended(progress, error)
         call = exchange.call
         self._observer.call_finished(
             # By position, in the order of the fields: naming twenty of them costs more than filling them.
@@ -189,7 +201,3 @@ class Pipeline:
         self._observer.call_finished(
             Receipt(None, request_id, "", error.public_status, error.reason, self.clock() - started)
         )
-
-
-def _outcome(error: GatewayError | None) -> str:
-    return "ok" if error is None else getattr(error, "outcome", error.reason)

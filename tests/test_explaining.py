@@ -20,14 +20,16 @@ from gateway.admission import Admission
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.explaining import Explainer, Explanation
+from gateway.health.board import Board
 from gateway.limits.gate import Gate
 from gateway.limits.outage import Backing
 from gateway.limits.peek import Peek
 from gateway.limits.policy import Policy, one_shard
 from gateway.pipeline import Pipeline
+from gateway.ports import Conditions
 from gateway.providers import discover
 from gateway.registry.snapshot import Match, Route, Snapshot, Target, VirtualKey
-from gateway.routing.facts import Senses, Unwatched
+from gateway.routing.facts import Senses
 from gateway.routing.planner import Planner
 from gateway.routing.strategies import STRATEGIES
 from gateway.storage.redis import RedisClient, RedisOptions, connect
@@ -45,6 +47,7 @@ from gateway.types import (
 )
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
+from gateway.upstream.send import Sender
 from tests.support.app import store_url, unique
 from tests.support.pipeline import Ledger
 
@@ -130,13 +133,14 @@ async def world(draw: Random) -> AsyncIterator[World]:
     redis, clock, observer = connect(store_url(), RedisOptions(timeout=10.0)), time.monotonic, SilentObserver()
     gate = Gate(redis, observer, clock, Backing(ledger=Ledger()))
     accounts = Accounts(lambda deployment: deployment.price, gate.store_clock.at, clock)
-    admission, board, chance, dialects = Admission(gate, accounts), Unwatched(), Random(draw.random()), discover()
+    admission, chance, dialects = Admission(gate, accounts), Random(draw.random()), discover()
+    board = Board(observer, clock, Random(1))
     for one in deployments:
         _ill(draw, board, one, clock())
     senses = Senses(board, clock, admission.quote, admission.headroom.of)
     planner, policy = Planner(snapshot, dialects, chance, senses), Policy(snapshot, one_shard, unique("worker"))
     engine = create_engine("mock")
-    forwarder = Forwarder(lambda _: engine, dialects, observer, clock, Random(1))
+    forwarder = Forwarder(Sender(lambda _: engine, dialects, clock), board, observer, clock, Random(1))
     pipeline = Pipeline((planner, policy), admission, forwarder, observer, clock, 100)
     explainer = Explainer(admission, Peek(gate, redis, Ledger()))
     found = World(pipeline, explainer, planner, policy, redis, gate)
@@ -192,7 +196,7 @@ def _limit(draw: Random, scope: str, owner: str) -> LimitSpec:
     return LimitSpec(scope, owner, "requests", count, period=YEAR, count=count)
 
 
-def _ill(draw: Random, board: Unwatched, deployment: Deployment, now: float) -> None:
+def _ill(draw: Random, board: Conditions, deployment: Deployment, now: float) -> None:
     condition = board.of(deployment)
     condition.in_flight = draw.randrange(5)
     condition.ttft, condition.duration = draw.choice([(None, None), (0.1, 2.0), (1.0, 1.5)])

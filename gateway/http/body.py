@@ -22,6 +22,7 @@ from gateway.http.parse import (
     model_of,
 )
 from gateway.http.routes import Destination, Endpoint
+from gateway.http.timeouts import NAMES, read_timeouts
 from gateway.pipeline import Exchange
 from gateway.types import NO_NEEDS, Call, Service
 from gateway.usage.estimate import input_tokens
@@ -76,6 +77,8 @@ async def read_call(arrival: Arrival, limit: int) -> Call:
 def _forwarding(call: Call, headers: Mapping[bytes, bytes]) -> Call:
     if b"openai-beta" in headers or b"idempotency-key" in headers:
         call.forwarded = [(name, headers[name]) for name in FORWARDED if name in headers]
+    if not NAMES.isdisjoint(headers):
+        read_timeouts(call, headers)
     return call
 
 

@@ -16,7 +16,7 @@ from gateway.http.errors import error_frame
 from gateway.http.models import models_body
 from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import Destination, locate
-from gateway.http.watch import DRAINED, REVOKED, Watch, Watched
+from gateway.http.watch import DRAINED, GONE, REVOKED, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
 from gateway.upstream.forward import Answer
@@ -74,7 +74,7 @@ class OpenAIApi:
             await self._serve(Arrival(call_id, exchange, destination, headers, cycle), watched)
         finally:
             self._watch.remove(watched)
-            if not exchange.closed:
+            if not exchange.closed and not exchange.read_on:
                 pipeline.close(exchange, 499, ClientGone())
 
     def _models(self, exchange: Exchange, destination: Destination, cycle: Cycle) -> None:
@@ -121,6 +121,8 @@ class OpenAIApi:
         verdict = watched.verdict or DRAINED
         if watched.verdict is not None:
             watched.task.uncancel()
+        if verdict == GONE and self._pipeline.read_on(exchange):
+            return
         error = _VERDICTS.get(verdict, ClientGone)()
         framed = cycle.begun and verdict in _SAID_AT_THE_END
         self._pipeline.close(exchange, 200 if framed else error.public_status, error)
@@ -146,8 +148,11 @@ class OpenAIApi:
         try:
             await self._stream(exchange, answer.relay, cycle)
         except asyncio.CancelledError:
-            answer.relay.abort()
-            self._cancelled(exchange, watched, cycle)
+            try:
+                self._cancelled(exchange, watched, cycle)
+            finally:
+                if not exchange.read_on:
+                    answer.relay.abort()
         except BaseException:
             answer.relay.abort()
             raise

@@ -14,7 +14,7 @@ from gateway.providers.wire.jsonscan import model_spans
 from gateway.types import Call, Deployment, Usage
 
 if TYPE_CHECKING:
-    from gateway.upstream.forward import Answer
+    from gateway.upstream.progress import Answer
 
 SIDE_BY_SIDE = 8
 """Slices of one call under way at once; the provider's own limit is kept by its connection pool."""

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 
-from gateway.errors import UpstreamBadResponse, UpstreamError
-from gateway.ports import ByteSink, StreamDecoder, TappedResponse, UpstreamResponse
+from gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    UpstreamBadResponse,
+    UpstreamError,
+    UpstreamStalled,
+    UpstreamTimeout,
+)
+from gateway.ports import ByteSink, Clock, StreamDecoder, TappedResponse, UpstreamResponse
 from gateway.types import Provider, Usage
 from gateway.upstream.secrecy import without_secrets
 
 LINGER_SECONDS = 0.5
 """How long the end of a body may come after the last event."""
+EARLY_SECONDS = 0.005
+"""By which a timer of the event loop may come."""
 _LINGERING: set[asyncio.Future[None]] = set()
 """Tasks of which nobody else keeps a reference."""
 
@@ -19,15 +29,21 @@ class Relay:
     """A committed stream. `over` turns true with the last ready bytes; then `failure` says whether the answer is
     whole."""
 
-    __slots__ = ("_decoder", "_held", "_provider", "_response", "failure", "over")
+    __slots__ = ("_clock", "_decoder", "_held", "_provider", "_response", "_until", "failure", "over")
 
     def __init__(self, response: UpstreamResponse, decoder: StreamDecoder | None, provider: Provider) -> None:
         self._response = response
         self._decoder = decoder
         self._provider = provider
         self._held = b""
+        self._until = inf
+        self._clock: Clock = float
         self.over = False
-        self.failure: UpstreamError | None = None
+        self.failure: GatewayError | None = None
+
+    def allow(self, until: float, clock: Clock) -> None:
+        """The client allows no more time than that: a time-out from then on is its own doing."""
+        self._until, self._clock = until, clock
 
     @property
     def events(self) -> bool:
@@ -98,6 +114,8 @@ class Relay:
         """Nothing more is read: the answer is whole, or this is what became of it."""
         self.over = True
         self.failure = failure and without_secrets(failure, self._provider)
+        if isinstance(failure, UpstreamTimeout | UpstreamStalled) and self._clock() >= self._until - EARLY_SECONDS:
+            self.failure = DeadlineExceeded()
         if failure is None and not getattr(self._response, "complete", False):
             _await_end(self._response)
         else:

@@ -30,7 +30,7 @@ def without_secrets(error: UpstreamError, provider: Provider) -> UpstreamError:
     message = error.public_message
     for value in known:
         message = message.replace(value, HIDDEN)
-    return UpstreamRejected(
+    return type(error)(
         message,
         upstream_status=error.public_status,
         upstream_type=clean(error.public_type),

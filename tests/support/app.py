@@ -23,6 +23,7 @@ import uvicorn
 
 from gateway.app import Boot, Worker
 from gateway.auth.keyring import Keyring
+from gateway.health.hints import OUT
 from gateway.http.drain import Drain
 from gateway.http.lifetime import Server
 from gateway.http.server import Protocol
@@ -63,6 +64,19 @@ async def _mirror_no_keys(url: str) -> None:
     """What the bookkeeper does while no key was made at run time: workers may then say that a key is unknown."""
     client = connect(url, RedisOptions(timeout=PATIENCE))
     await Keyring(client).replace({}, 0, force=True)
+    await client.close()
+
+
+def _forget_deployments() -> None:
+    """What gateways of earlier tests told of deployments: others have the same names."""
+    url = store_url()  # here: a server ends with the thread that started it
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(lambda: asyncio.run(_delete(url, OUT))).result(PATIENCE)
+
+
+async def _delete(url: str, key: str) -> None:
+    client = connect(url, RedisOptions(timeout=PATIENCE))
+    await client.execute("DEL", key)
     await client.close()
 
 
@@ -171,6 +185,7 @@ def running(config: str, **settings: Any) -> Iterator[Gateway]:
     file = directory / "gateway.yaml"
     file.write_text(config)
     log_file = directory / "access.log"
+    _forget_deployments()
     with socket.socket() as listener, log_file.open("wb") as log:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)

@@ -96,10 +96,11 @@ class FakeForwarder:
             if attempts.limited(target):
                 await attempts.begin(target)
             progress.attempts += 1
-            attempts.failed(Failure(target, failure), 0.25)
+            attempts.failed(Failure(target, failure), 0.25, progress.attempts)
         if attempts.limited(target):
             await attempts.begin(target)
         progress.attempts += 1
+        progress.number = progress.attempts
         progress.deployment = target
         progress.sent = True
         if isinstance(self.result, GatewayError):
@@ -110,8 +111,8 @@ class FakeForwarder:
         assert isinstance(self.result, Answer)
         return self.result
 
-    def committed_attempt_ended(self, progress: Progress, outcome: str) -> None:
-        self.outcomes.append(outcome)
+    def committed_attempt_ended(self, progress: Progress, error: GatewayError | None) -> None:
+        self.outcomes.append("ok" if error is None else getattr(error, "outcome", error.reason))
 
 
 @dataclass

@@ -31,28 +31,53 @@ providers:
     base_url: "{a}/v1"
     api_key: {key_a}
     retry_attempts: 0
+    breaker: false
     models:
       m: {{}}
       upstream-private-a: {{}}
       tuned: {{parameters: {{temperature: 0.25, seed: 7}}}}
-  b: {{type: openai_compatible, base_url: "{b}/v1", api_key: {key_b}, retry_attempts: 0, models: [m, up-b]}}
+  b:
+    type: openai_compatible
+    base_url: "{b}/v1"
+    api_key: {key_b}
+    retry_attempts: 0
+    breaker: false
+    models: [m, up-b]
   hasty:
     type: openai_compatible
     base_url: "{a}/v1"
     retry_attempts: 0
+    breaker: false
     timeout: {{connect: 2, first_byte: 0.3, idle: 0.3}}
     models: [quick]
-  again: {{type: openai_compatible, base_url: "{a}/v1", retry_attempts: 2, retry_delay: 0.01, models: [thrice]}}
+  again:
+    type: openai_compatible
+    base_url: "{a}/v1"
+    retry_attempts: 2
+    retry_delay: 0.01
+    breaker: false
+    models: [thrice]
   brief:
     type: openai_compatible
     base_url: "{a}/v1"
     retry_attempts: 5
+    breaker: false
     retry_delay: 0.01
     timeout: {{first_byte: 5, idle: 5, total: 0.5}}
     models: [short]
-  small: {{type: openai_compatible, base_url: "{a}/v1", retry_attempts: 0, batch_size: 2, models: [vectors]}}
+  small:
+    type: openai_compatible
+    base_url: "{a}/v1"
+    retry_attempts: 0
+    batch_size: 2
+    breaker: false
+    models: [vectors]
   nowhere:
-    {{type: openai_compatible, base_url: "http://127.0.0.1:{closed}/v1", retry_attempts: 0, models: [gone]}}
+    type: openai_compatible
+    base_url: "http://127.0.0.1:{closed}/v1"
+    retry_attempts: 0
+    breaker: false
+    models: [gone]
   resting: {{type: openai_compatible, base_url: "{a}/v1", status: inactive, models: [asleep]}}
 routes:
   - {{name: alias, match: {{model: alias}}, targets: [{{provider: a, model: upstream-private-a}}]}}
@@ -88,6 +113,7 @@ class Rig:
     def fresh(self) -> Rig:
         """Nothing scripted, nothing received."""
         until(self.gateway.idle, "the end of the last test's requests")
+        self.gateway.worker.board.forget()
         for upstream in (self.a, self.b):
             upstream._scripts.clear()
             upstream.received.clear()

@@ -20,6 +20,7 @@ from gateway.errors import (
     UpstreamServerError,
     UpstreamUnreachable,
 )
+from gateway.health.board import Board
 from gateway.ports import Engine, RequestHead, Token, TokenRequest
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.providers.wire.tokens import form_request, granted
@@ -27,6 +28,7 @@ from gateway.telemetry.base import SilentObserver
 from gateway.types import Call, Deployment, Headers, Plan, Provider, Service
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder, Progress
+from gateway.upstream.send import Sender
 from gateway.upstream.tokens import EARLY, Tokens
 from tests.support.rig import COMPLETION, closed_port
 from tests.support.steps import Script, Step, json_reply, sleep, status
@@ -209,7 +211,9 @@ def call() -> Call:
 
 
 async def forwarded(client: Engine, own: Provider) -> tuple[Forwarder, Plan]:
-    forwarder = Forwarder(lambda _: client, {"exchanging": DIALECT}, SilentObserver(), time.monotonic, Random(1))
+    clock, observer = time.monotonic, SilentObserver()
+    sender = Sender(lambda _: client, {"exchanging": DIALECT}, clock)
+    forwarder = Forwarder(sender, Board(observer, clock, Random(1)), observer, clock, Random(1))
     return forwarder, Plan("r", (Deployment("p/m", own, "m"),), "rev", max_attempts=1)
 
 

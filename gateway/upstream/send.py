@@ -1,0 +1,127 @@
+"""One attempt on the wire: encode, send, decode, up to the commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from gateway.errors import UpstreamBadResponse, UpstreamEmpty
+from gateway.ports import (
+    Clock,
+    Deadlines,
+    Dialect,
+    Engine,
+    SigningDialect,
+    TokenDialect,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+from gateway.providers.wire.head import EVENT_STREAM
+from gateway.types import Call, Deployment, Headers, Service
+from gateway.upstream.batches import send_in_batches
+from gateway.upstream.deadlines import first_byte_within
+from gateway.upstream.headroom import headroom
+from gateway.upstream.heads import Heads
+from gateway.upstream.progress import Answer, Progress
+from gateway.upstream.relay import Relay
+from gateway.upstream.tokens import Tokens
+
+MAX_REPLY_BYTES = 32 * 1024 * 1024
+MAX_ERROR_BYTES = 256 * 1024
+PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
+"""What clients may read of a provider's headers; everything else stays here."""
+_WHOLE_OR_STREAMED = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
+"""Services whose `stream` field alone decides which of the two an answer is."""
+
+EngineOf = Callable[[str], Engine]
+
+
+class Sender:
+    """Sends attempts. Holds no state of a call."""
+
+    def __init__(self, engine_of: EngineOf, dialects: Mapping[str, Dialect], clock: Clock) -> None:
+        self._engine_of = engine_of
+        self._dialects = dialects
+        self._clock = clock
+        self._heads = Heads()
+        self._tokens = Tokens(lambda provider: engine_of(provider.engine))
+        self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
+        self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
+
+    async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
+        """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""
+        if call.service is Service.EMBEDDINGS and call.inputs > deployment.provider.batch_size:
+            return await send_in_batches(call, deployment, lambda part, to: self._one(part, to, progress, number))
+        return await self._one(call, deployment, progress, number)
+
+    async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
+        provider = deployment.provider
+        dialect = self._dialects[provider.type]
+        engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
+        exchange = self._exchanges.get(provider.type)
+        token = None if exchange is None else await self._tokens.get(exchange, provider)
+        timeouts = provider.timeouts
+        # By the third a provider's bill and our ledger can be compared, attempt by attempt.
+        extra = [
+            *call.forwarded,
+            (b"content-type", call.content_type),
+            (b"x-client-request-id", b"%s.%d" % (call.id.encode(), number)),
+        ]
+        first_byte = first_byte_within(deployment, progress, self._clock())
+        deadlines = Deadlines(timeouts.connect, first_byte, timeouts.idle, progress.deadline)
+        response = await engine.send(self._request(call, deployment, extra, token), deadlines)
+        if response.status == 401 and exchange is not None and token is not None:
+            # It may have been withdrawn before its time: once more, with a fresh one.
+            response.abort()
+            token = await self._tokens.renewed(exchange, provider, token)
+            response = await engine.send(self._request(call, deployment, extra, token), deadlines)
+        committed = False
+        try:
+            if not 200 <= response.status < 300:
+                raise dialect.error(response.status, response.headers, await response.read(MAX_ERROR_BYTES))
+            answer = await self._answer(call, deployment, dialect, response)
+            committed = True
+            return answer
+        finally:
+            if not committed:
+                response.abort()
+
+    def _request(self, call: Call, deployment: Deployment, extra: Headers, token: str | None) -> UpstreamRequest:
+        """The call in the provider's words, signed where its dialect signs. Raises InvalidRequest."""
+        provider = deployment.provider
+        dialect = self._dialects[provider.type]
+        body = dialect.body(call, deployment)
+        head = self._heads.get(dialect, call, deployment, token)
+        signer = self._signers.get(provider.type)
+        if signer is not None and isinstance(body, list | tuple):
+            extra = [*extra, *signer.sign(head, body, provider, time.time())]
+        return UpstreamRequest(head, body, extra)
+
+    async def _answer(self, call: Call, deployment: Deployment, dialect: Dialect, response: UpstreamResponse) -> Answer:
+        headers = response.headers
+        named = dict(headers)
+        content_type = named.get(b"content-type", b"application/json")
+        passed: Headers = ()
+        if not PASSED_HEADERS.isdisjoint(named):
+            passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
+        left = headroom(named)
+        events = content_type.startswith(dialect.stream_type)
+        if events or (call.service is Service.SPEECH and b"json" not in content_type):
+            if not events and content_type.startswith(b"text/html"):
+                raise UpstreamBadResponse
+            if events and not call.stream and call.service in _WHOLE_OR_STREAMED:
+                # Events where a whole reply was asked for: no SDK could read them.
+                raise UpstreamBadResponse
+            relay = Relay(response, dialect.stream(call, deployment) if events else None, deployment.provider)
+            if call.allowed is not None:
+                relay.allow(call.started + call.allowed, self._clock)
+            await relay.first()
+            if events and dialect.stream_type != EVENT_STREAM:
+                content_type = EVENT_STREAM
+            return Answer(deployment, content_type, relay=relay, headers=passed, headroom=left)
+        body = await response.read(MAX_REPLY_BYTES)
+        reply = dialect.decode(call, deployment, headers, body)
+        if call.stream and call.service in _WHOLE_OR_STREAMED:
+            # A whole reply where events were asked for: no SDK could read it.
+            raise UpstreamBadResponse if body else UpstreamEmpty
+        return Answer(deployment, reply.content_type, reply.body, None, reply.usage, passed, left)
