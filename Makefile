@@ -6,7 +6,7 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --qui
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test endurance check format bench lock conformance clean
+.PHONY: help serve test endurance chaos check format bench lock conformance clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +27,9 @@ serve: $(VENV)/.runtime ## Run the gateway on http://127.0.0.1:8080 (embedded st
 
 test: $(VENV)/.dev ## Run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 200 times, 10,000 kills (about an hour)
+	@$(BIN)/python -m pytest tests/failures -m endurance
 
 endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about half an hour)
 	@$(BIN)/python -m pytest tests/endurance -m endurance
