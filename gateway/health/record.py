@@ -45,8 +45,8 @@ class Record(Condition, eq=False):
     """Monotonic seconds until which such hints are not believed: the last one was refuted."""
     state: State = State.HEALTHY
     """As it was told last."""
-    identity: tuple[object, ...] = ()
-    """What was configured: with other credentials, or elsewhere, it begins anew."""
+    identity: int = 0
+    """A hash of what was configured: with other credentials, or elsewhere, it begins anew."""
 
     def reset(self) -> None:
         """As new, but for what is under way."""
@@ -56,7 +56,7 @@ class Record(Condition, eq=False):
                 setattr(self, name, getattr(fresh, name))
 
 
-def identity_of(provider: Provider) -> tuple[object, ...]:
-    """What decides whether a provider takes our calls."""
+def identity_of(provider: Provider) -> int:
+    """Of what decides whether a provider takes our calls; a number, since some of it is secret."""
     options = tuple(sorted((name, repr(value)) for name, value in provider.options.items()))
-    return (provider.type, provider.base_url, provider.api_keys, provider.headers, options, provider.ca_file)
+    return hash((provider.type, provider.base_url, provider.api_keys, provider.headers, options, provider.ca_file))

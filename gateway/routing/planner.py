@@ -4,7 +4,7 @@ once; what changes from moment to moment is decided after it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from random import Random
 
@@ -93,6 +93,8 @@ class Planner:
         targets = sifted.targets
         if not targets:
             raise _nobody(rule, sifted, call)
+        if rule.fallbacks:
+            rule = replace(rule, fallbacks=self._sieve.fallbacks(rule, call))
         conditions = tuple(self._senses.conditions.of(target.deployment) for target in targets)
         configured = all(target.deployment.id in self.snapshot.deployments for target in targets)
         watch = None if configured else self._senses.conditions

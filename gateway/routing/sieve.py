@@ -55,6 +55,14 @@ class Sieve:
                 targets.append(target)
         return Sifted(tuple(able), tuple(targets), tuple(skipped))
 
+    def fallbacks(self, rule: Rule, call: Call) -> dict[str, tuple[Deployment, ...]]:
+        """What the rule names for single failures, as far as it can do this."""
+        able = {
+            word: tuple(one for one in named if self._serves(one, call) and not lacks(one, call.needs))
+            for word, named in rule.fallbacks.items()
+        }
+        return {word: named for word, named in able.items() if named}
+
     def _serves(self, deployment: Deployment, call: Call) -> bool:
         dialect = self._dialects.get(deployment.provider.type)
         return dialect is not None and call.service in dialect.services

@@ -30,6 +30,10 @@ ROUTES = """
     match: {model: narrow}
     targets: [{provider: near, model: tiny}]
     fallbacks: {context_window: spare/lenient}
+  - name: speechless
+    match: {model: speechless}
+    targets: [{provider: near, model: m}]
+    fallbacks: {content_filter: claude/c}
   - name: listed
     match: {model: listed}
     targets: [{provider: near, model: m}, {provider: spare, model: m}]
@@ -45,6 +49,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     from . import rig as module  # noqa: PLC0415 - its configuration is changed for this module alone
 
     text = CONFIG.replace("{models}", MODELS.replace("{", "{{").replace("}", "}}"))
+    claude = '  claude: {{type: anthropic, base_url: "{spare}/v1", api_key: none, models: [c]}}\n'
+    text = text.replace("\nroutes:\n", f"\n{claude}routes:\n")
     text = text.replace("\nkeys:\n", ROUTES.replace("{", "{{").replace("}", "}}"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CONFIG", text)
@@ -106,6 +112,14 @@ def test_what_is_known_to_be_too_long_goes_there_at_once(rig: Rig) -> None:
     long = [{"role": "user", "content": "word " * 800}]
     assert went(rig, rig.chat("narrow", messages=long)) == (200, "spare", "lenient", "1")
     assert len(rig.near.received) == 1
+
+
+def test_places_that_cannot_do_this_are_no_places(rig: Rig) -> None:
+    """A named deployment whose provider does not serve this kind of call is not asked: the refusal stands."""
+    rig.near.default = rig.spare.default = FILTERED
+    body = {"model": "speechless", "input": "x", "voice": "v"}
+    reply = rig.gateway.post("/v1/audio/speech", body, [("authorization", f"Bearer {rig.secret}")])
+    assert (reply.status, reply.header("x-gateway-attempts")) == (400, "1")
 
 
 def test_neither_opens_a_breaker(rig: Rig) -> None:
