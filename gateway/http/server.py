@@ -18,7 +18,7 @@ import httptools
 
 from gateway.corking import flush, turn_of
 from gateway.http.cycle import Cycle
-from gateway.http.target import Target, target_of
+from gateway.http.target import target_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -251,7 +251,10 @@ class Protocol(asyncio.Protocol):
         if overload is not None and overload.shedding and self.cycle is None and overload.refuses(self._url):
             self._shed(overload, named)
             return
-        target = self._target()
+        try:
+            target = target_of(self._url)
+        except ValueError:
+            raise Refused("no path") from None
         cycle = Cycle(self, _METHODS.get(given) or given.decode("ascii"), target[0], target, pairs, named)
         if version != "1.1":
             if version not in _VERSIONS:
@@ -263,7 +266,11 @@ class Protocol(asyncio.Protocol):
             cycle.expects = True
         self._arriving = cycle
         self._due = inf
-        self._accept(cycle)
+        if self.cycle is None and self._idle is not None:
+            self.cycle = cycle
+            self._let_go(self._idle)
+        else:
+            self._accept(cycle)
 
     def on_body(self, body: bytes) -> None:
         if self._arriving is not None:
@@ -290,12 +297,6 @@ class Protocol(asyncio.Protocol):
             self._due = inf
             self._expect(self._keep_alive)
 
-    def _target(self) -> Target:
-        try:
-            return target_of(self._url)
-        except ValueError:
-            raise Refused("no path") from None
-
     # ---- the course of the connection
 
     def _accept(self, cycle: Cycle) -> None:
@@ -310,8 +311,6 @@ class Protocol(asyncio.Protocol):
             self.task = task = self.loop.create_task(self._serve())
             self._state.tasks.add(task)
             task.add_done_callback(self._state.tasks.discard)
-        else:
-            self._let_go(self._idle)
 
     async def _serve(self) -> None:
         """Answer every request of this connection, in their order."""
@@ -345,21 +344,24 @@ class Protocol(asyncio.Protocol):
                     self._set_timer()
 
     async def _rest(self) -> None:
-        """Between two requests."""
-        served, self.cycle = self.cycle, None
-        if self._lost:
+        """Between two requests: the client has to read what it was answered, and what waits comes next."""
+        served = self.cycle
+        if served is None or self._lost:
+            self.cycle = None
             return
-        if served is not None and not served.keep_alive:
+        if served.keep_alive and self.write_paused:
+            self._expect(self._keep_alive)
+            await self.drain()
+        self._due = inf
+        if not served.keep_alive:
+            self.cycle = None
             self._deaf = True
             self._queue.clear()
             served.break_off()
             return
-        self._expect(self._keep_alive)
-        if self.write_paused:
-            await self.drain()
-        if self._queue:
-            self._due = inf
-            self.cycle = self._queue.popleft()
+        self.cycle = self._queue.popleft() if self._queue else None
+        if self.cycle is None and not self._lost:
+            self._expect(self._keep_alive)
         self.resume_reading()
 
     def _stay(self, rest: bytes) -> None:
@@ -434,7 +436,7 @@ class Protocol(asyncio.Protocol):
             return
         if self._due - self.loop.time() > _TICK:
             self._set_timer()
-        elif self.cycle is not None:
+        elif self.cycle is not None and not self.cycle.over:
             # A head comes too slowly behind a request that is still served.
             self._deaf = True
             self._close_behind()

@@ -9,8 +9,8 @@ from itertools import product
 import pytest
 
 from tests.support.app import Client, chat_body, until
-from tests.support.rig import Rig, chunk, rigged
-from tests.support.steps import sse, stall
+from tests.support.rig import COMPLETION, Rig, chunk, rigged
+from tests.support.steps import json_reply, sse, stall
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,19 @@ def test_an_idle_connection_ends(rig: Rig) -> None:
             assert client.ended()
     finally:
         config.timeout_keep_alive = before
+
+
+def test_a_client_that_does_not_read_is_not_answered_on_and_on(rig: Rig) -> None:
+    """Requests in a row whose answers nobody reads wait, in order; once the client reads it gets every one of them."""
+    rig.a.default = json_reply({**COMPLETION, "padding": "x" * 1_500_000})
+    with Client(rig.gateway.port, receive_buffer=4096) as client:
+        for _ in range(12):
+            client.write(GOOD)
+        until(lambda: rig.gateway.idle() and rig.a.received, "the first answers")
+        served = len(rig.a.received)
+        replies = [client.reply() for _ in range(12)]
+    assert 0 < served < 12
+    assert [len(reply.body) > 1_500_000 and reply.complete for reply in replies] == [True] * 12
 
 
 # ---- shapes of answers
