@@ -51,6 +51,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "unsupported_parameter",
         "unsupported",
         "upstream_rejected",
+        "context_length_exceeded",
         "4xx",
         "context_window",
         "context_length_exceeded",
