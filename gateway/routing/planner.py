@@ -3,7 +3,7 @@ once; what changes from moment to moment is decided after it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from random import Random
@@ -92,7 +92,7 @@ class Planner:
         sifted = self.sift(rule, call)
         targets = sifted.targets
         if not targets:
-            raise _nobody(rule, sifted, call)
+            raise _nobody(rule, sifted, call, self._sieve.services(rule))
         if rule.fallbacks:
             rule = replace(rule, fallbacks=self._sieve.fallbacks(rule, call))
         conditions = tuple(self._senses.conditions.of(target.deployment) for target in targets)
@@ -123,12 +123,14 @@ class Planner:
         return Facts(call, rule.route, self._senses, chance, turns, rule.sticky_on)
 
 
-def _nobody(rule: Rule, sifted: Sifted, call: Call) -> GatewayError:
+def _nobody(rule: Rule, sifted: Sifted, call: Call, served: Sequence[str]) -> GatewayError:
     """Why a rule without a target for this call refuses it."""
     if sifted.able:
         return nothing_can(sifted.able, call.needs)
     if rule.targets:
         return InvalidRequest(
-            f"The model does not serve {call.service}. `GET /v1/models` lists what is configured.", param="model"
+            f"The model does not serve {call.service}; its providers serve {', '.join(served) or 'nothing'}."
+            " Use another model: `GET /v1/models` lists what is configured.",
+            param="model",
         )
     return NoUpstream(f"Every provider of this model is inactive (route `{rule.route}`).")

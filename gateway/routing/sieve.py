@@ -63,6 +63,11 @@ class Sieve:
         }
         return {word: named for word, named in able.items() if named}
 
+    def services(self, rule: Rule) -> list[str]:
+        """What the providers of a rule's targets do serve, in words."""
+        dialects = [self._dialects.get(target.deployment.provider.type) for target in rule.targets]
+        return sorted({service.value for dialect in dialects if dialect is not None for service in dialect.services})
+
     def _serves(self, deployment: Deployment, call: Call) -> bool:
         dialect = self._dialects.get(deployment.provider.type)
         return dialect is not None and call.service in dialect.services

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -157,10 +157,17 @@ def test_another_target_may_support_it(gateway: Gateway) -> None:
 
 
 def test_other_services(client: openai.OpenAI) -> None:
-    """A service that Anthropic lacks is a 400 at once."""
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.embeddings.create(model="claude-sonnet-4-6", input="x")
-    assert "embeddings" in refused.value.message
+    """A service that Anthropic lacks is a 400 at once, which says what it has."""
+    asks: list[Callable[[], Any]] = [
+        lambda: client.embeddings.create(model="claude-sonnet-4-6", input="x"),
+        lambda: client.completions.create(model="claude-sonnet-4-6", prompt="x"),
+        lambda: client.responses.create(model="claude-sonnet-4-6", input="x"),
+    ]
+    for ask_for in asks:
+        with pytest.raises(openai.BadRequestError) as refused:
+            ask_for()
+        assert refused.value.param == "model"
+        assert "its providers serve chat" in refused.value.message
 
 
 @pytest.mark.parametrize(

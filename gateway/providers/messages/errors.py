@@ -8,7 +8,6 @@ from gateway.errors import ProviderAuthFailed, UpstreamError, UpstreamRejected
 from gateway.providers.wire.errors import clean, error_fields, error_from_reply
 from gateway.types import Headers
 
-_CONTEXT = re.compile(r"exceed context limit", re.IGNORECASE)
 _BILLING = re.compile(r"credit balance is too low", re.IGNORECASE)
 
 
@@ -19,8 +18,6 @@ def error_of(status: int, headers: Headers, body: bytes) -> UpstreamError:
     text = message if isinstance(message, str) else ""
     if status == 400 and _BILLING.search(text):
         return ProviderAuthFailed()
-    if status == 400 and _CONTEXT.search(text):
-        return UpstreamRejected(clean(text), upstream_code="context_length_exceeded", param="messages")
     if status == 404 and text.startswith("model:"):
         return UpstreamRejected(clean(text), upstream_status=404, upstream_code="model_not_found", param="model")
     return error_from_reply(status, headers, body)

@@ -39,7 +39,7 @@ _SECRETS = re.compile(
 )
 _URLS = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
 _CONTEXT = re.compile(
-    r"maximum context|context[ _](?:length|window)|prompt is too long|too many (?:input )?tokens"
+    r"maximum context|context[ _](?:length|window|limit)|prompt is too long|too many (?:input )?tokens"
     r"|length of all messages is too long",
     re.IGNORECASE,
 )
