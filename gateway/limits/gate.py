@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gateway.errors import QuotaUnavailable
@@ -31,9 +32,9 @@ from gateway.limits.script import (
     RENEW,
     RESERVE,
     SETTLE,
-    bytes_of,
     for_lua,
     question_of,
+    said_again,
     shard_of,
     text_of,
 )
@@ -157,6 +158,9 @@ class Gate:
                 frame = limits.frame(reservation.user, "", 0.0)
                 channel = self._channels.get(limits.names.shard) or self.channel(limits.names.shard)
                 reply = await self._ask(channel, frame, limits, (name, demand, about))
+            limits.hear(reservation.user, reply, self._clock())
+            if self._outage.owing:
+                self._carry()
         except StoreUnavailable:
             self.epochs.doubt()
             if limits.quotas:
@@ -419,23 +423,9 @@ class Gate:
         """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
         self.epochs.doubt()
         self.store_away(shard_of(item))
-        operation = item.args[0]
-        if operation == SETTLE:
-            *args, event = item.args
-            if event:
-                self._keep([bytes_of(event)])
-            if args[2] != PLAIN:
-                args[2] = AGAIN
-            else:
-                # It may have been done unheard, and no record tells: what is given back already stays given once.
-                args[3], args[4] = max(0, args[3]), max(0, args[4])
-            self._repeat_later(Item(item.keys, item.table, (*args, False)), error)
-        elif operation == NOTE:
-            _, call_id, about, event, reserved = item.args
-            # If this worker dies before the store is back, the journal says what was under way.
-            certain: list[Any] = [event, about[0] if about else False]
-            self._keep([bytes_of(text) for text in certain if text])
-            self._repeat_later(Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)), error)
+        item, events = said_again(item)
+        self._keep(events)
+        self._repeat_later(item, error)
 
     def _repeat_later(self, item: Item, error: StoreUnavailable) -> None:
         """The last word about each call. What is not repeated, because it cannot be or is too much, the audit frees."""
@@ -444,6 +434,7 @@ class Gate:
 
     def repeat(self) -> None:
         """Send again what did not reach the store."""
+        self._carry()
         unsent, self.unsent = self.unsent, {}
         for item in unsent.values():
             if item.args[0] != NOTE:
@@ -453,6 +444,17 @@ class Gate:
                 for hold in reservation.holds:
                     if hold.id == item.args[1]:
                         self._put_again(reservation, hold)
+
+    @property
+    def owing(self) -> bool:
+        """The store has to be told what was taken of its rates while it was away."""
+        return self._outage.owing
+
+    def _carry(self) -> None:
+        """Tell the store what was taken of its rates while it was away."""
+        if self._outage.owing:
+            for item, bucket in self._outage.carries(self.store_clock):
+                self.channel(shard_of(item)).submit(item).add_done_callback(partial(self._outage.carried, bucket))
 
     def _keep(self, events: list[bytes]) -> None:
         if self._journal is not None and events:

@@ -21,6 +21,8 @@ STATE = 4
 """Where the two numbers of the first row stand in the script's reply."""
 MAX_FRAMES = 10_000
 """Frames of users that are kept, of all sets together: every set of every key sees every user."""
+MAX_HEARD = 1000
+"""Users of one set whose latest reply is kept."""
 HARD = ("reject", "downgrade")
 HeaderPairs = list[tuple[bytes, bytes]]
 
@@ -160,7 +162,7 @@ class LimitSet:
     and what of that is only reserved."""
 
     __slots__ = (
-        "_frame_now", "_relaxed", "hard", "hard_cost", "largest", "members", "money", "names", "per_user",
+        "_frame_now", "_heard", "_relaxed", "hard", "hard_cost", "largest", "members", "money", "names", "per_user",
         "quotas", "rows", "shape", "slots", "thresholds",
     )  # fmt: skip
 
@@ -174,6 +176,7 @@ class LimitSet:
         self.per_user = any(member.per_user for member in members)
         self._relaxed: LimitSet | None = None
         self._frame_now: Frame | None = None
+        self._heard: dict[str | None, tuple[Sequence[float], float]] = {}
 
     def __repr__(self) -> str:
         return f"<LimitSet shard={self.names.shard} {[(m.spec.scope, m.spec.kind, m.owner) for m in self.members]}>"
@@ -233,6 +236,19 @@ class LimitSet:
                 _frames.clear()
             found = _frames[self, user, epoch] = self._frame(user, epoch, now)
         return found
+
+    def hear(self, user: str | None, reply: Sequence[float], at: float) -> None:
+        """The store's latest reply about this user, and when it came (monotonic seconds)."""
+        heard = self._heard
+        if not self.per_user:
+            user = None
+        elif len(heard) >= MAX_HEARD and user not in heard:
+            heard.clear()
+        heard[user] = (reply, at)
+
+    def heard(self, user: str | None) -> tuple[Sequence[float], float] | None:
+        """What the store said last."""
+        return self._heard.get(user if self.per_user else None)
 
     def moved(self, frame: Frame, user: str | None, epoch: str) -> Frame:
         """The same keys, of the same periods, in another life of the store."""

@@ -3,15 +3,19 @@ cap, quotas `closed` unless the ledger can answer for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import QuotaUnavailable
+from gateway.limits.clock import StoreClock
 from gateway.limits.demand import Demand, Used
 from gateway.limits.limitset import EXHAUSTED, MEASURES, RATE, SLOTS, Frame, LimitSet
-from gateway.limits.local import LocalLimits
+from gateway.limits.local import Bucket, LocalLimits
 from gateway.limits.reservation import Journal
+from gateway.limits.script import CARRY
+from gateway.storage.batch import Item
 from gateway.storage.redis import RedisClient
 from gateway.types import QuotaSpec
 
@@ -103,8 +107,8 @@ class Outage:
             if row[0] in (RATE, SLOTS)
         ):
             raise QuotaUnavailable(retry_after=5.0)
-        keys = frame.keys[3:]
-        reply = self._local.reserve(limits, keys, call_id, demand.tokens)
+        keys = frame.keys
+        reply = self._local.reserve(limits, keys, call_id, demand.tokens, limits.heard(user))
         if not reply[0]:
             return reply
         reply[3] = demand.most
@@ -159,7 +163,25 @@ class Outage:
 
     def settle(self, limits: LimitSet, frame: Frame, call_id: str, more_tokens: int, more_requests: int = 0) -> None:
         """Free what is held locally."""
-        self._local.settle(limits, frame.keys[3:], call_id, more_tokens, more_requests)
+        self._local.settle(limits, frame.keys, call_id, more_tokens, more_requests)
+
+    @property
+    def owing(self) -> bool:
+        """Something was taken of rates that the store does not know of."""
+        return self._local.owing
+
+    def carries(self, clock: StoreClock) -> Iterator[tuple[Item, Bucket]]:
+        """For the script: what was taken of rates while the store was away, in the store's time. It may be sent again:
+        its last key says whether it was applied, for as long as that matters."""
+        for bucket in self._local.owed():
+            name = f"carry:{bucket.name}"
+            moments = (int(clock.at(bucket.base) * 1e6), int(clock.at(bucket.upto) * 1e6))
+            keys = (*bucket.heads, bucket.key, f"{bucket.key}:{name}")
+            yield Item(keys, (bucket.row,), (CARRY, name, *moments, self._local.share)), bucket
+
+    def carried(self, bucket: Bucket, answer: asyncio.Future[object]) -> None:
+        """The store has answered, or cannot be reached."""
+        self._local.answered(bucket, applied=not answer.cancelled() and answer.exception() is None)
 
     def done(self, call_id: str, used: Used) -> None:
         """Tell the ledger's holds what was really used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,8 +14,7 @@ from gateway.storage.batch import Item, as_text
 
 LEASE_SECONDS = 60.0
 LEASE = int(LEASE_SECONDS * 1e6)
-RESERVE, SETTLE, RENEW, NOTE = 1, 2, 3, 4
-PEEK = 6
+RESERVE, SETTLE, RENEW, NOTE, CARRY, PEEK = 1, 2, 3, 4, 5, 6
 PLAIN, RECORDED, AGAIN = 0, 1, 2
 """How a settlement is applied: always; by its record; only if its record is still there."""
 
@@ -32,6 +32,28 @@ def bytes_of(text: msgspec.Raw) -> bytes:
     """The event again."""
     data = bytes(text)
     return data[3:] if data[:1] == b"\xda" else data[5:]
+
+
+def said_again(item: Item) -> tuple[Item, list[bytes]]:
+    """How to repeat what the store may have done or not, and the events that it may not have: those go elsewhere."""
+    operation, events = item.args[0], []
+    if operation == SETTLE:
+        *args, event = item.args
+        if event:
+            events = [bytes_of(event)]
+        if args[2] != PLAIN:
+            args[2] = AGAIN
+        else:
+            # It may have been done unheard, and no record tells: what is given back already stays given once.
+            args[3], args[4] = max(0, args[3]), max(0, args[4])
+        return Item(item.keys, item.table, (*args, False)), events
+    if operation == NOTE:
+        _, call_id, about, event, reserved = item.args
+        # If this worker dies before the store is back, the journal says what was under way.
+        certain: list[Any] = [event, about[0] if about else False]
+        events = [bytes_of(text) for text in certain if text]
+        return Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)), events
+    return item, events
 
 
 def shard_of(item: Item) -> str:

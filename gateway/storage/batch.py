@@ -99,10 +99,10 @@ class ScriptBatcher:
     def submit_nowait(self, item: Item, *, linger: bool = False) -> None:
         """Send it and do not wait; a failure reaches `on_lost`. With `linger` it may wait a little for company."""
         item.future = None
+        item.presses = not linger  # it may be sent a second time, in another hurry
         self._waiting.append(item)
         if not linger:
             self._pressing += 1
-            item.presses = True
             self._depart()
         elif self._flight is None and self._timer is None:
             self._timer = self._loop.call_later(LINGER_SECONDS, self._depart)

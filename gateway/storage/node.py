@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.storage.breaker import StoreBreaker
+from gateway.storage.breaker import CONFIRMING, StoreBreaker
 from gateway.storage.client import Argument, Connector, Key, OnCall, RedisClient, RedisOptions
 from gateway.storage.deadline import Deadline
 from gateway.storage.errors import MissingScript, Reason, Redirected, SlotMoving, StoreUnavailable
@@ -129,14 +129,16 @@ class NodeClient(RedisClient):
         while breaker.open:
             await asyncio.sleep(breaker.wait())
             trouble = breaker.reason
-            if breaker.probed(await self._probe()):
+            reason, seconds = await self._probe()
+            if breaker.probed(reason, quick=seconds < self._options.timeout / 2):
                 self._healing = None
                 self._tell(trouble, available=True)
                 return
 
-    async def _probe(self) -> Reason | None:
-        """Connect, PING, and a small write, for a replica and a full server answer PING too."""
-        started = time.perf_counter()
+    async def _probe(self) -> tuple[Reason | None, float]:
+        """Connect, PING, and a small write, for a replica and a full server answer PING too. What ails the store, and
+        how long its answers took."""
+        started = asked = time.perf_counter()
         reason: Reason | None = None
         connection: AbstractConnection | None = None
         clean = False
@@ -144,6 +146,10 @@ class NodeClient(RedisClient):
         epoch = pool.epoch
         try:
             connection = await pool.dial()
+            if self._breaker.reason == "slow":
+                # A server that runs now and then has just run, to shake hands: another moment tells more.
+                await asyncio.sleep(CONFIRMING * random.random())  # noqa: S311 - guards nothing
+            asked = time.perf_counter()
             for command in (("PING",), ("SET", self.probe_key, "1", "PX", 1000)):
                 with Deadline(self._options.timeout):
                     await connection.send_command(*command, check_health=False)
@@ -156,9 +162,10 @@ class NodeClient(RedisClient):
         finally:
             if connection is not None:
                 await pool.release(connection, epoch, clean=clean)
+        ended = time.perf_counter()
         if self._on_call is not None:
-            self._on_call(time.perf_counter() - started, reason)
-        return reason
+            self._on_call(ended - started, reason)
+        return reason, ended - asked
 
     async def close(self) -> None:
         """Close the idle connections and end the probes; connections in use close when their command ends."""

@@ -183,6 +183,8 @@ async def test_the_store_breaks(seconds: float, fault: str, tmp_path: Path, repo
         added = {name: tally.p99(gone, back) - tally.p99(0.0, gone) for name, tally in tallies.items()}
         most = BURST + RATE * (rated.last - rated.first)
         failures = Counter((status, code) for _, status, code in money.failures)
+        waited = sum(gone <= at <= back and took > 0.04 for at, took in rated.times)
+        report(f"{waited} of {sum(gone <= at <= back for at, _ in rated.times)} rated calls waited 40 ms")
         late = ", ".join(f"{name} {1000 * value:.0f} ms" for name, value in added.items())
         report(f"added p99 {late}; rated {rated.admitted} of {most:.0f} allowed")
         report(f"money {money.admitted} of {BUDGET / PRICE:.0f}, {dict(failures)}; {dict(money.codes)}")
@@ -192,9 +194,8 @@ async def test_the_store_breaks(seconds: float, fault: str, tmp_path: Path, repo
         bill, books = under.bill(), under.ledger()
         report(summary(bill, books))
         assert under.in_rollups() == len(books)
-        # One bucket when the store goes away and one when it comes back, between them the limit's own rate. And at most
-        # one more, for workers do not notice in the same moment: some still count by themselves when others do not.
-        assert rated.admitted <= most + 3 * BURST
+        # One window: what a store forgot, or what workers that do not notice in the same moment took meanwhile.
+        assert rated.admitted <= most + BURST
         for tally in (rated, free):
             assert not tally.failures, tally.failures[:5]
             assert not tally.broken

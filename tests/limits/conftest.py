@@ -322,7 +322,7 @@ class Outside:
             for gate in self.gates:
                 await gate.close()
             return all(client.available for client in self.clients) and not any(
-                gate.unsent or gate.dirty for gate in self.gates
+                gate.unsent or gate.dirty or gate.owing for gate in self.gates
             )
 
         await until_async(well)

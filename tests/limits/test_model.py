@@ -205,11 +205,11 @@ def test_the_servers_own_clock_is_no_different(timed: TimedScript, kind: str, co
 
 
 def local_reserve(local: LocalLimits, limits: LimitSet, label: str, tokens: int) -> list[float]:
-    return local.reserve(limits, [key_of(limits, at) for at in range(len(limits.rows))], label, tokens)
+    return local.reserve(limits, limits.frame(None, "", 0.0).keys, label, tokens)
 
 
 def local_settle(local: LocalLimits, limits: LimitSet, label: str, more: int) -> None:
-    local.settle(limits, [key_of(limits, at) for at in range(len(limits.rows))], label, more)
+    local.settle(limits, limits.frame(None, "", 0.0).keys, label, more)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -266,8 +266,7 @@ def test_local_gives_back_what_it_took() -> None:
     local = LocalLimits(lambda: 0.0, workers=4)
     for tokens in (80, 10, 25, 99):
         assert local_reserve(local, limits, "a", tokens)[0] == 1
-        keys = [key_of(limits, at) for at in range(2)]
-        local.settle(limits, keys, "a", -tokens, -1)
+        local.settle(limits, limits.frame(None, "", 0.0).keys, "a", -tokens, -1)
     reply = local_reserve(local, limits, "b", 0)
     assert (reply[4], reply[6]) == (25, 1)
 
@@ -280,7 +279,46 @@ def test_local_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(100):
         now += 1.0
         local_reserve(local, limit_set(rate("requests", 1, 5.0)), "c", 0)
-        assert len(local._tat) <= 10
+        assert len(local._buckets) <= 10
+
+
+def test_local_begins_where_the_store_stood() -> None:
+    """The shares of all workers together hold what was left in the store when it was heard last."""
+    limits = limit_set(rate("requests", 100, 100.0))
+    for ahead, left in ((0, 100), (40_000_000, 60), (100_000_000, 0), (130_000_000, 0)):
+        heard = ([1, 0, 0, 0, 0, ahead], 50.0)
+        took = 0
+        for _ in range(4):
+            local = LocalLimits(lambda: 50.0, workers=4)
+            keys = limits.frame(None, "", 0.0).keys
+            took += sum(local.reserve(limits, keys, "c", 0, heard)[0] == 1 for _ in range(110))
+        assert took == left
+
+
+def test_local_keeps_what_it_took_over_many_outages() -> None:
+    """A bucket that was carried over is not handed out again; one that was not counts beside what the store says."""
+    limits = limit_set(rate("requests", 100, 100.0))
+    keys, now = limits.frame(None, "", 0.0).keys, 50.0
+    local = LocalLimits(lambda: now, workers=2)
+    heard = ([1, 0, 0, 0, 0, 20_000_000], 50.0)
+    assert sum(local.reserve(limits, keys, "c", 0, heard)[0] == 1 for _ in range(60)) == 40
+    (bucket,) = local.owed()
+    name = bucket.name
+    assert (bucket.upto - bucket.base) * local.share == pytest.approx(40.0)
+    assert not list(local.owed()), "it is on its way"
+    local.answered(bucket, applied=False)
+    assert [again.name for again in local.owed()] == [name], "the same again"
+    local.answered(bucket, applied=True)
+    assert not list(local.owed())
+    now = 51.0
+    assert sum(local.reserve(limits, keys, "c", 0, heard)[0] == 1 for _ in range(60)) == 0, "half a unit came back"
+    now = 52.0
+    assert sum(local.reserve(limits, keys, "c", 0, heard)[0] == 1 for _ in range(60)) == 1
+    heard = ([1, 0, 0, 0, 0, 60_000_000], 52.0)
+    assert sum(local.reserve(limits, keys, "c", 0, heard)[0] == 1 for _ in range(60)) == 19, "and the one before"
+    local.settle(limits, keys, "c", 0, -5)
+    (bucket,) = local.owed()
+    assert (bucket.upto - bucket.base) * local.share == pytest.approx(15.0)
 
 
 DURATIONS = [

@@ -62,6 +62,21 @@ def test_reads_prove_little(reason: Reason, opens: bool) -> None:
     assert breaker.open is opens
 
 
+def test_a_full_store_is_full_until_a_probe_says_otherwise() -> None:
+    """Scripts that free something may write in a full server: their success in between hides nothing; time does."""
+    time = Time()
+    breaker = _breaker(time)
+    for _ in range(THRESHOLD):
+        assert not breaker.open
+        breaker.failed("oom")
+        breaker.succeeded()
+    assert breaker.open
+    assert breaker.probed(None)
+    for _ in range(2 * THRESHOLD):
+        time.now += STEADY_SECONDS + 1
+        assert not breaker.failed("oom")
+
+
 def test_waits_double() -> None:
     """Probes come ever later, up to a bound, and a failed one renews the reason."""
     breaker = _breaker()
@@ -96,3 +111,38 @@ def test_relapse(seconds: float, first: float) -> None:
     time.now += seconds
     _open(breaker)
     assert breaker.wait() == first
+
+
+def _probes(breaker: StoreBreaker, answers: str) -> str:
+    """Probe until it closes: `q` is a quick answer, `l` a late one, `x` none in time. Those that were needed."""
+    for at, answer in enumerate(answers):
+        breaker.wait()
+        if breaker.probed("slow" if answer == "x" else None, quick=answer == "q"):
+            return answers[: at + 1]
+    return "never"
+
+
+def test_slow_stores_prove_themselves() -> None:
+    """A store that was slow is taken back after quick answers in a row, and more of them if it is slow again at once."""
+    time = Time()
+    breaker = _breaker(time)
+    _open(breaker, "slow")
+    assert _probes(breaker, "lqqlqxqqqqq") == "lqqlqxqqq"
+    _open(breaker, "slow")
+    assert _probes(breaker, "qqqqqlqqqqqqqq") == "qqqqqlqqqqqq"
+    _open(breaker, "slow")
+    assert _probes(breaker, "qqqqqqqq") == "qqqqqq", "never more than so many"
+    time.now += STEADY_SECONDS
+    _open(breaker, "slow")
+    assert _probes(breaker, "qqqqqq") == "qqq"
+    _open(breaker, "down")
+    assert _probes(breaker, "l") == "l", "one answer is enough of what was not slow"
+
+
+def test_confirming_is_quick() -> None:
+    """Probes that only confirm follow each other at once, at moments that do not keep step with anything."""
+    breaker = _breaker(chance=0.0)
+    _open(breaker, "slow")
+    breaker.wait()
+    breaker.probed(None)
+    assert breaker.wait() == pytest.approx(0.06)

@@ -20,6 +20,10 @@
 --   renew    {3, id, lease_us} -> {1}
 --   note     {4, id, about or false, event or false, {reserved ...}} -> {1}
 --            What a call holds of quotas whose record is gone (the store lost it) is reserved again, unless the reaper took it.
+--   carry    {5, id, base, tat, share} -> {1}
+--            What a worker took of a rate without this store: its own bucket, a share of this one, would be full again at `tat`, and but
+--            for what it took at `base` (microseconds of this server's clock). The group has one row, and after its key another one
+--            that says that this was applied. A bucket is at most one window in debt.
 --   peek     {6, id, lease_us, tokens, {as reserve}, false, {amounts}} -> {verdict, binding row, wait_us, granted output}
 --            What `reserve` would say now. Nothing is written. A quota whose counter is missing has used the amount of its row, if any.
 -- "about" is {event to book if the call's worker dies, {what that charges to quotas ...}}: with what the call holds it becomes its record.
@@ -194,6 +198,16 @@ local function settle(group, args)
   return {apply and 1 or 0}
 end
 
+local function carry(group, args)
+  local row, key, mark = group[2][1], group[1][AHEAD + 1], group[1][AHEAD + 2]
+  local taken = max(args[4], now) - max(args[3], now)
+  if taken ~= 0 and call('SET', KEYS[mark], 1, 'NX', 'PX', ceil((max(args[3], args[4]) - now) / 1000) + 1000) then
+    local debt = now + 2 * row[2] * row[3]
+    local tat = tat_of(key)
+    move(key, min(taken * args[5], max(0, debt - tat)))
+  end
+end
+
 local function hold(key, id, lease)
   local members = added[key]
   if not members then
@@ -298,7 +312,11 @@ local replies = {now}
 
 for n = 1, #items do
   local args = items[n][2]
-  if args[1] == 2 then replies[n + 1] = settle(groups[items[n][1]], args) end
+  if args[1] == 2 then
+    replies[n + 1] = settle(groups[items[n][1]], args)
+  elseif args[1] == 5 then
+    carry(groups[items[n][1]], args)
+  end
 end
 for key, ids in pairs(removed) do
   local gone = call('ZREM', KEYS[key], unpack(ids))
@@ -318,7 +336,7 @@ for n = 1, #items do
       for i = 1, #group[2] do
         if group[2][i][1] == 2 then hold(group[1][AHEAD + i], args[2], args[3]) end
       end
-    else
+    elseif args[1] == 4 then
       put(group, args)
     end
   end
