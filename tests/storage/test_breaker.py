@@ -123,7 +123,7 @@ def _probes(breaker: StoreBreaker, answers: str) -> str:
 
 
 def test_slow_stores_prove_themselves() -> None:
-    """A store that was slow is taken back after quick answers in a row, and more of them if it is slow again at once."""
+    """A store that was slow is taken back after quick answers in a row, after more of them if it is slow again soon."""
     time = Time()
     breaker = _breaker(time)
     _open(breaker, "slow")
