@@ -33,8 +33,8 @@ Heard = tuple[Sequence[float], float]
 class Bucket:
     """A worker's share of a rate. Times are monotonic seconds.
 
-    A share refills as much slower as it is smaller, so that a bucket of the store and the shares of it are full again at
-    the same moment: what the store said of it is taken over as it is.
+    A share refills as much slower as it is smaller, so that a bucket of the store and the shares of it are full again
+    at the same moment: what the store said of it is taken over as it is.
     """
 
     __slots__ = ("base", "heads", "heard", "key", "name", "row", "tat", "telling", "upto")

@@ -17,7 +17,8 @@ STEADY_SECONDS = 10.0
 CONFIRMING = 0.1
 """Seconds between two probes of a store that was slow and answers quickly again."""
 QUICK_PROBES, MOST_PROBES = 3, 6
-"""Quick answers in a row before a store that was slow counts as well; more of them when it is slow again at once. One that answers now and then would be taken back and given up many times a second, and calls would wait each time."""
+"""Quick answers in a row before a store that was slow counts as well, and when it is slow again soon. One that answers
+now and then would be taken back and given up many times a second, and calls would wait each time."""
 
 
 class StoreBreaker:
