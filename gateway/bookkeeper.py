@@ -192,7 +192,7 @@ class Books:
         self._log = structlog.stdlib.get_logger("gateway.bookkeeper")
         directory = boot.data_dir
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._ledger: LedgerStore = Ledger(database)
+        self._ledger: LedgerStore = Ledger(database, fitting=True)
         self._holds = Holds(self._used, HoldJournal(directory / "holds.journal", Hold))
         booker = Booker(self._ledger, metrics, is_bad_row, self._holds.booked)
         self._consumer = Consumer(redis, shards_of(redis), consumer_name(directory), booker, metrics)

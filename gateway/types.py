@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
+from msgspec import Meta
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header pairs with lower-case names, as ASGI has them."""
@@ -448,45 +449,59 @@ class LedgerState(StrEnum):
     """Its worker died: charged with what was known last."""
 
 
+MAX_TEXT = 512
+MAX_TOKENS = 2**40 - 1
+MAX_COST = 2**53 - 1
+"""Nine million dollars for one attempt."""
+MAX_REAL = 1e12
+MAX_SMALL = 2**15 - 1
+LAST_MOMENT = 253_402_300_799_999_999
+"""The end of the year 9999, where calendars end."""
+ShortText = Annotated[str, Meta(max_length=MAX_TEXT)]
+SmallCount = Annotated[int, Meta(ge=0, le=MAX_SMALL)]
+TokenCount = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
+Measure = Annotated[float, Meta(ge=0, le=MAX_REAL)]
+
+
 class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     """One attempt as the ledger keeps it; unique by (call_id, attempt). On its way to SQL it is msgpack, an array in
-    the order of these fields: new fields go to the end."""
+    the order of these fields: new fields go to the end. What cannot be decoded by these bounds has to be cut to them."""
 
-    call_id: str
-    attempt: int
-    request_id: str
+    call_id: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    attempt: SmallCount
+    request_id: ShortText
     state: LedgerState
-    started_at: int
+    started_at: Annotated[int, Meta(ge=0, le=LAST_MOMENT)]
     """Unix microseconds."""
-    key: str
-    team: str | None
-    user_hash: str | None
-    route: str
-    service: str
-    requested_model: str
-    provider: str
-    deployment: str
-    model: str
+    key: ShortText
+    team: ShortText | None
+    user_hash: ShortText | None
+    route: ShortText
+    service: ShortText
+    requested_model: ShortText
+    provider: ShortText
+    deployment: ShortText
+    model: ShortText
     """The one that served, as the provider calls it."""
     stream: bool
-    status: int
+    status: SmallCount
     """What the client got; of a failed attempt, what it would have got."""
-    reason: str
+    reason: ShortText
     """`ok`, or the failure's label."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    audio_input_tokens: int = 0
-    audio_output_tokens: int = 0
-    units: float = 0.0
+    input_tokens: TokenCount = 0
+    output_tokens: TokenCount = 0
+    cached_input_tokens: TokenCount = 0
+    cache_write_tokens: TokenCount = 0
+    reasoning_tokens: TokenCount = 0
+    audio_input_tokens: TokenCount = 0
+    audio_output_tokens: TokenCount = 0
+    units: Measure = 0.0
     token_source: TokenSource = TokenSource.PROVIDER
-    cost_nano_usd: int | None = None
+    cost_nano_usd: Annotated[int, Meta(ge=0, le=MAX_COST)] | None = None
     """None: the price is not known."""
-    price_version: str | None = None
-    ttft_ms: float | None = None
-    duration_ms: float = 0.0
-    config_revision: str = ""
-    provider_type: str = ""
+    price_version: ShortText | None = None
+    ttft_ms: Measure | None = None
+    duration_ms: Measure = 0.0
+    config_revision: ShortText = ""
+    provider_type: ShortText = ""
     """For prices that are looked up again."""

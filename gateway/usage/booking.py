@@ -11,7 +11,7 @@ from gateway.types import LedgerRow
 
 _log = logging.getLogger("gateway.usage")
 
-BATCH_ROWS = 1000
+BATCH_ROWS = 4000
 """Rows of one transaction."""
 
 

@@ -19,12 +19,12 @@ from gateway.usage.events import BadEvent, decode_entry, encode_entry, encode_ev
 _log = logging.getLogger("gateway.usage")
 
 GROUP = "ledger"
-FEWEST, MOST = 10, 500
+FEWEST, MOST = 20, 2000
 """Entries of one read."""
-ROWS = 2000
+ROWS = 4000
 """Rows that one read should bring: an entry may hold one, or hundreds."""
 BLOCK_SECONDS = 1.0
-LINGER_SECONDS = 0.25
+LINGER_SECONDS = 0.75
 """How long the first event waits for others to share its transaction."""
 CLAIM_EVERY = 10.0
 CLAIM_IDLE = 30.0

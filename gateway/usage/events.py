@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from gateway.types import LedgerRow
+from gateway.usage.ledger_rows import cut, fitting
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[LedgerRow]).decode
+_decode_all = msgspec.msgpack.Decoder(list[list[LedgerRow]]).decode
+_loosely = msgspec.msgpack.Decoder(list[list[Any]]).decode
 _unpack = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _HEADS = {0xC4: 2, 0xC5: 3, 0xC6: 5, 0xD9: 2, 0xDA: 3, 0xDB: 5}
 """The length of what precedes the bytes, by its first byte: msgpack's binary types, and its strings, which are what the
 store's scripts write."""
+_LISTS = (*range(0x90, 0xA0), 0xDC, 0xDD)
+_KNOWN = ("attempt", "started_at", "input_tokens", "output_tokens")
 
 BIGGEST = 2**63 - 1
 """What a SQL integer can hold; msgpack can say more."""
@@ -29,15 +35,32 @@ def encode_event(rows: Sequence[LedgerRow]) -> bytes:
 
 
 def decode_event(event: bytes) -> list[LedgerRow]:
-    """The rows of one event. Raises BadEvent."""
+    """The rows of one event, cut to what the ledger's columns hold. Raises BadEvent."""
     try:
         rows = _decode(event)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _fitted(event)
+    return [_printable(row) for row in rows]
+
+
+def _printable(row: LedgerRow) -> LedgerRow:
+    """PostgreSQL's text holds no NUL; only these two are what clients wrote."""
+    return cut(row) if "\x00" in row.requested_model or "\x00" in row.request_id else row
+
+
+def _fitted(event: bytes) -> list[LedgerRow]:
+    """Rows with values that are too large, or no rows at all. Raises BadEvent."""
+    try:
+        return [_cut(dict(zip(LedgerRow.__struct_fields__, values, strict=False))) for values in _loosely(event)]
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEvent(str(error)) from error
-    for row in rows:
-        if not row.call_id or max(row.attempt, row.started_at, row.input_tokens, row.output_tokens) > BIGGEST:
-            raise BadEvent("a row without a call id, or with a number that no column can hold")
-    return rows
+
+
+def _cut(values: dict[str, Any]) -> LedgerRow:
+    numbers = [value for name in _KNOWN if isinstance(value := values.get(name), int)]
+    if not values.get("call_id") or any(number > BIGGEST for number in numbers):
+        raise BadEvent("a row without a call id, or with a number that no column can hold")
+    return msgspec.convert([*fitting(values).values()], LedgerRow)
 
 
 def encode_entry(events: Sequence[bytes]) -> bytes:
@@ -46,7 +69,15 @@ def encode_entry(events: Sequence[bytes]) -> bytes:
 
 
 def decode_entry(blob: bytes) -> list[LedgerRow]:
-    """The rows of one stream entry. Raises BadEvent; an entry with one bad event is bad as a whole."""
+    """The rows of one stream entry, cut to what the ledger's columns hold. Raises BadEvent; an entry with one bad event
+    is bad as a whole.
+
+    An entry is a list of events, each as it is (what the gate writes) or as a byte string.
+    """
+    try:
+        return [_printable(row) for rows in _decode_all(blob) for row in rows]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass  # byte strings, or values that are too large
     try:
         events = [_content(bytes(event)) for event in _unpack(blob)]
     except msgspec.MsgspecError as error:
@@ -55,6 +86,8 @@ def decode_entry(blob: bytes) -> list[LedgerRow]:
 
 
 def _content(packed: bytes) -> bytes:
+    if packed[0] in _LISTS:
+        return packed
     head = 1 if 0xA0 <= packed[0] <= 0xBF else _HEADS.get(packed[0])
     if head is None:
         raise BadEvent("an event that is no byte string")

@@ -45,8 +45,10 @@ _KNOWN_SERIES = 200_000
 class Ledger:
     """Writes attempts and adds up what was used. One per process; several processes may write at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, fitting: bool = False) -> None:
+        """`fitting`: whatever is written was decoded from events, and so fits its columns."""
         self._database = database
+        self._fitting = fitting
         self._series = Series()
         self._stored: set[int] = set()
         """Series that are in the database for certain."""
@@ -58,10 +60,11 @@ class Ledger:
         What is booked already, by (call_id, attempt), is passed over, so a batch may come again. A row's `started_at`
         has to be the same each time. Raises DatabaseUnavailable; then the batch may come again as well.
         """
-        batch = decided(rows)
+        batch = decided(rows, fitting=self._fitting)
         if not batch:
             return 0
         if self._database.is_postgres:
+            batch = dict(sorted(batch.items()))  # in one order for all writers: no two wait for each other
             await self._make_partitions(batch.values())
         for left in reversed(range(TRIES)):
             try:
@@ -76,8 +79,7 @@ class Ledger:
         async with self._database.begin() as connection:
             writer = _Postgres(connection) if self._database.is_postgres else _Sqlite(connection)
             fresh, known = await writer.insert(batch)
-            for row in fresh:
-                changes.add(row)
+            changes.count(fresh)
             replaced = [(old, new) for old, new in known if old.state == LedgerState.ABANDONED != new.state]
             for old, new in replaced:
                 await writer.replace(old, new)

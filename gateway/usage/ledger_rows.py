@@ -6,32 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.types import LedgerRow, LedgerState, TokenSource
+from gateway.types import (
+    LAST_MOMENT,
+    MAX_COST,
+    MAX_REAL,
+    MAX_SMALL,
+    MAX_TEXT,
+    MAX_TOKENS,
+    LedgerRow,
+    LedgerState,
+    TokenSource,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-MAX_TEXT = 512
-MAX_TOKENS = 2**40 - 1
-MAX_COST = 2**53 - 1
-"""Nine million dollars for one attempt."""
-MAX_REAL = 1e12
-_SMALL = 2**15
-_MAX_TIME = 253_402_300_799_999_999
-"""The end of the year 9999, where calendars end."""
+    from collections.abc import Iterable, Mapping, Sequence
 
 Key = tuple[str, int]
 
 
-def decided(rows: Iterable[LedgerRow]) -> dict[Key, LedgerRow]:
-    """One row per attempt, in the order of their keys: of several, the first that is not `abandoned`."""
+ABANDONED = LedgerState.ABANDONED
+
+
+def decided(rows: Iterable[LedgerRow], *, fitting: bool = False) -> dict[Key, LedgerRow]:
+    """One row per attempt: of several, the first that is not `abandoned`. `fitting`: they are known to fit."""
     found: dict[Key, LedgerRow] = {}
     for row in rows:
         key = (row.call_id, row.attempt)
-        other = found.get(key)
-        if other is None or (other.state == LedgerState.ABANDONED and row.state != LedgerState.ABANDONED):
-            found[key] = row if sane(row) else cut(row)
-    return dict(sorted(found.items()))
+        if key not in found or (found[key].state == ABANDONED != row.state):
+            found[key] = row if fitting or sane(row) else cut(row)
+    return found
 
 
 def sane(row: LedgerRow) -> bool:
@@ -42,9 +45,9 @@ def sane(row: LedgerRow) -> bool:
     )  # fmt: skip
     return (
         0 <= tokens <= MAX_TOKENS
-        and 0 <= (row.attempt | row.status) < _SMALL
+        and 0 <= (row.attempt | row.status) <= MAX_SMALL
         and 0 <= (row.cost_nano_usd or 0) <= MAX_COST
-        and 0 <= row.started_at <= _MAX_TIME
+        and 0 <= row.started_at <= LAST_MOMENT
         and 0.0 <= row.duration_ms <= MAX_REAL
         and 0.0 <= (row.ttft_ms or 0.0) <= MAX_REAL
         and 0.0 <= row.units <= MAX_REAL
@@ -57,21 +60,27 @@ def sane(row: LedgerRow) -> bool:
 
 def cut(row: LedgerRow) -> LedgerRow:
     """The row with every value brought into the range of its column."""
-    changed: dict[str, Any] = {}
-    for name in row.__struct_fields__:
-        value = getattr(row, name)
-        if isinstance(value, str) and not isinstance(value, LedgerState | TokenSource):
-            changed[name] = value.replace("\x00", "\ufffd")[:MAX_TEXT]
-        elif isinstance(value, float):
-            changed[name] = min(value, MAX_REAL) if value >= 0 else 0.0
-        elif name.endswith("_tokens"):
-            changed[name] = min(max(value, 0), MAX_TOKENS)
-    changed["attempt"] = min(max(row.attempt, 0), _SMALL - 1)
-    changed["status"] = min(max(row.status, 0), _SMALL - 1)
-    changed["started_at"] = min(max(row.started_at, 0), _MAX_TIME)
-    if row.cost_nano_usd is not None:
-        changed["cost_nano_usd"] = min(max(row.cost_nano_usd, 0), MAX_COST)
-    return msgspec.structs.replace(row, **changed)
+    return LedgerRow(**fitting({name: getattr(row, name) for name in row.__struct_fields__}))
+
+
+def fitting(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values by their names, each brought into the range of its column."""
+    return {name: _fitting(name, value) for name, value in given.items()}
+
+
+def _fitting(name: str, value: Any) -> Any:
+    if isinstance(value, LedgerState | TokenSource | bool) or value is None:
+        return value
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")[:MAX_TEXT]
+    if isinstance(value, float):
+        return min(value, MAX_REAL) if value >= 0 else 0.0
+    if isinstance(value, int):
+        return min(max(value, 0), _MOST.get(name, MAX_TOKENS))
+    return value
+
+
+_MOST = {"attempt": MAX_SMALL, "status": MAX_SMALL, "started_at": LAST_MOMENT, "cost_nano_usd": MAX_COST}
 
 
 def loaded(values: Sequence[Any]) -> LedgerRow:

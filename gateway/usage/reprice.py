@@ -12,10 +12,10 @@ from sqlalchemy import select, tuple_
 
 from gateway.storage.sql.errors import DatabaseUnavailable, is_conflict
 from gateway.storage.sql.tables import usage
-from gateway.types import LedgerState, Price, Usage
+from gateway.types import MAX_COST, LedgerState, Price, Usage
 from gateway.usage.cost import nano_usd
 from gateway.usage.ledger import TRIES, apply
-from gateway.usage.ledger_rows import MAX_COST, loaded
+from gateway.usage.ledger_rows import loaded
 from gateway.usage.ledger_sql import PG_REPRICE, SQLITE_REPRICE, usage_json
 from gateway.usage.rollup import Changes, Series
 

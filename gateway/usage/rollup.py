@@ -13,7 +13,7 @@ from gateway.types import LedgerState
 from gateway.usage.histogram import BINS, BOUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.types import LedgerRow
 
@@ -29,6 +29,7 @@ END = 253_402_300_800_000_000
 """The end of the year 9999, in which calendars end: nothing starts there or later."""
 _REMEMBERED = 100_000
 CHARGED = (LedgerState.SETTLED, LedgerState.ABANDONED)
+SETTLED, RELEASED, ABANDONED = LedgerState.SETTLED, LedgerState.RELEASED, LedgerState.ABANDONED
 
 Dimensions = tuple[str | None, ...]
 Counters = list[int]
@@ -82,6 +83,41 @@ class Changes:
             mine = (*who, row.user_hash, *where, *what)
             _count(self._cell(self._user_days, start - start % DAY, mine), row, sign)
 
+    def count(self, rows: Iterable[LedgerRow]) -> None:
+        """As `add`, of many rows: what is true of nearly all of them is counted at once."""
+        places: dict[tuple[int | str | None, ...], Counters] = {}
+        for row in rows:
+            start = row.started_at
+            hour = start - start % HOUR
+            place = (
+                hour, row.key, row.team, row.route, row.service, row.requested_model,
+                row.provider, row.deployment, row.model,
+            )  # fmt: skip
+            cell = places.get(place)
+            if cell is None:
+                dimensions = (*place[1:3], None, *place[3:])
+                cell = places[place] = self._cell(self._hours, hour, dimensions)
+            if (
+                row.state == SETTLED
+                and row.reason == "ok"
+                and row.cost_nano_usd is not None
+                and not row.cached_input_tokens | row.cache_write_tokens | row.reasoning_tokens
+                and not row.audio_input_tokens | row.audio_output_tokens
+            ):
+                cell[0] += 1
+                cell[1] += 1
+                cell[5] += row.input_tokens
+                cell[6] += row.output_tokens
+                cell[12] += row.cost_nano_usd
+                cell[_LATENCY + bisect_left(BOUNDS, row.duration_ms)] += 1
+                if row.ttft_ms is not None:
+                    cell[_TTFT + bisect_left(BOUNDS, row.ttft_ms)] += 1
+            else:
+                _count(cell, row, 1)
+            if row.user_hash is not None:
+                day, mine = start - start % DAY, (row.key, row.team, row.user_hash, *place[3:])
+                _count(self._cell(self._user_days, day, mine), row, 1)
+
     def _cell(self, cells: dict[Cell, Counters], start: int, dimensions: Dimensions) -> Counters:
         series = self._series.id(dimensions)
         cell = Cell(start, series)
@@ -123,7 +159,7 @@ def _count(counters: Counters, row: LedgerRow, sign: int) -> None:
     counters[0] += sign
     if row.reason != "ok":
         counters[2] += sign
-    if row.state == LedgerState.RELEASED:
+    if row.state == RELEASED:
         counters[13] += sign * (row.cost_nano_usd or 0)
         return
     counters[1] += sign
@@ -140,7 +176,7 @@ def _count(counters: Counters, row: LedgerRow, sign: int) -> None:
         counters[4] += sign
     else:
         counters[12] += sign * row.cost_nano_usd
-    if row.state == LedgerState.ABANDONED:
+    if row.state == ABANDONED:
         counters[3] += sign
         return
     counters[_LATENCY + bisect_left(BOUNDS, row.duration_ms)] += sign

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
+import msgspec
 import pytest
 
 from gateway.storage.embedded import EmbeddedRedis
@@ -111,6 +112,20 @@ async def test_a_ledger_that_is_away_loses_nothing(
     await eventually(lambda: metrics.waiting == 0, "no backlog")
 
 
+async def test_events_come_as_they_are_or_as_byte_strings(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
+    """What the gate writes and what the reaper and older versions write is booked; what is too large is cut to fit."""
+    events = [encode_event([row(name)]) for name in ("a", "b")]
+    await redis.execute("XADD", KEY, "*", "e", b"\xdc\x00\x02" + b"".join(events))
+    await redis.execute("XADD", KEY, "*", "e", encode_entry([encode_event([row("c")])]))
+    large = msgspec.structs.replace(row("d"), requested_model="m\0" * 1000, output_tokens=2**62, duration_ms=-1.0)
+    await redis.execute("XADD", KEY, "*", "e", b"\xdc\x00\x02" + encode_event([large]) + encode_event([row("e")]))
+    make()
+    await until_empty_after(memory, redis, 5)
+    cut = memory.rows["d", 1]
+    assert (len(cut.requested_model), cut.output_tokens, cut.duration_ms) == (512, 2**40 - 1, 0.0)
+    assert "\0" not in cut.requested_model
+
+
 @pytest.mark.parametrize("poison", [b"\xc1", b"", encode_entry([b"\x93"]), encode_entry([encode_event([row("")])])])
 async def test_a_poisonous_entry_blocks_nobody(
     make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, poison: bytes
@@ -142,7 +157,7 @@ async def test_large_entries_come_a_few_at_a_time(make: Make, redis: RedisClient
         await add(redis, *(row(f"c{number}-{at}") for at in range(200)))
     make()
     await until_empty_after(memory, redis, 12_000)
-    assert memory.writes >= 12
+    assert memory.writes >= 3
 
 
 async def test_a_row_that_sql_refuses_blocks_nobody(

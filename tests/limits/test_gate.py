@@ -25,6 +25,7 @@ from tests.limits.conftest import (
     ahead,
     attempt,
     counter,
+    event,
     events,
     fresh,
     held,
@@ -49,10 +50,10 @@ async def test_nothing_to_decide(gate: Gate, redis: RedisClient) -> None:
     assert reservation.headers == []
     await gate.close()
     assert reservation.call_id.encode() in await records(redis, limits)
-    gate.settle(reservation, Used(5), b"\xa1e")
+    gate.settle(reservation, Used(5), event("e"))
     await gate.close()
     assert await records(redis, limits) == {}
-    assert b"\xa1e" in await events(redis, limits)
+    assert event("e") in await events(redis, limits)
     assert gate.live == {}
 
 

@@ -129,7 +129,7 @@ async def test_a_record_says_what_dies_with_a_worker(gate: Gate, redis: RedisCli
 async def test_events_of_any_size(gate: Gate, redis: RedisClient) -> None:
     """The events of a batch come out of the stream as they went in, whatever their bytes and length."""
     limits = limit_set()
-    told = [bytes(at % 256 for at in range(size)) for size in (1, 31, 32, 255, 256, 5000)]
+    told = [msgspec.msgpack.encode([bytes(at % 256 for at in range(size))]) for size in (1, 31, 32, 255, 256, 5000)]
     for blob in told:
         gate.settle(await take(gate, limits), Used(), blob)
     await gate.close()
@@ -203,14 +203,15 @@ async def test_renewed_and_settled_in_one_batch(
     """A call that is renewed or noted, and settled in the same batch, is gone: nothing of it comes back."""
     limits = limit_set(slots(1), worker=fresh("w"))
     await script.submit(ask(limits, "a"))
-    more = (LEASE,) if operation == RENEW else (for_lua((b"x", (0, 0, 0))), b"sure", (0, 0, 0))
+    sure = event("sure")
+    more = (LEASE,) if operation == RENEW else (for_lua((b"x", (0, 0, 0))), text_of(sure), (0, 0, 0))
     both = [item(limits, operation, "a", *more), end(limits, "a")]
     for one in both if renew_first else reversed(both):
         script.submit_nowait(one)
     await script.close()
     assert await held(redis, limits, 0) == 0
     assert await records(redis, limits) == {}
-    assert (b"sure" in await events(redis, limits)) == (operation == NOTE)
+    assert (sure in await events(redis, limits)) == (operation == NOTE)
 
 
 async def test_upkeep_renews_what_lives(make_gate: MakeGate, redis: RedisClient) -> None:

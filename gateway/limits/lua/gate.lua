@@ -296,16 +296,10 @@ local function reserve(group, args, peek)
   return reply
 end
 
--- msgpack of a list of byte strings; cmsgpack itself knows text only.
+-- msgpack of a list of what is msgpack already.
 local function framed(list)
   local size = #list
-  local parts = {string.char(0xdc, floor(size / 256), size % 256)}
-  for n = 1, size do
-    local length = #list[n]
-    parts[2 * n] = string.char(0xc5, floor(length / 256), length % 256)
-    parts[2 * n + 1] = list[n]
-  end
-  return table.concat(parts)
+  return string.char(0xdc, floor(size / 256), size % 256) .. table.concat(list)
 end
 
 local replies = {now}

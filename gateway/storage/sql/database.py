@@ -115,6 +115,7 @@ def prepare_sqlite(connection: Any, _record: Any) -> None:
         "synchronous=FULL",  # what is acknowledged survives a power cut: one fsync a batch
         "foreign_keys=ON",
         "cache_size=-16384",
+        "wal_autocheckpoint=8000",  # pages: the hot ones of indexes are copied into the file once, not for every batch
         "temp_store=MEMORY",
     ):
         cursor.execute(f"PRAGMA {pragma}")
