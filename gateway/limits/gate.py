@@ -373,10 +373,9 @@ class Gate:
             return
         if not limits.rows and not hold.recorded:
             return
-        args = (
-            SETTLE, hold.id, RECORDED if hold.recorded else PLAIN, -1 if undo else 0, tokens,
-            demand.amounts(hold.output), used.amounts, text_of(event),
-        )  # fmt: skip
+        reserved, spent = (demand.amounts(hold.output), used.amounts) if limits.quotas else (False, False)
+        mode, requests = RECORDED if hold.recorded else PLAIN, -1 if undo else 0
+        args = (SETTLE, hold.id, mode, requests, tokens, reserved, spent, text_of(event))
         self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
         if event is not None:
             self._remember(hold, event, used)
@@ -408,7 +407,8 @@ class Gate:
             self._undo(item, int(reply[3]), RECORDED if item.args[5] else PLAIN)
 
     def _undo(self, item: Item, output: int, mode: int) -> None:
-        _, call_id, _, tokens, (fixed, per_token, taken, _, _), _ = item.args
+        _, call_id, _, tokens, needs, _ = item.args
+        fixed, per_token, taken, *_ = needs or (0, 0, 0)
         reserved = (1, taken + output, fixed + output * per_token)
         future = item.future
         if mode == PLAIN and future is not None and not future.cancelled() and future.exception() is not None:

@@ -19,9 +19,11 @@ PLAIN, RECORDED, AGAIN = 0, 1, 2
 """How a settlement is applied: always; by its record; only if its record is still there."""
 
 
-def for_lua(about: About | None) -> tuple[msgspec.Raw | bool, tuple[int, int, int]] | bool:
-    """As the script takes it."""
-    return False if about is None else (text_of(about[0]), about[1])
+def for_lua(
+    about: About | None, *, charged: bool = True
+) -> tuple[msgspec.Raw | bool, tuple[int, int, int] | bool] | bool:
+    """As the script takes it; what is `charged` it needs to know of quotas only."""
+    return False if about is None else (text_of(about[0]), charged and about[1])
 
 
 def text_of(event: bytes | bool | None) -> msgspec.Raw | bool:
@@ -73,5 +75,9 @@ def peek_of(frame: Frame, limits: LimitSet, demand: Demand, used: Sequence[int])
 def question_of(frame: Frame, limits: LimitSet, what: tuple[str, Demand, About | None]) -> Item:
     """What the script is asked when these limits are to be held."""
     name, demand, about = what
+    if not limits.quotas:
+        return Item(
+            frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, False, for_lua(about, charged=False))
+        )
     needs = (demand.fixed_cost, demand.output_cost, demand.input_tokens, demand.least, demand.most)
     return Item(frame.keys, limits.rows, (RESERVE, name, LEASE, demand.tokens, needs, for_lua(about)))

@@ -31,6 +31,13 @@ OnTime = Callable[[int, float], None]
 LINGER_SECONDS = 0.002
 """How long an item that nobody waits for may wait for others to travel with."""
 
+PACE_SECONDS = 0.001
+"""The least time between the starts of two calls while many ask: each costs more than what one item does."""
+MANY = 2500.0
+"""Items a second above which calls are paced. One caller alone, who asks again when he is answered, stays below it."""
+MEMORY_SECONDS = 0.05
+"""How far back that is measured."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
@@ -79,8 +86,14 @@ class ScriptBatcher:
         self._waiting: deque[Item] = deque()
         self._flight: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._paced = False
+        """The timer is set for items that somebody waits for."""
         self._pressing = 0
         """How many of those that wait must not wait longer."""
+        self._started = 0.0
+        """When the latest call started."""
+        self._rate = 0.0
+        """Items a second that somebody waits for, of late."""
         self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
@@ -92,8 +105,8 @@ class ScriptBatcher:
         item.presses = True
         self._pressing += 1
         self._waiting.append(item)
-        if self._flight is None:
-            self._depart()
+        if self._flight is None and not self._paced:
+            self._depart_in(self._pause())
         return future
 
     def submit_nowait(self, item: Item, *, linger: bool = False) -> None:
@@ -107,7 +120,23 @@ class ScriptBatcher:
         elif self._flight is None and self._timer is None:
             self._timer = self._loop.call_later(LINGER_SECONDS, self._depart)
 
+    def _pause(self) -> float:
+        """Seconds for which others may still join."""
+        if self._rate < MANY:
+            return 0.0
+        return max(0.0, self._started + PACE_SECONDS - time.perf_counter())
+
+    def _depart_in(self, seconds: float) -> None:
+        """Not later than that."""
+        if seconds <= 0.0:
+            self._depart()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._paced = self._loop.call_later(seconds, self._depart), True
+
     def _depart(self) -> None:
+        self._paced = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -127,11 +156,13 @@ class ScriptBatcher:
                 batch = self._take()
                 if batch:
                     await self._send(batch)
-                if not self._pressing:
+                if not self._pressing or self._pause() > 0.0:
                     break
         finally:
             self._flight = None
-            if self._waiting:
+            if self._pressing:
+                self._depart_in(self._pause())
+            elif self._waiting:
                 self._timer = self._loop.call_later(LINGER_SECONDS, self._depart)
 
     def _take(self) -> list[Item]:
@@ -145,8 +176,15 @@ class ScriptBatcher:
                 batch.append(item)
         return batch
 
+    def _measure(self, batch: list[Item], now: float) -> None:
+        """How many ask at the moment."""
+        since, self._started = now - self._started, now
+        asked = sum(item.future is not None for item in batch)
+        self._rate += (asked / since - self._rate) * min(1.0, since / MEMORY_SECONDS)
+
     async def _send(self, batch: list[Item]) -> None:
         started = time.perf_counter()
+        self._measure(batch, started)
         try:
             results = await self._call(batch)
         except StoreUnavailable as error:

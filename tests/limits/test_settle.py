@@ -11,7 +11,7 @@ from gateway.errors import RateLimited
 from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
-from gateway.limits.script import LEASE, NOTE, RENEW, RESERVE, SETTLE, for_lua
+from gateway.limits.script import LEASE, NOTE, RENEW, RESERVE, SETTLE, for_lua, text_of
 from gateway.limits.upkeep import Upkeep
 from gateway.storage.batch import Item, ScriptBatcher, as_text
 from gateway.storage.redis import RedisClient

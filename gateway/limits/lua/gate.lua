@@ -12,7 +12,8 @@
 --            -> {verdict, binding row, wait_us, granted output, remaining, reset_us, ...}, two numbers for each row; of a quota what
 --               is used (others' reservations included) and what of it is only reserved. Verdicts: 1 admitted, 0 a rate or slots bind,
 --               2 a quota is used up, 3 what is left of a quota is reserved by calls under way, 4 a quota's counter is missing.
---               wait_us is that of rates and slots, also where a quota is reserved
+--               wait_us is that of rates and slots, also where a quota is reserved.
+--            Without quotas among the rows false stands for what only they are told: the five, what is charged, {reserved ...}, {used ...}
 --   settle   {2, id, mode, requests, tokens, {reserved ...}, {used ...}, event or false} -> {applied}
 --            requests and tokens are what to add to rates (negative gives back); reserved and used are requests, tokens and nano-USD of
 --            quotas. mode 0: apply; 1: apply, but if the call's record is gone see who took it; 2: apply only if its record is there,
@@ -45,6 +46,7 @@ local groups, items = input[2], input[3]
 for n = 1, #groups do groups[n][2] = input[1][groups[n][2]] end
 local SHARE = 8 -- one call is granted at most this part of what is left, down to its least: many calls fit, and none can overdraw
 local PLENTY = 1e15 -- output tokens that cost nothing here
+local NOTHING = {0, 0, 0, 0, 0}
 local AHEAD = 3 -- keys of a group before those of its rows
 
 local tats, changed = {}, {}
@@ -101,18 +103,31 @@ local function book(key, by, held)
   touched[key] = true
 end
 
--- What the reaper needs: {{{quota, reserved, charged}...}, {slots...}, event}.
+local function text(bytes)
+  local length = #bytes
+  if length > 65535 then return cmsgpack.pack(bytes) end
+  return string.char(0xda, floor(length / 256), length % 256) .. bytes
+end
+
+-- What the reaper needs: {{{quota, reserved, charged}...}, {slots...}, event}. Of a group without quotas all but the event is the
+-- same for every call.
 local function record_of(group, about, amounts)
-  local holds, slots = {}, {}
-  for i = 1, #group[2] do
-    local row, key = group[2][i], KEYS[group[1][AHEAD + i]]
-    if row[1] == 2 then
-      slots[#slots + 1] = key
-    elseif row[1] == 3 then
-      holds[#holds + 1] = {key, amounts[row[3]], about[2][row[3]]}
+  local head = group[3]
+  if not head then
+    local holds, slots = {}, {}
+    for i = 1, #group[2] do
+      local row, key = group[2][i], KEYS[group[1][AHEAD + i]]
+      if row[1] == 2 then
+        slots[#slots + 1] = key
+      elseif row[1] == 3 then
+        holds[#holds + 1] = {key, amounts[row[3]], about[2][row[3]]}
+      end
     end
+    if #holds > 0 then return cmsgpack.pack({holds, slots, about[1]}) end
+    head = "\147\144" .. (#slots > 0 and cmsgpack.pack(slots) or "\144")
+    group[3] = head
   end
-  return cmsgpack.pack({holds, slots, about[1]})
+  return head .. (about[1] and text(about[1]) or "\194")
 end
 
 local function note(indexes, id, record, event)
@@ -232,7 +247,7 @@ local function live(key)
 end
 
 local function reserve(group, args, peek)
-  local indexes, rows, id, tokens, demand = group[1], group[2], args[2], args[4], args[5]
+  local indexes, rows, id, tokens, demand = group[1], group[2], args[2], args[4], args[5] or NOTHING
   local least, output = demand[4], demand[5]
   local verdict, binding, wait = 1, 0, 1 -- who waited as told is not sent away for the microsecond that rounding left
   local exceeded = false
