@@ -77,6 +77,7 @@ def fill(url: str, rows: int) -> None:
             connection.execute(_ROWS, {**values, "teams": TEAMS, "models": MODELS, "keys": KEYS})
             say(f"{last} rows")
         _roll_up(connection, "NULL::text", ("usage_hour", "usage_day", "usage_month"))
+        _owner_days(connection)
         _roll_up(connection, "user_hash", ("usage_user_day", "usage_user_month"))
         connection.execute("VACUUM (ANALYZE)")
         say("rolled up")
@@ -111,6 +112,21 @@ def _roll_up(connection: psycopg.Connection[Any], user: str, tables: tuple[str, 
             f"FROM {tables[0]} GROUP BY 1, 2".encode()
         )
     say(f"{', '.join(tables)} done")
+
+
+def _owner_days(connection: psycopg.Connection[Any]) -> None:
+    """The days of keys and teams."""
+    identity = "hashtextextended(concat_ws('/', 'owner', key, team), 0) & 9223372036854775807"
+    connection.execute(
+        f"INSERT INTO usage_series SELECT DISTINCT {identity}, key, team, NULL, '', '', '', '', '', '' "
+        "FROM usage_series ON CONFLICT DO NOTHING".encode()
+    )
+    names, added = ", ".join(COUNTERS), ", ".join(f"sum({name})" for name in COUNTERS)
+    connection.execute(
+        f"INSERT INTO usage_owner_day (start, series, {names}) SELECT start, {identity}, {added} "
+        "FROM usage_day JOIN usage_series ON id = series GROUP BY 1, 2".encode()
+    )
+    say("usage_owner_day done")
 
 
 async def measure(url: str) -> dict[str, Any]:

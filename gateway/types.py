@@ -465,7 +465,7 @@ Measure = Annotated[float, Meta(ge=0, le=MAX_REAL)]
 
 class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     """One attempt as the ledger keeps it; unique by (call_id, attempt). On its way to SQL it is msgpack, an array in
-    the order of these fields: new fields go to the end. What these bounds keep from being decoded is to be cut first."""
+    the order of these fields: new fields go to the end. What does not keep to these bounds is cut to them first."""
 
     call_id: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
     attempt: SmallCount

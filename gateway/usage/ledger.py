@@ -15,7 +15,7 @@ from gateway.storage.sql.tables import series, usage
 from gateway.types import LedgerState
 from gateway.usage import ledger_sql as sql
 from gateway.usage.ledger_rows import decided, loaded, values
-from gateway.usage.rollup import CHARGED, EVERYONE, EVERYTHING, USERS, Changes, Series, Span, spans
+from gateway.usage.rollup import CHARGED, EVERYONE, EVERYTHING, OWNERS, USERS, Changes, Series, Span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -114,7 +114,7 @@ class Ledger:
         `kind` is `requests`, `tokens` (input and output) or `cost` (nano-USD; unpriced attempts add nothing). Raises
         DatabaseUnavailable.
         """
-        grains = {"user": USERS, "global": EVERYTHING}.get(scope, EVERYONE)
+        grains = {"key": OWNERS, "team": OWNERS, "user": USERS, "global": EVERYTHING}.get(scope, EVERYONE)
         parts = [_used(span, SCOPES[scope], name, kind) for span in spans(start_us, end_us, grains)]
         if not parts:
             return 0

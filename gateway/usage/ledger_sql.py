@@ -23,6 +23,7 @@ ROLLUPS = {
         tables.usage_hour,
         tables.usage_day,
         tables.usage_month,
+        tables.usage_owner_day,
         tables.usage_user_day,
         tables.usage_user_month,
         tables.usage_total_hour,

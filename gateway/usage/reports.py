@@ -35,6 +35,8 @@ from gateway.usage.rollup import (
     EVERYONE,
     EVERYTHING,
     HOUR,
+    OWNERS,
+    OWNERS_BY_DAY,
     USERS,
     USERS_BY_DAY,
     WIDTH,
@@ -61,6 +63,7 @@ DIMENSIONS = {
     "service": "service",
 }
 """What a report can be grouped and filtered by, and the columns."""
+OF_OWNERS = {"key", "team", "day"}
 TIMES = {"day": DAY, "hour": HOUR}
 """Groups by time, in UTC."""
 PAGE = 1000
@@ -171,6 +174,8 @@ def _grains(group_by: Sequence[str], selection: Selection, *, by_user: bool) -> 
         return EVERYTHING
     if "hour" in group_by:
         return () if by_user else BY_HOUR
+    if not by_user and {*group_by, *selection.where} <= OF_OWNERS:
+        return OWNERS_BY_DAY if "day" in group_by else OWNERS
     if "day" in group_by:
         return USERS_BY_DAY if by_user else BY_DAY
     return USERS if by_user else EVERYONE

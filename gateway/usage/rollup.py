@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, md5
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.storage.sql import partitions
@@ -63,6 +63,12 @@ def series_id(dimensions: Dimensions) -> int:
     return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big") >> 1
 
 
+def owner_id(key: str | None, team: str | None) -> int:
+    """The series of a key and team, whatever was called: 63 bits of a hash that PostgreSQL has, too."""
+    text = "\x1f".join(("owner", key or "", "\x1f" if team is None else team))
+    return int.from_bytes(md5(text.encode(errors="replace"), usedforsecurity=False).digest()[:8], "big") & (2**63 - 1)
+
+
 class Changes:
     """What a batch adds to each rollup, cell by cell."""
 
@@ -71,6 +77,8 @@ class Changes:
         self.dimensions: dict[int, Dimensions] = {}
         self._hours: dict[Cell, Counters] = {}
         self._user_days: dict[Cell, Counters] = {}
+        self._owners: dict[int, int] = {}
+        """Of each series of an hour, the series of its key and team."""
 
     def add(self, row: LedgerRow, sign: int = 1) -> None:
         """Count a row, or with sign -1 take it out again."""
@@ -124,6 +132,9 @@ class Changes:
         found = cells.get(cell)
         if found is None:
             self.dimensions[series] = dimensions
+            if cells is self._hours and series not in self._owners:
+                self._owners[series] = owner = owner_id(*dimensions[:2])
+                self.dimensions[owner] = owner_of(dimensions)
             found = cells[cell] = [0] * WIDTH
         return found
 
@@ -134,10 +145,16 @@ class Changes:
             "usage_hour": self._hours,
             "usage_day": days,
             "usage_month": _together(days, _in_month),
+            "usage_owner_day": _together(days, lambda cell: Cell(cell.start, self._owners[cell.series])),
             "usage_user_day": self._user_days,
             "usage_user_month": _together(self._user_days, _in_month),
             "usage_total_hour": _together(self._hours, lambda cell: Cell(cell.start, TOTAL)),
         }
+
+
+def owner_of(dimensions: Dimensions) -> Dimensions:
+    """What of a series is its key's and its team's, whatever was called."""
+    return (*dimensions[:2], None, *[""] * (len(DIMENSIONS) - 3))
 
 
 def _in_month(cell: Cell) -> Cell:
@@ -227,6 +244,9 @@ Grains = tuple[Grain, ...]
 BY_HOUR: Grains = (Grain("usage_hour", HOUR),)
 BY_DAY: Grains = (Grain("usage_day", DAY), *BY_HOUR)
 EVERYONE: Grains = (Grain("usage_month", 0), *BY_DAY)
+OWNERS_BY_DAY: Grains = (Grain("usage_owner_day", DAY), *BY_HOUR)
+"""For questions of keys and teams alone: a day of a key is one cell, however many models it calls."""
+OWNERS: Grains = (Grain("usage_month", 0), *OWNERS_BY_DAY)
 USERS_BY_DAY: Grains = (Grain("usage_user_day", DAY),)
 USERS: Grains = (Grain("usage_user_month", 0), *USERS_BY_DAY)
 EVERYTHING: Grains = (Grain("usage_total_hour", HOUR),)

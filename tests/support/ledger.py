@@ -152,6 +152,8 @@ def expected(rows: Iterable[LedgerRow]) -> dict[str, Sums]:
         for table, start, user in places:
             cell = (start, one.key, one.team, user, *what)
             found[table].setdefault(cell, Counter()).update(counted(one))
+        owner = (day, one.key, one.team, None, *[""] * 6)
+        found["usage_owner_day"].setdefault(owner, Counter()).update(counted(one))
         total = (one.started_at // HOUR * HOUR, *[None] * 9)
         found["usage_total_hour"].setdefault(total, Counter()).update(counted(one))
     return {

@@ -1,8 +1,9 @@
 """Every table, as queries name it. The migrations make them; a test holds the two together.
 
 `usage` has one row per attempt. The rollups count what `usage` holds: `usage_hour`, `usage_day` and `usage_month` by
-series (who, where, which model), `usage_user_day` and `usage_user_month` by series with the user, `usage_total_hour`
-everything together. All times are Unix microseconds, all money nano-dollars; hours, days and months are UTC's.
+series (who, where, which model), `usage_owner_day` by key and team alone, `usage_user_day` and `usage_user_month` by
+series with the user, `usage_total_hour` everything together. All times are Unix microseconds, all money nano-dollars;
+hours, days and months are UTC's.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def _rollup(name: str) -> Table:
 usage_hour = _rollup("usage_hour")
 usage_day = _rollup("usage_day")
 usage_month = _rollup("usage_month")
+usage_owner_day = _rollup("usage_owner_day")
 usage_user_day = _rollup("usage_user_day")
 usage_user_month = _rollup("usage_user_month")
 usage_total_hour = _rollup("usage_total_hour")

@@ -24,11 +24,13 @@ from gateway.storage.sql.migrate import check, current_revision, expected_revisi
 from gateway.storage.sql.tables import metadata
 from gateway.storage.sql.urls import parse
 from gateway.usage.ledger import Ledger
+from gateway.usage.rollup import Changes
 from tests.support.ledger import row
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from gateway.types import LedgerRow
     from tests.support.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -79,26 +81,38 @@ def _ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
 
 
 def test_from_the_first_revision(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger that the first version made gets to the newest revision with its rows."""
+    """A ledger that the first version made gets to the newest revision with its rows, and its rollups go on."""
     upgrade = command.upgrade
     monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
     migrate(url)
     monkeypatch.undo()
     assert current_revision(url) == "0001"
-    asyncio.run(_book(url))
+    tables = Changes.tables
+    monkeypatch.setattr(
+        Changes, "tables", lambda one: {name: t for name, t in tables(one).items() if name != "usage_owner_day"}
+    )
+    for team in (None, "t"):
+        asyncio.run(_book(url, row(call_id=f"before {team}", team=team)))
+    monkeypatch.undo()
     migrate(url)
     check(url)
+    for team in (None, "t"):
+        asyncio.run(_book(url, row(call_id=f"after {team}", team=team, model="another")))
     engine = engine_of(url)
     with engine.connect() as connection:
-        assert connection.execute(text("SELECT call_id FROM usage")).scalars().all() == ["before"]
-        assert connection.execute(text("SELECT requests FROM usage_day")).scalars().all() == [1]
+        assert connection.execute(text("SELECT count(*) FROM usage")).scalar_one() == 4
+        assert connection.execute(text("SELECT requests FROM usage_day")).scalars().all() == [1] * 4
+        owners = "SELECT requests, team FROM usage_owner_day JOIN usage_series ON id = series ORDER BY team IS NULL"
+        assert connection.execute(text(owners)).all() == [(2, "t"), (2, None)]
     engine.dispose()
 
 
-async def _book(url: str) -> None:
+async def _book(url: str, one: LedgerRow) -> None:
     database = Database(url)
-    await Ledger(database).write([row(call_id="before")])
-    await database.close()
+    try:
+        await Ledger(database).write([one])
+    finally:
+        await database.close()
 
 
 def test_at_once(url: str) -> None:
