@@ -11,8 +11,10 @@ from gateway.exchange import Exchange
 from gateway.limits.demand import Used
 from gateway.limits.gate import About
 from gateway.types import Call, Deployment, LedgerRow, LedgerState, Price, Service, TokenSource, Usage
+from gateway.upstream.relay import Relay
 from gateway.upstream.retry import Failure
 from gateway.usage import estimate
+from gateway.usage.calibration import Calibration
 from gateway.usage.cost import nano_usd
 from gateway.usage.units import units_of
 
@@ -56,6 +58,7 @@ class Accounts:
         self.price_of = price_of
         self.look_up: LookUp | None = None
         """Waits for prices that are not known yet."""
+        self._calibration = Calibration()
         self._wall = wall
         self._clock = clock
 
@@ -64,9 +67,8 @@ class Accounts:
         call = exchange.call
         assert call is not None
         relay = exchange.answer.relay if exchange.answer is not None else None
-        usage = Usage(call.input_tokens)
-        if relay is not None:
-            usage = relay.usage or estimate.partial(call.input_tokens, *relay.relayed)
+        counted = None if relay is None else relay.usage
+        usage = counted or self._calibration.corrected(deployment.id, _partly(call, relay))
         price = self.price_of(deployment)
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
@@ -97,8 +99,31 @@ class Accounts:
         deployment = exchange.progress.deployment
         if usage is None or deployment is None:
             return NOTHING_USED
+        assert exchange.call is not None
+        if not sold_by_units(exchange.call):
+            usage = self._calibrated(exchange, deployment, (usage, source), error)
         price = self.price_of(deployment)
         return Bill(usage, source, None if price is None else nano_usd(usage, price))
+
+    def _calibrated(
+        self,
+        exchange: Exchange,
+        deployment: Deployment,
+        found: tuple[Usage, TokenSource | None],
+        error: GatewayError | None,
+    ) -> Usage:
+        """What the provider told, of which estimates learn; or the estimate, by what it told of others."""
+        usage, source = found
+        call, answer = exchange.call, exchange.answer
+        assert call is not None
+        if source != PROVIDER:
+            corrected = self._calibration.corrected(deployment.id, usage)
+            whole = answer is not None and answer.relay is None
+            # A whole body weighs more for each token than a stream's text does, from which was learnt.
+            return Usage(corrected.input_tokens, usage.output_tokens) if whole else corrected
+        if error is None and answer is not None and self._calibration.wanted(deployment.id):
+            self._calibration.learn(deployment.id, _partly(call, answer.relay), usage)
+        return usage
 
     def final(self, exchange: Exchange, bill: Bill, status: int, error: GatewayError | None) -> bytes | None:
         """The row of the attempt that answered, or whose answer the client did not wait for; None if there is none."""
@@ -169,7 +194,12 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
     if relay is None:
         body = len(answer.body or b"")
         return estimate.whole(call.input_tokens, body, generates=call.service in GENERATES), ESTIMATED
-    return estimate.partial(call.input_tokens, *relay.relayed), (ESTIMATED if error is None else PARTIAL)
+    return _partly(call, relay), (ESTIMATED if error is None else PARTIAL)
+
+
+def _partly(call: Call, relay: Relay | None) -> Usage:
+    """What the call used as far as it has come, by what can be seen of it."""
+    return Usage(call.input_tokens) if relay is None else estimate.partial(call.input_tokens, *relay.relayed)
 
 
 def sold_by_units(call: Call) -> bool:

@@ -423,9 +423,9 @@ class Gate:
         """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
         self.epochs.doubt()
         self.store_away(shard_of(item))
-        item, events = said_again(item)
+        again, events = said_again(item)
         self._keep(events)
-        self._repeat_later(item, error)
+        self._repeat_later(again, error)
 
     def _repeat_later(self, item: Item, error: StoreUnavailable) -> None:
         """The last word about each call. What is not repeated, because it cannot be or is too much, the audit frees."""
@@ -464,8 +464,7 @@ class Gate:
         """Wait, for a while, until the journal is on disk, where the ledger's reader finds it."""
         if self._journal is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(JOURNAL_SECONDS):
-                    await self._journal.flush()
+                await asyncio.wait_for(self._journal.flush(), JOURNAL_SECONDS)
 
     def _store_lost(self, shard: str) -> None:
         """Everything of this shard may be gone: what runs is put there again, and what ended just now."""
