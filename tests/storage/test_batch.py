@@ -54,6 +54,42 @@ async def test_one_call_per_tick(make_client: Make) -> None:
     assert await _calls(client) == before + 1
 
 
+async def test_calls_are_paced_while_many_ask(make_client: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many ask, who asks a little later still shares the next call; one caller alone never waits for company."""
+    monkeypatch.setattr("gateway.storage.batch.PACE_SECONDS", 0.5)
+    client = make_client()
+    batcher = await _ready(client)
+    before = await _calls(client)
+    for number in range(3):
+        assert (await batcher.submit(_item(number)))[0] == [number, "x"]
+    assert await _calls(client) == before + 3
+    monkeypatch.setattr("gateway.storage.batch.MANY", 0.0)
+    await batcher.submit(_item(4))
+    before = await _calls(client)
+    later = []
+    for number in range(5):
+        later.append(batcher.submit(_item(number)))
+        await asyncio.sleep(0.01)
+    assert [result[0] for result in await asyncio.gather(*later)] == [[number, "x"] for number in range(5)]
+    assert await _calls(client) == before + 1
+    batcher.submit_nowait(_item(9))
+    await batcher.close()
+    assert await _calls(client) == before + 2, "the end waits for nobody"
+
+
+async def test_an_item_can_be_sent_again(make_client: Make) -> None:
+    """What was urgent at first may be repeated without hurry: the batcher does not wait for it for ever."""
+    client = make_client()
+    batcher = await _ready(client)
+    item = _item(1)
+    batcher.submit_nowait(item)
+    await batcher.close()
+    batcher.submit_nowait(item, linger=True)
+    await batcher.close()
+    assert batcher._pressing == 0
+    assert (await batcher.submit(_item(2)))[0] == [2, "x"]
+
+
 async def test_groups(make_client: Make) -> None:
     """A table and a key travel once however many items share them; each item still gets its own."""
     batcher = await _ready(make_client())
