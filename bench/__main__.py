@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _prepare() -> None:
+def prepare() -> None:
     install.require_tools()
     if not {0, 1} <= os.sched_getaffinity(0):
         raise BenchError("cores 0 and 1 are needed: one for the system under test, one for the load and the upstream")
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     started = time.monotonic()
     try:
-        _prepare()
+        prepare()
         results = measure(options)
         publish(results, options)
         print(f"\n{time.monotonic() - started:.0f} s; written to {options.output}/latest.json and latest.svg")

@@ -72,6 +72,7 @@ def _gateway_env(site: Site) -> Mapping[str, str]:
         "BENCH_KEY": GATEWAY_KEY,
         "GATEWAY_DATA_DIR": str(site.directory / "data"),
         "GATEWAY_MAX_IN_FLIGHT": "4096",
+        "GATEWAY_MAX_LOOP_LAG": "0",  # here everything is served, see overload.py
         "GATEWAY_DRAIN_GRACE_SECONDS": "0",
         "GATEWAY_DRAIN_SECONDS": "1",
     }

@@ -439,8 +439,8 @@ class Observer(Protocol):
         """A request was refused unread, because there is more to do than this worker can."""
         ...
 
-    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None:
-        """Such refusals begin, or have ended after so many; the loop is late by `lag` seconds throughout."""
+    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
+        """Such refusals begin, or have ended after so many; each turn of the loop takes `turn` seconds."""
         ...
 
     def config_loaded(self, revision: str, error: str | None) -> None:

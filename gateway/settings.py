@@ -51,9 +51,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     max_in_flight: int = Field(2000, ge=1)
     """Requests that one worker handles at once; more are refused as `overloaded`."""
-    max_loop_lag: float = Field(0.02, ge=0, le=10)
-    """Seconds that a worker's event loop may be late throughout before it takes in only a part of the new calls; 0: it
-    always takes in all."""
+    max_loop_lag: float = Field(0.03, ge=0, le=10)
+    """Seconds of work that may stand before a worker's event loop throughout, before it takes in only a part of the new
+    calls; 0: it always takes in all."""
     drain_grace_seconds: float = Field(5.0, ge=0)
     """From the signal until new requests are refused, so that load balancers take notice."""
     drain_seconds: float = Field(120.0, ge=0)

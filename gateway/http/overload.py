@@ -1,4 +1,4 @@
-"""Overload: how late the event loop is, and the cheap answer for those that are not taken in because of it.
+"""Overload: how busy the event loop is, and the cheap answer for those that are not taken in because of it.
 
 A refusal must cost next to nothing, or refusing is itself the overload: it is written as soon as a request's head is
 here. No task is made, no key is looked up, the body is not read into memory, and there is no line in the access log;
@@ -17,9 +17,10 @@ from gateway.errors import Overloaded
 from gateway.exchange import CallIds
 from gateway.http.errors import error_body, error_headers
 from gateway.http.throttle import Throttle
+from gateway.ports import Clock
 
 PERIOD = 0.02
-"""Seconds between two looks at the loop. It is on time when it is less than that late with everything it has to do."""
+"""Seconds between two looks at the loop."""
 _API = (b"/v1/", b"/openai/", b"/providers/")
 """Only calls are shed: never health, metrics or administration."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
@@ -34,7 +35,7 @@ class Listener(Protocol):
 
     def call_shed(self) -> None: ...
 
-    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None: ...
+    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None: ...
 
 
 class Overload:
@@ -46,16 +47,18 @@ class Overload:
         listener: Listener,
         in_flight: Callable[[], int],
         revision: Callable[[], str],
-        clock: Callable[[], float] = time.monotonic,
+        clocks: tuple[Clock, Clock] = (time.monotonic, time.thread_time),
     ) -> None:
+        """`clocks` tell the time, and what this thread has had of the processor."""
         self.throttle = throttle
         self._listener = listener
         self._in_flight = in_flight
         self._revision = revision
-        self._clock = clock
+        self._clock, self._work = clocks
         self._ids = CallIds()
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._stopped = False
+        self._due = self._looked = self._began = 0.0
         error = Overloaded(retry_after=1.0)
         self._body = error_body(error)
         self._fixed: tuple[tuple[bytes, bytes], ...] = (
@@ -64,29 +67,39 @@ class Overload:
             *error_headers(error),
         )
 
-    # ---- the loop's lag
+    # ---- the loop
 
     def start(self) -> None:
         """Watch the running loop."""
+        self._looked = self._clock()
         self._wait(asyncio.get_running_loop())
 
     def stop(self) -> None:
         """Watch no more, and refuse nobody."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self.throttle.shedding = False
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = self._clock() + PERIOD
-        self._timer = loop.call_later(PERIOD, self._look, loop)
+        if not self._stopped:
+            self._due = self._clock() + PERIOD
+            self._timer = loop.call_later(PERIOD, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        lag = max(0.0, self._clock() - self._due)
-        throttle = self.throttle
-        self._listener.loop_lagged(lag)
-        if throttle.sample(lag, PERIOD + lag):
+        self._listener.loop_lagged(max(0.0, self._clock() - self._due))
+        self._began = self._work()
+        # What is called soon from a timer still runs in this turn, what is called soon from there in the next one.
+        loop.call_soon(loop.call_soon, self._turned, loop)
+
+    def _turned(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One turn later."""
+        if self._stopped:
+            return
+        throttle, now = self.throttle, self._clock()
+        if throttle.sample(self._work() - self._began, now - self._looked):
             self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
+        self._looked = now
         self._wait(loop)
 
     # ---- refusals

@@ -1,9 +1,12 @@
-"""How many new calls a worker may take in while its event loop is behind: a controller over the loop's lag, pure.
+"""How many new calls a worker may take in while its event loop is behind: a controller over the loop's turns, pure.
 
-The signal is CoDel's (RFC 8289): not how late the loop once was, but the least that it was late in a window of time. A
-long garbage collection or one large body makes a peak; only more work than the loop can do keeps it late throughout.
-The answer is a share: of every hundred new calls so many are taken in. It falls with the lag and grows back slowly, so
-that the loop stays busy all the time and late by no more than about the target.
+What is measured is the processor time of one turn of the loop: all the work that was ready at once. Whoever comes now
+waits for about that long. Time in which others have the processor is not counted: refusing calls would not bring it
+back. The signal is CoDel's (RFC 8289): not how much work there once was, but the least of a window of time. A long
+garbage collection or one large body makes a peak; only more work than the loop can do stays throughout.
+
+The answer is a share: of every hundred new calls so many are taken in. It falls with the work and grows back slowly, so
+that the loop stays busy all the time, with turns of about the target.
 """
 
 from __future__ import annotations
@@ -12,22 +15,22 @@ from dataclasses import dataclass
 from math import inf
 
 WINDOW = 0.1
-"""Seconds of which the least lag counts."""
+"""Seconds of which the lightest turn counts."""
 PATIENCE = 5
-"""Late windows in a row before the first call is refused: a burst is worked off instead. One that is very late counts
+"""Heavy windows in a row before the first call is refused: a burst is worked off instead. One that is very heavy counts
 for `HASTE` at most, so that it takes two of them."""
 HASTE = 3
 LEAST_SHARE = 0.05
 """Some are always taken in, or nobody would find out that the load is gone."""
 STEEPEST = 0.4
 GENTLEST = 0.95
-"""What a late window leaves of the share: the later it was, the less."""
+"""What a heavy window leaves of the share: the heavier it was, the less."""
 RECOVERY = 1.05
 """What a calm window multiplies the share by."""
 CALM = 0.5
 """Of the target: below it the share grows, in between it stays, so that it does not swing."""
 FLOOR = 64
-"""Calls under way below which none is refused: so few do not keep a loop busy, somebody else has the processor."""
+"""Calls under way below which none is refused: so few are never more than a loop can do."""
 
 
 @dataclass(slots=True)
@@ -42,16 +45,16 @@ class Throttle:
     refused: int = 0
     """Since shedding began."""
     standing: float = 0.0
-    """The least lag of the last window, in seconds."""
+    """The lightest turn of the last window, in seconds."""
     _least: float = inf
     _elapsed: float = 0.0
-    _late: int = 0
+    _heavy: int = 0
     _credit: float = 0.0
 
-    def sample(self, lag: float, seconds: float) -> bool:
-        """The loop was this late, `seconds` after the last look; whether shedding has just begun or ended."""
+    def sample(self, turn: float, seconds: float) -> bool:
+        """A turn took so many seconds, `seconds` after the last look; whether shedding has just begun or ended."""
         before = self.shedding
-        self._least = min(self._least, lag)
+        self._least = min(self._least, turn)
         self._elapsed += seconds
         if self._elapsed >= WINDOW:
             self.standing, self._least, self._elapsed = self._least, inf, 0.0
@@ -62,13 +65,13 @@ class Throttle:
         if self.target <= 0:
             return
         if standing > self.target:
-            self._late += min(HASTE, int(standing / self.target))
-            if not self.shedding and self._late >= PATIENCE:
+            self._heavy += min(HASTE, int(standing / self.target))
+            if not self.shedding and self._heavy >= PATIENCE:
                 self.shedding, self.refused = True, 0
             if self.shedding:
                 self.share = max(LEAST_SHARE, self.share * max(STEEPEST, min(GENTLEST, self.target / standing)))
             return
-        self._late = 0
+        self._heavy = 0
         if self.shedding and standing < self.target * CALM:
             self.share = min(1.0, self.share * RECOVERY)
             self.shedding = self.share < 1.0

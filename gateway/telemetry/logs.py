@@ -134,10 +134,10 @@ class EventLog(SilentObserver):
         else:
             self._log.error("redis_unavailable", reason=reason)
 
-    def overload_changed(self, overloaded: bool, lag: float, refused: int) -> None:
+    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
         """One line per change: the access log does not have these refusals."""
         if overloaded:
-            self._log.warning("overloaded", loop_lag_ms=round(lag * 1000, 1))
+            self._log.warning("overloaded", loop_turn_ms=round(turn * 1000, 1))
         else:
             self._log.warning("overload_ended", refused=refused)
 

@@ -1,4 +1,4 @@
-"""The controller of overload: what it promises for any lags, and how it does against a model of a loop."""
+"""The controller of overload: what it promises for any turns, and how it does against a model of a loop."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from hypothesis import strategies as st
 from gateway.http.overload import PERIOD
 from gateway.http.throttle import FLOOR, LEAST_SHARE, PATIENCE, WINDOW, Throttle
 
-TARGET = 0.02
-LAGS = st.one_of(st.floats(0, 0.03), st.floats(0, 2))
+TARGET = 0.03
+TURNS = st.one_of(st.floats(0, 0.05), st.floats(0, 2))
 
 
-def feed(throttle: Throttle, lag: float, seconds: float) -> None:
-    """So late, for so long."""
+def feed(throttle: Throttle, turn: float, seconds: float) -> None:
+    """Turns of this length, for so long."""
     spent = 0.0
     while spent < seconds:
-        throttle.sample(lag, PERIOD + lag)
-        spent += PERIOD + lag
+        throttle.sample(turn, PERIOD + turn)
+        spent += PERIOD + turn
 
 
-@given(st.lists(LAGS, max_size=200), st.integers(0, 300))
-def test_for_any_lags(lags: list[float], in_flight: int) -> None:
+@given(st.lists(TURNS, max_size=200), st.integers(0, 300))
+def test_for_any_turns(turns: list[float], in_flight: int) -> None:
     """The share stays within its bounds, nothing is refused while it is whole, and few calls are never refused."""
     throttle = Throttle(TARGET)
-    for lag in lags:
+    for turn in turns:
         before = throttle.shedding
-        assert throttle.sample(lag, PERIOD + lag) is (throttle.shedding is not before)
+        assert throttle.sample(turn, PERIOD + turn) is (throttle.shedding is not before)
         assert LEAST_SHARE <= throttle.share <= 1
         if not throttle.shedding:
             assert throttle.share == 1
@@ -37,22 +37,22 @@ def test_for_any_lags(lags: list[float], in_flight: int) -> None:
             assert throttle.admits(in_flight)
 
 
-@given(st.lists(LAGS, max_size=200))
-def test_calm_ends_it(lags: list[float]) -> None:
+@given(st.lists(TURNS, max_size=200))
+def test_calm_ends_it(turns: list[float]) -> None:
     """Whatever happened, a loop that is on time for some seconds takes everybody in."""
     throttle = Throttle(TARGET)
-    for lag in lags:
-        throttle.sample(lag, PERIOD + lag)
+    for turn in turns:
+        throttle.sample(turn, PERIOD + turn)
     feed(throttle, 0.0, WINDOW * 70)
     assert not throttle.shedding
 
 
-@given(st.lists(LAGS, min_size=10, max_size=200))
-def test_switched_off(lags: list[float]) -> None:
+@given(st.lists(TURNS, min_size=10, max_size=200))
+def test_switched_off(turns: list[float]) -> None:
     """With a target of 0 nothing is refused."""
     throttle = Throttle(0)
-    for lag in lags:
-        assert not throttle.sample(lag, PERIOD + lag)
+    for turn in turns:
+        assert not throttle.sample(turn, PERIOD + turn)
     assert not throttle.shedding
 
 
@@ -66,19 +66,19 @@ def test_the_share_is_kept_exactly(share: float, calls: int) -> None:
 
 
 def test_a_peak_is_nothing() -> None:
-    """One look that is two seconds late, or half a second of lag, begins nothing; lag that stays does."""
+    """One turn of two seconds, or heavy ones for less than half a second, begin nothing; heavy ones that go on do."""
     throttle = Throttle(TARGET)
     throttle.sample(2.0, 2.0)
     feed(throttle, 0.0, WINDOW)
     assert not throttle.shedding
-    feed(throttle, 0.05, WINDOW * (PATIENCE - 2))
+    feed(throttle, TARGET * 1.5, WINDOW * (PATIENCE - 2))
     assert not throttle.shedding
-    feed(throttle, 0.05, WINDOW * 3)
+    feed(throttle, TARGET * 1.5, WINDOW * 4)
     assert throttle.shedding
 
 
-def test_between_calm_and_late_it_stays() -> None:
-    """Lag between half the target and the target moves the share neither way."""
+def test_between_calm_and_heavy_it_stays() -> None:
+    """Turns between half the target and the target move the share neither way."""
     throttle = Throttle(TARGET, shedding=True, share=0.4)
     feed(throttle, TARGET * 0.75, 5)
     assert throttle.share == 0.4
@@ -99,7 +99,7 @@ class Loop:
     born: list[float] = field(default_factory=list)
     done: list[tuple[float, float]] = field(default_factory=list)
     """When a call ended, and how long it took."""
-    lags: list[float] = field(default_factory=list)
+    turns: list[float] = field(default_factory=list)
     looked: float = 0.0
 
     def run(self, until: float, rate: float) -> None:
@@ -120,9 +120,7 @@ class Loop:
             self.done += [(self.now, self.now - at) for at in self.born[:finished]]
             del self.born[:finished]
             if self.now >= self.looked + PERIOD:
-                lag = self.now - self.looked - PERIOD
-                self.lags.append(lag)
-                self.throttle.sample(lag, PERIOD + lag)
+                self.throttle.sample(cost, self.now - self.looked)
                 self.looked = self.now
 
     def goodput(self, since: float) -> float:
