@@ -29,8 +29,8 @@ def free_port() -> int:
         return port
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    """The command bound to one core and to the rig's life: when the rig is killed, so is the process."""
+def pinned(core: int | str, command: Sequence[str]) -> list[str]:
+    """The command bound to a core, or to a list of them, and to the rig's life: whoever kills the rig kills it too."""
     return ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(core), *command]
 
 
@@ -42,7 +42,9 @@ def clean_environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
 class Process:
     """One started program, its output in a file. `stop` may be called any number of times."""
 
-    def __init__(self, name: str, core: int, command: Sequence[str], directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, core: int | str, command: Sequence[str], directory: Path, env: Mapping[str, str]
+    ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
         self.started = time.perf_counter()
@@ -90,6 +92,11 @@ class Process:
             if now - before < 0.03:
                 return
             before = now
+
+    def kill(self) -> None:
+        """End the tree where it stands."""
+        end_all(procstat.tree(self.pid))
+        self._popen.wait()
 
     def stop(self) -> None:
         """End the tree: politely first, for good after five seconds."""
