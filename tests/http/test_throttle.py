@@ -23,7 +23,7 @@ def feed(throttle: Throttle, turn: float, seconds: float) -> None:
         spent += PERIOD + turn
 
 
-@given(st.lists(TURNS, max_size=200), st.integers(0, 300))
+@given(st.lists(TURNS, max_size=60), st.integers(0, 300))
 def test_for_any_turns(turns: list[float], in_flight: int) -> None:
     """The share stays within its bounds, nothing is refused while it is whole, and few calls are never refused."""
     throttle = Throttle(TARGET)
@@ -37,7 +37,7 @@ def test_for_any_turns(turns: list[float], in_flight: int) -> None:
             assert throttle.admits(in_flight)
 
 
-@given(st.lists(TURNS, max_size=200))
+@given(st.lists(TURNS, max_size=60))
 def test_calm_ends_it(turns: list[float]) -> None:
     """Whatever happened, a loop that is on time for some seconds takes everybody in."""
     throttle = Throttle(TARGET)
@@ -47,7 +47,7 @@ def test_calm_ends_it(turns: list[float]) -> None:
     assert not throttle.shedding
 
 
-@given(st.lists(TURNS, min_size=10, max_size=200))
+@given(st.lists(TURNS, min_size=10, max_size=60))
 def test_switched_off(turns: list[float]) -> None:
     """With a target of 0 nothing is refused."""
     throttle = Throttle(0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.importing.vocabulary import HAS_ALIASES, HAS_FALLBACKS, strategy
 from gateway.registry.problems import ConfigError
 
 from .conftest import Import
@@ -242,6 +243,7 @@ class TestRouting:
             ("least-busy", "least_busy"),
             ("latency-based-routing", "least_latency"),
             ("cost-based-routing", "cost_optimized"),
+            ("usage-based-routing-v2", strategy("usage_based", "least_busy")),
         ],
     )
     def test_strategies(self, word: str, expected: str, take: Import) -> None:
@@ -268,14 +270,31 @@ class TestRouting:
         assert [t["provider"] for t in route(found, "claude")["targets"]] == ["anthropic", "ollama"]
         assert [t["provider"] for t in route(found, "local")["targets"]] == ["ollama"]
 
+    def test_fallbacks_of_another_strategy(self, take: Import) -> None:
+        """They stand behind with weight 0 there, too."""
+        text = models(AZURE, OPENAI, CLAUDE) + "litellm_settings: {fallbacks: [{gpt-4o: [claude]}]}\n"
+        text += "router_settings: {routing_strategy: latency-based-routing}\n"
+        found = route(take(text).document, "gpt-4o")
+        assert found["strategy"] == "least_latency"
+        assert [t.get("weight", 1) for t in found["targets"]] == [1, 1, 0]
+
+    def test_fallbacks_for_a_reason(self, take: Import) -> None:
+        """They name the other group's route, or a comment says that there is no such thing."""
+        text = models(CLAUDE, LOCAL) + "litellm_settings:\n  context_window_fallbacks: [{claude: [local]}]\n"
+        text += "  content_policy_fallbacks: [{claude: [local]}]\n"
+        found = take(text)
+        if HAS_FALLBACKS:
+            expected = {"context_window": "local", "content_filter": "local"}
+            assert route(found.document, "claude")["fallbacks"] == expected
+        else:
+            assert "`litellm_settings.context_window_fallbacks` was not carried over" in found.comments
+
     def test_aliases(self, take: Import) -> None:
         """An alias leads where its group leads, in both of LiteLLM's forms."""
         text = models(CLAUDE, LOCAL)
         text += "router_settings: {model_group_alias: {best: claude, fast: {model: local, hidden: true}}}\n"
-        snapshot = take(text, env={"ANTHROPIC_API_KEY": "x" * 20}).loaded.snapshot
-        leads = {found.match.models[0]: found.targets[0].deployment.id for found in snapshot.routes}
-        assert leads["best"] == leads["claude"]
-        assert leads["fast"] == leads["local"]
+        found = take(text, env={"ANTHROPIC_API_KEY": "x" * 20})
+        assert found.document["aliases"] == {"best": "claude", "fast": "local"}
 
     def test_waiting_and_retries(self, take: Import) -> None:
         """A deployment's own settings come before those for all."""

@@ -114,7 +114,7 @@ def check(data: Any) -> None:
 
 
 @given(LITELLM)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @example({"model_list": [{"model_name": "x", "litellm_params": {"model": "openai/${", "stop": "${X} ${"}}]})
 def test_any_litellm_file(data: Any) -> None:
     """Whatever stands in it, in whatever type."""

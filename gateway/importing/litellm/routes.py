@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.importing.credentials import plain
 from gateway.importing.draft import Noted, name_for
 from gateway.importing.litellm.reading import pairs
+from gateway.importing.vocabulary import HAS_ALIASES, HAS_FALLBACKS, strategy
 from gateway.registry.problems import shown
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 _STRATEGIES = {
     "simple-shuffle": "weighted",
     "least-busy": "least_busy",
-    "usage-based-routing": "least_busy",
-    "usage-based-routing-v2": "least_busy",
+    "usage-based-routing": strategy("usage_based", "least_busy"),
+    "usage-based-routing-v2": strategy("usage_based", "least_busy"),
     "latency-based-routing": "least_latency",
     "cost-based-routing": "cost_optimized",
 }
@@ -27,7 +28,7 @@ _HEAVIEST = 1_000_000
 
 def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
     """A route for each group, the ones with wildcards last; then aliases."""
-    strategy = _strategy(reader)
+    word = _strategy(reader)
     fallbacks = _fallbacks(reader, groups)
     made: dict[str, Noted] = {}
     for group in sorted(groups.values(), key=lambda group: _is_wild(group.name)):
@@ -35,7 +36,7 @@ def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
             for note in group.notes:
                 reader.draft.note(f"{shown(group.name)}: {note}")
             continue
-        route = _route(group, strategy, {route["name"] for route in made.values()})
+        route = _route(group, word, {route["name"] for route in made.values()})
         _append(route, [groups[name] for name in fallbacks.get(group.name, ())])
         made[group.name] = route
     reader.draft.routes += made.values()
@@ -54,12 +55,12 @@ def _strategy(reader: Reader) -> str:
     word = str(found[0])
     if word not in _STRATEGIES:
         reader.lost(found[1], f"{shown(word)} is no strategy here, `weighted` is used")
-    elif word.startswith("usage-based"):
+    elif word.startswith("usage-based") and _STRATEGIES[word] == "least_busy":
         reader.lost(found[1], "`least_busy` is what comes nearest to it")
     return _STRATEGIES.get(word, "weighted")
 
 
-def _route(group: Group, strategy: str, taken: set[str]) -> Noted:
+def _route(group: Group, word: str, taken: set[str]) -> Noted:
     route = Noted(name=name_for(group.name, taken), match={"model": plain(group.name)})
     for note in group.notes:
         route.note(note)
@@ -69,9 +70,9 @@ def _route(group: Group, strategy: str, taken: set[str]) -> Noted:
         members = sorted(members, key=lambda member: last if member.order is None else member.order)
         if len({member.order for member in members}) < len(members):
             route.note("deployments of the same `order` are tried in the file's order: they share no load here")
-        strategy = "priority"
-    if len(members) > 1 and strategy != "priority":
-        route["strategy"] = strategy
+        word = "priority"
+    if len(members) > 1 and word != "priority":
+        route["strategy"] = word
     route["targets"] = [_target(member) for member in members]
     if route.get("strategy") == "weighted":
         for target, weight in zip(route["targets"], _weights(members), strict=True):
@@ -119,14 +120,10 @@ def _append(route: Noted, others: list[Group]) -> None:
     targets = [target for target in targets if all(not _same(target, known) for known in route["targets"])]
     if not targets:
         return
-    names = ", ".join(group.name for group in others)
-    strategy = route.get("strategy", "priority")
-    if strategy == "weighted":
-        route["targets"] += [{**target, "weight": 0} for target in targets]
-    elif strategy == "priority":
-        route["targets"] += targets
-    else:
-        route.note(f"its fallback to {shown(names)} was not carried over: `{strategy}` would use it for every call")
+    if "strategy" in route:
+        # Weight 0 stands behind, whatever chooses among the others.
+        targets = [{**target, "weight": 0} for target in targets]
+    route["targets"] += targets
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -143,10 +140,15 @@ def _special(reader: Reader, made: dict[str, Noted]) -> None:
         if setting is None:
             continue
         for group, others in pairs(setting[0]):
-            if group not in made or not [other for other in others if other in made]:
+            known = [other for other in others if other in made and other != group]
+            if group not in made or not known:
                 reader.lost(setting[1], f"{shown(group)} or what stands in for it is not in `model_list`")
-                continue
-            reader.lost(setting[1], f"after {failure} {shown(group)} cannot go on to another route here")
+            elif not HAS_FALLBACKS:
+                reader.lost(setting[1], f"after {failure} {shown(group)} cannot go on to another route here")
+            else:
+                made[group].setdefault("fallbacks", {})[failure] = made[known[0]]["name"]
+                if len(known) > 1:
+                    made[group].note(f"only the first of its {shown(name)} was carried over")
 
 
 def _aliases(reader: Reader, made: dict[str, Noted]) -> None:
@@ -156,6 +158,9 @@ def _aliases(reader: Reader, made: dict[str, Noted]) -> None:
         group = str(target.get("model") if isinstance(target, dict) else target)
         if group not in made or alias in made:
             reader.lost(("router_settings", "model_group_alias", alias), "it leads to no model, or has the name of one")
+            continue
+        if HAS_ALIASES:
+            reader.draft.aliases[plain(alias)] = plain(group)
             continue
         route = deepcopy(made[group])
         route["name"] = name_for(alias, {known["name"] for known in reader.draft.routes})
