@@ -20,16 +20,18 @@ from bench import payloads
 from bench.streams import raw_request
 
 TICK = 0.002
-GRACE = 20.0
-"""Seconds that answers may take after the last arrival."""
+RAMP = 0.3
+"""The share of the time at its start that does not count: streams take a while until the first of them end."""
 MOST = 6000
 """Connections at most: an arrival that finds none is counted as lost."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What came of the arrivals, in seconds from when each was due."""
+    """What came of the arrivals until the time was over, in seconds from when each was due."""
 
+    counts_from: float = 0.0
+    """What ends before this time is not kept."""
     admitted: list[float] = field(default_factory=list)
     first_bytes: list[float] = field(default_factory=list)
     shed: list[float] = field(default_factory=list)
@@ -69,8 +71,9 @@ class Visitor(asyncio.Protocol):
             if not end:
                 return
             self._status = head[9:12]
-            if self._status == b"200":
-                self.seen.first_bytes.append(time.monotonic() - self.due)
+            now = time.monotonic()
+            if self._status == b"200" and now >= self.seen.counts_from:
+                self.seen.first_bytes.append(now - self.due)
             _, has_length, rest = head.lower().partition(b"content-length: ")
             self._left = int(rest.partition(b"\r\n")[0]) if has_length else -1
         if self._left >= 0:
@@ -83,8 +86,11 @@ class Visitor(asyncio.Protocol):
             self._done()
 
     def _done(self) -> None:
-        seconds = time.monotonic() - self.due
-        if self._status == b"200":
+        now = time.monotonic()
+        seconds = now - self.due
+        if now < self.seen.counts_from:
+            pass
+        elif self._status == b"200":
             self.seen.admitted.append(seconds)
         elif self._status == b"503":
             self.seen.shed.append(seconds)
@@ -163,34 +169,29 @@ async def open_loop(job: Mapping[str, Any]) -> Seen:
     crowd = Crowd(job)
     await crowd.open(min(200, MOST))
     start = time.monotonic() + 0.1
-    total = int(job["rate"] * job["seconds"])
-    for number in range(total):
+    crowd.seen.counts_from = start + RAMP * job["seconds"]
+    for number in range(int(job["rate"] * job["seconds"])):
         due = start + number / job["rate"]
         while (wait := due - time.monotonic()) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(min(wait, TICK))
         crowd.arrive(due)
         if number % 20 == 19:
             await asyncio.sleep(0)
-    seen = crowd.seen
-    deadline = time.monotonic() + GRACE
-    while len(seen.admitted) + len(seen.shed) + seen.others.total() < total and time.monotonic() < deadline:  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
-    return seen
+    return crowd.seen
 
 
 async def closed_loop(job: Mapping[str, Any]) -> Seen:
     """`connections` that each ask again as soon as they were answered, for `seconds`."""
     crowd = Crowd(job)
     await crowd.open(job["connections"])
-    until = time.monotonic() + job["seconds"]
-    crowd.again = lambda visitor: crowd.ask(visitor) if time.monotonic() < until else None
+    start = time.monotonic()
+    crowd.seen.counts_from = start + RAMP * job["seconds"]
+    crowd.again = crowd.ask
     for visitor in tuple(crowd._idle):
         crowd.ask(visitor)
         await asyncio.sleep(0.001)
-    await asyncio.sleep(max(0.0, until - time.monotonic()))
-    counted = Seen(list(crowd.seen.admitted), list(crowd.seen.first_bytes), list(crowd.seen.shed), crowd.seen.others)
-    await asyncio.sleep(1.0)
-    return counted
+    await asyncio.sleep(max(0.0, start + job["seconds"] - time.monotonic()))
+    return crowd.seen
 
 
 def quantile(values: list[float], share: float) -> float | None:
@@ -199,7 +200,8 @@ def quantile(values: list[float], share: float) -> float | None:
 
 
 def summary(seen: Seen, seconds: float) -> dict[str, Any]:
-    """The numbers of one run."""
+    """The numbers of one run of so many seconds."""
+    seconds *= 1 - RAMP
     return {
         "goodput": round(len(seen.admitted) / seconds, 1),
         "shed": round(len(seen.shed) / seconds, 1),
@@ -215,7 +217,7 @@ def main() -> None:
     """Do the job that the file describes."""
     job = json.loads(Path(sys.argv[1]).read_text())
     seen = uvloop.run((open_loop if "rate" in job else closed_loop)(job))
-    print(json.dumps(summary(seen, job["seconds"])))
+    print(json.dumps(summary(seen, job["seconds"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ UP_SECONDS, DOWN_SECONDS = (5.0, 20.0), (1.0, 5.0)
 CLIENTS = 32
 LEAVING = 0.2
 """The share of requests whose client does not wait for the end."""
-WARM_UP = 0.2
+WARM_UP = 1 / 3
 """The share of the time that does not count for slopes: caches fill, the store's file grows to its usual size."""
 MODELS = ("soak-quick", "soak-stream")
 CONFIG = """version: 1
@@ -117,7 +117,10 @@ class Gateway:
         command = [str(own_command("gateway")), "serve", "--config", str(config), "--port", str(self.port)]
         env = {"GATEWAY_DATA_DIR": str(directory / "data"), "GATEWAY_DRAIN_GRACE_SECONDS": "0"}
         self.process = _start("gateway", [*command, "--workers", "2"], directory, {**env, "GATEWAY_LOG_LEVEL": "error"})
-        self.process.wait_ready(lambda: wire.accepts(self.port), 30)
+        # A quota's first call waits for the bookkeeper, which starts last.
+        body = _body(stream=False)
+        url, headers = f"{self.url}/v1/chat/completions", {"authorization": f"Bearer {KEY}"}
+        self.process.wait_ready(lambda: wire.answers(url, body, headers), 60)
         self._lag = Histogram()
 
     def look(self, started: float, seen: Seen) -> Sample:
@@ -194,9 +197,13 @@ async def _visit(gateway: Gateway, seen: Seen, chance: random.Random, until: flo
 
 
 def _request(gateway: Gateway, *, stream: bool) -> bytes:
-    body = {"model": MODELS[stream], "stream": stream, "messages": [{"role": "user", "content": "hello " * 50}]}
     headers = {"authorization": f"Bearer {KEY}"}
-    return raw_request(f"{gateway.url}/v1/chat/completions", headers, json.dumps(body).encode())
+    return raw_request(f"{gateway.url}/v1/chat/completions", headers, _body(stream=stream))
+
+
+def _body(*, stream: bool) -> bytes:
+    body = {"model": MODELS[stream], "stream": stream, "messages": [{"role": "user", "content": "hello " * 50}]}
+    return json.dumps(body).encode()
 
 
 async def _answer(reader: asyncio.StreamReader) -> str:
