@@ -157,9 +157,7 @@ class Worker:
         self._keys: Keys | None = None
         self._watch = Watch()
         self._leaving = False
-        self.overload = Overload(
-            Throttle(boot.settings.max_loop_lag), self._observer, lambda: self.in_flight, lambda: self.revision
-        )
+        self.overload = Overload(Throttle(boot.settings.max_loop_lag), self._observer, self)
         self.reloader: Reloader | None = None
 
     def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> Awaitable[None]:
@@ -335,6 +333,10 @@ class Worker:
     def in_flight(self) -> int:
         """Calls that run."""
         return self._pipeline.in_flight if self._pipeline is not None else 0
+
+    def held_up(self) -> float:
+        """See `gateway.http.overload.Load`."""
+        return self._pipeline.held_up() if self._pipeline is not None else 0.0
 
     def leave(self) -> None:
         """Be ready no more, and serve on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Protocol
 
 from gateway.admission import Admission
@@ -69,6 +70,7 @@ class Pipeline:
         self._forwarder = forwarder
         self._observer = observer
         self._max_in_flight = max_in_flight
+        self._least_held = inf
         self._allowed: set[tuple[Principal, str, str]] = set()
 
     def use(self, planner: PlannerOf, policy: Policy) -> None:
@@ -128,7 +130,15 @@ class Pipeline:
         answer = await self._forwarder.forward(call, exchange.plan, exchange.progress, attempts)
         exchange.answer = answer
         exchange.ready(self.clock())
+        if exchange.overhead is not None and exchange.overhead < self._least_held:
+            self._least_held = exchange.overhead
         return answer
+
+    def held_up(self) -> float:
+        """The least that the gateway itself held up a call since this was last asked, in seconds; 0 when there was
+        none."""
+        least, self._least_held = self._least_held, inf
+        return least if least < inf else 0.0
 
     def _authorise(self, principal: Principal, call: Call) -> None:
         """Raises ModelAccessDenied. What was allowed once is remembered: lists are matched pattern by pattern."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from gateway.errors import Overloaded
@@ -21,6 +21,8 @@ from gateway.ports import Clock
 
 PERIOD = 0.02
 """Seconds between two looks at the loop."""
+TURNS = 10
+"""How many turns a call may be held up by us, everything counted. Three or four are usual."""
 _API = (b"/v1/", b"/openai/", b"/providers/")
 """Only calls are shed: never health, metrics or administration."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
@@ -38,6 +40,24 @@ class Listener(Protocol):
     def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None: ...
 
 
+class Load(Protocol):
+    """The worker, as far as this goes."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that run."""
+        ...
+
+    @property
+    def revision(self) -> str:
+        """Of the configuration in service."""
+        ...
+
+    def held_up(self) -> float:
+        """The least that the gateway itself held up a call since this was last asked, in seconds."""
+        ...
+
+
 class Overload:
     """One worker's: watches the loop from `start` to `stop`, decides, and writes the refusals."""
 
@@ -45,15 +65,13 @@ class Overload:
         self,
         throttle: Throttle,
         listener: Listener,
-        in_flight: Callable[[], int],
-        revision: Callable[[], str],
+        load: Load,
         clocks: tuple[Clock, Clock] = (time.monotonic, time.thread_time),
     ) -> None:
         """`clocks` tell the time, and what this thread has had of the processor."""
         self.throttle = throttle
         self._listener = listener
-        self._in_flight = in_flight
-        self._revision = revision
+        self._load = load
         self._clock, self._work = clocks
         self._ids = CallIds()
         self._timer: asyncio.TimerHandle | None = None
@@ -97,7 +115,9 @@ class Overload:
         if self._stopped:
             return
         throttle, now = self.throttle, self._clock()
-        if throttle.sample(self._work() - self._began, now - self._looked):
+        # A queue may stand elsewhere than before the loop: for the store, whose checks go out in batches.
+        turn = max(self._work() - self._began, self._load.held_up() / TURNS)
+        if throttle.sample(turn, now - self._looked):
             self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
         self._looked = now
         self._wait(loop)
@@ -111,7 +131,7 @@ class Overload:
 
     def refuses(self, url: bytes) -> bool:
         """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
-        if not url.startswith(_API) or self.throttle.admits(self._in_flight()):
+        if not url.startswith(_API) or self.throttle.admits(self._load.in_flight):
             return False
         self._listener.call_shed()
         return True
@@ -120,7 +140,7 @@ class Overload:
         """The whole refusal, as it goes on the wire: to a request with these headers, with the headers that every
         answer has."""
         headers = [*common, *self._fixed, (b"x-request-id", self._request_id(request))]
-        headers.append((b"x-gateway-revision", self._revision().encode()))
+        headers.append((b"x-gateway-revision", self._load.revision.encode()))
         if close:
             headers.append((b"connection", b"close"))
         head = b"\r\n".join(map(b": ".join, headers))

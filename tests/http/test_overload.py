@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pytest
 
@@ -168,9 +169,22 @@ class Heard:
         raise AssertionError
 
     def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
-        assert turn > 0.03
+        assert overloaded or turn < 0.03
         assert refused == 0
         self.changes.append(overloaded)
+
+
+@dataclass
+class Idle:
+    """A worker without calls."""
+
+    in_flight: int = 0
+    revision: str = "r"
+    least: float = 0.0
+
+    def held_up(self) -> float:
+        """As a test says."""
+        return self.least
 
 
 class Clock:
@@ -193,7 +207,8 @@ async def looks(heard: Heard, count: int) -> None:
 async def test_what_the_probe_tells() -> None:
     """Every look is told with its lag, each change once; after the stop nothing is."""
     heard, time_of_day, work = Heard(), Clock(), Clock()
-    overload = Overload(Throttle(0.03), heard, lambda: 0, lambda: "r", (time_of_day, work))
+    idle = Idle()
+    overload = Overload(Throttle(0.03), heard, idle, (time_of_day, work))
     overload.start()
     await looks(heard, 5)
     assert set(heard.lags) == {0.0}
@@ -205,6 +220,13 @@ async def test_what_the_probe_tells() -> None:
     while not heard.changes:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.005)
     assert heard.changes == [True]
+    work.step = 0.0
+    while overload.shedding:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.005)
+    idle.least = 0.5
+    while len(heard.changes) < 3:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.005)
+    assert heard.changes == [True, False, True], "calls that wait elsewhere than before the loop"
     overload.stop()
     assert not overload.shedding
     count = len(heard.lags)
