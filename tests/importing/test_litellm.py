@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.importing.vocabulary import HAS_ALIASES, HAS_FALLBACKS, strategy
 from gateway.registry.problems import ConfigError
+from gateway.registry.schema.routes import Route
 
 from .conftest import Import
 
@@ -243,7 +243,7 @@ class TestRouting:
             ("least-busy", "least_busy"),
             ("latency-based-routing", "least_latency"),
             ("cost-based-routing", "cost_optimized"),
-            ("usage-based-routing-v2", strategy("usage_based", "least_busy")),
+            ("usage-based-routing-v2", "usage_based"),
         ],
     )
     def test_strategies(self, word: str, expected: str, take: Import) -> None:
@@ -283,7 +283,7 @@ class TestRouting:
         text = models(CLAUDE, LOCAL) + "litellm_settings:\n  context_window_fallbacks: [{claude: [local]}]\n"
         text += "  content_policy_fallbacks: [{claude: [local]}]\n"
         found = take(text)
-        if HAS_FALLBACKS:
+        if "fallbacks" in Route.model_fields:
             expected = {"context_window": "local", "content_filter": "local"}
             assert route(found.document, "claude")["fallbacks"] == expected
         else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from gateway.importing.credentials import plain
 from gateway.importing.draft import Noted, name_for
 from gateway.importing.litellm.reading import pairs
-from gateway.importing.vocabulary import HAS_ALIASES, HAS_FALLBACKS, strategy
 from gateway.registry.problems import shown
+from gateway.registry.schema.routes import Route
 
 if TYPE_CHECKING:
     from gateway.importing.litellm.deployments import Group, Member
@@ -18,12 +17,14 @@ if TYPE_CHECKING:
 _STRATEGIES = {
     "simple-shuffle": "weighted",
     "least-busy": "least_busy",
-    "usage-based-routing": strategy("usage_based", "least_busy"),
-    "usage-based-routing-v2": strategy("usage_based", "least_busy"),
+    "usage-based-routing": "usage_based",
+    "usage-based-routing-v2": "usage_based",
     "latency-based-routing": "least_latency",
     "cost-based-routing": "cost_optimized",
 }
 _HEAVIEST = 1_000_000
+_HAS_FALLBACKS = "fallbacks" in Route.model_fields
+"""A route may name other places for what its targets cannot serve."""
 
 
 def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
@@ -55,8 +56,6 @@ def _strategy(reader: Reader) -> str:
     word = str(found[0])
     if word not in _STRATEGIES:
         reader.lost(found[1], f"{shown(word)} is no strategy here, `weighted` is used")
-    elif word.startswith("usage-based") and _STRATEGIES[word] == "least_busy":
-        reader.lost(found[1], "`least_busy` is what comes nearest to it")
     return _STRATEGIES.get(word, "weighted")
 
 
@@ -143,7 +142,7 @@ def _special(reader: Reader, made: dict[str, Noted]) -> None:
             known = [other for other in others if other in made and other != group]
             if group not in made or not known:
                 reader.lost(setting[1], f"{shown(group)} or what stands in for it is not in `model_list`")
-            elif not HAS_FALLBACKS:
+            elif not _HAS_FALLBACKS:
                 reader.lost(setting[1], f"after {failure} {shown(group)} cannot go on to another route here")
             else:
                 made[group].setdefault("fallbacks", {})[failure] = made[known[0]]["name"]
@@ -159,10 +158,4 @@ def _aliases(reader: Reader, made: dict[str, Noted]) -> None:
         if group not in made or alias in made:
             reader.lost(("router_settings", "model_group_alias", alias), "it leads to no model, or has the name of one")
             continue
-        if HAS_ALIASES:
-            reader.draft.aliases[plain(alias)] = plain(group)
-            continue
-        route = deepcopy(made[group])
-        route["name"] = name_for(alias, {known["name"] for known in reader.draft.routes})
-        route["match"] = {"model": plain(alias)}
-        reader.draft.routes.insert(0, route)
+        reader.draft.aliases[plain(alias)] = plain(group)
