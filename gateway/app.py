@@ -19,6 +19,7 @@ from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
 from gateway.health.board import Board
 from gateway.health.hints import Hints
+from gateway.health.reporter import Reporter
 from gateway.http import asgi
 from gateway.http.cycle import Cycle
 from gateway.http.openai import OpenAIApi
@@ -50,6 +51,7 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.fanout import Observers
 from gateway.telemetry.logs import EventLog
 from gateway.telemetry.metrics import Metrics
+from gateway.tending import Tending
 from gateway.types import Deployment
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
@@ -138,12 +140,16 @@ class Worker:
         self._webhook = Webhook(lambda: self._engines("httptools"))
         events = Observers(self.metrics, EventLog(), self._webhook)
         self._alerts = QuotaAlerts(self._table_client, events.quota_alerted)
+        self._reporter = Reporter(self._table_client)
         self.board = Board(events, time.monotonic, self._chance)
         self._senses = Senses(self.board)
-        self._observer = Observers(self.metrics, self._access_log, EventLog(), self._alerts, self.board)
+        self._observer = Observers(self.metrics, self._access_log, EventLog(), self._alerts, self.board, self._reporter)
         self._redis = connect(boot.redis_url, RedisOptions(), self._observer.redis_called)
         self._redis.on_change(self._observer.redis_changed)
         self.board.observer = self._observer
+        self._tending = Tending(
+            boot.settings, self._table_client, self._engines, self._dialects, self._observer, self._reporter
+        )
         self._tables = Tables(self._table_client)
         self._ops = create_ops(self, self.metrics.render)
         self._tasks: list[asyncio.Task[None]] = []
@@ -201,8 +207,9 @@ class Worker:
         self._senses = Senses(self.board, clock, admission.quote, admission.headroom.of)
         sender = Sender(self._engines, self._dialects, clock)
         self._forwarder = forwarder = Forwarder(sender, self.board, self._observer, clock, self._chance)
+        snapshot = await self._tending.restore(loaded.snapshot)
         self._pipeline = pipeline = Pipeline(
-            self._served(loaded.snapshot),
+            self._served(snapshot),
             admission,
             forwarder,
             self._observer,
@@ -226,10 +233,11 @@ class Worker:
         changed_keys = Subscription(self._redis.dial, CHANNEL, keys.notice, keys.missed)
         duties = (
             self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(),
-            self._webhook.run(), self._hints.run(),
+            self._webhook.run(), self._hints.run(), self._tending.run(),
         )  # fmt: skip
         self._tasks += [asyncio.create_task(duty) for duty in duties]
         self.overload.start()
+        self._tending.on_change = self._serve
         if rejected:
             # The same mistake again, for the log, the metric and `/readyz`.
             await self._reload(self.reloader)
@@ -273,6 +281,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reporter.close()
         if self._keys is not None:
             await self._keys.close()
         if self._forwarder is not None:
@@ -310,7 +319,7 @@ class Worker:
 
     def _planner(self, snapshot: Snapshot) -> Planner:
         self.board.keep(snapshot.deployments.values())
-        for deployment in snapshot.deployments:
+        for deployment in self._tending.configured.deployments:
             self.metrics.show_state(deployment, self.board.state_of(deployment))
         return Planner(snapshot, self._dialects, self._chance, self._senses)
 
@@ -319,12 +328,16 @@ class Worker:
         return self._planner(snapshot), Policy(snapshot, shard_of, self._worker)
 
     def _swap(self, snapshot: Snapshot) -> None:
-        assert self._pipeline is not None
         if self._keys is not None:
             self._keys.zone = snapshot.zone
+        self._webhook.use(snapshot.alerts)
+        self._serve(self._tending.use(snapshot))
+
+    def _serve(self, snapshot: Snapshot) -> None:
+        """Take a whole snapshot into service: the configured one, with what providers list."""
+        assert self._pipeline is not None
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._refresh_prices(snapshot)))
-        self._webhook.use(snapshot.alerts)
         self._pipeline.use(*self._served(snapshot))
 
     # ---- the end, see `gateway.http.lifetime.Drainable`

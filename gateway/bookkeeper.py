@@ -22,14 +22,20 @@ import uvloop
 from gateway.auth.keyring import Keyring
 from gateway.auth.mirror import Mirror
 from gateway.errors import OperatorError
+from gateway.health.clerk import Clerk, stream_of
 from gateway.limits.reaper import Reaper
-from gateway.ports import Secrets
+from gateway.ports import Engine, Secrets
+from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, connect
 from gateway.storage.streams import stream_options
 from gateway.telemetry import logs
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
+from gateway.telemetry.fanout import Observers
+from gateway.telemetry.logs import EventLog
+from gateway.upstream.engines import create_engine
+from gateway.upstream.webhook import Webhook
 from gateway.usage.booking import Booker, LedgerAway, LedgerStore
 from gateway.usage.consumer import Consumer
 from gateway.usage.hold_journal import HoldJournal
@@ -49,6 +55,9 @@ DRAIN_SECONDS = 10.0
 CLUSTER_SHARDS = 16
 
 
+_NOTHING = Snapshot("")
+
+
 @dataclass(frozen=True, slots=True)
 class BookkeeperBoot:
     """What the bookkeeper needs to know to start."""
@@ -59,6 +68,8 @@ class BookkeeperBoot:
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     file_keys: Callable[[], frozenset[str]] = frozenset
     """The names of the configuration file's keys."""
+    snapshot: Callable[[], Snapshot] = lambda: _NOTHING
+    """The configuration as it is now."""
 
     @property
     def data_dir(self) -> Path:
@@ -199,6 +210,7 @@ class Books:
         self._spool = SpoolReader(directory / "spool", booker, metrics)
         self._server = LedgerServer(ledger_socket(directory), self._used, self._caught_up, self._holds)
         self._mirror = _mirror(boot, redis, database)
+        self._incidents = Incidents(boot, redis, consumer_name(directory), metrics, database)
         self._reaper = reaper
 
     async def open(self) -> None:
@@ -208,7 +220,7 @@ class Books:
 
     def duties(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
-        return [self._consumer.run(), self._spool.run(), self._server.run(), self._mirror.run()]
+        return [self._consumer.run(), self._spool.run(), self._server.run(), self._mirror.run(), self._incidents.run()]
 
     async def drain(self) -> None:
         """Book what the workers left, for a few seconds; what cannot be booked stays where it is safe."""
@@ -222,6 +234,7 @@ class Books:
     async def close(self) -> None:
         """Hang up."""
         await self._server.close()
+        await self._incidents.close()
         self._holds.journal.close()
 
     async def _used(self, scope: str, name: str, kind: str, start_us: int, end_us: int) -> int:
@@ -238,6 +251,53 @@ class Books:
         await self._reaper.run_once()
         await self._consumer.caught_up()
         await self._spool.run_once()
+
+
+class Incidents:
+    """The books of providers' health, and the webhook that is told of incidents."""
+
+    def __init__(
+        self,
+        boot: BookkeeperBoot,
+        redis: RedisClient,
+        consumer: str,
+        metrics: BookkeepingMetrics,
+        database: Database,
+    ) -> None:
+        from gateway.health.history import History  # noqa: PLC0415 - imports SQLAlchemy
+
+        self._snapshot = boot.snapshot
+        self._engine: Engine | None = None
+        self._webhook = Webhook(self._client)
+        self._clerk = Clerk(
+            stream_of(redis, consumer),
+            History(database),
+            self._configured,
+            Observers(EventLog(), self._webhook),
+            metrics,
+            boot.settings.health_retention_days * 86400,
+        )
+
+    def _client(self) -> Engine:
+        if self._engine is None:
+            self._engine = create_engine("httptools")
+        return self._engine
+
+    def _configured(self) -> Snapshot:
+        snapshot = self._snapshot()
+        self._webhook.use(snapshot.alerts)
+        return snapshot
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._webhook.run())
+            group.create_task(self._clerk.run())
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._engine is not None:
+            await self._engine.close()
 
 
 def _mirror(boot: BookkeeperBoot, redis: RedisClient, database: Database) -> Mirror:

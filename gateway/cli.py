@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.commands import explain, keys, migrate, usage
+from gateway.commands import explain, health, keys, migrate, usage
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
@@ -123,6 +123,7 @@ def mock(
 
 app.command()(explain.explain)
 app.command()(migrate.migrate)
+app.command()(health.health)
 app.add_typer(keys.app, name="keys")
 app.add_typer(usage.app, name="usage")
 

@@ -79,6 +79,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             metrics_dir=metrics_dir,
             secrets=secrets_known,
             file_keys=partial(_file_keys, last_good),
+            snapshot=partial(_snapshot, last_good),
         )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
@@ -157,8 +158,13 @@ def _spare_the_collector() -> None:
 
 def _file_keys(last_good: LastGood) -> frozenset[str]:
     """The names of the file's keys, as it is now."""
+    return frozenset(_snapshot(last_good).virtual_keys)
+
+
+def _snapshot(last_good: LastGood) -> Snapshot:
+    """The configuration, as it is now."""
     last_good.refresh()
-    return frozenset(last_good.loaded.snapshot.virtual_keys)
+    return last_good.loaded.snapshot
 
 
 def _url(embedded: EmbeddedRedis | None) -> str:

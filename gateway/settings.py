@@ -33,10 +33,12 @@ class Settings(BaseSettings):
     """None: SQLite in the data directory."""
     encryption_key: SecretStr | None = Field(None, validation_alias=_either("ENCRYPTION_KEY"))
     admin_key: SecretStr | None = None
-    health_check_interval: float = Field(300.0, gt=0, validation_alias=_either("HEALTH_CHECK_INTERVAL"))
-    """Seconds between probes of one provider."""
+    health_check_interval: float = Field(300.0, ge=0, validation_alias=_either("HEALTH_CHECK_INTERVAL"))
+    """Seconds between probes of one provider that names none itself; 0: those are not probed."""
+    health_retention_days: float = Field(30.0, gt=0)
+    """How long probes and incidents that ended are kept."""
     routing_cache_ttl: float = Field(60.0, ge=0, validation_alias=_either("ROUTING_CACHE_TTL"))
-    """Seconds."""
+    """Seconds in which every worker knows what a provider with `fetch_models` lists."""
     provider_max_retries: int = Field(3, ge=0, le=10, validation_alias=_either("PROVIDER_MAX_RETRIES"))
     """The default of a provider's `retry_attempts`."""
     provider_request_timeout: float | None = Field(None, gt=0, validation_alias=_either("PROVIDER_REQUEST_TIMEOUT"))
@@ -99,9 +101,9 @@ _ADVICE = {
     "int_from_float": "use a whole number",
     "float_parsing": "use a number of seconds, such as 30 or 2.5",
     "bool_parsing": "use true or false",
-    "greater_than": "use a number above {gt}",
-    "greater_than_equal": "use {ge} or more",
-    "less_than_equal": "use {le} or less",
+    "greater_than": "use a number above {gt:g}",
+    "greater_than_equal": "use {ge:g} or more",
+    "less_than_equal": "use {le:g} or less",
     "literal_error": "use one of {expected}",
     "value_error": "use network addresses such as 10.0.0.0/8, separated by commas",
 }

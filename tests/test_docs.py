@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ports import QuotaAlert
+from gateway.ports import IncidentChanged, QuotaAlert
 from gateway.providers import discover
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.registry.interpolation import variables
 from gateway.registry.loader import load
-from gateway.upstream.webhook import body_of
+from gateway.upstream.webhook import body_of, incident_body
 from tests.support.gateway import GatewayProcess, eventually, get
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,8 +126,13 @@ def test_toml(place: str, text: str) -> None:
 
 
 def test_alert() -> None:
-    """The alert in the documents has the fields of those that are posted."""
-    [shown] = [json.loads(text) for _, text in blocks("json") if '"event"' in text]
+    """The alerts in the documents have the fields of those that are posted."""
+    shown_all = [json.loads(text) for _, text in blocks("json") if '"event"' in text]
+    [shown] = [each for each in shown_all if each["event"].startswith("quota_")]
+    [incident] = [each for each in shown_all if each["event"].startswith("incident_")]
+    change = IncidentChanged("opened", "inc-1", "p", "5xx", 0.0, 1.0, 2, ("p/m",), ("r",))
+    told = json.loads(incident_body(change, 0.0))
+    assert {name: type(value) for name, value in incident.items()} == {name: type(v) for name, v in told.items()}
     alert = QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 500, 410, "reject")
     posted = json.loads(body_of(alert, 0.0))
     assert {name: type(value) for name, value in shown.items()} == {name: type(v) for name, v in posted.items()}

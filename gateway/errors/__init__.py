@@ -49,6 +49,7 @@ from gateway.errors.refused import (
 from gateway.errors.upstream import (
     ProviderAuthFailed,
     UnsupportedParameter,
+    UpstreamAddressForbidden,
     UpstreamBadEvent,
     UpstreamBadJson,
     UpstreamBadResponse,
@@ -111,6 +112,7 @@ __all__ = [
     "UnpricedModel",
     "UnsupportedMedia",
     "UnsupportedParameter",
+    "UpstreamAddressForbidden",
     "UpstreamBadEvent",
     "UpstreamBadJson",
     "UpstreamBadResponse",

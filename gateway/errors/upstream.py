@@ -40,6 +40,13 @@ class UpstreamDnsFailed(UpstreamUnreachable):
     outcome = "dns"
 
 
+class UpstreamAddressForbidden(UpstreamUnreachable):
+    """The address is no public one, and the endpoint may not be elsewhere; or it is one that nobody may connect to."""
+
+    retry_same = False
+    outcome = "address_forbidden"
+
+
 class UpstreamConnectTimeout(UpstreamError):
     """No connection, or no TLS session, within the connect timeout."""
 

@@ -1,1 +1,2 @@
-"""How deployments are doing: breakers, cooldowns, retry budgets, and what workers tell each other of them."""
+"""How providers and deployments are doing: breakers, cooldowns, retry budgets, hints between workers; probes, reports
+of failures, and the incidents that come of them."""

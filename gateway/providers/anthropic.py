@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from gateway.errors import UpstreamError
+from gateway.ports import RequestHead
 from gateway.providers.chat.dialect import ChatDialect
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.replies import ChatReply
@@ -14,7 +17,8 @@ from gateway.providers.messages.errors import error_of
 from gateway.providers.messages.reply import read_reply
 from gateway.providers.messages.request import SPOKEN, body_of
 from gateway.providers.messages.stream import MessageStream
-from gateway.providers.wire.head import HeaderPairs
+from gateway.providers.wire.head import HeaderPairs, head_of
+from gateway.providers.wire.models import model_names
 from gateway.types import Call, Deployment, Headers, Provider
 
 VERSION = "2023-06-01"
@@ -50,6 +54,14 @@ class AnthropicDialect(ChatDialect):
     def native(self, call: Call) -> NativeStream:
         """See `ChatDialect`."""
         return MessageStream()
+
+    def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
+        """The GET that asks for the list of models: all of them, which is no more than one page may hold."""
+        return replace(head_of(provider, "/models?limit=1000", self.headers(provider, credential)), method=b"GET")
+
+    def decode_models(self, body: bytes) -> tuple[str, ...]:
+        """The names in a list of models, which has the shape of OpenAI's."""
+        return model_names(body)
 
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """See `gateway.ports.Dialect`."""

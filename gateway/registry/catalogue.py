@@ -42,6 +42,8 @@ class ProviderType:
     """Usually runs on this machine or its network, so `allow_private_network` is on unless switched off."""
     regions: tuple[tuple[str, str], ...] = ()
     """Base URLs that do not follow the template, by the value of its first setting."""
+    probed: bool = True
+    """It makes sense to ask it every now and then whether it is well."""
     models: tuple[str, ...] = ()
     """Served when the operator lists none."""
 
@@ -155,6 +157,7 @@ _TABLE = (
         "http://mock.invalid/v1",
         takes_key=False,
         private=True,
+        probed=False,
         models=("mock-small", "mock-large", "mock-embed"),
     ),
 )

@@ -27,6 +27,7 @@ def cross_faults(data: Any) -> list[Fault]:
         return []
     found = [fault for name in _LISTS for fault in _duplicate_names(data, name)]
     found += _duplicate_models(providers(data))
+    found += _health_models(providers(data))
     found += _duplicate_secrets(data)
     found += _route_references(data)
     found += _fallback_references(data)
@@ -122,6 +123,17 @@ def _duplicate_models(listing: Mapping[str, Any]) -> Iterator[Fault]:
                 yield Fault(("providers", provider, "models", index), f"{shown(model)} is listed twice (remove one)")
             elif isinstance(model, str):
                 seen.add(model)
+
+
+def _health_models(found: dict[str, Any]) -> Iterator[Fault]:
+    for name, settings in found.items():
+        check = settings.get("health_check") if isinstance(settings, dict) else None
+        model = check.get("model") if isinstance(check, dict) else None
+        models = listed_models(settings)
+        if models is not None and isinstance(model, str) and model not in models:
+            hint = did_you_mean(model, sorted(models))
+            message = f"the provider {shown(name)} lists no model {shown(model)}{hint} (list it there, or correct it)"
+            yield Fault(("providers", name, "health_check", "model"), message)
 
 
 def _duplicate_secrets(data: Document) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry import scalars
 from gateway.registry.catalogue import ProviderType, provider_type
-from gateway.types import Deployment, Drain, Price, PriceTier, Provider, RateLimit, Timeouts
+from gateway.types import Deployment, Drain, HealthCheck, Price, PriceTier, Provider, RateLimit, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +29,13 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
     """One provider whose settings are complete."""
     kind = _kind(settings, dialects)
     rates = _rates(settings)
-    private = settings.get("allow_private_network", kind.private)
+    address = kind.address(settings)
+    # An address that is written down as a private one has been allowed in so many words; a name has not.
+    private = settings.get("allow_private_network", kind.private or scalars.names_private(address))
     return Provider(
         name=name,
         type=kind.name,
-        base_url=kind.address(settings),
+        base_url=address,
         api_keys=scalars.credentials(settings["api_key"]) if "api_key" in settings else (),
         options={own.name: own.parse(settings[own.name]) for own in kind.own if own.name in settings},
         headers=tuple((header.lower(), value) for header, value in settings.get("headers", {}).items()),
@@ -50,6 +52,8 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
         stream=scalars.flag(settings.get("stream", True)),
         fetch_models=scalars.flag(settings.get("fetch_models", False)),
         allow_private_network=scalars.flag(private),
+        capabilities=_shared(settings),
+        health=_health(settings.get("health_check", {}), enabled=kind.probed),
         status=settings.get("status", "active"),
         engine=settings.get("engine", "httptools"),
         ca_file=settings.get("ca_file"),
@@ -67,13 +71,11 @@ def compile_deployments(provider: Provider, settings: Settings) -> Iterator[Depl
     kind = provider_type(provider.type)
     listed = settings.get("models") or (kind.models if kind is not None else ())
     models = listed if isinstance(listed, dict) else dict.fromkeys(listed)
-    shared = scalars.words(settings["capabilities"]) if settings.get("capabilities") else ()
     for name, model in models.items():
-        yield _deployment(provider, name, model or {}, shared)
+        yield _deployment(provider, name, model or {})
 
 
-def _deployment(provider: Provider, name: str, model: Settings, shared: tuple[str, ...]) -> Deployment:
-    own = scalars.words(model["capabilities"]) if model.get("capabilities") else shared
+def _deployment(provider: Provider, name: str, model: Settings) -> Deployment:
     rates = _rates(model)
     return Deployment(
         id=f"{provider.name}/{name}",
@@ -82,11 +84,26 @@ def _deployment(provider: Provider, name: str, model: Settings, shared: tuple[st
         context_window=_optional(model, "context_window", scalars.size),
         price=_price(model["price"]) if "price" in model else None,
         parameters=model.get("parameters", {}),
-        capabilities=frozenset(own),
+        capabilities=_shared(model) or provider.capabilities,
         requests=_rate(rates, "requests"),
         tokens=_rate(rates, "tokens"),
         concurrency_limit=_optional(model, "concurrency_limit", scalars.whole),
         max_output_tokens=_optional(model, "max_output_tokens", scalars.size),
+    )
+
+
+def _shared(settings: Settings) -> frozenset[str]:
+    return frozenset(scalars.words(settings["capabilities"])) if settings.get("capabilities") else frozenset()
+
+
+def _health(value: Any, *, enabled: bool) -> HealthCheck:
+    """A plain true or false says whether, a mapping says how."""
+    given = value if isinstance(value, dict) else {"enabled": value}
+    return HealthCheck(
+        enabled=scalars.flag(given.get("enabled", enabled)),
+        call=scalars.flag(given.get("call", False)),
+        model=given.get("model"),
+        interval=scalars.duration(given["interval"]) if "interval" in given else None,
     )
 
 

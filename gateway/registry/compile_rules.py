@@ -164,7 +164,9 @@ def compile_team(settings: Settings, zone: str) -> Team:
 def compile_alerts(settings: Settings) -> Alerts:
     """Where alerts go."""
     headers = tuple((name.lower(), value) for name, value in settings.get("headers", {}).items())
-    return Alerts(settings.get("webhook"), headers)
+    webhook = settings.get("webhook")
+    written = webhook is not None and scalars.names_private(webhook)
+    return Alerts(webhook, headers, scalars.flag(settings.get("allow_private_network", written)))
 
 
 def _words(value: Any) -> frozenset[str]:

@@ -10,6 +10,8 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway import addresses
+from gateway.addresses import Reach
 from gateway.types import RateLimit
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -143,9 +145,19 @@ def _address(value: Any) -> str:
         raise ValueError("expected an address (write https://host/path or http://host:port/path)")
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address must not hold a user or password (use `api_key` or `headers`)")
+    address = addresses.literal(parts.hostname or "")
+    if address is not None and addresses.reach_of(address) is Reach.FORBIDDEN:
+        raise ValueError(
+            "nothing can be called at this address: it is a metadata service, link-local or reserved (correct it)"
+        )
     if "#" in value:
         raise ValueError("an address must not hold a query or fragment (remove what follows `?` or `#`)")
     return value
+
+
+def names_private(address: str) -> bool:
+    """Whether an http(s) address itself says that it is on this machine or in a private network."""
+    return addresses.names_private(urlsplit(address).hostname or "")
 
 
 def label(value: Any) -> str:

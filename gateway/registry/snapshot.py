@@ -107,6 +107,8 @@ class Alerts:
     webhook: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Lower-case names and values, sent with every POST."""
+    private_network: bool = False
+    """The webhook may be on this machine or in a private network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import DeploymentChanged, LimitDecision, ProbeResult, QuotaAlert
+from gateway.ports import DeploymentChanged, IncidentChanged, LimitDecision, ProbeResult, QuotaAlert
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
 
@@ -56,6 +56,9 @@ class SilentObserver:
         """Nothing."""
 
     def probe_finished(self, result: ProbeResult) -> None:
+        """Nothing."""
+
+    def incident_changed(self, change: IncidentChanged) -> None:
         """Nothing."""
 
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.telemetry import families
@@ -30,6 +31,7 @@ class BookkeepingMetrics:
         self._lag = tallies.gauge(families.LEDGER_LAG)
         self._checked = tallies.gauge(families.LEDGER_CHECKED)
         self._spool = tallies.gauge(families.SPOOL_BYTES)
+        self._incidents = tallies.gauge(families.INCIDENTS_OPEN)
         self._sharer = Sharer(directory, tallies.copy, flush_seconds)
 
     def start(self) -> None:
@@ -54,6 +56,13 @@ class BookkeepingMetrics:
         self._backlog.set((), entries)
         self._lag.set((), lag)
         self._checked.set((), time.time())
+
+    def incidents(self, providers: Mapping[str, bool]) -> None:
+        """Whether each provider has an open incident."""
+        for labels in [labels for labels in self._incidents.rows if labels[0] not in providers]:
+            del self._incidents.rows[labels]
+        for provider, is_open in providers.items():
+            self._incidents.set((provider,), is_open)
 
     def spool(self, size: int) -> None:
         """Bytes of the spool that are not in SQL."""

@@ -160,6 +160,19 @@ REDIS_UP = Family(
     "1 while Redis is in use; 0 while any worker found it sick and works without it.",
     merge="min",
 )
+PROBES = Family(
+    "gateway_probes_total",
+    "counter",
+    "Probes of providers, by outcome: `ok`, `no_list` (it answers, and has no list of models), or the failure's label.",
+    ("provider", "outcome"),
+)
+INCIDENTS_OPEN = Family(
+    "gateway_incidents_open",
+    "gauge",
+    "1 while a provider has an open incident; the same on every gateway that shares the database.",
+    ("provider",),
+    merge="max",
+)
 LEDGER_ROWS = Family(
     "gateway_ledger_rows_total",
     "counter",
@@ -203,6 +216,8 @@ FAMILIES: tuple[Family, ...] = (
     REDIS_SECONDS,
     REDIS_ERRORS,
     REDIS_UP,
+    PROBES,
+    INCIDENTS_OPEN,
     LEDGER_ROWS,
     LEDGER_ERRORS,
     LEDGER_BACKLOG,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import DeploymentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
+from gateway.ports import DeploymentChanged, IncidentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.telemetry.base import SilentObserver
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
 
@@ -39,6 +39,7 @@ class Observers:
     config_loaded: Callable[[str, str | None], None]
     deployment_changed: Callable[[DeploymentChanged], None]
     probe_finished: Callable[[ProbeResult], None]
+    incident_changed: Callable[[IncidentChanged], None]
     failed: Callable[[GatewayError | Exception, str], None]
 
     def __init__(self, *observers: Observer) -> None:

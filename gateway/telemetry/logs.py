@@ -15,7 +15,7 @@ from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.writer import LineWriter
 
 if TYPE_CHECKING:
-    from gateway.ports import DeploymentChanged, QuotaAlert, Secrets
+    from gateway.ports import DeploymentChanged, IncidentChanged, QuotaAlert, Secrets
 
 _QUIET = ("uvicorn.access", "asyncio", "httpcore", "httpx", "watchfiles.main")
 """Loggers that say too much at `info`, or what the access log says already."""
@@ -170,6 +170,21 @@ class EventLog(SilentObserver):
         if alert.owner is not None:
             facts["owner"] = alert.owner
         self._log.warning("quota_exceeded" if alert.level == "exceeded" else "quota_soft_threshold", **facts)
+
+    def incident_changed(self, change: IncidentChanged) -> None:
+        """One line for each."""
+        facts: dict[str, object] = {
+            "incident": change.id,
+            "provider": change.provider,
+            "cause": change.cause,
+            "failures": change.failures,
+            "deployments": list(change.deployments),
+            "routes": list(change.routes),
+        }
+        if change.event == "opened":
+            self._log.error("incident_opened", **facts)
+        else:
+            self._log.info("incident_closed", **facts)
 
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:
         """One line with the traceback."""

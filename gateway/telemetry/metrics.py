@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 from gateway.errors import Overloaded, UpstreamError
-from gateway.ports import DeploymentChanged, LimitDecision, QuotaAlert
+from gateway.ports import DeploymentChanged, LimitDecision, ProbeResult, QuotaAlert
 from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
@@ -110,6 +110,7 @@ class Metrics(SilentObserver):
         self._reloads = tallies.counter(families.CONFIG_RELOADS)
         for result in ("ok", "rejected"):  # from zero, so that `increase` sees the first one
             self._reloads.add((result,), 0.0)
+        self._probes = tallies.counter(families.PROBES)
         self._redis_seconds = tallies.histogram(families.REDIS_SECONDS)
         self._redis_errors = tallies.counter(families.REDIS_ERRORS)
         for reason in get_args(Reason):
@@ -246,6 +247,11 @@ class Metrics(SilentObserver):
     def quota_alerted(self, alert: QuotaAlert) -> None:
         """One alert."""
         self._quota_alerts.add((alert.scope, alert.level))
+
+    def probe_finished(self, result: ProbeResult) -> None:
+        """One probe of this worker's own."""
+        if not result.heard:
+            self._probes.add((result.provider, result.outcome))
 
     def redis_called(self, seconds: float, error: str | None) -> None:
         """One call of Redis."""

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from gateway.errors import UpstreamError
-from gateway.ports import Deadlines, Endpoint, Engine, QuotaAlert, RequestHead, UpstreamRequest
+from gateway.ports import Deadlines, Endpoint, Engine, IncidentChanged, QuotaAlert, RequestHead, UpstreamRequest
 from gateway.providers.wire.head import USER_AGENT, host_header
 from gateway.registry.snapshot import Alerts
 from gateway.telemetry.base import SilentObserver
@@ -58,18 +58,25 @@ class Webhook(SilentObserver):
 
     def use(self, alerts: Alerts) -> None:
         """Where alerts go from now on."""
-        self._head = None if alerts.webhook is None else head_of(alerts.webhook, alerts.headers)
+        self._head = None if alerts.webhook is None else head_of(alerts.webhook, alerts)
 
     def quota_alerted(self, alert: QuotaAlert) -> None:
         """Queue it."""
-        if self._head is None:
-            return
+        if self._head is not None:
+            self._add(body_of(alert, self._clock()))
+
+    def incident_changed(self, change: IncidentChanged) -> None:
+        """Queue it."""
+        if self._head is not None:
+            self._add(incident_body(change, self._clock()))
+
+    def _add(self, body: bytes) -> None:
         if len(self._queue) >= QUEUED:
             if not self._dropped:
                 _log.error("alert_webhook_overrun", queued=QUEUED)
             self._dropped += 1
             return
-        self._queue.append(body_of(alert, self._clock()))
+        self._queue.append(body)
         self._idle.clear()
         self._filled.set()
 
@@ -126,12 +133,18 @@ class Webhook(SilentObserver):
             return type(error).__name__, False
 
 
-def head_of(address: str, headers: tuple[tuple[str, str], ...]) -> RequestHead:
+def head_of(address: str, alerts: Alerts) -> RequestHead:
     """What every POST begins with."""
     url = urlsplit(address)
     tls = url.scheme == "https"
-    endpoint = Endpoint(url.hostname or "", url.port or (443 if tls else 80), tls, max_connections=1)
-    own = {name.encode(): value.encode() for name, value in headers}
+    endpoint = Endpoint(
+        url.hostname or "",
+        url.port or (443 if tls else 80),
+        tls,
+        max_connections=1,
+        private_network=alerts.private_network,
+    )
+    own = {name.encode(): value.encode() for name, value in alerts.headers}
     fixed = {b"host": host_header(endpoint), b"user-agent": USER_AGENT, b"content-type": b"application/json"}
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     return RequestHead(endpoint, b"POST", target.encode(), tuple({**fixed, **own}.items()))
@@ -154,6 +167,25 @@ def body_of(alert: QuotaAlert, now: float) -> bytes:
             "used": alert.used / unit if unit != 1 else alert.used,
             "share": alert.share,
             "action": alert.action,
+        }
+    )
+
+
+def incident_body(change: IncidentChanged, now: float) -> bytes:
+    """The JSON that is posted."""
+    return msgspec.json.encode(
+        {
+            "event": f"incident_{change.event}",
+            "at": _moment(now),
+            "incident": change.id,
+            "provider": change.provider,
+            "cause": change.cause,
+            "first_failure": _moment(change.first_failure),
+            "last_failure": _moment(change.last_failure),
+            "closed_at": None if change.closed_at is None else _moment(change.closed_at),
+            "failures": change.failures,
+            "deployments": change.deployments,
+            "routes": change.routes,
         }
     )
 

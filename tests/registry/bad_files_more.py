@@ -280,7 +280,7 @@ alerts:
 """,
         [
             "3:12: expected an address (write https://host/path or http://host:port/path)",
-            "4:3: unknown key `url` (known: webhook, headers)",
+            "4:3: unknown key `url` (known: webhook, headers, allow_private_network)",
             "5:13: this header belongs to the connection and cannot be set (remove it)",
             "5:27: a header value is one line of ASCII text (put it in quotes)",
         ],
@@ -360,6 +360,20 @@ routes:
             "3:3: `targets` is missing (add it)",
             "4:3: `name` is missing (add it)",
             "4:33: `model` is missing (add it)",
+        ],
+    ),
+    "health checks": (
+        """\
+providers:
+  a: {type: mock, models: [mock-small], health_check: {call: true, model: mock-smal}}
+  b: {type: mock, health_check: {interval: 1, often: true}}
+  c: {type: mock, health_check: perhaps}
+""",
+        [
+            "2:75: the provider `a` lists no model `mock-smal`; did you mean `mock-small`? (list it there, or correct it)",
+            "3:44: the value must be at least 5",
+            "3:47: unknown key `often` (known: enabled, call, model, interval)",
+            "4:19: expected true or false",
         ],
     ),
 }

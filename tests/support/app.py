@@ -190,7 +190,7 @@ def running(config: str, **settings: Any) -> Iterator[Gateway]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
         boot = Boot(
-            settings=Settings(data_dir=directory, **settings),
+            settings=Settings(data_dir=directory, **{"health_check_interval": 0, **settings}),
             config=file,
             redis_url=store_url(),
             loopback=True,

@@ -89,6 +89,7 @@ class GatewayProcess:
             "GATEWAY_DATA_DIR": str(directory / "state"),
             "GATEWAY_DRAIN_GRACE_SECONDS": "0",
             "GATEWAY_DRAIN_SECONDS": "5",
+            "GATEWAY_HEALTH_CHECK_INTERVAL": "0",  # probes would stand among the requests that tests count
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

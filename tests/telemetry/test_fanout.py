@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import Overloaded, UpstreamTimeout
-from gateway.ports import DeploymentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
+from gateway.ports import DeploymentChanged, IncidentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.fanout import Observers
 from gateway.types import Attempt, QuotaSpec, Receipt
@@ -64,5 +64,6 @@ def test_every_hook_is_passed_on() -> None:
     observers.config_loaded("abc", None)
     observers.deployment_changed(DeploymentChanged(DEPLOYMENT.id, "out", "breaker", 1.0))
     observers.probe_finished(ProbeResult("primary", None, "ok", 1.0, 0.1))
+    observers.incident_changed(IncidentChanged("opened", "i", "primary", "5xx", 1.0, 2.0, 3, (DEPLOYMENT.id,), ()))
     observers.failed(Overloaded(), "req-1")
     assert heard == [name for name in vars(SilentObserver) if not name.startswith("_")]

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import UpstreamTimeout
-from gateway.ports import LimitDecision, Observer, QuotaAlert
+from gateway.ports import LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.telemetry import shared
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.telemetry.families import FAMILIES
@@ -43,6 +43,8 @@ CONTRACT = {
     "gateway_config_reloads_total": ["result"],
     "gateway_redis_seconds": [],
     "gateway_redis_errors_total": ["reason"],
+    "gateway_probes_total": ["provider", "outcome"],
+    "gateway_incidents_open": ["provider"],
     "gateway_ledger_rows_total": ["result"],
     "gateway_ledger_errors_total": [],
     "gateway_ledger_backlog": [],
@@ -75,6 +77,7 @@ def _tell_everything(metrics: Metrics) -> None:
     metrics.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
     metrics.limits_decided((LimitDecision("key", "requests", "admitted"),))
     metrics.quota_alerted(QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 1000, 800, "reject"))
+    metrics.probe_finished(ProbeResult("primary", None, "ok", 0.0, 0.1))
     metrics.redis_called(0.0003, None)
     metrics.set_deployment_state("primary/gpt-4o", 0)
     metrics.set_budget_remaining("research", 12.5)
@@ -102,6 +105,7 @@ def test_every_family_is_declared_from_the_start() -> None:
 def test_labels(tmp_path: Path) -> None:
     """Each family has exactly the labels of the contract; the bookkeeper's stand among the workers'."""
     bookkeeping = BookkeepingMetrics(tmp_path)
+    bookkeeping.incidents({"primary": True})
     bookkeeping.start()
     bookkeeping.close()
     metrics = Metrics(tmp_path)

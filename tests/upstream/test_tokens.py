@@ -76,7 +76,9 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 def provider(url: str, base_url: str = "http://127.0.0.1:1/v1") -> Provider:
-    return Provider("p", "exchanging", base_url, options={"secret": "canary-secret", "tokens": url})
+    return Provider(
+        "p", "exchanging", base_url, options={"secret": "canary-secret", "tokens": url}, allow_private_network=True
+    )
 
 
 async def test_asked_once_and_kept() -> None:
@@ -246,7 +248,7 @@ async def test_signatures() -> None:
     """A dialect that signs sees the whole body of each request; others pay nothing."""
     async with ScriptedUpstream(default=json_reply(COMPLETION)) as up, engine() as client:
         for options, wanted in (({"sign": True}, "27"), ({}, None)):
-            own = Provider("p", "exchanging", up.base_url + "/v1", ("key",), options)
+            own = Provider("p", "exchanging", up.base_url + "/v1", ("key",), options, allow_private_network=True)
             forwarder, plan = await forwarded(client, own)
             await forwarder.forward(call(), plan, Progress())
             assert up.received[-1].header("x-signed") == wanted

@@ -6,11 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import structlog
 
-from gateway.ports import Engine, QuotaAlert
+from gateway.ports import Engine, IncidentChanged, QuotaAlert
 from gateway.registry.snapshot import Alerts
 from gateway.upstream.engines import create_engine
 from gateway.upstream.webhook import QUEUED, TRIES, Webhook
@@ -51,7 +52,7 @@ async def engine() -> AsyncIterator[Engine]:
 @pytest.fixture
 async def webhook(server: ScriptedUpstream, engine: Engine) -> AsyncIterator[Webhook]:
     made = Webhook(lambda: engine, lambda: NOW, (0.01, 0.01))
-    made.use(Alerts(f"{server.base_url}/hooks/{SECRET}?t=1", (("authorization", f"Bearer {SECRET}"),)))
+    made.use(Alerts(f"{server.base_url}/hooks/{SECRET}?t=1", (("authorization", f"Bearer {SECRET}"),), True))
     task = asyncio.create_task(made.run())
     yield made
     task.cancel()
@@ -90,6 +91,38 @@ async def test_other_amounts_are_numbers_as_they_are(webhook: Webhook, server: S
     body = json.loads(server.received[0].body)
     assert (body["event"], body["amount"], body["used"]) == ("quota_exceeded", 500_000_000_000, 500_000_000_001)
     assert body["owner"] is None
+
+
+async def test_an_incident_is_posted(webhook: Webhook, server: ScriptedUpstream) -> None:
+    """Its beginning and its end are one POST each, with the moments in UTC."""
+    facts: dict[str, Any] = {
+        "id": "inc-1",
+        "provider": "house",
+        "cause": "connect_refused",
+        "first_failure": NOW - 60,
+        "last_failure": NOW,
+        "failures": 7,
+        "deployments": ("house/m",),
+        "routes": ("r",),
+    }
+    webhook.incident_changed(IncidentChanged("opened", **facts))
+    webhook.incident_changed(IncidentChanged("closed", **facts, closed_at=NOW + 1))
+    await webhook.close()
+    opened, closed = (json.loads(got.body) for got in server.received)
+    assert opened == {
+        "event": "incident_opened",
+        "at": "2026-11-01T01:00:00Z",
+        "incident": "inc-1",
+        "provider": "house",
+        "cause": "connect_refused",
+        "first_failure": "2026-11-01T00:59:00Z",
+        "last_failure": "2026-11-01T01:00:00Z",
+        "closed_at": None,
+        "failures": 7,
+        "deployments": ["house/m"],
+        "routes": ["r"],
+    }
+    assert closed == opened | {"event": "incident_closed", "closed_at": "2026-11-01T01:00:01Z"}
 
 
 @pytest.mark.parametrize("fault", [status(500), status(503), status(429), [close()]])
@@ -145,7 +178,7 @@ async def test_nobody_waits(webhook: Webhook, server: ScriptedUpstream) -> None:
 async def test_a_server_that_is_not_there(engine: Engine) -> None:
     """Nothing listens: given up, and the worker goes on."""
     webhook = Webhook(lambda: engine, lambda: NOW, (0.0, 0.0))
-    webhook.use(Alerts(f"http://127.0.0.1:{closed_port()}/"))
+    webhook.use(Alerts(f"http://127.0.0.1:{closed_port()}/", private_network=True))
     task = asyncio.create_task(webhook.run())
     with structlog.testing.capture_logs() as logs:
         webhook.quota_alerted(alert())
@@ -157,7 +190,7 @@ async def test_a_server_that_is_not_there(engine: Engine) -> None:
 
 async def test_a_reload_moves_it(webhook: Webhook, server: ScriptedUpstream) -> None:
     """Alerts go where the configuration says now, and nowhere when it says nothing."""
-    webhook.use(Alerts(f"{server.base_url}/new"))
+    webhook.use(Alerts(f"{server.base_url}/new", private_network=True))
     webhook.quota_alerted(alert())
     await webhook.close()
     webhook.use(Alerts())

@@ -28,6 +28,7 @@ def endpoint_at(url: str, provider: Provider) -> tuple[Endpoint, str]:
         port=parts.port or (443 if tls else 80),
         tls=tls,
         ca_file=provider.ca_file,
+        private_network=provider.allow_private_network,
         max_connections=provider.concurrency_limit or 1024,
     )
     return endpoint, parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else "")

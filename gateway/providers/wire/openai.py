@@ -7,6 +7,7 @@ paths.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
+from gateway.providers.wire.models import model_names
 from gateway.providers.wire.sse import ChunkStream, NamedEventStream
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
@@ -132,6 +134,14 @@ class OpenAIDialect:
         if call.service in _CHUNKED_SERVICES:
             return ChunkStream(call.model, hide_usage=not call.include_usage)
         return NamedEventStream(call.model)
+
+    def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
+        """The GET that asks for the list of models."""
+        return replace(head_of(provider, "/models", self._credentials(provider, credential)), method=b"GET")
+
+    def decode_models(self, body: bytes) -> tuple[str, ...]:
+        """The names in a list of models."""
+        return model_names(body)
 
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """What a non-2xx answer means."""

@@ -6,6 +6,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.registry import scalars
 from gateway.registry.schema.fields import (
+    Flag,
     ModelName,
     Moment,
     Name,
@@ -149,3 +150,6 @@ class Alerts(Strict):
 
     webhook: WebhookUrl | None = Field(None, description="Gets one POST with JSON for each alert; best as ${VAR}.")
     headers: Headers = Field(default_factory=dict, description="Sent with every POST, such as authorization.")
+    allow_private_network: Flag | None = Field(
+        None, description="The webhook may be on this machine or in a private network; as a provider's."
+    )

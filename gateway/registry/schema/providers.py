@@ -202,6 +202,19 @@ def _draining(value: Any) -> Any:
     return value
 
 
+class HealthCheck(Strict):
+    """How it is probed."""
+
+    enabled: Flag = Field(default=True, description="Ask it every now and then how it is.")
+    call: Flag = Field(
+        default=False, description="Call its models too, for one token each: that may cost money. Else only their list."
+    )
+    model: ModelName | None = Field(None, description="The one model that is called; omitted: all that are listed.")
+    interval: Duration | None = Field(
+        None, ge=5, le=86400, description="Seconds between two probes; HEALTH_CHECK_INTERVAL without it."
+    )
+
+
 def _models(value: Any) -> Any:
     if isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
@@ -223,7 +236,11 @@ class Provider(Strict):
     headers: Headers = Field(default_factory=dict, description="Sent with every request to this provider.")
     ca_file: Text | None = Field(None, description="PEM bundle to trust instead of the system's.")
     engine: Literal["httptools", "httpx2"] = Field("httptools", description="The HTTP client that talks to it.")
-    allow_private_network: Flag = Field(default=False, description="It may be on a private or loopback address.")
+    allow_private_network: Flag | None = Field(
+        None,
+        description="It may be on this machine or in a private network. Without it: types ollama and vllm, and a "
+        "base_url whose host is localhost or itself a private address, may; a name that resolves to one may not.",
+    )
     concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
     queue_timeout: Duration = Field(
         1.0,
@@ -251,6 +268,11 @@ class Provider(Strict):
         "error", description="Request fields that its API cannot say: refuse the request, or leave them out."
     )
     fetch_models: Flag = Field(default=False, description="Ask the provider which models it has.")
+    health_check: Annotated[HealthCheck, _single("enabled")] | None = Field(
+        None,
+        description="true or false, or {call: true, model: gpt-4o-mini, interval: 60}.",
+        json_schema_extra=_or_plain({"type": "boolean"}),
+    )
     models: Annotated[dict[ModelName, Model], BeforeValidator(_models)] = Field(
         default_factory=dict,
         description="Its models: a list of names, or a mapping of names to settings.",

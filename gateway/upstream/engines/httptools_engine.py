@@ -11,6 +11,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.upstream.addresses import checked, first_to_answer, resolve
 
 from .body import present_parts, send_present, start_sending
 from .connection import Connection
@@ -20,8 +21,11 @@ from .tls import ssl_context
 from .wire import header_lines, serialise_head
 
 if TYPE_CHECKING:
+    import ssl
+
     from gateway.ports import Deadlines, Endpoint, UpstreamRequest
     from gateway.types import Body
+    from gateway.upstream.addresses import Resolver
 
     from .response import Response
 
@@ -36,7 +40,8 @@ class HttptoolsEngine:
     Besides what that Protocol lists, `send` raises ValueError for a head that cannot be put on the wire.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver = resolve) -> None:
+        self._resolver = resolver
         self._pools: dict[Endpoint, Pool[Connection]] = {}
         self._nearest: dict[int, tuple[Endpoint, Pool[Connection]]] = {}
         """The same by the identity of their keys."""
@@ -166,13 +171,8 @@ class HttptoolsEngine:
                 raise UpstreamUnreachable
             context = ssl_context(endpoint.ca_file) if endpoint.tls else None
             async with asyncio.timeout_at(min(loop.time() + deadlines.connect, give_up)):
-                await loop.create_connection(
-                    lambda: connection,
-                    endpoint.pinned_ip or endpoint.host,
-                    endpoint.port,
-                    ssl=context,
-                    server_hostname=endpoint.host if context is not None else None,
-                )
+                addresses = await checked(endpoint, self._resolver)
+                await first_to_answer(addresses, lambda address: _connect(connection, address, endpoint, context))
         except BaseException as error:
             connection.discard()
             pool.unreserve()
@@ -185,6 +185,16 @@ class HttptoolsEngine:
             raise UpstreamDisconnected
         pool.opened(connection)
         return connection
+
+
+async def _connect(connection: Connection, address: str, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        address,
+        endpoint.port,
+        ssl=context,
+        server_hostname=endpoint.host if context is not None else None,
+    )
 
 
 def _expire(waiter: asyncio.Future[Connection | None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import httpcore2
 import httpx2
 
 from gateway.errors import (
@@ -18,6 +19,7 @@ from gateway.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from gateway.upstream.addresses import checked, first_to_answer, resolve
 
 from .body import present_parts
 from .connection import IDLE_SECONDS
@@ -28,10 +30,11 @@ from .tls import ssl_context
 from .wire import header_lines, serialise_head
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from gateway.ports import Deadlines, Endpoint, UpstreamRequest
     from gateway.types import Body, Headers
+    from gateway.upstream.addresses import Resolver
 
 _SERVER_GONE = "Server disconnected"
 """How httpcore2 says that a connection ended before an answer; its other protocol errors are about what was sent."""
@@ -45,7 +48,8 @@ class Httpx2Engine:
     a read. What breaks on a reused connection is not sent again: this library does not tell whether a byte came back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver = resolve) -> None:
+        self._resolver = resolver
         self._transports: dict[Endpoint, httpx2.AsyncHTTPTransport] = {}
         self._exchanges: set[_Exchange] = set()
         self._closed = False
@@ -86,16 +90,59 @@ class Httpx2Engine:
     def _transport(self, endpoint: Endpoint) -> httpx2.AsyncHTTPTransport:
         transport = self._transports.get(endpoint)
         if transport is None:
-            limits = httpx2.Limits(
-                max_connections=endpoint.max_connections,
-                max_keepalive_connections=endpoint.max_connections,
-                keepalive_expiry=IDLE_SECONDS,
-            )
-            # Without TLS any context does; the default one is not asked for, since it reads the system's authorities.
-            context = ssl_context(endpoint.ca_file)
-            transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
-            self._transports[endpoint] = transport
+            transport = self._transports[endpoint] = _GuardedTransport(endpoint, self._resolver)
         return transport
+
+
+class _GuardedTransport(httpx2.AsyncHTTPTransport):
+    """The library's transport over a pool whose connections are made by `_GuardedNetwork`; the transport itself does
+    not take one."""
+
+    def __init__(self, endpoint: Endpoint, resolver: Resolver) -> None:
+        # Without TLS any context does; the default one is not asked for, since it reads the system's authorities.
+        context = ssl_context(endpoint.ca_file)
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=endpoint.max_connections,
+            max_keepalive_connections=endpoint.max_connections,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=_GuardedNetwork(endpoint, resolver),
+        )
+
+
+class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
+    """Connects to addresses that were checked, and to nothing else: no Unix sockets either."""
+
+    def __init__(self, endpoint: Endpoint, resolver: Resolver) -> None:
+        self._endpoint = endpoint
+        self._resolver = resolver
+        self._network = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        del host  # the endpoint's, or stands for its pinned address
+
+        async def connect(address: str) -> httpcore2.AsyncNetworkStream:
+            try:
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except httpcore2.ConnectError as error:
+                raise root_cause(error) from error
+
+        try:
+            async with asyncio.timeout(timeout):
+                return await first_to_answer(await checked(self._endpoint, self._resolver), connect)
+        except (OSError, UnicodeError) as error:
+            raise connect_failure(error, tls=False) from error
+
+    async def sleep(self, seconds: float) -> None:
+        await self._network.sleep(seconds)
 
 
 class _Exchange:
@@ -141,7 +188,7 @@ class _Exchange:
 
     def _build(self, request: UpstreamRequest) -> httpx2.Request:
         head, endpoint = request.head, self._endpoint
-        host = endpoint.pinned_ip or endpoint.host
+        host = endpoint.host
         scheme = "https" if endpoint.tls else "http"
         authority = f"[{host}]" if ":" in host else host
         headers = [*head.headers, *request.extra]

@@ -23,7 +23,7 @@ def soon(*, connect: float = 8.0, first_byte: float = 8.0, idle: float = 8.0, to
 
 
 def endpoint(up: ScriptedUpstream, *, max_connections: int = 64) -> Endpoint:
-    return Endpoint("127.0.0.1", up.port, tls=False, max_connections=max_connections)
+    return Endpoint("127.0.0.1", up.port, tls=False, max_connections=max_connections, private_network=True)
 
 
 def post(

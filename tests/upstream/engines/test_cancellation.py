@@ -38,7 +38,7 @@ async def test_while_connecting(engine: Engine) -> None:
     """A cancelled handshake closes its socket."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        where = Endpoint("127.0.0.1", server.getsockname()[1], tls=True)
+        where = Endpoint("127.0.0.1", server.getsockname()[1], tls=True, private_network=True)
         call = asyncio.ensure_future(engine.send(post(where), soon()))
         loop = asyncio.get_running_loop()
         accepted, _ = await loop.sock_accept(server)

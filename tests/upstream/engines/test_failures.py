@@ -68,7 +68,7 @@ def _free_port() -> int:
 async def test_a_refused_connection_is_unreachable(engine: Engine) -> None:
     """Nobody listens: UpstreamUnreachable."""
     with pytest.raises(UpstreamUnreachable) as caught:
-        await engine.send(post(Endpoint("127.0.0.1", _free_port(), tls=False)), soon())
+        await engine.send(post(Endpoint("127.0.0.1", _free_port(), tls=False, private_network=True)), soon())
     assert caught.value.outcome == "connect_refused"
 
 
@@ -81,7 +81,7 @@ async def test_a_name_that_cannot_resolve_is_a_dns_failure(engine: Engine) -> No
 async def test_a_handshake_that_hangs_is_a_connect_timeout(engine: Engine) -> None:
     """TCP accepts and TLS says nothing: the connect deadline covers it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        where = Endpoint("127.0.0.1", silent.getsockname()[1], tls=True)
+        where = Endpoint("127.0.0.1", silent.getsockname()[1], tls=True, private_network=True)
         with pytest.raises(UpstreamConnectTimeout):
             await engine.send(post(where), soon(connect=0.05))
 

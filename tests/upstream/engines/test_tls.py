@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def _endpoint(up: ScriptedUpstream, authority: Authority, host: str = "provider.test") -> Endpoint:
-    return Endpoint(host, up.port, tls=True, ca_file=str(authority.ca_file), pinned_ip="127.0.0.1")
+    return Endpoint(
+        host, up.port, tls=True, ca_file=str(authority.ca_file), pinned_ip="127.0.0.1", private_network=True
+    )
 
 
 async def test_a_trusted_certificate_is_accepted(engine: Engine, authority: Authority) -> None:
@@ -38,7 +40,7 @@ async def test_a_trusted_certificate_is_accepted(engine: Engine, authority: Auth
 async def test_an_address_without_pin_is_verified_too(engine: Engine, authority: Authority) -> None:
     """A host that is an address needs a certificate for that address."""
     async with ScriptedUpstream(tls=authority.server_context("127.0.0.1")) as up:
-        where = Endpoint("127.0.0.1", up.port, tls=True, ca_file=str(authority.ca_file))
+        where = Endpoint("127.0.0.1", up.port, tls=True, ca_file=str(authority.ca_file), private_network=True)
         assert (await fetch(engine, post(where)))[0] == 200
 
 
@@ -71,7 +73,9 @@ async def test_an_unknown_authority_is_refused(engine: Engine, authority: Author
         with pytest.raises(UpstreamTlsFailed):
             await fetch(engine, post(_endpoint(up, authority)))
         with pytest.raises(UpstreamTlsFailed):
-            await fetch(engine, post(Endpoint("provider.test", up.port, tls=True, pinned_ip="127.0.0.1")))
+            await fetch(
+                engine, post(Endpoint("provider.test", up.port, tls=True, pinned_ip="127.0.0.1", private_network=True))
+            )
         assert up.received == []
 
 
@@ -85,7 +89,10 @@ async def test_a_plain_upstream_is_no_tls_upstream(engine: Engine, authority: Au
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(UpstreamTlsFailed):
-            await fetch(engine, post(Endpoint("127.0.0.1", port, tls=True, ca_file=str(authority.ca_file))))
+            await fetch(
+                engine,
+                post(Endpoint("127.0.0.1", port, tls=True, ca_file=str(authority.ca_file), private_network=True)),
+            )
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
@@ -95,4 +102,9 @@ async def test_an_unusable_ca_file_is_a_tls_failure(engine: Engine, tmp_path: Pa
     if content is not None:
         bundle.write_text(content)
     with pytest.raises(UpstreamTlsFailed):
-        await fetch(engine, post(Endpoint("provider.test", 9, tls=True, ca_file=str(bundle), pinned_ip="127.0.0.1")))
+        await fetch(
+            engine,
+            post(
+                Endpoint("provider.test", 9, tls=True, ca_file=str(bundle), private_network=True, pinned_ip="127.0.0.1")
+            ),
+        )

@@ -1,0 +1,58 @@
+"""The seams between rooms: engines, dialects, health, observers. Protocols and the values that cross them."""
+
+from __future__ import annotations
+
+from gateway.ports.common import Clock, Json, Secrets
+from gateway.ports.dialects import (
+    DecodedReply,
+    Dialect,
+    ListsModels,
+    SigningDialect,
+    StreamDecoder,
+    Token,
+    TokenDialect,
+    TokenRequest,
+)
+from gateway.ports.health import Conditions, Health, Ticket
+from gateway.ports.observers import DeploymentChanged, IncidentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
+from gateway.ports.wire import (
+    ByteSink,
+    Deadlines,
+    Endpoint,
+    Engine,
+    RequestHead,
+    TappedResponse,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+
+__all__ = [
+    "ByteSink",
+    "Clock",
+    "Conditions",
+    "Deadlines",
+    "DecodedReply",
+    "DeploymentChanged",
+    "Dialect",
+    "Endpoint",
+    "Engine",
+    "Health",
+    "IncidentChanged",
+    "Json",
+    "LimitDecision",
+    "ListsModels",
+    "Observer",
+    "ProbeResult",
+    "QuotaAlert",
+    "RequestHead",
+    "Secrets",
+    "SigningDialect",
+    "StreamDecoder",
+    "TappedResponse",
+    "Ticket",
+    "Token",
+    "TokenDialect",
+    "TokenRequest",
+    "UpstreamRequest",
+    "UpstreamResponse",
+]

@@ -1,0 +1,151 @@
+"""Dialects: what a provider speaks, sans-IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from gateway.errors import UpstreamError
+from gateway.ports.wire import RequestHead
+from gateway.types import (
+    Body,
+    Call,
+    Deployment,
+    Headers,
+    Provider,
+    Service,
+    Usage,
+)
+
+
+class DecodedReply(msgspec.Struct, eq=False):
+    """A complete answer in the client's dialect."""
+
+    body: bytes
+    content_type: bytes
+    usage: Usage | None = None
+
+
+class StreamDecoder(Protocol):
+    """Turns a provider's event stream into the client's, a read at a time. Never raises for what the provider sent."""
+
+    complete: bool
+    """The terminal event was seen."""
+    failure: UpstreamError | None
+    """The stream is broken from here on: bad event, error event, or an end without a terminal event."""
+    relayed_bytes: int
+    """Bytes handed on so far; with `events` for an estimate when the provider tells no usage."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider counted, once it said so."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Events handed on so far."""
+        ...
+
+    @property
+    def text(self) -> tuple[int, int] | None:
+        """How many of those events had text, and how many bytes it was; None where events differ too much to tell."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still
+        returned."""
+        ...
+
+    def end(self) -> bytes:
+        """The body ended cleanly: the last frames (a missing `[DONE]` among them); sets `failure` if the answer is
+        incomplete."""
+        ...
+
+
+class Dialect(Protocol):
+    """How one type of provider is spoken to. No I/O, no state between calls."""
+
+    name: str
+    """The `type` in the configuration."""
+    services: frozenset[Service]
+    stream_type: bytes
+    """The media type of the provider's event streams, without parameters."""
+
+    def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
+        """Method, target, headers and endpoint. Of the call it depends on nothing but `path` and `stream`: the caller
+        keeps it for all calls that share these. `credential` is a key of the provider, or a token that was exchanged
+        for it."""
+        ...
+
+    def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
+        """The provider's body for this call. Raises UnsupportedParameter for what the dialect cannot say, and
+        InvalidRequest for what nobody could."""
+        ...
+
+    def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
+        """A complete 2xx answer. Raises UpstreamBadResponse, or the error that a 200 hides."""
+        ...
+
+    def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
+        """A decoder for one streamed 2xx answer."""
+        ...
+
+    def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
+        """What a non-2xx answer means; text that may reach the client is sanitised here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential that a provider's identity service gave for a time."""
+
+    value: str = field(repr=False)
+    expires_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """How to ask for a token: one POST to an identity service."""
+
+    head: RequestHead = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@runtime_checkable
+class TokenDialect(Protocol):
+    """A dialect whose providers may want a token in place of a key. `upstream.tokens` does the asking and keeps it."""
+
+    def token_request(self, provider: Provider, now: float) -> TokenRequest | None:
+        """What to send; None for a provider that uses its key as it is. `now` is in Unix seconds."""
+        ...
+
+    def read_token(self, status: int, body: bytes, now: float) -> Token:
+        """The identity service's answer. Raises ProviderAuthFailed for a refusal, or another UpstreamError."""
+        ...
+
+
+@runtime_checkable
+class SigningDialect(Protocol):
+    """A dialect that signs each request, body included."""
+
+    def sign(self, head: RequestHead, body: Sequence[bytes], provider: Provider, now: float) -> Headers:
+        """The headers that carry the signature; none for a provider that has another credential. `now` is in Unix
+        seconds."""
+        ...
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A dialect whose providers can be asked for their models, as most can."""
+
+    def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
+        """The GET that asks for the list."""
+        ...
+
+    def decode_models(self, body: bytes) -> tuple[str, ...]:
+        """The names in a 2xx answer, each once. Raises UpstreamBadResponse for what is no list of models."""
+        ...

@@ -1,0 +1,189 @@
+"""Facts, and who hears them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from gateway.errors import GatewayError, UpstreamError
+from gateway.types import (
+    Attempt,
+    Deployment,
+    QuotaSpec,
+    Receipt,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitDecision:
+    """A fact: a limit admitted or refused a call. Made once and used again, so that observers can count it by
+    identity."""
+
+    scope: str
+    kind: str
+    decision: str
+    """`admitted`, `refused` or `degraded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaAlert:
+    """A fact: a quota reached its soft threshold, or is used up. Told once for its owner, period and level."""
+
+    level: str
+    """`soft` or `exceeded`."""
+    scope: str
+    quota: str
+    """The name of the rule, the key or the team that has it."""
+    owner: str | None
+    """Whose use it is; None for users, who are not named."""
+    kind: str
+    period: str
+    period_start: float
+    """Unix seconds."""
+    amount: int
+    """As a QuotaSpec's."""
+    used: int
+    """What calls under way have reserved is included."""
+    action: str
+    """What happens from now on, or at the end of the quota."""
+
+    @property
+    def share(self) -> float:
+        """Of the amount, in thousandths."""
+        return round(self.used / self.amount, 3)
+
+
+class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
+    """A fact: what this worker thinks of a deployment became another thing. Told once per change."""
+
+    deployment: str
+    """Its id."""
+    state: str
+    """`healthy`, `degraded` or `out`."""
+    cause: str
+    """Why: the outcome of the failure table that led to it, else `breaker`, `cooldown`, `parked`; empty when it is
+    healthy."""
+    at: float
+    """Unix seconds."""
+    seconds: float = 0.0
+    """How long it stays so at least; 0: nobody knows."""
+    parked: bool = False
+    """An operator has to do something: the provider refuses our credentials."""
+    told: bool = False
+    """Another worker found it out."""
+
+
+class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):
+    """A fact: a provider was asked how it is."""
+
+    provider: str
+    deployment: str | None
+    """The deployment that was called; None when the provider was asked for its models, which says nothing about any one
+    of them."""
+    outcome: str
+    """`ok`, `no_list` (it answers, and has no list of models), or the outcome of the failure table."""
+    at: float
+    """Unix seconds of its end."""
+    seconds: float
+    """How long it took."""
+    heard: bool = False
+    """Another worker did it, and told."""
+
+    @property
+    def failed(self) -> bool:
+        """Calls would fail too, as far as a probe can tell. A provider that refuses us for our rate, refuses what a
+        probe asks, or has no list of models, is well."""
+        return self.outcome not in _WELL
+
+
+_WELL = frozenset({"ok", "no_list", "429", "409", "4xx", "pool_timeout"})
+"""Outcomes that say nothing against a provider, as `counts_against_health` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChanged:
+    """A fact: an incident began, or is over. Told once by all gateways that share a database."""
+
+    event: str
+    """`opened` or `closed`."""
+    id: str
+    provider: str
+    cause: str
+    """The outcome of the failure table, or the deployment's cause, that was found first."""
+    first_failure: float
+    """Unix seconds, as the others."""
+    last_failure: float
+    failures: int
+    deployments: tuple[str, ...]
+    """Those affected."""
+    routes: tuple[str, ...]
+    """Those with a target among them."""
+    closed_at: float | None = None
+
+
+class Observer(Protocol):
+    """Hears what happened. Must not raise, block or change anything."""
+
+    def call_started(self) -> None: ...
+
+    def call_finished(self, receipt: Receipt) -> None: ...
+
+    def attempt_finished(self, attempt: Attempt) -> None: ...
+
+    def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None: ...
+
+    def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
+        """What each limit of one call said."""
+        ...
+
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit."""
+        ...
+
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+        """A call was refused, or sent to another model, because of this quota."""
+        ...
+
+    def quota_alerted(self, alert: QuotaAlert) -> None:
+        """Operators should know."""
+        ...
+
+    def redis_called(self, seconds: float, error: str | None) -> None: ...
+
+    def redis_changed(self, available: bool, reason: str) -> None:
+        """The store fell sick, or is well again; `reason` is the label of the trouble."""
+        ...
+
+    def loop_lagged(self, seconds: float) -> None:
+        """The event loop was so late with a timer; told many times a second."""
+        ...
+
+    def call_shed(self) -> None:
+        """A request was refused unread, because there is more to do than this worker can."""
+        ...
+
+    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
+        """Such refusals begin, or have ended after so many; each turn of the loop takes `turn` seconds."""
+        ...
+
+    def config_loaded(self, revision: str, error: str | None) -> None:
+        """A (re)load ended: `error` is None when the revision is now served, else a short text for people."""
+        ...
+
+    def deployment_changed(self, change: DeploymentChanged) -> None:
+        """A deployment left the rotation, came back, or does worse than it should."""
+        ...
+
+    def probe_finished(self, result: ProbeResult) -> None:
+        """A probe is over, this worker's or (`heard`) another one's: a hint about calls to come."""
+        ...
+
+    def incident_changed(self, change: IncidentChanged) -> None:
+        """Operators should know."""
+        ...
+
+    def failed(self, error: GatewayError | Exception, request_id: str) -> None:
+        """Something that nobody expected; the log keeps its traceback."""
+        ...

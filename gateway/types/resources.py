@@ -1,0 +1,139 @@
+"""What is configured of providers and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `total` bounds all attempts of a call that does not stream; a stream may last 30 minutes."""
+
+    connect: float = 5.0
+    first_byte: float = 60.0
+    idle: float = 120.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """Prices that apply to the whole call once its input is larger than `above` tokens."""
+
+    above: int
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens. A kind without a price of its own costs what its side (input or output) does."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+    reasoning: float | None = None
+    per_request: float = 0.0
+    """USD."""
+    audio_input: float | None = None
+    audio_output: float | None = None
+    per_unit: float = 0.0
+    """USD per unit of `Usage.units`."""
+    tiers: tuple[PriceTier, ...] = ()
+    """By `above`, ascending."""
+    version: str = "config"
+    """Where the price is from: `config`, or the catalogue's name and version."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """`count` per `period` seconds; the bucket holds `burst` (one period's count unless it says otherwise)."""
+
+    count: int
+    period: float
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Bounds of reading on for clients that left, in one worker."""
+
+    at_once: int = 32
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How a provider is probed."""
+
+    enabled: bool = True
+    call: bool = False
+    """Call models, which may cost money, besides asking for their list."""
+    model: str | None = None
+    """The one that is called; None: each that is configured."""
+    interval: float | None = None
+    """Seconds; None: HEALTH_CHECK_INTERVAL."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Provider:
+    """One configured provider, validated and with its environment resolved."""
+
+    name: str
+    type: str
+    base_url: str
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The fields of its own type: org_id, api_version, region, …; may hold credentials."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    timeouts: Timeouts = Timeouts()
+    concurrency_limit: int | None = None
+    requests: RateLimit | None = None
+    tokens: RateLimit | None = None
+    retry_attempts: int = 3
+    retry_delay: float = 0.5
+    batch_size: int = 2048
+    stream: bool = True
+    fetch_models: bool = False
+    allow_private_network: bool = False
+    capabilities: frozenset[str] = frozenset()
+    """Of models that do not say themselves; empty: nothing is known."""
+    health: HealthCheck = HealthCheck()
+    status: str = "active"
+    engine: str = "httptools"
+    ca_file: str | None = None
+    unsupported: str = "error"
+    """What becomes of request fields that the provider's API cannot say: `error` or `drop`."""
+    breaker: bool = True
+    """Its deployments leave rotation while they fail."""
+    queue_timeout: float = 1.0
+    """Seconds that a call waits while every deployment is at its concurrency limit."""
+    drain: Drain | None = None
+    """How answers are read to their end whose client has left; None: they are cancelled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """One model at one provider: what a route's target points at and what a call is sent to."""
+
+    id: str
+    """`provider/model`"""
+    provider: Provider
+    model: str
+    """The provider's own id for it."""
+    context_window: int | None = None
+    price: Price | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults for callers who set none."""
+    capabilities: frozenset[str] = frozenset()
+    """Empty: nothing is known, so nothing is excluded."""
+    requests: RateLimit | None = None
+    """What the provider allows this model alone, as `tokens` and `concurrency_limit` are."""
+    tokens: RateLimit | None = None
+    concurrency_limit: int | None = None
+    max_output_tokens: int | None = None
+    """The most that one answer of this model can hold."""
