@@ -273,3 +273,16 @@ def test_what_clients_name_is_looked_up_each_time() -> None:
     board._conditions["open/x"] = Condition("open/x", out_until=NOW + 5, out_for="breaker")
     with pytest.raises(NoUpstream):
         planning.plan(call("open/x"), ANYONE)
+
+
+def test_what_no_window_holds_goes_where_the_route_says() -> None:
+    """`fallbacks.context_window` is for calls known to be too long, too, before a provider refuses them; what is too
+    long for these as well is refused, and what they cannot do is not sent there."""
+    huge = of(A, "huge", context_window=5000)
+    one = route("r", Match(models=("m",)), SMALL, LARGE, fallbacks={"context_window": (huge, EYES)})
+    planning = planner(snapshot(one))
+    plan = planning.plan(call("m", input_tokens=4000, needs=frozenset({"tools"})), ANYONE)
+    assert (plan.route, ids(plan)) == ("r", ["a/huge"])
+    assert reasons(plan) == {"a/small": "context", "a/large": "context"}
+    with pytest.raises(ContextTooLong):
+        planning.plan(call("m", input_tokens=11_000, needs=frozenset({"tools"})), ANYONE)
