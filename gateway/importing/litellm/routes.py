@@ -8,7 +8,6 @@ from gateway.importing.credentials import plain
 from gateway.importing.draft import Noted, name_for
 from gateway.importing.litellm.reading import pairs
 from gateway.registry.problems import shown
-from gateway.registry.schema.routes import Route
 
 if TYPE_CHECKING:
     from gateway.importing.litellm.deployments import Group, Member
@@ -23,8 +22,6 @@ _STRATEGIES = {
     "cost-based-routing": "cost_optimized",
 }
 _HEAVIEST = 1_000_000
-_HAS_FALLBACKS = "fallbacks" in Route.model_fields
-"""A route may name other places for what its targets cannot serve."""
 
 
 def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
@@ -142,8 +139,6 @@ def _special(reader: Reader, made: dict[str, Noted]) -> None:
             known = [other for other in others if other in made and other != group]
             if group not in made or not known:
                 reader.lost(setting[1], f"{shown(group)} or what stands in for it is not in `model_list`")
-            elif not _HAS_FALLBACKS:
-                reader.lost(setting[1], f"after {failure} {shown(group)} cannot go on to another route here")
             else:
                 made[group].setdefault("fallbacks", {})[failure] = made[known[0]]["name"]
                 if len(known) > 1:
