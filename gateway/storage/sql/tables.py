@@ -102,16 +102,21 @@ TTFT = tuple(f"t{n}" for n in range(BINS))
 """Histograms of settled attempts, see usage/histogram.py for the bounds."""
 
 
-def _rollup(name: str) -> Table:
+# SQLite's integers have eight bytes, whatever they are called.
+_WIDE = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _rollup(name: str, counter: Integer | None = None) -> Table:
     """`start` is the first microsecond of the hour, day or month. In `usage_total_hour` the series is always 0."""
+    counter = counter or Integer()
     return Table(
         name,
         metadata,
         Column("start", BigInteger, nullable=False),
         Column("series", BigInteger, nullable=False),
-        # What counts attempts has four bytes: PostgreSQL adds those up several times faster.
-        *(Column(count, Integer if count in _SMALL else BigInteger, nullable=False) for count in COUNTS),
-        *(Column(count, Integer, nullable=False) for count in (*LATENCY, *TTFT)),
+        # What counts attempts has four bytes where that is enough: PostgreSQL adds those up several times faster.
+        *(Column(count, counter if count in _SMALL else BigInteger, nullable=False) for count in COUNTS),
+        *(Column(count, counter, nullable=False) for count in (*LATENCY, *TTFT)),
         PrimaryKeyConstraint("start", "series"),
         Index(f"{name}_series", "series", "start"),
         sqlite_with_rowid=False,
@@ -120,8 +125,8 @@ def _rollup(name: str) -> Table:
 
 usage_hour = _rollup("usage_hour")
 usage_day = _rollup("usage_day")
-usage_month = _rollup("usage_month")
+usage_month = _rollup("usage_month", _WIDE)
 usage_owner_day = _rollup("usage_owner_day")
 usage_user_day = _rollup("usage_user_day")
-usage_user_month = _rollup("usage_user_month")
+usage_user_month = _rollup("usage_user_month", _WIDE)
 usage_total_hour = _rollup("usage_total_hour")
