@@ -82,7 +82,7 @@ OUTCOMES: dict[str, tuple[list[Any], str, bool]] = {
     "429": (status(429), "429", False),
     "500": (status(500), "5xx", True),
     "503": (status(503), "5xx", True),
-    "redirect": (status(307, b"", [("location", "http://127.0.0.1:9/")]), "bad_response", True),
+    "redirect": (status(307, b"", [("location", "http://127.0.0.1:9/")]), "redirect", True),
     "html": (status(200, b"<html>", [("content-type", "text/html")]), "bad_response", True),
     "closed": ([close()], "disconnected", True),
     "silent": ([stall()], "ttfb_timeout", True),
