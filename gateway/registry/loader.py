@@ -126,7 +126,7 @@ def _unprintable(interpolated: Interpolated) -> list[str]:
     """Values of the environment, longest first; short ones are words like `true` rather than secrets."""
     values = {value for value in interpolated.values if len(value) >= _SHORTEST_REDACTED}
     # Messages show names as `printable` leaves them.
-    return sorted(values | {printable(value) for value in values}, key=len, reverse=True)
+    return sorted(values | {printable(value) for value in values}, key=lambda value: (-len(value), value))
 
 
 def _located(faults: Iterable[Fault], source: Source, hidden: list[str]) -> list[Problem]:
