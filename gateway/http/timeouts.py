@@ -16,6 +16,8 @@ from gateway.types import Call
 ASKED = b"x-request-timeout"
 SDK = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 NAMES = frozenset({ASKED, *SDK})
+MARGIN = 1.0
+"""Seconds that an SDK has to give up by itself, in its own words: our 504 would be another exception there."""
 MOST = 86400.0
 """Seconds; more is no bound."""
 _TIME = re.compile(rb"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s)?")
@@ -34,7 +36,8 @@ def read_timeouts(call: Call, headers: Mapping[bytes, bytes]) -> None:
     for name in SDK:
         value = headers.get(name)
         if value is not None:
-            call.patience = _seconds(value)
+            seconds = _seconds(value)
+            call.patience = None if seconds is None else seconds + MARGIN
 
 
 def _seconds(value: bytes) -> float | None:

@@ -37,6 +37,7 @@ providers:
     base_url: MOCK
     api_key: upstream-credential-1
     allow_private_network: true
+    breaker: false
     retry_attempts: 0
     batch_size: {BATCH}
     models: [gpt-4o, gpt-4o-mini, org/model-7b, text-embedding-3-small, whisper-1, tts-1, gpt-image-1, dall-e-2,
@@ -46,6 +47,7 @@ providers:
     base_url: MOCK
     api_key: upstream-credential-2
     allow_private_network: true
+    breaker: false
     retry_attempts: 0
     batch_size: {BATCH}
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
@@ -54,6 +56,7 @@ providers:
     base_url: MOCK
     api_key: upstream-credential-6
     allow_private_network: true
+    breaker: false
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
   retrying:
@@ -61,6 +64,7 @@ providers:
     base_url: MOCK
     api_key: upstream-credential-3
     allow_private_network: true
+    breaker: false
     retry_attempts: 2
     retry_delay: 0.01
   impatient:
@@ -68,6 +72,7 @@ providers:
     base_url: MOCK
     api_key: upstream-credential-4
     allow_private_network: true
+    breaker: false
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 0.2, idle: 0.2, total: 20}}
   nowhere:
@@ -75,6 +80,7 @@ providers:
     base_url: http://127.0.0.1:1/v1
     api_key: upstream-credential-5
     allow_private_network: true
+    breaker: false
     retry_attempts: 0
 routes:
   - {{name: fast, match: {{model: fast}}, targets: [{{provider: named, model: gpt-4o-mini}}]}}

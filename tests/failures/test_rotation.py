@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -163,8 +164,6 @@ def test_spent_retries_return_the_first_error(rig: Rig) -> None:
         ("x-request-timeout", "0.1"),
         ("x-request-timeout", "100ms"),
         ("x-request-timeout", "0.1s"),
-        ("x-stainless-read-timeout", "0.1"),
-        ("x-stainless-timeout", "0.1"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -180,6 +179,16 @@ def test_a_clients_deadline_bounds_the_call(rig: Rig, header: str, value: str, s
     assert (row.state, row.status, row.reason) == (LedgerState.SETTLED, 504, "deadline_exceeded")
     assert row.input_tokens > 0
     assert row.output_tokens == 0
+
+
+@pytest.mark.parametrize("header", ["x-stainless-read-timeout", "x-stainless-timeout"])
+def test_an_sdks_time_out_is_its_own(rig: Rig, header: str) -> None:
+    """It gives up by itself, and says so in its own words; only one that does not is told, a second later."""
+    rig.near.default = [stall()]
+    began = time.monotonic()
+    reply = rig.chat("drained/m", headers=[(header, "0.1")])
+    assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
+    assert time.monotonic() - began >= 1.0
 
 
 def test_a_clients_deadline_ends_its_stream(rig: Rig) -> None:
