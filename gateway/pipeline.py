@@ -167,9 +167,10 @@ class Pipeline:
             return
         exchange.closed = True
         self.in_flight -= 1
-        answer, progress = exchange.answer, exchange.progress
-        if progress.orphan is not None:
-            progress.orphan.cancel()
+        progress = exchange.progress
+        if progress.orphan is not None and exchange.answer is None:
+            exchange.answer = self._forwarder.give_up(progress)
+        answer = exchange.answer
         bill = self._accounts.bill(exchange, error)
         if exchange.reservation is not None:
             event = self._accounts.final(exchange, bill, status, error)

@@ -189,6 +189,21 @@ class Forwarder:
         deployment = progress.deployment
         return deployment is not None and self._drains.take(deployment.provider, progress, answer, done)
 
+    def give_up(self, progress: Progress) -> Answer | None:
+        """Nobody reads on: end the attempt whose client has left. The answer, broken off, if it came in that very
+        moment."""
+        orphan = progress.orphan
+        if orphan is None or not orphan.done():
+            if orphan is not None:
+                orphan.cancel()
+            return None
+        if orphan.cancelled() or orphan.exception() is not None:
+            return None
+        answer = orphan.result()
+        if answer.relay is not None and not answer.relay.over:
+            answer.relay.abort()
+        return answer
+
     # ---- what next
 
     def _next(self, plan: Plan, progress: Progress) -> Try:

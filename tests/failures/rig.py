@@ -76,7 +76,7 @@ class Rig:
         found: list[LedgerRow] = []
 
         def there() -> bool:
-            entries: Any = self.store.xrevrange("gw:{0}:usage", count=20)
+            entries: Any = self.store.xrevrange("gw:{0}:usage", count=200)
             found[:] = [
                 row for _, fields in entries for row in decode_entry(fields[b"e"]) if row.request_id == request_id
             ]

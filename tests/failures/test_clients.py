@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,20 @@ def test_draining_is_bounded(rig: Rig, script: list[Step]) -> None:
     assert {(row.reason, row.token_source) for row in rows} == {("client_disconnected", TokenSource.PARTIAL)}
     rig.settled()
     until(lambda: not len(rig.gateway.pipeline._forwarder._drains))
+
+
+def test_clients_that_leave_as_their_answers_begin(rig: Rig) -> None:
+    """Whichever comes first, by however little: each attempt is ended and booked once."""
+    rig.near.default = [*BEGUN, stall()]
+    ids = [unique("left") for _ in range(24)]
+    for number, request_id in enumerate(ids):
+        with rig.gateway.client() as client:
+            client.post(CHAT, chat_body("drained/m", stream=True), headers(rig, request_id))
+            rig.near.wait_until(lambda wanted=number + 1: len(rig.near.received) >= wanted)  # type: ignore[misc]
+            time.sleep(number % 8 * 0.0005)
+    rig.settled()
+    for request_id in ids:
+        assert row_of(rig, request_id).reason == "client_disconnected"
 
 
 @pytest.mark.slow

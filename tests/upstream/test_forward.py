@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
 
+from gateway.errors import ClientGone
+from gateway.health.board import Board
+from gateway.providers import discover
+from gateway.telemetry.base import SilentObserver
+from gateway.types import Call, Deployment, Drain, Plan, Provider, Service
+from gateway.upstream.engines.mock import MockEngine
+from gateway.upstream.forward import Forwarder, Progress
+from gateway.upstream.send import Sender
 from tests.support.app import Reply
 from tests.support.rig import COMPLETION, KEY_A, KEY_B, Rig, chat_body, chunk, rigged
 from tests.support.steps import (
@@ -320,3 +330,26 @@ def test_a_chat_without_messages_is_the_providers_business(rig: Rig) -> None:
     """The gateway does not judge what it does not need to read."""
     assert rig.gateway.post("/v1/chat/completions", {"model": "m", "messages": 5}).status == 200
     assert rig.gateway.post("/v1/chat/completions", chat_body("m", messages=None)).status == 200
+
+
+async def test_an_answer_that_came_as_its_client_left_is_broken_off() -> None:
+    """An attempt that outlives its client, and was answered in the same turn of the loop, leaves nothing behind."""
+    observer, clock = SilentObserver(), time.monotonic
+    own = Deployment("p/m", Provider("p", "mock", "http://x", drain=Drain()), "mock-small")
+    board = Board(observer, clock, Random(1))
+    forwarder = Forwarder(Sender(lambda _: MockEngine(), discover(), clock), board, observer, clock, Random(1))
+    raw = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}'
+    call = Call("c", "r", Service.CHAT, "/chat/completions", "m", raw, clock(), stream=True, model_span=(9, 12))
+    progress = Progress()
+    request = asyncio.ensure_future(forwarder.forward(call, Plan("r", (own,), "rev"), progress))
+    while progress.ticket is None and not request.done():  # noqa: ASYNC110 - the very turn in which the attempt is over
+        await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    answer = forwarder.give_up(progress)
+    assert answer is not None
+    assert answer.relay is not None
+    assert answer.relay.over
+    forwarder.committed_attempt_ended(progress, ClientGone())
+    assert board.of(own).in_flight == 0
