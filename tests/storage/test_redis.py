@@ -119,21 +119,21 @@ async def test_closed_connections_are_noticed(make_client: Make) -> None:
 
 async def test_reasons(make_client: Make) -> None:
     """What the server refuses has the reason that the failure table knows, inside a script too."""
-    client = make_client()
-    write = client.script(b"return redis.call('SET', 'gw:a', ARGV[1])")
-    await client.execute("CONFIG", "SET", "maxmemory", "1")
-    assert await _reason(client, "SET", "gw:a", "1") == "oom"
-    with pytest.raises(StoreUnavailable, match="oom"):
-        await write.run((), ("1",))
-    await client.execute("CONFIG", "SET", "maxmemory", "0")
-    await client.execute("REPLICAOF", "127.0.0.1", "1")
-    assert await _reason(client, "SET", "gw:a", "1") == "readonly"
-    with pytest.raises(StoreUnavailable, match="readonly"):
-        await write.run((), ("1",))
-    assert client._pool.idle == 0  # a connection that failed is never used again
-    await client.execute("REPLICAOF", "NO", "ONE")
-    assert await _reason(client, "NONSENSE") == "error"
-    assert await _reason(client, "SET", "gw:a", "1") == "ok"
+    operator = make_client()
+    for reason, trouble, cure in (
+        ("oom", ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        ("readonly", ("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    ):
+        client = make_client()  # each with a breaker that knows of no trouble yet
+        write = client.script(b"return redis.call('SET', 'gw:a', ARGV[1])")
+        await operator.execute(*trouble)
+        assert await _reason(client, "SET", "gw:a", "1") == reason
+        with pytest.raises(StoreUnavailable, match=reason):
+            await write.run((), ("1",))
+        assert client._pool.idle == 0  # a connection that failed is never used again
+        await operator.execute(*cure)
+        assert await _reason(client, "NONSENSE") == "error"
+        assert await _reason(client, "SET", "gw:a", "1") == "ok"
 
 
 @asynccontextmanager
