@@ -26,6 +26,7 @@ from gateway.providers.chat.events import (
     Done,
     Event,
     Finish,
+    Logprobs,
     ReasoningBlock,
     ReasoningDelta,
     RefusalDelta,
@@ -197,6 +198,12 @@ class ChunkEncoder:
     def _annotations(self, event: Annotations) -> bytes:
         return self._said(event.choice, _json({"annotations": event.annotations}), 0) if event.annotations else b""
 
+    def _logprobs(self, event: Logprobs) -> bytes:
+        choice = self._choice(event.choice)
+        opened = self._opened(choice)
+        self.frames += 1
+        return opened + choice.head + b'{},"logprobs":' + _json(event.logprobs) + self._tail
+
     def _call_start(self, event: ToolCallStart) -> bytes:
         choice = self._choice(event.choice)
         called = choice.calls.get(event.key)
@@ -270,6 +277,7 @@ _WRITERS: dict[type[Event], Callable[[ChunkEncoder, Any], bytes]] = {
     ReasoningDelta: ChunkEncoder._reasoning,
     ReasoningBlock: ChunkEncoder._block,
     Annotations: ChunkEncoder._annotations,
+    Logprobs: ChunkEncoder._logprobs,
     ToolCallStart: ChunkEncoder._call_start,
     ToolCallDelta: ChunkEncoder._call_delta,
     ToolCallEnd: ChunkEncoder._call_end,

@@ -20,7 +20,7 @@ from gateway.providers.wire.frames import EventSplitter
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, head_of
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
-_ODD = (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError)
+ODD = (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError)
 """What decoding raises for a reply that is not what the provider's API promises."""
 
 
@@ -82,7 +82,7 @@ class ChatDialect(ABC):
         """See `gateway.ports.Dialect`."""
         try:
             reply = self.reply(body, call)
-        except _ODD:
+        except ODD:
             raise UpstreamBadResponse from None
         if not reply.choices:
             raise UpstreamBadResponse

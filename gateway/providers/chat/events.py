@@ -55,6 +55,13 @@ class Annotations(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
+class Logprobs(msgspec.Struct, frozen=True):
+    """Likelihoods of tokens that were said, as OpenAI's `logprobs` of a choice."""
+
+    logprobs: dict[str, Any]
+    choice: int = 0
+
+
 class ToolCallStart(msgspec.Struct, frozen=True):
     key: int | str
     id: str
@@ -113,6 +120,7 @@ Event: TypeAlias = (
     | ReasoningDelta
     | ReasoningBlock
     | Annotations
+    | Logprobs
     | ToolCallStart
     | ToolCallDelta
     | ToolCallEnd

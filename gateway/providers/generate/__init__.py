@@ -1,0 +1,1 @@
+"""Google's generateContent API, as the Gemini API and Vertex AI have it: bodies, not addresses."""
