@@ -149,9 +149,9 @@ class Conversation:
             return self._file(part.file, f"{at}.file")
         raise self._losses.content(at, f"a part of type `{part.type}`")
 
-    def _bytes(self, url: str, at: str, what: str) -> Json:
+    def _bytes(self, url: str, at: str, what: str, name: str = "") -> Json:
         if url.startswith(_STORED):
-            return _stored(url)
+            return _stored(url, name)
         media = media_of(url, at)
         if not media.kind:
             raise self._losses.content(at, f"{what} of unknown type", "Send a `data:` URI that names its media type.")
@@ -159,16 +159,20 @@ class Conversation:
 
     def _file(self, file: FileData, at: str) -> Json:
         if file.file_data is not None:
-            return self._bytes(file.file_data, f"{at}.file_data", "files")
+            return self._bytes(file.file_data, f"{at}.file_data", "files", file.filename or "")
         if file.file_id is not None and file.file_id.startswith(_STORED):
-            return _stored(file.file_id)
+            return _stored(file.file_id, file.filename or "")
         raise self._losses.content(f"{at}.file_id", "files stored at OpenAI", "Send the file as `file_data`.")
 
 
-def _stored(url: str) -> Json:
-    """Something that Google fetches itself; its type where the name tells it."""
-    kind = _KINDS.get(urlsplit(url).path.rpartition(".")[2].lower())
+def _stored(url: str, name: str = "") -> Json:
+    """Something that Google fetches itself; its type where a name tells it."""
+    kind = _kind(name) or _kind(urlsplit(url).path)
     return {"fileData": {"fileUri": url, **({"mimeType": kind} if kind else {})}}
+
+
+def _kind(name: str) -> str:
+    return _KINDS.get(name.rpartition(".")[2].lower(), "")
 
 
 def _sound(audio: InputAudio, at: str) -> Json:
