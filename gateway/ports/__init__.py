@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.ports.common import Clock, Json, Secrets
 from gateway.ports.dialects import (
+    BatchingDialect,
     DecodedReply,
     Dialect,
     ListsModels,
@@ -27,6 +28,7 @@ from gateway.ports.wire import (
 )
 
 __all__ = [
+    "BatchingDialect",
     "ByteSink",
     "Clock",
     "Conditions",

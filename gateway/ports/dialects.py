@@ -139,6 +139,15 @@ class SigningDialect(Protocol):
 
 
 @runtime_checkable
+class BatchingDialect(Protocol):
+    """A dialect whose providers take few inputs in one embeddings call; longer lists are split."""
+
+    def most_inputs(self, deployment: Deployment) -> int:
+        """The most that one call to this model may carry, at least 1."""
+        ...
+
+
+@runtime_checkable
 class ListsModels(Protocol):
     """A dialect whose providers can be asked for their models, as most can."""
 

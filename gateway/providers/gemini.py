@@ -23,6 +23,10 @@ from gateway.providers.generate.stream import ContentStream
 from gateway.providers.wire.head import HeaderPairs
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
+MOST_INPUTS = 100
+"""Texts of one `:batchEmbedContents`."""
+_COLLECTIONS = ("models/", "tunedModels/")
+
 
 class GeminiDialect(ChatDialect):
     """See `ChatDialect`."""
@@ -64,6 +68,10 @@ class GeminiDialect(ChatDialect):
         except ODD:
             raise UpstreamBadResponse from None
 
+    def most_inputs(self, deployment: Deployment) -> int:
+        """See `gateway.ports.BatchingDialect`."""
+        return MOST_INPUTS
+
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """See `gateway.ports.Dialect`."""
         return error_of(status, headers, body)
@@ -71,7 +79,7 @@ class GeminiDialect(ChatDialect):
 
 def resource_of(model: str) -> str:
     """The path of a model, which may be named in full (`tunedModels/mine`)."""
-    return f"/{quote(model, safe='/')}" if "/" in model else f"/models/{quote(model)}"
+    return "/" + (quote(model) if model.startswith(_COLLECTIONS) else f"models/{quote(model, safe='')}")
 
 
 def method_of(call: Call) -> str:

@@ -22,9 +22,10 @@ SIDE_BY_SIDE = 8
 Send = Callable[[Call, Deployment], Awaitable["Answer"]]
 
 
-async def send_in_batches(call: Call, deployment: Deployment, send: Send) -> Answer:
-    """One answer for the whole list. The first failing slice fails the attempt and cancels the others."""
-    calls = slices(call, deployment.provider.batch_size)
+async def send_in_batches(call: Call, deployment: Deployment, size: int, send: Send) -> Answer:
+    """One answer for the whole list, asked for in calls of at most `size` inputs. The first failing slice fails the
+    attempt and cancels the others."""
+    calls = slices(call, size)
     gate = asyncio.Semaphore(min(SIDE_BY_SIDE, deployment.provider.concurrency_limit or SIDE_BY_SIDE))
 
     async def one(part: Call) -> Answer:

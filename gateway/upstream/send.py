@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.errors import UpstreamBadResponse, UpstreamEmpty
 from gateway.ports import (
+    BatchingDialect,
     Clock,
     Deadlines,
     Dialect,
@@ -46,13 +47,20 @@ class Sender:
         self._heads = Heads()
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
+        self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
         self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
 
     async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""
-        if call.service is Service.EMBEDDINGS and call.inputs > deployment.provider.batch_size:
-            return await send_in_batches(call, deployment, lambda part, to: self._one(part, to, progress, number))
+        if call.service is Service.EMBEDDINGS and call.inputs > (most := self._most_inputs(deployment)):
+            return await send_in_batches(call, deployment, most, lambda part, to: self._one(part, to, progress, number))
         return await self._one(call, deployment, progress, number)
+
+    def _most_inputs(self, deployment: Deployment) -> int:
+        """Of one upstream embeddings call: what the operator says, or less where the provider takes less."""
+        provider = deployment.provider
+        batcher = self._batchers.get(provider.type)
+        return provider.batch_size if batcher is None else min(provider.batch_size, batcher.most_inputs(deployment))
 
     async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         provider = deployment.provider

@@ -28,7 +28,7 @@ _REPLY = msgspec.json.Decoder(_Reply)
 def batch_of(ask: Ask, model: str) -> bytes:
     """The body; each request names the model again."""
     common = {
-        "model": model if "/" in model else f"models/{model}",
+        "model": model if model.startswith("models/") else f"models/{model}",
         **({"outputDimensionality": ask.dimensions} if ask.dimensions is not None else {}),
         **({"taskType": ask.task} if ask.task else {}),
     }

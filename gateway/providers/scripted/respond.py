@@ -10,6 +10,7 @@ import orjson
 
 from gateway.providers.scripted.anthropic import SURFACE as ANTHROPIC
 from gateway.providers.scripted.faults import distort, error_reply, refusal, stage
+from gateway.providers.scripted.google import SURFACE as GOOGLE
 from gateway.providers.scripted.multipart import parse_form
 from gateway.providers.scripted.openai import SURFACE as OPENAI
 from gateway.providers.scripted.scenario import (
@@ -28,7 +29,7 @@ from gateway.providers.scripted.script import Script, script_of
 if TYPE_CHECKING:
     from gateway.types import Headers
 
-SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC)
+SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE)
 """Every API the provider speaks; the first route that matches serves."""
 
 
@@ -36,6 +37,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", pattern))
 
 
+_VERSIONS = ("/v1", "/v1beta", "/v1beta1")
 _ODD = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, RecursionError)
 _ROUTES = [
     (method, _compiled(path), service, handler, surface)
@@ -47,7 +49,7 @@ _ROUTES = [
 def request_of(method: str, target: str, headers: Headers, body: bytes) -> Request:
     """A request as the surfaces want it: without a query, without the version segment, percent-decoded."""
     path = unquote(target.partition("?")[0])
-    bare = path[3:] if path.startswith("/v1/") else path
+    bare = next((path[len(prefix) :] for prefix in _VERSIONS if path.startswith(prefix + "/")), path)
     return Request(method, bare, headers, body)
 
 
@@ -57,7 +59,7 @@ def respond(request: Request) -> Scenario:
     try:
         service, handler, surface, params = _route(request)
         body = _body(request)
-        model = body.get("model")
+        model = body.get("model") or params.get("model")
         charge = Charge(service, model if isinstance(model, str) else "")
         script = script_of(charge.model, request.header(b"x-mock-script"))
         refused = refusal(script)

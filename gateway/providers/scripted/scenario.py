@@ -172,8 +172,8 @@ class Asked:
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
-        value = self.body.get("model", "")
+        """The model that was asked for, in the body or in the path."""
+        value = self.body.get("model") or self.params.get("model", "")
         return value if isinstance(value, str) else ""
 
 

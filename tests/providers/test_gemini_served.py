@@ -1,0 +1,235 @@
+"""Gemini behind the gateway, over sockets: OpenAI's SDK does not notice, and what is booked is what was charged."""
+
+from __future__ import annotations
+
+import base64
+import json
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.support.app import Gateway, running
+from tests.support.gateway import Mock, mock_process
+
+CONFIG = """
+version: 1
+providers:
+  gemini:
+    type: gemini
+    base_url: {mock}
+    api_key: gemini-canary-7c41
+    allow_private_network: true
+    retry_attempts: 0
+    models:
+      gemini-3-flash-preview: {{price: {{input: 0.5, output: 3, cached_input: 0.05}}}}
+      gemini-embedding-001: {{price: {{input: 0.15}}}}
+  lab: {{type: gemini, base_url: "{mock}", api_key: k, allow_private_network: true, retry_attempts: 0}}
+  plain:
+    type: openai_compatible
+    base_url: {mock}
+    allow_private_network: true
+    models: {{gpt: {{price: {{input: 0.5, output: 3, cached_input: 0.05}}}}}}
+routes:
+  - name: rescued
+    match: {{model: rescued}}
+    targets: [{{provider: lab, model: mock-fault/error-after-0}}, {{provider: plain, model: gpt}}]
+"""
+MODEL = "gemini-3-flash-preview"
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+    for name in ("weather", "time")
+]
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    with mock_process() as mock:
+        yield mock
+
+
+@pytest.fixture(scope="module")
+def gateway(mock: Mock) -> Iterator[Gateway]:
+    with running(CONFIG.format(mock=mock.url)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def ask(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+def test_chat(client: openai.OpenAI) -> None:
+    """A whole answer, under the name that was asked for, with its counts."""
+    reply = client.chat.completions.create(model=MODEL, messages=ask("grüße 🎈"))
+    assert reply.choices[0].message.content == "echo: grüße 🎈"
+    assert reply.choices[0].finish_reason == "stop"
+    assert reply.model == MODEL
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
+
+
+def test_stream(client: openai.OpenAI) -> None:
+    """A stream: text in pieces, usage when asked for."""
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL, messages=ask("hello"), stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_choices(client: openai.OpenAI, stream: bool) -> None:
+    """`n` choices, each with its own text, calls and finish reason; one count for all of them."""
+    if not stream:
+        reply = client.chat.completions.create(model=MODEL, messages=ask("x"), n=2)
+        assert [choice.message.content for choice in reply.choices] == ["echo: x", "echo[1]: x"]
+        return
+    with client.chat.completions.stream(model=MODEL, messages=ask("call:weather"), n=2, tools=TOOLS) as events:
+        choices = events.get_final_completion().choices
+    assert [choice.finish_reason for choice in choices] == ["tool_calls", "tool_calls"]
+    ids = {call.id for choice in choices for call in choice.message.tool_calls or ()}
+    assert len(ids) == 2
+
+
+def test_tools_in_a_stream(client: openai.OpenAI, mock: Mock) -> None:
+    """The SDK's own accumulator puts parallel calls together; their results go back signed and are answered."""
+    messages: list[Any] = ask("call:weather call:time")
+    with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as stream:
+        final = stream.get_final_completion().choices[0]
+    assert final.finish_reason == "tool_calls"
+    calls = final.message.tool_calls or []
+    assert [call.function.name for call in calls] == ["weather", "time"]
+    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
+    turn: Any = {
+        "role": "assistant",
+        "tool_calls": [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": call.function.model_dump(include={"name", "arguments"}),
+                "extra_content": getattr(call, "extra_content", None),
+            }
+            for call in calls
+        ],
+    }
+    results: list[Any] = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
+    ]
+    reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=TOOLS)
+    assert reply.choices[0].message.content == "tool: result 0result 1"
+    sent = json.loads(mock.seen()[-1].body)["contents"]
+    assert sent[1]["parts"][0]["thoughtSignature"] == "bW9jaw=="
+
+
+def test_structured_output(client: openai.OpenAI) -> None:
+    """A JSON Schema is the provider's own structured output."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+    reply = client.chat.completions.create(model=MODEL, messages=ask("where?"), response_format=form)
+    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+
+
+def test_bug_34_vectors_have_the_encoding_that_was_asked_for(client: openai.OpenAI) -> None:
+    """The SDK asks for base64 when the caller names no format, and gets as many numbers as it wanted, all the same."""
+    plain = client.embeddings.create(model="gemini-embedding-001", input="x", dimensions=12, encoding_format="float")
+    packed = client.embeddings.create(model="gemini-embedding-001", input="x", dimensions=12)
+    assert len(packed.data[0].embedding) == 12
+    assert packed.data[0].embedding == pytest.approx(plain.data[0].embedding)
+    raw: Any = client.embeddings.create(
+        model="gemini-embedding-001", input="x", dimensions=12, encoding_format="base64"
+    )
+    assert len(array("f", base64.b64decode(raw.data[0].embedding))) == 12
+
+
+def test_many_inputs_are_split(client: openai.OpenAI, mock: Mock) -> None:
+    """Google takes a hundred texts at once: longer lists come back whole and in order."""
+    before = len(mock.rows(model="gemini-embedding-001"))
+    texts = [f"text {number}" for number in range(230)]
+    reply = client.embeddings.create(model="gemini-embedding-001", input=texts, encoding_format="float", dimensions=3)
+    assert [item.index for item in reply.data] == list(range(230))
+    alone = client.embeddings.create(
+        model="gemini-embedding-001", input=texts[201], encoding_format="float", dimensions=3
+    )
+    assert reply.data[201].embedding == alone.data[0].embedding
+    assert len(mock.rows(model="gemini-embedding-001")) - before == 4
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [
+        ("status-503", 503, "upstream_overloaded"),
+        ("status-429+retry-after-3", 429, "upstream_rate_limited"),
+        ("status-401", 502, "provider_auth"),
+        ("status-500", 502, "upstream_error"),
+        ("context-length", 400, "context_length_exceeded"),
+        ("error-in-200", 502, "upstream_error"),
+    ],
+)
+def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
+    """Each failure of Google's has the status and code that clients of OpenAI know."""
+    for stream in (False, True):
+        reply = gateway.chat(f"lab/mock-fault/{script}", stream=stream)
+        assert (reply.status, reply.error["code"]) == (status, code)
+
+
+def test_broken_streams(gateway: Gateway) -> None:
+    """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
+    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6"):
+        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
+        assert reply.status == 200
+        assert "error" in reply.events[-2]
+        assert reply.events[-1] == "[DONE]"
+        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+
+
+def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
+    """An error event before the first word leaves room for another deployment, streamed or not."""
+    for stream in (False, True):
+        assert gateway.chat("rescued", stream=stream).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool) -> None:
+    """The same prices and counts give the same cost as a provider that speaks OpenAI's API, and the provider's bill."""
+    lines = []
+    for model in (MODEL, "gpt"):
+        assert gateway.chat(model, (("x-request-id", f"cost-{model}-{stream}"),), stream=stream).status == 200
+        lines.append(gateway.line(f"cost-{model}-{stream}"))
+    gemini, plain = lines
+    for name in ("input_tokens", "output_tokens", "token_source", "cost_nano_usd"):
+        assert gemini[name] == plain[name]
+    row = mock.rows(model=MODEL)[-1]
+    assert (row["input_tokens"], row["output_tokens"]) == (gemini["input_tokens"], gemini["output_tokens"])
+
+
+def test_reasoning(client: openai.OpenAI) -> None:
+    """Thoughts are shown and counted as reasoning within the output."""
+    reply = client.chat.completions.create(model="lab/mock-fault/reasoning-8", messages=ask("hm"))
+    assert getattr(reply.choices[0].message, "reasoning_content", "").startswith("thinking about it")
+    assert reply.usage is not None
+    assert reply.usage.completion_tokens_details is not None
+    assert reply.usage.completion_tokens_details.reasoning_tokens == 8
+
+
+def test_credential_stays_here(gateway: Gateway) -> None:
+    """The key reaches neither clients nor the log."""
+    reply = gateway.chat("lab/mock-fault/status-400")
+    assert reply.status == 400
+    assert b"gemini-canary" not in reply.body + gateway.log_file.read_bytes()
