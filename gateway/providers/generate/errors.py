@@ -33,9 +33,7 @@ STATUSES = {
 """HTTP's numbers for Google's words, for errors inside of a 200."""
 _KEY = re.compile(r"API key (?:not valid|expired|not found)|API_KEY_INVALID", re.IGNORECASE)
 _ACCOUNT = re.compile(r"billing|User location is not supported", re.IGNORECASE)
-_CONTEXT = re.compile(
-    r"input token count.{0,40} exceeds the maximum|exceeds the maximum number of tokens", re.IGNORECASE
-)
+_CONTEXT = re.compile(r"input token count|exceeds the maximum number of tokens", re.IGNORECASE)
 _MODEL = re.compile(r"\bmodels?/\S+ (?:is|was) not found|Publisher Model", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
