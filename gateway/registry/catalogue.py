@@ -128,11 +128,11 @@ _TABLE = (
     _plain("gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY"),
     ProviderType(
         "vertex",
-        "https://{location}-aiplatform.googleapis.com/v1",
+        "https://{location}-aiplatform.googleapis.com/v1beta1",
         _VERTEX,
         ((("project",),), (("location",),), (("credentials_file",), ("access_token",))),
         takes_key=False,
-        regions=(("global", "https://aiplatform.googleapis.com/v1"),),
+        regions=(("global", "https://aiplatform.googleapis.com/v1beta1"),),
     ),
     ProviderType(
         "bedrock",

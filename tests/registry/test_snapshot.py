@@ -56,7 +56,7 @@ def test_base_urls_that_depend_on_settings(tmp_path: Path) -> None:
     providers = load_text(tmp_path, text).snapshot.providers
     assert [provider.base_url for provider in providers.values()] == [
         "https://res.openai.azure.com/openai/v1",
-        "https://aiplatform.googleapis.com/v1",
+        "https://aiplatform.googleapis.com/v1beta1",
         "https://bedrock-runtime.eu-west-1.amazonaws.com",
         "http://h:1/v1",
         "http://h:1",

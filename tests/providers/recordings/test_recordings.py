@@ -36,6 +36,12 @@ def deployment_of(name: str, model: str = "model") -> Deployment:
     return Deployment("p/model", Provider("p", name, "https://provider.invalid/v1"), model)
 
 
+def model_of(exchange: Exchange) -> str:
+    """In the body, or in the path."""
+    asked = exchange.request or {}
+    return asked.get("model") or exchange.path.rpartition("/models/")[2].partition(":")[0] or "model"
+
+
 def call_of(exchange: Exchange, raw: bytes = b"{}") -> Call:
     path = "/chat/completions"
     return Call("c", "r", Service.CHAT, path, ASKED, raw, 0.0, stream=exchange.stream, include_usage=True)
@@ -82,16 +88,17 @@ def test_answers(key: str) -> None:
         check_stream(dialect, exchange, told)
     elif told.failed:
         with pytest.raises(UpstreamError):
-            dialect.decode(call_of(exchange), deployment_of(name), exchange.headers, exchange.body)
+            dialect.decode(call_of(exchange), deployment_of(name, model_of(exchange)), exchange.headers, exchange.body)
     else:
-        reply = dialect.decode(call_of(exchange), deployment_of(name), exchange.headers, exchange.body)
+        deployment = deployment_of(name, model_of(exchange))
+        reply = dialect.decode(call_of(exchange), deployment, exchange.headers, exchange.body)
         check(reading.whole(reply.body, ASKED), told, reply.usage)
 
 
 def check_stream(dialect: Dialect, exchange: Exchange, told: Told) -> None:
     body = exchange.body
     for size in (len(body) or 1, 997, 7):
-        decoder: StreamDecoder = dialect.stream(call_of(exchange), deployment_of(dialect.name))
+        decoder: StreamDecoder = dialect.stream(call_of(exchange), deployment_of(dialect.name, model_of(exchange)))
         out = b"".join(decoder.feed(body[at : at + size]) for at in range(0, len(body), size)) + decoder.end()
         assert (decoder.failure is not None) == told.failed
         if not told.failed:
@@ -108,7 +115,6 @@ def test_requests(key: str) -> None:
     if asked is None or exchange.request is None:
         pytest.skip("not recorded, or nothing that OpenAI's API has words for")
     raw = json.dumps({"model": ASKED, **asked}).encode()
-    model = exchange.request.get("model") or exchange.path.rpartition("/models/")[2].partition(":")[0]
-    parts = dialect_of(name).body(call_of(exchange, raw), deployment_of(name, model))
+    parts = dialect_of(name).body(call_of(exchange, raw), deployment_of(name, model_of(exchange)))
     assert isinstance(parts, list | tuple)
     reader.same(b"".join(parts), exchange.request)

@@ -49,7 +49,7 @@ class Gemini:
         config = body.get("generationConfig", {})
         for ours, name in _SAME.items():
             if name in config:
-                asked[ours] = config[name]
+                asked[ours] = int(config[name]) if name == "topK" else config[name]
         if "responseMimeType" in config:
             schema = {"name": "x", "schema": config["responseJsonSchema"]}
             asked["response_format"] = {"type": "json_schema", "json_schema": schema}
