@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.providers.scripted.google.claude import raw_predict
 from gateway.providers.scripted.google.embeddings import batch, predict
 from gateway.providers.scripted.google.generate import generate, stream
 from gateway.providers.scripted.scenario import Json, Rejected, Send, Surface, event
@@ -39,7 +40,9 @@ def _headers(request_id: str) -> Headers:
     return ((b"x-goog-request-id", request_id.encode("latin-1")),)
 
 
-_VERTEX = "/projects/{project}/locations/{location}/publishers/google/models/{model}"
+_PLACE = "/projects/{project}/locations/{location}/publishers"
+_VERTEX = f"{_PLACE}/google/models/{{model}}"
+_CLAUDE = f"{_PLACE}/anthropic/models/{{model}}"
 
 SURFACE = Surface(
     "google",
@@ -50,6 +53,8 @@ SURFACE = Surface(
         ("POST", f"{_VERTEX}:generateContent", "chat", generate),
         ("POST", f"{_VERTEX}:streamGenerateContent", "chat", stream),
         ("POST", f"{_VERTEX}:predict", "embeddings", predict),
+        ("POST", f"{_CLAUDE}:rawPredict", "chat", raw_predict),
+        ("POST", f"{_CLAUDE}:streamRawPredict", "chat", raw_predict),
     ),
     _error,
     _failed,
