@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
-import msgspec
-
-from gateway.errors import UpstreamBadResponse, UpstreamError
-from gateway.ports import DecodedReply
-from gateway.providers.chat.dialect import ODD, ChatDialect
+from gateway.errors import UpstreamBadResponse
+from gateway.ports import DecodedReply, RequestHead
+from gateway.providers.chat.dialect import ODD
 from gateway.providers.chat.losses import Losses
-from gateway.providers.chat.replies import ChatReply
-from gateway.providers.chat.request import ChatRequest
-from gateway.providers.chat.stream import NativeStream
 from gateway.providers.generate.batch import batch_of, read_batch
+from gateway.providers.generate.dialect import GenerateDialect, chat_method
 from gateway.providers.generate.embeddings import read_ask
-from gateway.providers.generate.errors import error_of
-from gateway.providers.generate.reply import read_reply
-from gateway.providers.generate.request import SPOKEN, body_of
-from gateway.providers.generate.stream import ContentStream
-from gateway.providers.wire.head import HeaderPairs
+from gateway.providers.wire.head import HeaderPairs, head_of
+from gateway.providers.wire.models import model_names
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
 MOST_INPUTS = 100
@@ -28,30 +22,17 @@ MOST_INPUTS = 100
 _COLLECTIONS = ("models/", "tunedModels/")
 
 
-class GeminiDialect(ChatDialect):
+class GeminiDialect(GenerateDialect):
     """See `ChatDialect`."""
-
-    spoken = SPOKEN
 
     def path(self, call: Call, deployment: Deployment) -> str:
         """The version segment is part of the base URL."""
-        return f"{resource_of(deployment.model)}:{method_of(call)}"
+        method = "batchEmbedContents" if call.service is Service.EMBEDDINGS else chat_method(call)
+        return f"/{_resource(deployment.model)}:{method}"
 
     def headers(self, provider: Provider, credential: str | None) -> HeaderPairs:
         """The key."""
         return [(b"x-goog-api-key", credential.encode())] if credential else []
-
-    def request(self, chat: ChatRequest, call: Call, deployment: Deployment, losses: Losses) -> bytes:
-        """See `ChatDialect`."""
-        return msgspec.json.encode(body_of(chat, deployment, losses))
-
-    def reply(self, body: bytes, call: Call) -> ChatReply:
-        """See `ChatDialect`."""
-        return read_reply(body)
-
-    def native(self, call: Call) -> NativeStream:
-        """See `ChatDialect`."""
-        return ContentStream()
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """See `gateway.ports.Dialect`."""
@@ -72,21 +53,18 @@ class GeminiDialect(ChatDialect):
         """See `gateway.ports.BatchingDialect`."""
         return MOST_INPUTS
 
-    def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
-        """See `gateway.ports.Dialect`."""
-        return error_of(status, headers, body)
+    def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
+        """The GET that asks for the list of models, in pages of the largest size: there are fewer."""
+        return replace(head_of(provider, "/models?pageSize=1000", self.headers(provider, credential)), method=b"GET")
+
+    def decode_models(self, body: bytes) -> tuple[str, ...]:
+        """The names in a list of models, without the name of their collection."""
+        return tuple(name.removeprefix("models/") for name in model_names(body))
 
 
-def resource_of(model: str) -> str:
+def _resource(model: str) -> str:
     """The path of a model, which may be named in full (`tunedModels/mine`)."""
-    return "/" + (quote(model) if model.startswith(_COLLECTIONS) else f"models/{quote(model, safe='')}")
-
-
-def method_of(call: Call) -> str:
-    """What is asked of the model."""
-    if call.service is Service.EMBEDDINGS:
-        return "batchEmbedContents"
-    return "streamGenerateContent?alt=sse" if call.stream else "generateContent"
+    return quote(model) if model.startswith(_COLLECTIONS) else f"models/{quote(model, safe='')}"
 
 
 DIALECT = GeminiDialect("gemini", frozenset({Service.CHAT, Service.EMBEDDINGS}))

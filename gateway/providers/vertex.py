@@ -10,7 +10,7 @@ from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import DecodedReply, StreamDecoder, Token, TokenRequest
 from gateway.providers.chat.dialect import ODD
 from gateway.providers.chat.losses import Losses
-from gateway.providers.gemini import GeminiDialect
+from gateway.providers.generate.dialect import GenerateDialect, chat_method
 from gateway.providers.generate.embeddings import read_ask
 from gateway.providers.messages.errors import error_of as claude_error
 from gateway.providers.vertexai import account, embeddings
@@ -23,7 +23,7 @@ _ANTHROPIC = re.compile(rb'"type"\s*:\s*"error"')
 _COLLECTIONS = ("publishers/", "endpoints/")
 
 
-class VertexDialect(GeminiDialect):
+class VertexDialect(GenerateDialect):
     """See `ChatDialect`. Implements `gateway.ports.TokenDialect`."""
 
     def path(self, call: Call, deployment: Deployment) -> str:
@@ -101,7 +101,7 @@ def _method(call: Call, model: str) -> str:
         return "streamRawPredict" if call.stream else "rawPredict"
     if call.service is Service.EMBEDDINGS:
         return "embedContent" if embeddings.one_at_a_time(model) else "predict"
-    return "streamGenerateContent?alt=sse" if call.stream else "generateContent"
+    return chat_method(call)
 
 
 DIALECT = VertexDialect("vertex", frozenset({Service.CHAT, Service.EMBEDDINGS}))

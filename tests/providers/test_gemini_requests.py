@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import InvalidRequest, UnsupportedParameter, UpstreamBadResponse
+from gateway.ports import ListsModels
 from gateway.types import Service
 
 from .contract.cases import PNG, RESULTS, TWO_CALLS, WEATHER
@@ -150,6 +151,14 @@ def test_path() -> None:
         b"/v1beta/tunedModels/mine:streamGenerateContent?alt=sse",
         b"/v1beta/models/odd%20name%2Fx%3Fy:generateContent",
     ]
+
+
+def test_list_of_models() -> None:
+    """Names are those that clients ask for: without their collection."""
+    body = b'{"models":[{"name":"models/gemini-3-pro","displayName":"x"},{"name":"tunedModels/mine"}]}'
+    dialect = DIALECT
+    assert isinstance(dialect, ListsModels)
+    assert dialect.decode_models(body) == ("gemini-3-pro", "tunedModels/mine")
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------

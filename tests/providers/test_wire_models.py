@@ -84,9 +84,9 @@ def test_any_bytes(body: bytes) -> None:
 
 
 def test_dialects_that_list() -> None:
-    """Dialects of OpenAI's kind, and Anthropic's, can ask for models."""
+    """Dialects of OpenAI's kind, Anthropic's and Gemini's can ask for models."""
     listing = {name for name, dialect in discover().items() if isinstance(dialect, ListsModels)}
-    assert {"openai", "openai_compatible", "ollama", "vllm", "mistral", "anthropic"} <= listing
+    assert {"openai", "openai_compatible", "ollama", "vllm", "mistral", "anthropic", "gemini"} <= listing
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,7 @@ def test_dialects_that_list() -> None:
     [
         ("openai", b"/v1/models", (b"authorization", b"Bearer k")),
         ("anthropic", b"/v1/models?limit=1000", (b"x-api-key", b"k")),
+        ("gemini", b"/v1/models?pageSize=1000", (b"x-goog-api-key", b"k")),
     ],
 )
 def test_the_question(kind: str, target: bytes, credential: tuple[bytes, bytes]) -> None:
