@@ -59,6 +59,13 @@ providers:
     breaker: false
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  gemini:                                # and by Google's
+    type: gemini
+    base_url: MOCK
+    api_key: upstream-credential-7
+    allow_private_network: true
+    retry_attempts: 0
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
   retrying:
     type: openai
     base_url: MOCK
