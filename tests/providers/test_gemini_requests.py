@@ -9,12 +9,14 @@ import pytest
 
 from gateway.errors import InvalidRequest, UnsupportedParameter, UpstreamBadResponse
 from gateway.ports import ListsModels
+from gateway.providers import discover
 from gateway.types import Service
 
 from .contract.cases import PNG, RESULTS, TWO_CALLS, WEATHER
 from .google import DIALECT, FIRST, NEW, OLD, call, decoded, decoder, deployment, embedded, event, sent, talk
 
 USER: dict[str, Any] = {"role": "user", "content": "hi"}
+ASK: dict[str, Any] = {"messages": [USER]}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,14 @@ def test_sampling() -> None:
         "responseLogprobs": True,
         "logprobs": 3,
     }
+
+
+def test_safety_settings() -> None:
+    """Google's own thresholds are an extension, which providers without them refuse."""
+    settings = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]
+    assert sent(safety_settings=settings)["safetySettings"] == settings
+    with pytest.raises(UnsupportedParameter):
+        discover()["anthropic"].body(call({**ASK, "safety_settings": settings}), deployment("claude-sonnet-4-6"))
 
 
 def test_strict_tools() -> None:

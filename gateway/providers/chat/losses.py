@@ -51,6 +51,7 @@ _ASKS: dict[str, Callable[[ChatRequest], bool]] = {
     "parallel_tool_calls": lambda chat: chat.parallel_tool_calls is False and bool(chat.tools),
     "response_format": lambda chat: chat.response_format is not None and chat.response_format.type != "text",
     "cache_control": lambda chat: chat.cache_control is not None,
+    "safety_settings": lambda chat: bool(chat.safety_settings),
 }
 
 

@@ -167,6 +167,8 @@ class ChatRequest(msgspec.Struct, gc=False):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     cache_control: dict[str, Any] | None = None
+    safety_settings: list[dict[str, Any]] | None = None
+    """Google's own thresholds of its filters, taken as an extension."""
     stream_options: Any = None
     unknown: tuple[str, ...] = ()
     """Names of fields that OpenAI's API does not have."""

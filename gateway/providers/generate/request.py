@@ -30,6 +30,7 @@ SPOKEN = frozenset(
         "stop",
         "reasoning_effort",
         "response_format",
+        "safety_settings",
     }
 )
 """See `ChatDialect.spoken`."""
@@ -59,6 +60,8 @@ def body_of(chat: ChatRequest, deployment: Deployment, losses: Losses) -> Json:
         config["thinkingConfig"] = thought
     if config:
         body["generationConfig"] = config
+    if chat.safety_settings:
+        body["safetySettings"] = chat.safety_settings
     return body
 
 

@@ -56,6 +56,8 @@ class Gemini:
         level = config.get("thinkingConfig", {}).get("thinkingLevel")
         if level:
             asked["reasoning_effort"] = level.lower()
+        if "safetySettings" in body:
+            asked["safety_settings"] = body["safetySettings"]
         strict = body.get("toolConfig") == {"functionCallingConfig": {"mode": "VALIDATED"}}
         tools = [_function(one, strict) for tool in body.get("tools") or () for one in tool["functionDeclarations"]]
         return {**asked, **({"tools": tools} if tools else {})}
@@ -115,7 +117,7 @@ def _has_words(body: dict[str, Any]) -> bool:
     parts = [part for content in body["contents"] for part in content["parts"]]
     results = [part["functionResponse"] for part in parts if "functionResponse" in part]
     return (
-        body.keys() <= {"contents", "systemInstruction", "generationConfig", "tools", "toolConfig"}
+        body.keys() <= {"contents", "systemInstruction", "generationConfig", "tools", "toolConfig", "safetySettings"}
         and all(tool.keys() == {"functionDeclarations"} for tool in body.get("tools") or ())
         # We ask by level or by effort, never for a budget of our own or for thoughts alone.
         and (not thinking or "thinkingLevel" in thinking)
