@@ -1,4 +1,4 @@
-"""Vectors that Google really sent, at the Gemini API and Vertex AI: asked for in the same words, read number by number."""
+"""Vectors that Google really sent, at the Gemini API and Vertex AI: asked for in the same words, number by number."""
 
 from __future__ import annotations
 
