@@ -59,7 +59,8 @@ def respond(request: Request) -> Scenario:
     try:
         service, handler, surface, params = _route(request)
         body = _body(request)
-        model = body.get("model") or params.get("model")
+        # A model that is only looked up does nothing.
+        model = body.get("model") or (params.get("model") if request.method == "POST" else None)
         charge = Charge(service, model if isinstance(model, str) else "")
         script = script_of(charge.model, request.header(b"x-mock-script"))
         refused = refusal(script)
