@@ -4,7 +4,8 @@
 
 pytest's workers, the gateways that tests start, and their forked workers all write data of their own (`patch` in
 pyproject.toml); what earlier runs left is erased first. The report is made only of a run whose tests pass. Tests
-that take seconds each (`slow`) are left to `make test`: what they run, others run too.
+that take seconds each (`slow`), and those of SDKs, documents, deployment files and the benchmark, are left to
+`make test`: what of the gateway they run, others run too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("run", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", "-m", "not slow and not endurance")
+OUTER = ("tests/conformance", "tests/deploy", "tests/bench", "tests/test_docs.py")
+TESTS = (
+    *("run", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", "-m", "not slow and not endurance"),
+    *(f"--ignore={path}" for path in OUTER),
+)
 
 
 def coverage(*arguments: str) -> int:
