@@ -385,7 +385,8 @@ def _shown_of(
         # What a provider's or a deployment's own limits leave is no business of callers.
         own = spec.scope not in ("provider", "deployment")
         if own and row[0] == RATE and spec.kind == kind and isinstance(spec, LimitSpec):
-            limit = (b"x-ratelimit-limit-" + name, b"%d" % spec.count)
+            # A burst above the count: what remains is never more than the limit.
+            limit = (b"x-ratelimit-limit-" + name, b"%d" % max(spec.count, spec.capacity))
             remaining, reset = b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name
             yield _Shown(STATE + 2 * at, spec.capacity, limit, remaining, reset)
 

@@ -27,6 +27,8 @@ class Interpolated:
     """Texts that came from the environment: never to be printed."""
     trails: set[Trail] = field(default_factory=set)
     """Scalars that hold a reference."""
+    emptied: set[Trail] = field(default_factory=set)
+    """Those of them that came out empty although each has its default: they are as if not written."""
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -80,7 +82,10 @@ def _scalar(text: str, trail: Trail, env: Mapping[str, str], result: Interpolate
             result.missing[trail] = name
         return default or ""
 
-    return _REFERENCE.sub(replace, text) or _ABSENT
+    found = _REFERENCE.sub(replace, text)
+    if not found and trail not in result.missing:
+        result.emptied.add(trail)
+    return found or _ABSENT
 
 
 def _unnamed(found: str, trail: Trail, result: Interpolated) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -119,7 +119,18 @@ def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
         for trail, name in interpolated.missing.items()
         if trail not in told and (len(trail) < 3 or trail[0] not in {"providers", "keys"})
     ]
-    return found
+    return found + list(_opened(interpolated))
+
+
+def _opened(interpolated: Interpolated) -> Iterator[Fault]:
+    """Lists of what a key may use that came out empty: as if not written they would allow everything."""
+    for trail in sorted(interpolated.emptied, key=str):
+        if len(trail) >= 3 and trail[0] == "keys" and trail[2] in {"models", "services"}:
+            keys, at = interpolated.data.get("keys"), trail[1]
+            key = keys[at] if isinstance(keys, list) and isinstance(at, int) and at < len(keys) else None
+            if isinstance(key, dict) and not key.get(str(trail[2])):
+                every = f"this is empty, and a key without `{trail[2]}` may use all of them"
+                yield Fault(trail, f"{every} (give it a value, or remove the setting)")
 
 
 def _unprintable(interpolated: Interpolated) -> list[str]:

@@ -43,6 +43,8 @@ async def test_keys_at_their_limits(seconds: int, tmp_path: Path, report: Report
             tally = tallies[name]
             most = burst + rate * (tally.last - tally.first)
             report(f"{name}: {tally.admitted} admitted of {most:.1f} allowed, {tally.statuses[429]} refused")
-            assert set(tally.statuses) == {200, 429}
+            assert set(tally.statuses) <= {200, 429}
             assert not tally.broken
-            assert share * (burst + rate * seconds) <= tally.admitted <= most + 1 + alone
+            assert tally.admitted <= most + 1 + alone
+            if tally.statuses[429] or seconds >= 60:  # who was never refused did not ask for as much: a slow machine
+                assert tally.admitted >= share * (burst + rate * seconds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.registry.support import MOCK, errors_of, load_text
 
 if TYPE_CHECKING:
@@ -92,3 +94,12 @@ def test_a_variable_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     assert errors_of(tmp_path, text, {"K": "\udcff"})[0].startswith(
         "gateway.yaml:2:30: the variable K does not hold UTF-8 text"
     )
+
+
+@pytest.mark.parametrize("value", ["'${X:-}'", "['${X:-}']", "['${X:-}', '${Y:-}']"])
+@pytest.mark.parametrize("name", ["models", "services"])
+def test_an_access_list_does_not_open_by_being_empty(name: str, value: str, tmp_path: Path) -> None:
+    """A key whose list of models or services comes out empty is refused, for it would allow everything."""
+    text = f"providers: {{m: {{type: mock}}}}\nkeys: [{{name: k, secret: {'s' * 32}, {name}: {value}}}]\n"
+    assert any(f"a key without `{name}` may use all of them" in error for error in errors_of(tmp_path, text))
+    assert load_text(tmp_path, text, {"X": "chat"})
