@@ -34,7 +34,8 @@ providers:
     {models}
   spare: {{type: openai_compatible, base_url: "{spare}/v1", {quick}, retry_attempts: 0, {models}}}
   refused: {{type: openai_compatible, base_url: "http://127.0.0.1:{closed}/v1", {quick}, retry_attempts: 0, {models}}}
-  nameless: {{type: openai_compatible, base_url: "http://nowhere.invalid", timeout: {{connect: 20}}, retry_attempts: 0, {models}}}
+  nameless: {{type: openai_compatible, base_url: "http://nowhere.invalid/v1", retry_attempts: 0, {models},
+    timeout: {{connect: 20}}}}
   silent: {{type: openai_compatible, base_url: "https://127.0.0.1:{silent}/v1", {quick}, retry_attempts: 0, {models}}}
   untrusted: {{type: openai_compatible, base_url: "{tls}/v1", {quick}, retry_attempts: 0, {models}}}
 routes:
