@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.ports.bridges import Bridge, SurfaceDialect
 from gateway.ports.common import Clock, Json, Secrets
 from gateway.ports.dialects import (
     BatchingDialect,
@@ -29,6 +30,7 @@ from gateway.ports.wire import (
 
 __all__ = [
     "BatchingDialect",
+    "Bridge",
     "ByteSink",
     "Clock",
     "Conditions",
@@ -50,6 +52,7 @@ __all__ = [
     "Secrets",
     "SigningDialect",
     "StreamDecoder",
+    "SurfaceDialect",
     "TappedResponse",
     "Ticket",
     "Token",

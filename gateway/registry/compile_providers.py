@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry import scalars
 from gateway.registry.catalogue import ProviderType, provider_type
-from gateway.types import Deployment, Drain, HealthCheck, Price, PriceTier, Provider, RateLimit, Timeouts
+from gateway.types import Deployment, Drain, HealthCheck, Price, PriceTier, Provider, RateLimit, Surface, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +58,7 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
         engine=settings.get("engine", "httptools"),
         ca_file=settings.get("ca_file"),
         unsupported=settings.get("unsupported", "error"),
+        api=_api(settings),
     )
 
 
@@ -89,7 +90,12 @@ def _deployment(provider: Provider, name: str, model: Settings) -> Deployment:
         tokens=_rate(rates, "tokens"),
         concurrency_limit=_optional(model, "concurrency_limit", scalars.whole),
         max_output_tokens=_optional(model, "max_output_tokens", scalars.size),
+        api=_api(model),
     )
+
+
+def _api(settings: Settings) -> frozenset[Surface]:
+    return frozenset(map(Surface, scalars.words(settings["api"]))) if settings.get("api") else frozenset()
 
 
 def _shared(settings: Settings) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.bridges.speakers import Speakers
 from gateway.ports import Dialect
 from gateway.registry.snapshot import Snapshot, Target
 from gateway.routing.fitness import lacks
@@ -30,7 +31,7 @@ class Sieve:
     """Sifts the targets of one snapshot."""
 
     def __init__(self, snapshot: Snapshot, dialects: Mapping[str, Dialect]) -> None:
-        self._dialects = dialects
+        self._speakers = Speakers(dialects)
         self._testing: dict[str, list[str]] = {}
         for deployment in snapshot.deployments.values():
             if deployment.provider.status == "testing":
@@ -65,12 +66,12 @@ class Sieve:
 
     def services(self, rule: Rule) -> list[str]:
         """What the providers of a rule's targets do serve, in words."""
-        dialects = [self._dialects.get(target.deployment.provider.type) for target in rule.targets]
-        return sorted({service.value for dialect in dialects if dialect is not None for service in dialect.services})
+        return sorted(
+            {service.value for target in rule.targets for service in self._speakers.services(target.deployment)}
+        )
 
     def _serves(self, deployment: Deployment, call: Call) -> bool:
-        dialect = self._dialects.get(deployment.provider.type)
-        return dialect is not None and call.service in dialect.services
+        return self._speakers.find(call.service, call.path, deployment) is not None
 
     def _tested(self, rule: Rule) -> list[Skipped]:
         """Deployments of a bare name that only requests for their provider reach."""

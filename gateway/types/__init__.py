@@ -6,7 +6,7 @@ times faster.
 
 from __future__ import annotations
 
-from gateway.types.calls import NO_NEEDS, Body, Call, Headers, Service, TokenSource, Usage
+from gateway.types.calls import NO_NEEDS, Body, Call, Headers, Service, Surface, TokenSource, Usage
 from gateway.types.facts import Attempt, Receipt
 from gateway.types.ledger import (
     LAST_MOMENT,
@@ -60,6 +60,7 @@ __all__ = [
     "ShortText",
     "Skipped",
     "SmallCount",
+    "Surface",
     "Timeouts",
     "TokenCount",
     "TokenSource",

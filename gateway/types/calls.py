@@ -26,6 +26,15 @@ class Service(StrEnum):
     RERANK = "rerank"
 
 
+class Surface(StrEnum):
+    """In whose words a conversation with a model is held: OpenAI's two, or Anthropic's. Also a word of a model's
+    `api`."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+
+
 class Body(Protocol):
     """A request body that can be sent more than once. `size` is None while it is not known."""
 

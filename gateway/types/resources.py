@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.types.calls import Surface
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -112,6 +114,8 @@ class Provider:
     """Its deployments leave rotation while they fail."""
     queue_timeout: float = 1.0
     """Seconds that a call waits while every deployment is at its concurrency limit."""
+    api: frozenset[Surface] = frozenset()
+    """The surfaces by which its models can be called; empty: every one that its type has."""
     drain: Drain | None = None
     """How answers are read to their end whose client has left; None: they are cancelled."""
 
@@ -137,3 +141,5 @@ class Deployment:
     concurrency_limit: int | None = None
     max_output_tokens: int | None = None
     """The most that one answer of this model can hold."""
+    api: frozenset[Surface] = frozenset()
+    """The surfaces by which it can be called; empty: its provider's."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from gateway.bridges.speakers import Speakers
 from gateway.ports import (
     Deadlines,
     Dialect,
@@ -37,6 +38,7 @@ class Asker:
     def __init__(self, engine_of: EngineOf, dialects: Mapping[str, Dialect]) -> None:
         self._engine_of = engine_of
         self._dialects = dialects
+        self._speakers = Speakers(dialects)
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
 
     def lists(self, provider: Provider) -> bool:
@@ -68,9 +70,10 @@ class Asker:
         """One answer of one token, or one short vector. Raises UpstreamError, and what the dialect says to a bad
         call."""
         provider = deployment.provider
-        dialect = self._dialects[provider.type]
         call = smallest_call(deployment)
-        head = dialect.head(call, deployment, await self._credential(dialect, provider))
+        own = self._dialects[provider.type]
+        dialect = self._speakers.find(call.service, call.path, deployment) or own
+        head = dialect.head(call, deployment, await self._credential(own, provider))
         parts = dialect.body(call, deployment)
         assert isinstance(parts, list | tuple), "a call that is all here has a body that is all here"
         response = await self._send(provider, head, parts, provider.timeouts.first_byte)

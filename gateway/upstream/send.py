@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from gateway.bridges.speakers import Speakers
 from gateway.errors import UpstreamBadResponse, UpstreamEmpty
 from gateway.ports import (
     BatchingDialect,
@@ -42,7 +43,7 @@ class Sender:
 
     def __init__(self, engine_of: EngineOf, dialects: Mapping[str, Dialect], clock: Clock) -> None:
         self._engine_of = engine_of
-        self._dialects = dialects
+        self._speakers = Speakers(dialects)
         self._clock = clock
         self._heads = Heads()
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
@@ -64,7 +65,7 @@ class Sender:
 
     async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         provider = deployment.provider
-        dialect = self._dialects[provider.type]
+        dialect = self._speakers.of(call, deployment)
         engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
         exchange = self._exchanges.get(provider.type)
         token = None if exchange is None else await self._tokens.get(exchange, provider)
@@ -77,12 +78,12 @@ class Sender:
         ]
         first_byte = first_byte_within(deployment, progress, self._clock())
         deadlines = Deadlines(timeouts.connect, first_byte, timeouts.idle, progress.deadline)
-        response = await engine.send(self._request(call, deployment, extra, token), deadlines)
+        response = await engine.send(self._request(call, deployment, dialect, extra, token), deadlines)
         if response.status == 401 and exchange is not None and token is not None:
             # It may have been withdrawn before its time: once more, with a fresh one.
             response.abort()
             token = await self._tokens.renewed(exchange, provider, token)
-            response = await engine.send(self._request(call, deployment, extra, token), deadlines)
+            response = await engine.send(self._request(call, deployment, dialect, extra, token), deadlines)
         committed = False
         try:
             if not 200 <= response.status < 300:
@@ -94,10 +95,11 @@ class Sender:
             if not committed:
                 response.abort()
 
-    def _request(self, call: Call, deployment: Deployment, extra: Headers, token: str | None) -> UpstreamRequest:
+    def _request(
+        self, call: Call, deployment: Deployment, dialect: Dialect, extra: Headers, token: str | None
+    ) -> UpstreamRequest:
         """The call in the provider's words, signed where its dialect signs. Raises InvalidRequest."""
         provider = deployment.provider
-        dialect = self._dialects[provider.type]
         body = dialect.body(call, deployment)
         head = self._heads.get(dialect, call, deployment, token)
         signer = self._signers.get(provider.type)

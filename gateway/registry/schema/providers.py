@@ -64,6 +64,7 @@ def _header_value(value: Any) -> str:
 Capabilities = Annotated[
     list[Annotated[str, AfterValidator(_capability)]], OneOrMany, Field(json_schema_extra=one_or_many)
 ]
+Api = Annotated[list[Literal["chat", "responses"]], OneOrMany, Field(json_schema_extra=one_or_many)]
 Headers = dict[
     Annotated[str, AfterValidator(_header_name)],
     Annotated[str, PlainValidator(_header_value), WithJsonSchema({"type": "string"})],
@@ -176,6 +177,11 @@ class Model(Strict):
         default_factory=dict, description="Request fields for callers who set none, such as temperature."
     )
     capabilities: Capabilities = Field(default_factory=list, description="What it can do: chat, vision, tools, …")
+    api: Api = Field(
+        default_factory=list,
+        description="By which API it can be called, chat or responses, where that is not both that its provider has; "
+        "calls of the other are translated.",
+    )
 
 
 class Timeout(Strict):
@@ -279,6 +285,11 @@ class Provider(Strict):
         json_schema_extra=_or_plain({"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
     )
     capabilities: Capabilities = Field(default_factory=list, description="What models can do that do not say so.")
+    api: Api = Field(
+        default_factory=list,
+        description="By which API its models can be called, chat or responses, where that is not both that the type "
+        "has; calls of the other are translated.",
+    )
 
 
 @lru_cache(maxsize=128)

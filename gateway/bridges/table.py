@@ -1,0 +1,7 @@
+"""Every bridge there is, by preference where two lead to the same place."""
+
+from __future__ import annotations
+
+from gateway.ports import Bridge
+
+BRIDGES: tuple[Bridge, ...] = ()
