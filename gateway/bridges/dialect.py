@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import Bridge, DecodedReply, Dialect, RequestHead, StreamDecoder
+from gateway.ports import Bridge, DecodedReply, Dialect, Extended, RequestHead, StreamDecoder
 from gateway.types import Body, Call, Deployment, Headers
 
 
@@ -16,8 +16,10 @@ class BridgedDialect:
         self.name = inner.name
         self.services = inner.services
         self.stream_type = inner.stream_type
+        self.extensions = _extensions(bridge)
         self._inner = inner
         self._bridge = bridge
+        self._understood = _extensions(inner)
 
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
         """See `gateway.ports.Dialect`."""
@@ -25,7 +27,7 @@ class BridgedDialect:
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """See `gateway.ports.Dialect`. What the provider cannot say is told by the client's name for it."""
-        asked = self._bridge.request(call, deployment)
+        asked = self._bridge.request(call, deployment, self._understood)
         try:
             return self._inner.body(asked, deployment)
         except GatewayError as error:
@@ -50,3 +52,7 @@ class BridgedDialect:
     def _rename(self, error: GatewayError) -> None:
         if error.param is not None:
             error.param = self._bridge.param(error.param)
+
+
+def _extensions(of: object) -> frozenset[str]:
+    return of.extensions if isinstance(of, Extended) else frozenset()

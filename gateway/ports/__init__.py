@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.ports.bridges import Bridge, SurfaceDialect
+from gateway.ports.bridges import Bridge, Extended, SurfaceDialect
 from gateway.ports.common import Clock, Json, Secrets
 from gateway.ports.dialects import (
     BatchingDialect,
@@ -40,6 +40,7 @@ __all__ = [
     "Dialect",
     "Endpoint",
     "Engine",
+    "Extended",
     "Health",
     "IncidentChanged",
     "Json",

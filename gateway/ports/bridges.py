@@ -21,9 +21,9 @@ class Bridge(Protocol):
         it is asked for more than once."""
         ...
 
-    def request(self, call: Call, deployment: Deployment) -> Call:
-        """The same with the body in the other surface's words. Raises UnsupportedParameter for what it cannot say, and
-        InvalidRequest for what nobody could."""
+    def request(self, call: Call, deployment: Deployment, extensions: frozenset[str]) -> Call:
+        """The same with the body in the other surface's words, and of the `extensions` that the dialect behind it
+        understands. Raises UnsupportedParameter for what it cannot say, and InvalidRequest for what nobody could."""
         ...
 
     def reply(self, call: Call, reply: DecodedReply) -> DecodedReply:
@@ -36,6 +36,17 @@ class Bridge(Protocol):
 
     def param(self, name: str) -> str:
         """What the client calls the field that the other surface calls so."""
+        ...
+
+
+@runtime_checkable
+class Extended(Protocol):
+    """A dialect, or a bridge, that understands more in a chat than every server of OpenAI's API does."""
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """The names of those fields: `thinking_blocks`, `extra_content`, `cache_control`, … Also
+        `max_completion_tokens`, which many servers do not know."""
         ...
 
 

@@ -29,7 +29,8 @@ class Identity:
     def outline(self, call: Call) -> Call:
         return msgspec.structs.replace(call, path=PATHS[self.asked], service=SERVICES[self.asked])
 
-    def request(self, call: Call, deployment: Deployment) -> Call:
+    def request(self, call: Call, deployment: Deployment, extensions: frozenset[str]) -> Call:
+        self.told = extensions
         return self.outline(call)
 
     def reply(self, call: Call, reply: DecodedReply) -> DecodedReply:
@@ -94,6 +95,18 @@ def test_what_cannot_be_said_is_told_by_the_clients_name() -> None:
     other = Speakers(DIALECTS, (TO_CHAT,)).of(call(Surface.RESPONSES), to("openai", api=frozenset({Surface.CHAT})))
     error = other.error(400, (), b'{"error":{"message":"no","param":"messages"}}')
     assert error.param == "their.messages"
+
+
+def test_bridges_know_what_the_dialect_understands() -> None:
+    """Fields beyond OpenAI's go only where they are understood."""
+    bridge = Identity(Surface.RESPONSES, Surface.CHAT)
+    speakers = Speakers(DIALECTS, (bridge,))
+    speakers.of(call(Surface.RESPONSES), to("anthropic")).body(call(Surface.RESPONSES), to("anthropic"))
+    assert {"thinking_blocks", "extra_content", "cache_control", "max_completion_tokens"} <= bridge.told
+    for kind, word in (("openai", "max_completion_tokens"), ("ollama", "max_tokens")):
+        chat_only = to(kind, api=frozenset({Surface.CHAT}))
+        speakers.of(call(Surface.RESPONSES), chat_only).body(call(Surface.RESPONSES), chat_only)
+        assert bridge.told == {word}
 
 
 def test_the_operator_names_what_a_deployment_has() -> None:

@@ -20,6 +20,10 @@ from gateway.providers.wire.frames import EventSplitter
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, head_of
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
+_KEPT = frozenset({"max_completion_tokens", "reasoning_content", "thinking_blocks", "extra_content"})
+"""Fields beyond those of every server that each translator reads, or may leave unread without harm."""
+_WORDS = frozenset({"thinking", "top_k", "cache_control", "safety_settings"})
+"""Those that only some read."""
 ODD = (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError)
 """What decoding raises for a reply that is not what the provider's API promises."""
 
@@ -37,6 +41,11 @@ class ChatDialect(ABC):
     def __init__(self, name: str, services: frozenset[Service] = frozenset({Service.CHAT})) -> None:
         self.name = name
         self.services = services
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """See `gateway.ports.Extended`."""
+        return _KEPT | (self.spoken & _WORDS)
 
     # -- what a dialect says for itself
 

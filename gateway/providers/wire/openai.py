@@ -64,6 +64,7 @@ class OpenAIDialect:
     ) -> None:
         self.name = name
         self.services = services
+        self.extensions = frozenset({chat_cap})
         self._credentials = credentials
         self._stream_usage = stream_usage
         # By preference: the other one is known too, where a deployment's defaults say so.
