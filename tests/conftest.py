@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gateway.storage.sql.migrate import migrate
 from tests.support.postgres import Postgres, server
 
 if TYPE_CHECKING:
@@ -23,3 +24,11 @@ def postgres() -> Iterator[Postgres]:
     """One PostgreSQL for every test of this worker; `create()` gives a database of one's own."""
     with server() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """A migrated database of this worker: whoever uses it empties the tables first."""
+    url = postgres.create()
+    migrate(url)
+    return url

@@ -1,0 +1,80 @@
+"""The log's end, noted where those who write to the database do not get: in the log of the process, and in a file.
+
+Whoever restores an older state of all its tables leaves no trace inside them; the anchor tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.audit.entries import Head
+from gateway.audit.log import head_of
+from gateway.storage.sql.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from gateway.storage.sql.database import Database
+
+FILE = "audit.anchor"
+EVERY = 10.0
+"""Seconds."""
+
+
+def read_anchor(directory: Path) -> Head | None:
+    """What was noted last in this data directory; None without a note that can be read."""
+    try:
+        found = json.loads((directory / FILE).read_text(encoding="ascii"))
+        return Head(int(found["seq"]), str(found["hash"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class Anchor:
+    """Notes the end as it moves on, and never goes back: an end that is before the one noted is told, and not noted."""
+
+    def __init__(self, database: Database, directory: Path) -> None:
+        self._database = database
+        self._directory = directory
+        self._last = read_anchor(directory) or Head(0, "")
+        self._told: Head | None = None
+        self._log = structlog.stdlib.get_logger("gateway.audit")
+
+    async def run(self, every: float = EVERY) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except (DatabaseUnavailable, OSError) as error:
+                self._log.warning("audit_not_anchored", reason=type(error).__name__)
+            await asyncio.sleep(every)
+
+    async def step(self) -> None:
+        """Note the end if it moved. Raises DatabaseUnavailable, OSError."""
+        async with self._database.connect() as connection:
+            head = await head_of(connection)
+        if head is None or head.seq < self._last.seq or (head.seq == self._last.seq and head.hash != self._last.hash):
+            self._tell(head or Head(0, ""))
+        elif head.seq > self._last.seq:
+            await asyncio.to_thread(self._keep, head)
+            self._last = head
+            self._log.info("audit_anchor", seq=head.seq, hash=head.hash)
+
+    def _tell(self, head: Head) -> None:
+        if self._told != head:
+            self._told = head
+            self._log.error(
+                "audit_log_went_back", seq=head.seq, anchored=self._last.seq, do="run `gateway audit verify`"
+            )
+
+    def _keep(self, head: Head) -> None:
+        path = self._directory / FILE
+        fresh = path.with_name(f".{FILE}.{os.getpid()}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump({"seq": head.seq, "hash": head.hash}, file)
+        fresh.replace(path)

@@ -1,0 +1,58 @@
+"""The tables of those who administer: users, their tokens, their sessions. All times are Unix microseconds.
+
+No secret stands here: passwords as Argon2id, tokens and sessions as SHA-256.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table
+
+from gateway.storage.sql.tables import metadata
+
+admin_users = Table(
+    "admin_users",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("role", String, nullable=False),
+    Column("password_hash", String),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+    Column("version", BigInteger, nullable=False),
+)
+"""Users are disabled rather than deleted: the audit log names them."""
+
+admin_tokens = Table(
+    "admin_tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("user_id", String, ForeignKey("admin_users.id")),
+    Column("role", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("prefix", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Index("admin_tokens_user", "user_id"),
+)
+"""`user_id` is null for those that the admin key made for a machine."""
+
+admin_sessions = Table(
+    "admin_sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_id", String, ForeignKey("admin_users.id")),
+    Column("role", String, nullable=False),
+    Column("csrf", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("admin_sessions_user", "user_id"),
+    Index("admin_sessions_expires", "expires_at"),
+)
+"""`user_id` is null for one that the admin key opened; `csrf` is the digest of the session's token."""
