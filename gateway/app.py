@@ -86,6 +86,8 @@ class Boot:
     """Some key was made at run time: callers need one."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     """Values that no log may show; the worker adds what the configuration brings."""
+    dialects: Mapping[str, Dialect] | None = None
+    """What can be spoken, the configuration's plugins among it; None: what is installed."""
 
 
 class Engines:
@@ -130,7 +132,7 @@ class Worker:
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
-        self._dialects: Mapping[str, Dialect] = discover()
+        self._dialects: Mapping[str, Dialect] = discover() if boot.dialects is None else boot.dialects
         self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._engines = Engines()
         self._secrets = boot.secrets
@@ -305,9 +307,8 @@ class Worker:
 
     async def _load(self) -> Loaded:
         defaults = defaults_of(self._boot.settings)
-        dialects = frozenset(self._dialects)
         return self._known(
-            await load_cached(self._boot.config, os.environ, self._tables, dialects=dialects, defaults=defaults)
+            await load_cached(self._boot.config, os.environ, self._tables, dialects=self._dialects, defaults=defaults)
         )
 
     def _known(self, loaded: Loaded) -> Loaded:

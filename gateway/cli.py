@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.commands import explain, health, keys, migrate, usage
+from gateway.commands import explain, health, keys, migrate, providers, usage
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
@@ -75,11 +75,11 @@ def check(
     ] = None,
 ) -> None:
     """Validate a configuration; every error with its place, exit code 1."""
-    from gateway.providers import discover  # noqa: PLC0415
     from gateway.registry.loader import load  # noqa: PLC0415
+    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 
     path = load_settings().config_path(file)
-    loaded = load(path, os.environ, dialects=frozenset(discover()))
+    loaded = load(path, os.environ, dialects=dialects_for(path))
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
     snapshot = loaded.snapshot
@@ -97,7 +97,7 @@ def import_(
     from gateway.importing import import_file  # noqa: PLC0415
     from gateway.providers import discover  # noqa: PLC0415
 
-    typer.echo(import_file(file, frozenset(discover())), nl=False)
+    typer.echo(import_file(file, discover()), nl=False)
 
 
 @app.command()
@@ -126,6 +126,7 @@ app.command()(migrate.migrate)
 app.command()(health.health)
 app.add_typer(keys.app, name="keys")
 app.add_typer(usage.app, name="usage")
+app.add_typer(providers.app, name="providers")
 
 
 @app.command()

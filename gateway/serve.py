@@ -23,8 +23,8 @@ from gateway.http.drain import Drain
 from gateway.http.lifetime import HURRY, LAST_WORDS_SECONDS, Server
 from gateway.http.server import Protocol
 from gateway.ports import Secrets
-from gateway.providers import discover
 from gateway.registry.loader import load
+from gateway.registry.plugins import dialects_for
 from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
 from gateway.storage.embedded import EmbeddedRedis
@@ -44,7 +44,7 @@ FEW = 3
 
 def serve(settings: Settings, config: Path | None) -> int:
     """Run the gateway until a signal ends it; the exit code. Raises OperatorError for what the operator must change."""
-    dialects, defaults = frozenset(discover()), defaults_of(settings)
+    dialects, defaults = dialects_for(config), defaults_of(settings)
     last_good = LastGood(config, lambda: load(config, os.environ, dialects=dialects, defaults=defaults))
     snapshot = last_good.loaded.snapshot
     loopback = _is_loopback(settings.host)
@@ -72,6 +72,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             last_good=last_good,
             run_time_keys=run_time_keys,
             secrets=secrets_known,
+            dialects=dialects,
         )
         books = BookkeeperBoot(
             settings=settings,

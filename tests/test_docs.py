@@ -16,6 +16,7 @@ import pytest
 
 from gateway.ports import IncidentChanged, QuotaAlert
 from gateway.providers import discover
+from gateway.providers.discovery.trial import trial
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.registry.interpolation import variables
 from gateway.registry.loader import load
@@ -111,12 +112,14 @@ def test_readme_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert b'gen_ai_operation_name="embeddings"' in shown
 
 
-def test_contributing_provider() -> None:
-    """The example of a new provider type is a dialect."""
-    [(_, snippet)] = [block for block in blocks("python") if "DIALECT" in block[1]]
+@pytest.mark.parametrize(("place", "snippet"), [block for block in blocks("python") if "DIALECT" in block[1]])
+def test_provider_types(place: str, snippet: str) -> None:
+    """The examples of new provider types are sound dialects."""
     scope: dict[str, object] = {}
     exec(snippet, scope)
-    assert isinstance(scope["DIALECT"], OpenAIDialect)
+    dialect = scope["DIALECT"]
+    assert isinstance(dialect, OpenAIDialect), place
+    assert [step.problems for step in trial(dialect) if step.problems] == []
 
 
 @pytest.mark.parametrize(("place", "text"), blocks("toml"))

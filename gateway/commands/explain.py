@@ -14,6 +14,9 @@ from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.commands.explain_rooms import Rooms
     from gateway.explaining import Explanation
     from gateway.registry.snapshot import Snapshot
     from gateway.types import Call, Principal
@@ -47,14 +50,17 @@ def explain(**options: Any) -> None:
     """Say where a request would go now, and why not elsewhere. Nothing is sent, counted or changed."""
     from gateway.commands.explain_output import as_json, as_text  # noqa: PLC0415 - other commands need none of this
     from gateway.commands.explain_request import call_of  # noqa: PLC0415
-    from gateway.providers import discover  # noqa: PLC0415
+    from gateway.commands.explain_rooms import Rooms  # noqa: PLC0415
     from gateway.registry.loader import load  # noqa: PLC0415
+    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 
     settings = load_settings()
-    snapshot = load(settings.config_path(options["config"]), os.environ, dialects=frozenset(discover())).snapshot
+    path = settings.config_path(options["config"])
+    dialects = dialects_for(path)
+    snapshot = load(path, os.environ, dialects=dialects).snapshot
     call = call_of(options)
     principal = _caller(settings, snapshot, options["key"])
-    found = asyncio.run(_explained(settings, snapshot, call, principal))
+    found = asyncio.run(_explained(lambda: Rooms(settings, snapshot, dialects), call, principal))
     typer.echo(as_json(found, call, snapshot) if options["json"] else as_text(found, call, snapshot))
 
 
@@ -92,11 +98,9 @@ def _run_time_key(settings: Settings, snapshot: Snapshot, name: str) -> Principa
     return principal_of(record_of(info), b"", snapshot.zone)
 
 
-async def _explained(settings: Settings, snapshot: Snapshot, call: Call, principal: Principal) -> Explanation:
+async def _explained(rooms_made: Callable[[], Rooms], call: Call, principal: Principal) -> Explanation:
     """Everything as a worker has it, but for what only workers know: how deployments are doing."""
-    from gateway.commands.explain_rooms import Rooms  # noqa: PLC0415
-
-    rooms = Rooms(settings, snapshot)
+    rooms = rooms_made()
     try:
         return await rooms.explainer.explain(rooms.planner, rooms.policy, call, principal)
     finally:

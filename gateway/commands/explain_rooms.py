@@ -12,7 +12,6 @@ from gateway.explaining import Explainer
 from gateway.limits.gate import Gate
 from gateway.limits.peek import Peek
 from gateway.limits.policy import Policy, many_shards, one_shard
-from gateway.providers import discover
 from gateway.routing.facts import Senses
 from gateway.routing.planner import Planner
 from gateway.storage.embedded import running_url
@@ -23,6 +22,9 @@ from gateway.usage.ledger_client import LedgerClient
 from gateway.usage.rpc import ledger_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.ports import Dialect
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
 
@@ -33,7 +35,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 class Rooms:
     """Made on a running loop; `close` when done."""
 
-    def __init__(self, settings: Settings, snapshot: Snapshot) -> None:
+    def __init__(self, settings: Settings, snapshot: Snapshot, dialects: Mapping[str, Dialect]) -> None:
         given = settings.redis_url
         url = running_url(settings.data_dir) if given is None else given.get_secret_value()
         clock = time.monotonic
@@ -46,7 +48,7 @@ class Rooms:
         )
         admission = Admission(gate, accounts)
         senses = Senses(clock=clock, cost_of=admission.quote, headroom_of=admission.headroom.of)
-        self.planner = Planner(snapshot, discover(), Random(), senses)  # noqa: S311 - as a worker's
+        self.planner = Planner(snapshot, dialects, Random(), senses)  # noqa: S311 - as a worker's
         self.policy = Policy(snapshot, many_shards if self._redis.cluster else one_shard, "explain")
         self.explainer = Explainer(admission, Peek(gate, self._redis, self._ledger) if url is not None else None)
 

@@ -31,9 +31,11 @@ def health(
 ) -> None:
     """Show each deployment's state and last probe, and the open incidents."""
     from gateway.registry.loader import load  # noqa: PLC0415 - only this command pays for it
+    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 
     settings = load_settings()
-    snapshot = load(settings.config_path(config), os.environ).snapshot
+    path = settings.config_path(config)
+    snapshot = load(path, os.environ, dialects=dialects_for(path)).snapshot
     if provider is not None and provider not in snapshot.providers:
         raise OperatorError(f"--provider: no provider is called {provider!r} (see `gateway check`)")
     told, checks, found = _read(provider, over_too=incidents)

@@ -152,9 +152,10 @@ def _check_with_file(path: Path | None, name: str, team: str | None) -> str:
     A key of the file wins over one of the same name in the database, which then would never work.
     """
     from gateway.registry.loader import load  # noqa: PLC0415
+    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 
     try:
-        snapshot = load(path, os.environ).snapshot
+        snapshot = load(path, os.environ, dialects=dialects_for(path)).snapshot
     except OperatorError:
         return ""  # a bad file is not this command's concern
     if name in snapshot.virtual_keys:

@@ -249,9 +249,9 @@ def repriced_json(result: Repriced) -> str:
 
 def prices(config: Path | None) -> PriceOf:
     """Prices as this configuration has them, else the catalogue's. Raises OperatorError for a bad configuration."""
-    from gateway.providers import discover  # noqa: PLC0415
     from gateway.registry.loader import load  # noqa: PLC0415
+    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
     from gateway.usage.catalogue import ConfiguredPrices, PriceBook  # noqa: PLC0415
 
-    loaded = load(config, os.environ, dialects=frozenset(discover()))
+    loaded = load(config, os.environ, dialects=dialects_for(config))
     return ConfiguredPrices(loaded.snapshot, PriceBook()).price_of

@@ -16,12 +16,13 @@ from gateway.registry.source import read_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.registry.catalogue import Known
     from gateway.registry.source import Source
 
 __all__ = ["import_file"]
 
 
-def import_file(path: Path, dialects: frozenset[str]) -> str:
+def import_file(path: Path, dialects: Known) -> str:
     """This file as a configuration of ours, in YAML: it passes `gateway check`, and has a comment for each thing that
     could not be carried over. No credential is in it, only the names of variables.
 

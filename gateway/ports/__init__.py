@@ -15,6 +15,7 @@ from gateway.ports.dialects import (
     TokenDialect,
     TokenRequest,
 )
+from gateway.ports.extension import LocalAnswer, LocalDialect, LocalRequest, Setting
 from gateway.ports.health import Conditions, Health, Ticket
 from gateway.ports.observers import DeploymentChanged, IncidentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.ports.wire import (
@@ -46,11 +47,15 @@ __all__ = [
     "Json",
     "LimitDecision",
     "ListsModels",
+    "LocalAnswer",
+    "LocalDialect",
+    "LocalRequest",
     "Observer",
     "ProbeResult",
     "QuotaAlert",
     "RequestHead",
     "Secrets",
+    "Setting",
     "SigningDialect",
     "StreamDecoder",
     "SurfaceDialect",

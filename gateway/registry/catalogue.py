@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry import scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 Needs = tuple[tuple[tuple[str, ...], ...], ...]
 """All of these must hold; each is a choice between groups of settings."""
@@ -166,15 +167,40 @@ TYPES: Mapping[str, ProviderType] = {entry.name: entry for entry in _TABLE}
 ALIASES: Mapping[str, str] = {"custom": "openai_compatible"}
 
 
-def provider_type(name: Any, dialects: frozenset[str] | None = None) -> ProviderType | None:
-    """The entry for a `type`; a dialect from an external package is configured like `openai_compatible`."""
+Known = Collection[str]
+"""The provider types that this version speaks: their names, or their dialects by name."""
+LOCAL = "http://local.invalid/v1"
+"""The address of providers that are code in this process."""
+
+
+def provider_type(name: Any, dialects: Known | None = None) -> ProviderType | None:
+    """The entry for a `type`; a dialect that came from elsewhere says itself what it is configured with."""
     if not isinstance(name, str):
         return None
     name = ALIASES.get(name, name)
     found = TYPES.get(name)
     if found is None and dialects is not None and name in dialects:
-        return ProviderType(name, None)
+        dialect = dialects.get(name) if isinstance(dialects, Mapping) else None
+        return ProviderType(name, None) if dialect is None else _declared(name, dialect)
     return found
+
+
+def _declared(name: str, dialect: Any) -> ProviderType:
+    settings = getattr(dialect, "settings", ())
+    required = [setting.name for setting in settings if setting.required]
+    local = callable(getattr(dialect, "answer", None))
+    return ProviderType(
+        name,
+        getattr(dialect, "base_url", None) or (LOCAL if local else None),
+        tuple(Own(item.name, item.description, _kind_of(item), item.secret) for item in settings),
+        tuple(((setting,),) for setting in required),
+        takes_key="api_key" not in {setting.name for setting in settings},
+        probed=not local,
+    )
+
+
+def _kind_of(setting: Any) -> Callable[[Any], Any]:
+    return scalars.credential if setting.secret else scalars.text
 
 
 def secret_settings(kind: ProviderType) -> frozenset[str]:

@@ -13,6 +13,8 @@ from gateway.types import Deployment, Drain, HealthCheck, Price, PriceTier, Prov
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from gateway.registry.catalogue import Known
+
 Settings = dict[str, Any]
 
 
@@ -25,7 +27,7 @@ class Defaults:
     """Seconds."""
 
 
-def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | None, defaults: Defaults) -> Provider:
+def compile_provider(name: str, settings: Settings, dialects: Known | None, defaults: Defaults) -> Provider:
     """One provider whose settings are complete."""
     kind = _kind(settings, dialects)
     rates = _rates(settings)
@@ -62,7 +64,7 @@ def compile_provider(name: str, settings: Settings, dialects: frozenset[str] | N
     )
 
 
-def inactive_provider(name: str, settings: Settings, dialects: frozenset[str] | None) -> Provider:
+def inactive_provider(name: str, settings: Settings, dialects: Known | None) -> Provider:
     """A stand-in for a provider that cannot be used: its name and type are all that is known for sure."""
     return Provider(name=name, type=_kind(settings, dialects).name, base_url="", status="inactive")
 
@@ -113,7 +115,7 @@ def _health(value: Any, *, enabled: bool) -> HealthCheck:
     )
 
 
-def _kind(settings: Settings, dialects: frozenset[str] | None) -> ProviderType:
+def _kind(settings: Settings, dialects: Known | None) -> ProviderType:
     kind = provider_type(settings["type"], dialects)
     if kind is None:
         raise ValueError("this provider type is not known")

@@ -24,6 +24,7 @@ from gateway.registry.snapshot import UTC, Snapshot
 from gateway.types import Deployment, Provider, Skipped
 
 if TYPE_CHECKING:
+    from gateway.registry.catalogue import Known
     from gateway.registry.interpolation import Interpolated
     from gateway.registry.problems import Trail
     from gateway.registry.snapshot import Route, VirtualKey
@@ -44,7 +45,7 @@ ABSENT: Mapping[str, str] = MappingProxyType(
 class Context:
     """What compiling depends on besides the document."""
 
-    dialects: frozenset[str] | None = None
+    dialects: Known | None = None
     """Provider types that this version can speak to; None: all."""
     defaults: Defaults = field(default_factory=Defaults)
 

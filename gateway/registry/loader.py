@@ -17,10 +17,11 @@ from gateway.registry.source import Source, decode, read_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.registry.catalogue import Known
     from gateway.registry.compile_providers import Defaults
     from gateway.registry.snapshot import Snapshot
 
-_TOP_HEADINGS = ("aliases", "routes", "keys", "teams", "limits", "alerts")
+_TOP_HEADINGS = ("plugins", "aliases", "routes", "keys", "teams", "limits", "alerts")
 _SHORTEST_REDACTED = 8
 _REDACTED = "[redacted]"
 _CUT = re.compile(f"([^`]*){CUT}")
@@ -44,7 +45,7 @@ def load(
     path: Path | None,
     env: Mapping[str, str],
     *,
-    dialects: frozenset[str] | None = None,
+    dialects: Known | None = None,
     defaults: Defaults | None = None,
 ) -> Loaded:
     """Load a file (`.toml` is TOML, anything else YAML), or the built-in default for None.
@@ -55,7 +56,7 @@ def load(
     return build(source_for(path, env), env, context)
 
 
-def context_for(dialects: frozenset[str] | None, defaults: Defaults | None) -> Context:
+def context_for(dialects: Known | None, defaults: Defaults | None) -> Context:
     """The context of a load, with its defaults filled in."""
     return Context(dialects) if defaults is None else Context(dialects, defaults)
 
@@ -107,10 +108,12 @@ def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
     from gateway.registry.check_limits import limit_faults  # noqa: PLC0415
     from gateway.registry.check_routes import route_faults  # noqa: PLC0415
     from gateway.registry.checks import cross_faults  # noqa: PLC0415
+    from gateway.registry.plugins import plugin_faults  # noqa: PLC0415
     from gateway.registry.schema.document import faults  # noqa: PLC0415
 
     told = {fault.trail for fault in interpolated.faults}
     found = faults(interpolated.data, interpolated.missing, context.dialects)
+    found += plugin_faults(interpolated.data, context.dialects)
     found += cross_faults(interpolated.data)
     found += route_faults(interpolated.data)
     found += limit_faults(interpolated.data)

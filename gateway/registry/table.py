@@ -25,6 +25,7 @@ from gateway.registry.source import read_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.registry.catalogue import Known
     from gateway.registry.compile_providers import Defaults
 
 PREFIX = "gw:table:"
@@ -50,7 +51,7 @@ async def load_cached(
     env: Mapping[str, str],
     store: TableStore,
     *,
-    dialects: frozenset[str] | None = None,
+    dialects: Known | None = None,
     defaults: Defaults | None = None,
 ) -> Loaded:
     """As `load`; a table that another worker stored for the same file and environment saves parsing and checking.
@@ -68,7 +69,7 @@ async def load_cached(
     if loaded is not None:
         return loaded
     loaded = await asyncio.to_thread(_parsed, path, content, env, context)
-    if not holds_secrets(loaded.document):
+    if not holds_secrets(loaded.document, dialects):
         await store.set(key, seal_table(loaded.document, identity), TTL)
     return loaded
 
@@ -97,9 +98,9 @@ def open_table(stored: bytes, identity: bytes, env: Mapping[str, str], context: 
     return Loaded(document, compile_document(interpolate(document, env), context))
 
 
-def holds_secrets(document: Mapping[str, Any]) -> bool:
+def holds_secrets(document: Mapping[str, Any], dialects: Known | None = None) -> bool:
     """Some credential stands in the document itself instead of a `${VAR}`."""
-    return any(_is_literal(value) for value in _secrets(document))
+    return any(_is_literal(value) for value in _secrets(document, dialects))
 
 
 def _identity(path: Path, content: bytes, env: Mapping[str, str], context: Context) -> bytes:
@@ -114,9 +115,9 @@ def _seal(payload: bytes, identity: bytes) -> bytes:
     return hmac.new(identity, payload, hashlib.sha256).digest()
 
 
-def _secrets(document: Mapping[str, Any]) -> Iterator[Any]:
+def _secrets(document: Mapping[str, Any], dialects: Known | None) -> Iterator[Any]:
     for settings in document.get("providers", {}).values():
-        kind = provider_type(settings.get("type"))
+        kind = provider_type(settings.get("type"), dialects)
         names = {"api_key"} if kind is None else secret_settings(kind)
         yield from (settings[name] for name in names if name in settings)
         for header, value in settings.get("headers", {}).items():

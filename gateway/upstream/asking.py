@@ -21,6 +21,7 @@ from gateway.ports import (
     UpstreamResponse,
 )
 from gateway.types import Call, Deployment, Provider, Service
+from gateway.upstream.choice import engine_choice
 from gateway.upstream.tokens import Tokens
 
 LIST_SECONDS = 10.0
@@ -36,7 +37,7 @@ class Asker:
     """Asks providers. Holds no state of what they said; every failure is an UpstreamError."""
 
     def __init__(self, engine_of: EngineOf, dialects: Mapping[str, Dialect]) -> None:
-        self._engine_of = engine_of
+        self._engine_for = engine_choice(engine_of, dialects)
         self._dialects = dialects
         self._speakers = Speakers(dialects)
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
@@ -92,7 +93,7 @@ class Asker:
     async def _send(
         self, provider: Provider, head: RequestHead, parts: Sequence[bytes], first_byte: float
     ) -> UpstreamResponse:
-        engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
+        engine = self._engine_for(provider)
         signer: object = self._dialects[provider.type]
         extra = [(b"content-type", b"application/json")] if parts else []
         if isinstance(signer, SigningDialect):

@@ -21,6 +21,7 @@ from gateway.ports import (
 from gateway.providers.wire.head import EVENT_STREAM
 from gateway.types import Call, Deployment, Headers, Service
 from gateway.upstream.batches import send_in_batches
+from gateway.upstream.choice import engine_choice
 from gateway.upstream.deadlines import first_byte_within
 from gateway.upstream.headroom import headroom
 from gateway.upstream.heads import Heads
@@ -42,7 +43,7 @@ class Sender:
     """Sends attempts. Holds no state of a call."""
 
     def __init__(self, engine_of: EngineOf, dialects: Mapping[str, Dialect], clock: Clock) -> None:
-        self._engine_of = engine_of
+        self._engine_for = engine_choice(engine_of, dialects)
         self._speakers = Speakers(dialects)
         self._clock = clock
         self._heads = Heads()
@@ -66,7 +67,7 @@ class Sender:
     async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         provider = deployment.provider
         dialect = self._speakers.of(call, deployment)
-        engine = self._engine_of("mock" if provider.type == "mock" else provider.engine)
+        engine = self._engine_for(provider)
         exchange = self._exchanges.get(provider.type)
         token = None if exchange is None else await self._tokens.get(exchange, provider)
         timeouts = provider.timeouts

@@ -132,7 +132,7 @@ providers: {mock: {type: mock}}
 zzz: 1
 """,
         [
-            "2:1: unknown key `zzz` (known: version, zone, providers, aliases, routes, keys, teams, limits, alerts)",
+            "2:1: unknown key `zzz` (known: version, zone, plugins, providers, aliases, routes, keys, teams, limits, alerts)",
         ],
     ),
     "no providers": (

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from gateway.registry.catalogue import ALIASES, TYPES, provider_type, unmet
+from gateway.registry.catalogue import ALIASES, TYPES, Known, provider_type, unmet
 from gateway.registry.problems import Fault, Trail, did_you_mean
 from gateway.registry.schema.access import Alerts, Key, LimitRule, Team
 from gateway.registry.schema.explain import explain
-from gateway.registry.schema.fields import ModelName, Name, Strict, Zone
+from gateway.registry.schema.fields import ModelName, Name, Strict, Text, Zone
 from gateway.registry.schema.providers import model_for
 from gateway.registry.schema.routes import Route
 
@@ -19,6 +19,10 @@ class Document(Strict):
 
     version: Literal[1] = Field(1, description="The version of this format.")
     zone: Zone = Field("UTC", description="The time zone whose calendar quotas follow: Europe/Berlin.")
+    plugins: list[Text] = Field(
+        default_factory=list,
+        description="Provider types from elsewhere: a Python file beside this one, or a module. Loaded at the start.",
+    )
     providers: Annotated[dict[Name, Any], Field(min_length=1)] = Field(
         description="Where models are served, by names of your choice."
     )
@@ -32,7 +36,7 @@ class Document(Strict):
     alerts: Alerts | None = Field(None, description="Where soft thresholds and exceeded quotas are told.")
 
 
-def faults(data: Any, missing: Mapping[Trail, str], dialects: frozenset[str] | None) -> list[Fault]:
+def faults(data: Any, missing: Mapping[Trail, str], dialects: Known | None) -> list[Fault]:
     """Every fault of the document; what only follows from an unset variable is left out."""
     if not isinstance(data, dict):
         return [Fault((), "expected a mapping at the top (start with `providers:`)")]
@@ -66,7 +70,7 @@ def _validated(model: type[BaseModel], data: Any, prefix: Trail) -> Iterator[Fau
 
 
 def _provider_faults(
-    trail: Trail, settings: Any, missing: Mapping[Trail, str], dialects: frozenset[str] | None
+    trail: Trail, settings: Any, missing: Mapping[Trail, str], dialects: Known | None
 ) -> Iterator[Fault]:
     if not isinstance(settings, dict):
         yield Fault(trail, "expected a mapping (write `type: …` and the provider's settings below it)")
@@ -83,7 +87,7 @@ def _provider_faults(
         yield Fault(trail, f"a provider of type `{kind.name}` needs {lacking} (add it)", at_key=True)
 
 
-def _unknown_type(trail: Trail, named: Any, dialects: frozenset[str] | None) -> Fault:
+def _unknown_type(trail: Trail, named: Any, dialects: Known | None) -> Fault:
     known = sorted({*TYPES, *ALIASES, *(dialects or ())})
     if named is None:
         return Fault(trail, "`type` is missing (add the kind of provider, such as `type: openai`)", at_key=True)
