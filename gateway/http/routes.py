@@ -23,6 +23,7 @@ class Endpoint:
     """The model that OpenAI's API takes when the caller names none."""
 
 
+RERANK = "/rerank"
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {
         endpoint.path: endpoint
@@ -38,7 +39,7 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
             Endpoint(Service.SPEECH, "/audio/speech"),
             Endpoint(Service.TRANSCRIPTION, "/audio/transcriptions", json=False, form=True),
             Endpoint(Service.TRANSCRIPTION, "/audio/translations", json=False, form=True),
-            Endpoint(Service.RERANK, "/rerank"),
+            Endpoint(Service.RERANK, RERANK),
         )
     }
 )
@@ -47,6 +48,19 @@ PREFIXES = ("/v1", "/openai/v1", "/openai")
 """The last one is Azure's dated API, for what has no deployment in its path."""
 DEPLOYMENTS = "/openai/deployments/"
 PROVIDERS = "/providers/"
+V2 = "/v2"
+"""Cohere's version of its API, of which rerank is served: nobody else's clients have a path for it."""
+INSTEAD: Mapping[str, str] = MappingProxyType(
+    {
+        "/v2/chat": "/v1/chat/completions",
+        "/v1/chat": "/v1/chat/completions",
+        "/v2/embed": "/v1/embeddings",
+        "/v1/embed": "/v1/embeddings",
+        "/v2/audio/transcriptions": "/v1/audio/transcriptions",
+        "/v2/models": "/v1/models",
+    }
+)
+"""What clients of Cohere's API ask for, and where it is here."""
 
 
 class Destination(NamedTuple):
@@ -60,13 +74,16 @@ class Destination(NamedTuple):
 
 
 _EXACT: Mapping[str, Destination] = MappingProxyType(
-    {prefix + path: Destination(endpoint) for prefix in PREFIXES for path, endpoint in ENDPOINTS.items()}
+    {
+        **{prefix + path: Destination(endpoint) for prefix in PREFIXES for path, endpoint in ENDPOINTS.items()},
+        V2 + RERANK: Destination(ENDPOINTS[RERANK]),
+    }
 )
 
 
 def is_api(path: str) -> bool:
     """Whether this path belongs to the API, known or not, and so gets its error shape."""
-    return path.startswith(("/v1/", "/openai/", PROVIDERS)) or path == "/v1"
+    return path.startswith(("/v1/", "/v2/", "/openai/", PROVIDERS)) or path == "/v1"
 
 
 def locate(method: str, path: str) -> Destination:
@@ -91,7 +108,11 @@ def _elsewhere(path: str) -> Destination:
             if rest.startswith(MODELS):
                 return _models(rest.removeprefix(MODELS), name)
             return Destination(_endpoint(rest), pinned=name)
-    raise UnknownPath(f"Unknown request URL: {_shown(path)}. Check the path against the API reference.")
+        name, found, rest = path.removeprefix(PROVIDERS).partition(V2 + RERANK)
+        if found and name and not rest and "/" not in name:
+            return Destination(ENDPOINTS[RERANK], pinned=name)
+    advice = f"use {INSTEAD[path]}, OpenAI's API" if path in INSTEAD else "check the path against the API reference"
+    raise UnknownPath(f"Unknown request URL: {_shown(path)}; {advice}.")
 
 
 def _models(rest: str, pinned: str | None) -> Destination:

@@ -141,7 +141,7 @@ _TABLE = (
         _BEDROCK,
         ((("region",),), (("access_key_id", "secret_access_key"), ("api_key",))),
     ),
-    _plain("cohere", "https://api.cohere.com/v2", "COHERE_API_KEY"),
+    ProviderType("cohere", "https://api.cohere.com/v2", needs=_KEY, env="COHERE_API_KEY", default_path="/v2"),
     ProviderType("watsonx", "{api_url}", _WATSONX, (*_KEY, (("project_id",), ("space_id",)))),
     _plain("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     _plain("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),

@@ -52,6 +52,9 @@ _ASKS: dict[str, Callable[[ChatRequest], bool]] = {
     "response_format": lambda chat: chat.response_format is not None and chat.response_format.type != "text",
     "cache_control": lambda chat: chat.cache_control is not None,
     "safety_settings": lambda chat: bool(chat.safety_settings),
+    "documents": lambda chat: bool(chat.documents),
+    "citation_options": lambda chat: chat.citation_options is not None,
+    "safety_mode": lambda chat: chat.safety_mode is not None,
 }
 
 

@@ -169,6 +169,10 @@ class ChatRequest(msgspec.Struct, gc=False):
     cache_control: dict[str, Any] | None = None
     safety_settings: list[dict[str, Any]] | None = None
     """Google's own thresholds of its filters, taken as an extension."""
+    documents: list[Any] | None = None
+    """Cohere's own: what the answer may cite, taken as an extension as the next two are."""
+    citation_options: dict[str, Any] | None = None
+    safety_mode: str | None = None
     stream_options: Any = None
     unknown: tuple[str, ...] = ()
     """Names of fields that OpenAI's API does not have."""

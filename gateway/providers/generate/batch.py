@@ -6,9 +6,10 @@ import msgspec
 
 from gateway.errors import UpstreamBadResponse
 from gateway.ports import DecodedReply
-from gateway.providers.generate.embeddings import Ask, reply_of
+from gateway.providers.generate.embeddings import Ask
 from gateway.providers.generate.errors import error_in_reply
 from gateway.providers.generate.reply import WireUsage
+from gateway.providers.services.embeddings import reply_of
 from gateway.types import Call
 
 

@@ -55,7 +55,7 @@ def _wav(samples: bytes) -> bytes:
 def transcribe(asked: Asked) -> Reply:
     """A sentence that names the file, its size and its digest, in the format asked for."""
     form = parse_form(asked.request.header(b"content-type"), asked.request.body)
-    text, size = _heard(form)
+    text, size = heard(form)
     streams = form.fields.get("stream", "").lower() in {"true", "1"}
     price = charge(asked, max(1, size // 100), stream=streams)
     if streams:
@@ -69,7 +69,8 @@ def transcribe(asked: Asked) -> Reply:
     )
 
 
-def _heard(form: Form) -> tuple[str, int]:
+def heard(form: Form) -> tuple[str, int]:
+    """What the file says, and its size. Raises Rejected without a file or a model."""
     found = next(((name, content) for key, name, content in form.files if key == "file"), None)
     if found is None or not form.fields.get("model"):
         missing = "file" if found is None else "model"

@@ -75,7 +75,7 @@ def rerank(asked: Asked) -> Reply:
     query = need(body, "query", str)
     documents = [_document(item) for item in need(body, "documents", list)]
     most = positive(body, "top_n") or len(documents)
-    scores = sorted(((index, _score(query, text)) for index, text in enumerate(documents)), key=lambda one: -one[1])
+    scores = ranked(query, documents)
     results: list[Json] = []
     for index, score in scores[:most]:
         shown: Json = {"document": {"text": documents[index]}} if body.get("return_documents") else {}
@@ -84,6 +84,11 @@ def rerank(asked: Asked) -> Reply:
     usage = {"prompt_tokens": price.input_tokens, "total_tokens": price.input_tokens}
     answer = {"id": f"rerank-{asked.request.digest[:24]}", "model": asked.model, "results": results, "usage": usage}
     return json_reply(answer, price)
+
+
+def ranked(query: str, documents: list[str]) -> list[tuple[int, float]]:
+    """Index and score of each, the best first."""
+    return sorted(((index, _score(query, text)) for index, text in enumerate(documents)), key=lambda one: -one[1])
 
 
 def _document(item: Any) -> str:

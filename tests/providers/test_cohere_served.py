@@ -1,0 +1,238 @@
+"""Cohere behind the gateway, over sockets: OpenAI's SDK does not notice, and what is booked is what was charged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.support.app import Gateway, running
+from tests.support.gateway import Mock, mock_process
+
+CONFIG = """
+version: 1
+providers:
+  cohere:
+    type: cohere
+    base_url: {mock}
+    api_key: cohere-canary-7c41
+    allow_private_network: true
+    retry_attempts: 0
+    models:
+      command-a-03-2025: {{price: {{input: 2.5, output: 10}}}}
+      embed-v4.0: {{price: {{input: 0.12}}}}
+      rerank-v3.5: {{price: {{per_unit: 0.002}}}}
+  lab: {{type: cohere, base_url: "{mock}", api_key: k, allow_private_network: true, retry_attempts: 0}}
+  plain:
+    type: openai_compatible
+    base_url: {mock}
+    allow_private_network: true
+    models: {{gpt: {{price: {{input: 2.5, output: 10}}}}}}
+routes:
+  - name: rescued
+    match: {{model: rescued}}
+    targets: [{{provider: lab, model: mock-fault/error-after-0}}, {{provider: plain, model: gpt}}]
+"""
+MODEL = "command-a-03-2025"
+DOCUMENTS = ["a red house", {"text": "a blue boat on the sea"}, "the sea"]
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+    for name in ("weather", "time")
+]
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    with mock_process() as mock:
+        yield mock
+
+
+@pytest.fixture(scope="module")
+def gateway(mock: Mock) -> Iterator[Gateway]:
+    base = mock.url.removesuffix("/v1")
+    with running(CONFIG.format(mock=base)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def ask(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+def test_chat(client: openai.OpenAI) -> None:
+    """A whole answer, under the name that was asked for, with the counts that are billed."""
+    reply = client.chat.completions.create(model=MODEL, messages=ask("grüße 🎈"))
+    assert reply.choices[0].message.content == "echo: grüße 🎈"
+    assert reply.choices[0].finish_reason == "stop"
+    assert reply.model == MODEL
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
+
+
+def test_stream(client: openai.OpenAI) -> None:
+    """A stream: text in pieces, usage when asked for."""
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL, messages=ask("hello"), stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 3
+
+
+def test_tools_in_a_stream(client: openai.OpenAI) -> None:
+    """The SDK's own accumulator puts parallel calls together; their results go back and are answered."""
+    messages: list[Any] = ask("call:weather call:time")
+    with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as stream:
+        final = stream.get_final_completion().choices[0]
+    assert final.finish_reason == "tool_calls"
+    calls = final.message.tool_calls or []
+    assert [call.function.name for call in calls] == ["weather", "time"]
+    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
+    turn: Any = {
+        "role": "assistant",
+        "tool_calls": [
+            {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
+            for call in calls
+        ],
+    }
+    results: list[Any] = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
+    ]
+    reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=TOOLS)
+    assert reply.choices[0].message.content == "tool: result 0result 1"
+
+
+def test_structured_output(client: openai.OpenAI) -> None:
+    """A JSON Schema is the provider's own structured output."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+    reply = client.chat.completions.create(model=MODEL, messages=ask("where?"), response_format=form)
+    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+
+
+def test_many_inputs_are_split(client: openai.OpenAI, mock: Mock) -> None:
+    """Cohere takes 96 texts at once: longer lists come back whole and in order, in the SDK's own encoding."""
+    before = len(mock.rows(model="embed-v4.0"))
+    texts = [f"text {number}" for number in range(200)]
+    reply = client.embeddings.create(model="embed-v4.0", input=texts, dimensions=3)
+    assert [item.index for item in reply.data] == list(range(200))
+    alone = client.embeddings.create(model="embed-v4.0", input=texts[150], dimensions=3)
+    assert reply.data[150].embedding == alone.data[0].embedding
+    assert len(mock.rows(model="embed-v4.0")) - before == 4
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/rerank", "/v2/rerank", "/providers/cohere/v1/rerank", "/providers/cohere/v2/rerank"]
+)
+def test_rerank(gateway: Gateway, path: str) -> None:
+    """The best first, as many as were wanted, with their documents as they were sent; and the searches."""
+    body = {"model": "rerank-v3.5", "query": "the sea", "documents": DOCUMENTS, "top_n": 2, "return_documents": True}
+    reply = gateway.post(path, body)
+    assert reply.status == 200, reply.body
+    told = json.loads(reply.body)
+    assert told["model"] == "rerank-v3.5"
+    assert [(one["index"], one["document"]) for one in told["results"]] == [(1, DOCUMENTS[1]), (2, {"text": "the sea"})]
+    assert told["results"][0]["relevance_score"] == 1.0
+    assert told["meta"]["billed_units"] == {"search_units": 1}
+
+
+def test_searches_are_booked(gateway: Gateway) -> None:
+    """What Cohere charges for is in the ledger, at the price of a search."""
+    body = {"model": "rerank-v3.5", "query": "x", "documents": ["x"] * 150}
+    assert gateway.post("/v1/rerank", body, (("x-request-id", "searches"),)).status == 200
+    line = gateway.line("searches")
+    assert (line["cost_nano_usd"], line["token_source"]) == (4_000_000, "provider")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wanted"),
+    [
+        ("/v1/rerank", {"model": MODEL, "query": "x", "documents": ["x"]}, "use one for rerank, such as `rerank-v3.5`"),
+        ("/v1/chat/completions", {"model": "rerank-v3.5", "messages": [{"role": "user", "content": "x"}]}, "chats"),
+        ("/v1/embeddings", {"model": MODEL, "input": "x"}, "`embed-v4.0`"),
+        ("/v1/moderations", {"model": MODEL, "input": "x"}, "its providers serve chat, embeddings, rerank"),
+    ],
+)
+def test_work_that_a_model_does_not_do(gateway: Gateway, path: str, body: Any, wanted: str) -> None:
+    """Refused with what to use."""
+    reply = gateway.post(path, body)
+    assert (reply.status, reply.error["param"]) == (400, "model")
+    assert wanted in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [
+        ("status-503", 503, "upstream_overloaded"),
+        ("status-429+retry-after-3", 429, "upstream_rate_limited"),
+        ("insufficient-quota", 502, "provider_auth"),
+        ("status-401", 502, "provider_auth"),
+        ("status-500", 502, "upstream_error"),
+        ("context-length", 400, "context_length_exceeded"),
+    ],
+)
+def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
+    """Each failure of Cohere's has the status and code that clients of OpenAI know."""
+    for stream in (False, True):
+        # A model of its own each time: one whose account was refused is left alone for a while.
+        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-{8 + stream}", stream=stream)
+        assert (reply.status, reply.error["code"]) == (status, code)
+
+
+def test_broken_streams(gateway: Gateway) -> None:
+    """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
+    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6"):
+        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
+        assert reply.status == 200
+        assert "error" in reply.events[-2]
+        assert reply.events[-1] == "[DONE]"
+        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+
+
+def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
+    """An error event before the first word leaves room for another deployment, streamed or not."""
+    for stream in (False, True):
+        assert gateway.chat("rescued", stream=stream).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool) -> None:
+    """The same prices and counts give the same cost as a provider that speaks OpenAI's API, and the provider's bill."""
+    lines = []
+    for model in (MODEL, "gpt"):
+        assert gateway.chat(model, (("x-request-id", f"cost-{model}-{stream}"),), stream=stream).status == 200
+        lines.append(gateway.line(f"cost-{model}-{stream}"))
+    cohere, plain = lines
+    for name in ("input_tokens", "output_tokens", "token_source", "cost_nano_usd"):
+        assert cohere[name] == plain[name]
+    row = mock.rows(model=MODEL)[-1]
+    assert (row["input_tokens"], row["output_tokens"]) == (cohere["input_tokens"], cohere["output_tokens"])
+
+
+def test_reasoning(client: openai.OpenAI) -> None:
+    """Thoughts are shown, and are part of the output."""
+    reply = client.chat.completions.create(model="lab/mock-fault/reasoning-8", messages=ask("hm"))
+    assert getattr(reply.choices[0].message, "reasoning_content", "").startswith("thinking about it")
+
+
+def test_credential_stays_here(gateway: Gateway) -> None:
+    """The key reaches neither clients nor the log."""
+    reply = gateway.chat("lab/mock-fault/status-400")
+    assert reply.status == 400
+    assert b"cohere-canary" not in reply.body + gateway.log_file.read_bytes()
