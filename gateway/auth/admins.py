@@ -1,9 +1,14 @@
-"""Who may use the admin API: callers and their roles."""
+"""Who may use the admin API: callers, their roles, and what each may do. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 class Role(StrEnum):
@@ -19,6 +24,11 @@ class Role(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
+def least(one: Role, other: Role) -> Role:
+    """The role that both cover."""
+    return one if other.covers(one) else other
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A caller of the admin API."""
@@ -27,3 +37,49 @@ class Actor:
     role: Role
     kind: str
     """`admin_key`, `user` or `token`."""
+    user_id: str | None = None
+    """The user behind it; None for the admin key and for tokens of machines."""
+    session: bool = False
+    """It came with a cookie: a browser may have been made to send it."""
+
+    def may_be(self, role: Role) -> bool:
+        """Whether it may hand this role on."""
+        return self.role.covers(role)
+
+
+class Note(NamedTuple):
+    """What the audit log is to say of a change."""
+
+    action: str
+    kind: str
+    id: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+Record = Callable[["AsyncConnection", Note], Awaitable[None]]
+"""Writes a note into the audit log, in the transaction of its change."""
+
+
+class AdminProblem(Exception):
+    """Why something about users, tokens or sessions cannot be done; the text says what to do."""
+
+
+class NoSuchAdmin(AdminProblem):
+    """There is no such user, token or session, or it is not for this caller to see."""
+
+
+class AdminNameTaken(AdminProblem):
+    """There is a user of this name."""
+
+
+class AdminRefused(AdminProblem):
+    """This caller may not do this, whatever its role: it would rise above itself, or shut itself out."""
+
+
+class AdminInvalid(AdminProblem):
+    """What was asked for is no name, password, role or time. `field` says which."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field

@@ -48,11 +48,10 @@ admin_sessions = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("user_id", String, ForeignKey("admin_users.id")),
     Column("role", String, nullable=False),
-    Column("csrf", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Index("admin_sessions_user", "user_id"),
     Index("admin_sessions_expires", "expires_at"),
 )
-"""`user_id` is null for one that the admin key opened; `csrf` is the digest of the session's token."""
+"""`user_id` is null for one that the admin key opened."""

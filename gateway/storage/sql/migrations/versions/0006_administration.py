@@ -84,7 +84,6 @@ def _admins() -> None:
         sa.Column("digest", sa.LargeBinary(), primary_key=True),
         sa.Column("user_id", sa.String(), sa.ForeignKey("admin_users.id")),
         sa.Column("role", sa.String(), nullable=False),
-        sa.Column("csrf", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
