@@ -73,6 +73,10 @@ class AdminNameTaken(AdminProblem):
     """There is a user of this name."""
 
 
+class AdminOutdated(AdminProblem):
+    """It was changed since the caller read it."""
+
+
 class AdminRefused(AdminProblem):
     """This caller may not do this, whatever its role: it would rise above itself, or shut itself out."""
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -15,13 +15,14 @@ from gateway.auth.admins import (
     Actor,
     AdminInvalid,
     AdminNameTaken,
+    AdminOutdated,
     AdminRefused,
     NoSuchAdmin,
     Note,
     Record,
     Role,
 )
-from gateway.auth.passwords import Passwords, check
+from gateway.auth.passwords import Passwords
 from gateway.storage.sql.admin_tables import admin_sessions, admin_users
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ class User:
     created_by: str
     updated_at: float
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What is to be another than it is; None stays. `version` is what the caller read."""
+
+    role: Role | None = None
+    password: str | None = field(default=None, repr=False)
+    disabled: bool | None = None
+    version: int | None = None
 
 
 class Staff:
@@ -97,49 +108,39 @@ class Staff:
             await record(connection, Note("create", KIND, user.id, None, shown(user)))
             return user
 
-    async def change(
-        self,
-        actor: Actor,
-        record: Record,
-        name: str,
-        *,
-        role: Role | None = None,
-        password: str | None = None,
-        disabled: bool | None = None,
-        version: int | None = None,
-    ) -> User:
-        """Change what is given; what is changed ends the user's sessions. `version` is what the caller read.
-
-        Raises NoSuchAdmin, AdminInvalid, AdminRefused.
-        """
-        if password is not None:
-            check(password)
-        hashed = None if password is None else await self._passwords.hash(password)
+    async def change(self, actor: Actor, record: Record, name: str, wanted: Changed) -> User:
+        """Change what is given; a change ends the user's sessions. Raises NoSuchAdmin, AdminInvalid, AdminRefused,
+        AdminOutdated."""
+        hashed = None if wanted.password is None else await self._passwords.hash(wanted.password)
         async with self._database.begin() as connection:
-            row = await _row(connection, name, for_update=True)
-            user = user_of(row)
-            _refuse_above(actor, user.role)
-            if version is not None and version != user.version:
-                raise AdminRefused("it was changed since you read it (read it again)")
-            if user.id == actor.user_id and (disabled or (role is not None and role is not user.role)):
-                raise AdminRefused("nobody disables or promotes themselves (ask another admin)")
-            values: dict[str, Any] = {}
-            if role is not None and role is not user.role:
-                _refuse_above(actor, role)
-                values["role"] = role.value
+            user = user_of(await _row(connection, name, for_update=True))
+            values = self._values(actor, user, wanted)
             if hashed is not None:
                 values["password_hash"] = hashed
-            if disabled is not None and disabled is not user.disabled:
-                values["disabled_at"] = self._now() if disabled else None
             if not values:
                 return user
             values |= {"updated_at": self._now(), "version": user.version + 1}
             await connection.execute(update(admin_users).where(admin_users.c.id == user.id).values(values))
             await connection.execute(delete(admin_sessions).where(admin_sessions.c.user_id == user.id))
             changed = user_of(await _row(connection, user.id))
-            after = shown(changed) | ({"password": "changed"} if hashed is not None else {})
+            after = shown(changed) | ({"new_password": True} if hashed is not None else {})
             await record(connection, Note("update", KIND, user.id, shown(user), after))
             return changed
+
+    def _values(self, actor: Actor, user: User, wanted: Changed) -> dict[str, Any]:
+        """The columns to be changed, the password aside."""
+        _refuse_above(actor, user.role)
+        if wanted.version is not None and wanted.version != user.version:
+            raise AdminOutdated("it was changed since you read it (read it again)")
+        values: dict[str, Any] = {}
+        if wanted.role is not None and wanted.role is not user.role:
+            _refuse_above(actor, wanted.role)
+            values["role"] = wanted.role.value
+        if wanted.disabled is not None and wanted.disabled is not user.disabled:
+            values["disabled_at"] = self._now() if wanted.disabled else None
+        if values and user.id == actor.user_id:
+            raise AdminRefused("nobody disables or promotes themselves (ask another admin)")
+        return values
 
     async def credentials(self, name: str) -> tuple[User | None, str | None]:
         """The user who logs in by this name, and what is stored of the password; None for nobody, and for one who is
