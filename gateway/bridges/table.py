@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.bridges.responses.bridge import ResponsesToChat
 from gateway.ports import Bridge
 
-BRIDGES: tuple[Bridge, ...] = ()
+BRIDGES: tuple[Bridge, ...] = (ResponsesToChat(),)

@@ -36,8 +36,11 @@ class StreamDecoder(Protocol):
     """The terminal event was seen."""
     failure: UpstreamError | None
     """The stream is broken from here on: bad event, error event, or an end without a terminal event."""
-    relayed_bytes: int
-    """Bytes handed on so far; with `events` for an estimate when the provider tells no usage."""
+
+    @property
+    def relayed_bytes(self) -> int:
+        """Bytes handed on so far; with `events` for an estimate when the provider tells no usage."""
+        ...
 
     @property
     def usage(self) -> Usage | None:

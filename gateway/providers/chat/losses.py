@@ -61,24 +61,25 @@ _ASKS: dict[str, Callable[[ChatRequest], bool]] = {
 class Losses:
     """Decides what becomes of what one request loses on its way."""
 
-    __slots__ = ("_drop", "_what")
+    __slots__ = ("_drop", "what")
 
     def __init__(self, provider: Provider) -> None:
         self._drop = provider.unsupported == "drop"
-        self._what = provider.type
+        self.what = provider.type
+        """Whose API it is, for messages."""
 
     def parameter(self, param: str, advice: str = "") -> None:
         """A parameter that changes the answer is lost. Raises UnsupportedParameter unless the operator chose `drop`."""
         if not self._drop:
             raise UnsupportedParameter(
-                f"`{param}` is not supported by this model's provider ({self._what})."
+                f"`{param}` is not supported by this model's provider ({self.what})."
                 f" {advice or 'Leave it out, or use a model of another provider.'}",
                 param=param,
             )
 
     def content(self, param: str, what: str, advice: str = "") -> UnsupportedParameter:
         """The error for content that cannot be carried over, to raise: `what` stands at `param`."""
-        text = f"This model's provider ({self._what}) does not take {what}. {advice or 'Use another model for it.'}"
+        text = f"This model's provider ({self.what}) does not take {what}. {advice or 'Use another model for it.'}"
         return UnsupportedParameter(text, param=param)
 
     def check(self, chat: ChatRequest, spoken: frozenset[str]) -> None:

@@ -31,7 +31,7 @@ def read_chat(call: Call, deployment: Deployment) -> ChatRequest:
         raw = _completed(keys, call, deployment.parameters) if deployment.parameters else call.raw
         chat: ChatRequest = _REQUEST.decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidJson from None
     chat.unknown = tuple(key[:MAX_NAME] for key, raw in keys.items() if key not in KNOWN and bytes(raw) != b"null")
@@ -114,7 +114,7 @@ def _schema(raw: msgspec.Raw, param: str) -> msgspec.Raw:
     return raw
 
 
-def _invalid(text: str) -> InvalidRequest:
+def invalid(text: str) -> InvalidRequest:
     """msgspec's sentence, `Expected `str`, got `int` - at `$.messages[0].role``, in ours."""
     place = _PLACE.fullmatch(text)
     path = (place and place["path"]) or None

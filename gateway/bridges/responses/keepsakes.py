@@ -1,0 +1,47 @@
+"""What a provider wants back with the next turn, in a field that clients of the Responses API return unread.
+
+A reasoning item's `encrypted_content` is opaque to clients, and they give it back with the conversation. It carries the
+provider's own reasoning blocks, signatures and all, and what it wants back with single calls (Gemini's thought
+signatures). It is not encrypted: it holds nothing that the client's own conversation does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+MARK = "gateway:"
+"""What no encrypted content of a provider's begins with: theirs is base64."""
+MOST = 8 << 20
+"""Characters that are unpacked."""
+
+
+class Keepsake(msgspec.Struct, omit_defaults=True):
+    """`extras` is by the id of the call."""
+
+    blocks: list[dict[str, Any]] = []
+    extras: dict[str, Any] = {}
+
+
+_KEEPSAKE = msgspec.json.Decoder(Keepsake)
+
+
+def packed(keepsake: Keepsake) -> str | None:
+    """For `encrypted_content`; None where there is nothing to keep."""
+    if not keepsake.blocks and not keepsake.extras:
+        return None
+    return MARK + base64.urlsafe_b64encode(msgspec.json.encode(keepsake)).decode()
+
+
+def unpacked(text: str | None) -> Keepsake | None:
+    """What was packed; None for what another packed, whose key we have not."""
+    if text is None or not text.startswith(MARK) or len(text) > MOST:
+        return None
+    try:
+        keepsake: Keepsake = _KEEPSAKE.decode(base64.urlsafe_b64decode(text[len(MARK) :].encode()))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    return keepsake
