@@ -11,6 +11,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 class Reach(IntEnum):
@@ -112,7 +113,7 @@ def _inner(address: IPv6Address) -> Iterator[IPv4Address]:
         yield IPv4Address(packed[12:])
 
 
-def permitted(address: Address, *, private: bool, networks: tuple[IPv4Network | IPv6Network, ...] = ()) -> bool:
+def permitted(address: Address, *, private: bool, networks: tuple[Network, ...] = ()) -> bool:
     """Whether a connection may go there: `private` allows every private address, `networks` those inside them."""
     reach = reach_of(address)
     if reach is Reach.PRIVATE:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from gateway.addresses import Network
 from gateway.types import (
     Body,
     Headers,
@@ -28,6 +29,10 @@ class Endpoint:
     private_network: bool = False
     """It may be on this machine or in a private network. Metadata services it may not reach even then."""
     max_connections: int = 1024
+    networks: tuple[Network, ...] = ()
+    """Private networks that it may be in although `private_network` is off."""
+    path: str | None = None
+    """A unix socket of our own to connect to, instead of everything above."""
 
 
 @dataclass(slots=True, eq=False)

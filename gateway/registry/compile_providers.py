@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from gateway.registry.catalogue import Known
+    from gateway.registry.interpolation import Managed
 
 Settings = dict[str, Any]
 
@@ -27,14 +28,17 @@ class Defaults:
     """Seconds."""
 
 
-def compile_provider(name: str, settings: Settings, dialects: Known | None, defaults: Defaults) -> Provider:
-    """One provider whose settings are complete."""
+def compile_provider(
+    name: str, settings: Settings, dialects: Known | None, defaults: Defaults, managed: Managed | None = None
+) -> Provider:
+    """One provider whose settings are complete. `managed`: it is one of the database."""
     kind = _kind(settings, dialects)
     rates = _rates(settings)
     address = kind.address(settings)
-    # An address that is written down as a private one has been allowed in so many words; a name has not.
+    # An address that is written down as a private one has been allowed in so many words; a name has not. Whoever
+    # writes to the database may allow nothing.
     private = settings.get("allow_private_network", kind.private or scalars.names_private(address))
-    return Provider(
+    found = Provider(
         name=name,
         type=kind.name,
         base_url=address,
@@ -62,6 +66,19 @@ def compile_provider(name: str, settings: Settings, dialects: Known | None, defa
         unsupported=settings.get("unsupported", "error"),
         api=_api(settings),
     )
+    return found if managed is None else _managed(found, managed)
+
+
+def _managed(provider: Provider, managed: Managed) -> Provider:
+    return replace(
+        provider,
+        allow_private_network=False,
+        networks=managed.networks,
+        api_keys=() if managed.unusable else provider.api_keys,
+        key_names=managed.key_names,
+        spare_keys=managed.spare_keys,
+        unusable=managed.unusable,
+    )
 
 
 def inactive_provider(name: str, settings: Settings, dialects: Known | None) -> Provider:
@@ -75,7 +92,8 @@ def compile_deployments(provider: Provider, settings: Settings) -> Iterator[Depl
     listed = settings.get("models") or (kind.models if kind is not None else ())
     models = listed if isinstance(listed, dict) else dict.fromkeys(listed)
     for name, model in models.items():
-        yield _deployment(provider, name, model or {})
+        if model is None or model.get("status") != "inactive":
+            yield _deployment(provider, name, model or {})
 
 
 def _deployment(provider: Provider, name: str, model: Settings) -> Deployment:
@@ -98,6 +116,13 @@ def _deployment(provider: Provider, name: str, model: Settings) -> Deployment:
 
 def _api(settings: Settings) -> frozenset[Surface]:
     return frozenset(map(Surface, scalars.words(settings["api"]))) if settings.get("api") else frozenset()
+
+
+def switched_off(settings: Settings) -> frozenset[str]:
+    """The models that a provider lists and does not serve."""
+    models = settings.get("models")
+    listed = models.items() if isinstance(models, dict) else ()
+    return frozenset(name for name, model in listed if model and model.get("status") == "inactive")
 
 
 def _shared(settings: Settings) -> frozenset[str]:

@@ -10,7 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.compile_limits import compile_rule
-from gateway.registry.compile_providers import Defaults, compile_deployments, compile_provider, inactive_provider
+from gateway.registry.compile_providers import (
+    Defaults,
+    compile_deployments,
+    compile_provider,
+    inactive_provider,
+    switched_off,
+)
 from gateway.registry.compile_rules import (
     compile_alerts,
     compile_aliases,
@@ -24,12 +30,13 @@ from gateway.registry.snapshot import UTC, Snapshot
 from gateway.types import Deployment, Provider, Skipped
 
 if TYPE_CHECKING:
+    from gateway.addresses import Network
     from gateway.registry.catalogue import Known
     from gateway.registry.interpolation import Interpolated
     from gateway.registry.problems import Trail
     from gateway.registry.snapshot import Route, VirtualKey
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when the same document would compile to something else."""
 
 ABSENT: Mapping[str, str] = MappingProxyType(
@@ -48,6 +55,8 @@ class Context:
     dialects: Known | None = None
     """Provider types that this version can speak to; None: all."""
     defaults: Defaults = field(default_factory=Defaults)
+    networks: tuple[Network, ...] = ()
+    """Private networks that providers of the database may reach."""
 
 
 @dataclass(slots=True)
@@ -56,6 +65,8 @@ class _Table:
     deployments: dict[str, Deployment] = field(default_factory=dict)
     models: dict[str, list[Deployment]] = field(default_factory=dict)
     listing: set[str] = field(default_factory=set)
+    off: set[str] = field(default_factory=set)
+    """Deployments that are listed and switched off."""
     warnings: list[str] = field(default_factory=list)
 
     def target(self, provider: str, model: str) -> Deployment | Skipped:
@@ -64,6 +75,8 @@ class _Table:
         if owner.status != "active":
             return Skipped(f"{provider}/{model}", ABSENT[owner.status])
         found = self.deployments.get(f"{provider}/{model}")
+        if found is None and f"{provider}/{model}" in self.off:
+            return Skipped(f"{provider}/{model}", "inactive: this model is switched off")
         if found is None:
             found = Deployment(id=f"{provider}/{model}", provider=owner, model=model)
             self.deployments[found.id] = found
@@ -75,7 +88,7 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
     data = interpolated.data
     table = _Table()
     for name, settings in data["providers"].items():
-        _add_provider(table, name, settings, _unset(interpolated.missing, ("providers", name)), context)
+        _add_provider(table, name, settings, interpolated, context)
     listed = data.get("routes", [])
     routes = with_fallbacks([compile_route(item, table.target) for item in listed], listed, table.target)
     compiled = [(route, "match" in item) for route, item in zip(routes, listed, strict=True)]
@@ -108,18 +121,26 @@ def revision(data: Any, context: Context) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _add_provider(table: _Table, name: str, settings: dict[str, Any], unset: list[str], context: Context) -> None:
+def _add_provider(
+    table: _Table, name: str, settings: dict[str, Any], interpolated: Interpolated, context: Context
+) -> None:
+    unset, managed = _unset(interpolated.missing, ("providers", name)), interpolated.managed.get(name)
     if unset:
         table.warnings.append(f"provider `{name}` is inactive: {_are_unset(unset)}")
     if unset or settings.get("status") == "inactive":
         table.providers[name] = inactive_provider(name, settings, context.dialects)
         return
-    provider = compile_provider(name, settings, context.dialects, context.defaults)
+    provider = compile_provider(name, settings, context.dialects, context.defaults, managed)
+    if managed is not None:
+        table.warnings += [f"provider `{name}`: {reason}" for reason in managed.broken]
     if context.dialects is not None and provider.type not in context.dialects:
         table.warnings.append(f"provider `{name}` is inactive: type `{provider.type}` is not served by this version")
         table.providers[name] = inactive_provider(name, settings, context.dialects)
         return
     table.providers[name] = provider
+    if off := switched_off(settings):
+        table.off |= {f"{name}/{model}" for model in off}
+        table.listing.add(name)
     for deployment in compile_deployments(provider, settings):
         table.deployments[deployment.id] = deployment
         if not provider.fetch_models:

@@ -11,9 +11,26 @@ from gateway.registry.problems import Fault, Trail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.addresses import Network
+
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _NAME = re.compile(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """What holds for a provider of the database, and cannot be said in a document."""
+
+    networks: tuple[Network, ...] = ()
+    """The private networks that it may reach; there are no others for it."""
+    key_names: tuple[str, ...] = ()
+    """What its keys are called, in their order."""
+    spare_keys: tuple[str, ...] = field(default=(), repr=False)
+    broken: tuple[str, ...] = ()
+    """Why some of its credentials cannot be used."""
+    unusable: bool = False
+    """None of them can."""
 
 
 @dataclass(slots=True)
@@ -30,6 +47,8 @@ class Interpolated:
     emptied: set[Trail] = field(default_factory=set)
     """Those of them that came out empty although each has its default: they are as if not written."""
     faults: list[Fault] = field(default_factory=list)
+    managed: Mapping[str, Managed] = field(default_factory=dict)
+    """The providers of the database, by name."""
 
 
 def interpolate(data: Any, env: Mapping[str, str]) -> Interpolated:

@@ -84,7 +84,7 @@ def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
     """Interpolate, check and compile. Raises ConfigError with every problem found."""
     document = without_empty_lists(source.data)
     interpolated = interpolate(document, env)
-    faults = [*interpolated.faults, *_check(interpolated, context)]
+    faults = [*interpolated.faults, *check(interpolated, context)]
     if faults:
         raise ConfigError(_located(faults, source, _unprintable(interpolated)))
     return Loaded(document, compile_document(interpolated, context))
@@ -93,7 +93,7 @@ def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
 def faults_of(document: Any, env: Mapping[str, str], context: Context) -> list[Fault]:
     """What `build` would complain about, by trail."""
     interpolated = interpolate(without_empty_lists(document), env)
-    return [*interpolated.faults, *_check(interpolated, context)]
+    return [*interpolated.faults, *check(interpolated, context)]
 
 
 def without_empty_lists(data: Any) -> Any:
@@ -103,7 +103,8 @@ def without_empty_lists(data: Any) -> Any:
     return {name: value for name, value in data.items() if value is not None or name not in _TOP_HEADINGS}
 
 
-def _check(interpolated: Interpolated, context: Context) -> list[Fault]:
+def check(interpolated: Interpolated, context: Context) -> list[Fault]:
+    """Every fault of an interpolated document."""
     # Imported late: a worker that finds its compiled table never builds the models.
     from gateway.registry.check_limits import limit_faults  # noqa: PLC0415
     from gateway.registry.check_routes import route_faults  # noqa: PLC0415

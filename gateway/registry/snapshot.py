@@ -150,6 +150,10 @@ class Snapshot:
     listing: frozenset[str] | None = None
     """Providers whose list of models is complete: they serve nothing else. None: all that list any."""
     alerts: Alerts = Alerts()
+    resources: int = 0
+    """The revision of the database's resources that it holds; 0: none."""
+    parked: tuple[str, ...] = ()
+    """Resources of the database that do not fit, and why."""
     zone: str = UTC
     """The IANA time zone of quotas that name none."""
     _dynamic: dict[str, Deployment] = field(init=False, repr=False, default_factory=dict)

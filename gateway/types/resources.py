@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.addresses import Network
 from gateway.types.calls import Surface
 
 
@@ -102,6 +103,14 @@ class Provider:
     stream: bool = True
     fetch_models: bool = False
     allow_private_network: bool = False
+    networks: tuple[Network, ...] = ()
+    """Private networks that it may reach even without `allow_private_network`."""
+    key_names: tuple[str, ...] = ()
+    """What the `api_keys` are called, where they have names."""
+    spare_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that a rotation replaced: for when the new ones are refused."""
+    unusable: bool = False
+    """None of its credentials can be read: calls are refused without being sent."""
     capabilities: frozenset[str] = frozenset()
     """Of models that do not say themselves; empty: nothing is known."""
     health: HealthCheck = HealthCheck()

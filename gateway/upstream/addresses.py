@@ -49,7 +49,8 @@ async def checked(endpoint: Endpoint, resolver: Resolver) -> Sequence[str]:
     addresses = [host.strip("[]")] if literal(host) is not None else await resolver(host, endpoint.port)
     if not addresses:
         raise socket.gaierror(socket.EAI_NONAME, "no address")
-    if not all(permitted(ip_address(address), private=endpoint.private_network) for address in addresses):
+    private, networks = endpoint.private_network, endpoint.networks
+    if not all(permitted(ip_address(address), private=private, networks=networks) for address in addresses):
         raise UpstreamAddressForbidden
     return addresses
 

@@ -119,6 +119,21 @@ def test_a_model_keeps_its_settings(tmp_path: Path) -> None:
     ]
 
 
+def test_a_model_that_is_switched_off(tmp_path: Path) -> None:
+    """A model with `status: inactive` serves nobody: not by its names, and not as a target; its route stays."""
+    text = (
+        "providers: {p: {type: ollama, models: {off: {status: inactive}, old: {status: deprecated}}}}\n"
+        "routes:\n  - {name: r, match: {model: m}, targets: [{provider: p, model: off}, {provider: p, model: old}]}\n"
+    )
+    snapshot = load_text(tmp_path, text).snapshot
+    assert list(snapshot.deployments) == ["p/old"]
+    assert snapshot.deployment_for("p", "off") is None
+    assert [target.deployment.id for target in snapshot.routes[0].targets] == ["p/old"]
+    assert snapshot.routes[0].absent[0].reason == "inactive: this model is switched off"
+    only = "providers: {p: {type: ollama, models: {off: {status: inactive}}}}\n"
+    assert load_text(tmp_path, only).snapshot.deployment_for("p", "another") is None
+
+
 def test_prices_reach_the_deployment(tmp_path: Path) -> None:
     """Every amount is kept, tiers by size with the base prices where they name none; the version tells the content."""
     text = (

@@ -30,6 +30,7 @@ def endpoint_at(url: str, provider: Provider) -> tuple[Endpoint, str]:
         ca_file=provider.ca_file,
         private_network=provider.allow_private_network,
         max_connections=provider.concurrency_limit or 1024,
+        networks=provider.networks,
     )
     return endpoint, parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else "")
 

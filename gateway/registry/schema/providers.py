@@ -47,7 +47,8 @@ def _capability(value: str) -> str:
     return value
 
 
-def _header_name(value: str) -> str:
+def header_name(value: str) -> str:
+    """Raises ValueError for what cannot be a header that an operator sets."""
     if _TOKEN.fullmatch(value) is None:
         raise ValueError("this is not a header name (use letters, digits and dashes)")
     if value.lower() in _OURS:
@@ -55,7 +56,8 @@ def _header_name(value: str) -> str:
     return value
 
 
-def _header_value(value: Any) -> str:
+def header_value(value: Any) -> str:
+    """Raises ValueError for what is not one line of ASCII text."""
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise ValueError("a header value is one line of ASCII text (put it in quotes)")
     return value
@@ -66,8 +68,8 @@ Capabilities = Annotated[
 ]
 Api = Annotated[list[Literal["chat", "responses"]], OneOrMany, Field(json_schema_extra=one_or_many)]
 Headers = dict[
-    Annotated[str, AfterValidator(_header_name)],
-    Annotated[str, PlainValidator(_header_value), WithJsonSchema({"type": "string"})],
+    Annotated[str, AfterValidator(header_name)],
+    Annotated[str, PlainValidator(header_value), WithJsonSchema({"type": "string"})],
 ]
 
 
@@ -168,6 +170,9 @@ def _rate_limit() -> Any:
 class Model(Strict):
     """One model of a provider."""
 
+    status: Literal["active", "inactive", "deprecated"] = Field(
+        "active", description="deprecated: it serves, and people are told to leave it. inactive: it does not serve."
+    )
     context_window: Size | None = Field(None, ge=1, description="Tokens of input and output together: 128000 or 128k.")
     max_output_tokens: Size | None = Field(None, ge=1, description="Tokens of one answer at most: 16384 or 16k.")
     rate_limit: Annotated[Throughput, _single("requests")] | None = _rate_limit()

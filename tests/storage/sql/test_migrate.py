@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
 from gateway.errors import OperatorError
-from gateway.storage.sql import admin_tables, audit_tables, health_tables, key_tables, vault_tables
+from gateway.storage.sql import admin_tables, audit_tables, health_tables, key_tables, resource_tables, vault_tables
 from gateway.storage.sql import migrate as module
 from gateway.storage.sql.database import Database
 from gateway.storage.sql.migrate import check, current_revision, expected_revision, migrate, ready
@@ -64,7 +64,12 @@ def test_tables(url: str) -> None:
     """The migrated database has exactly the tables, columns and indexes that queries name."""
     assert key_tables.virtual_keys.metadata is metadata
     assert health_tables.incidents.metadata is metadata
-    for table in (admin_tables.admin_users, audit_tables.audit_log, vault_tables.vault_secrets):
+    for table in (
+        admin_tables.admin_users,
+        audit_tables.audit_log,
+        vault_tables.vault_secrets,
+        resource_tables.providers,
+    ):
         assert table.metadata is metadata
     migrate(url)
     engine = engine_of(url)

@@ -1,0 +1,82 @@
+"""Why a change of resources is refused. What the database itself raises (DatabaseUnavailable) goes on as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.registry.resources.records import Kind
+
+
+class ResourceError(Exception):
+    """The base: nothing was changed. Its text is for people who administer and holds no secret."""
+
+
+class NotFound(ResourceError):
+    """There is no such resource."""
+
+    def __init__(self, kind: Kind, wanted: str) -> None:
+        super().__init__(f"There is no resource {wanted!r} among {kind}.")
+        self.kind = kind
+        self.wanted = wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Who refers to something: `field` is where."""
+
+    kind: str
+    id: str
+    name: str
+    field: str = ""
+
+
+class Conflict(ResourceError):
+    """The name is taken, or others still refer to it: `by` says who."""
+
+    def __init__(self, message: str, by: Sequence[Reference] = (), field: str | None = None) -> None:
+        super().__init__(message)
+        self.by = tuple(by)
+        self.field = field
+
+
+class VersionMismatch(ResourceError):
+    """It was changed since it was read."""
+
+    def __init__(self, kind: Kind, name: str, found: int) -> None:
+        super().__init__(f"{name!r} among {kind} was changed meanwhile: it is at version {found} now.")
+        self.kind = kind
+        self.found = found
+
+
+class CannotSeal(ResourceError):
+    """There is no key to encrypt secrets with."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Secrets cannot be stored: ENCRYPTION_KEY is not set. Set it on every replica, or store a reference "
+            "(env:NAME, file:PATH) instead."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where in which resource, and what to do."""
+
+    kind: str
+    id: str
+    name: str
+    field: str
+    """`base_url`, `targets.0.model`; empty: the resource as a whole."""
+    message: str
+
+
+class Rejected(ResourceError):
+    """The configuration would not hold with this change."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{one.kind} {one.name}: {one.field}: {one.message}" for one in self.problems))
