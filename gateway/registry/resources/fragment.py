@@ -18,6 +18,10 @@ PRESENTED = frozenset({"is_default"})
 INACTIVE = "inactive"
 
 
+class BadFragment(ValueError):
+    """Bytes that are no fragment."""
+
+
 class Piece(msgspec.Struct):
     """A resource: what it is called, and what the document says of it."""
 
@@ -80,10 +84,13 @@ def encode(fragment: Fragment) -> bytes:
 
 
 def decode(data: bytes) -> Fragment:
-    """Raises ValueError for what is damaged, or of another format."""
-    found = _decoder.decode(data)
+    """Raises BadFragment for what is damaged, or of another format."""
+    try:
+        found = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadFragment("it is damaged") from error
     if found.format != FORMAT:
-        raise ValueError("another format")
+        raise BadFragment(f"it is of format {found.format}, this version reads {FORMAT}")
     return found
 
 
