@@ -22,7 +22,6 @@ from gateway.registry.resources.teams import keys_of_team
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from gateway.addresses import Network
     from gateway.storage.sql.database import Database
 
 Record = Callable[["AsyncConnection", int, Author, Change], Awaitable[None]]
@@ -45,9 +44,7 @@ class Rules:
     """What a change is held against besides itself."""
 
     judge: Judge
-    vet: vetting.Vet
-    """May this reference (`env:`, `file:`) be read? Raises ValueError."""
-    networks: tuple[Network, ...] = ()
+    bounds: vetting.Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +177,7 @@ class Resources:
             before = await self._current(connection, revision - 1)
             operations = await find(connection, before)
             now = self._wall()
-            problems = _secret_problems(operations, before)
+            problems = _secret_problems(operations, before, self._rules.bounds)
             if problems:
                 raise Rejected(problems)
             after, changes = apply(before, operations, Stamp(now, author.name), self.seal)
@@ -208,7 +205,7 @@ class Resources:
     async def _hold(self, before: State, after: State, changes: Sequence[Change]) -> None:
         """Raises Rejected for what this change would break. What did not fit before is no fault of this change."""
         rules = self._rules
-        problems = [one for change in changes for one in vetting.problems_of(change, after, rules.networks, rules.vet)]
+        problems = [one for change in changes for one in vetting.problems_of(change, after, rules.bounds)]
         if not problems:
             unfit = await asyncio.to_thread(rules.judge, fragment_of(after))
             touched = {change.resource.id for change in changes}
@@ -223,7 +220,7 @@ async def _given(operations: Sequence[Operation]) -> Sequence[Operation]:
     return operations
 
 
-def _secret_problems(operations: Sequence[Operation], state: State) -> list[Problem]:
+def _secret_problems(operations: Sequence[Operation], state: State, bounds: vetting.Bounds) -> list[Problem]:
     """What is wrong with the secrets that are about to be sealed."""
     problems = []
     made = {one.id: one.settings for one in operations if isinstance(one, Create) and one.id is not None}
@@ -239,7 +236,7 @@ def _secret_problems(operations: Sequence[Operation], state: State) -> list[Prob
         settings = provider.settings if provider is not None else made.get(owner or "", {})
         problems += [
             Problem(Kind.CREDENTIAL, operation.id or "", name, place, message)
-            for place, message in vetting.secret_problems(settings, operation.secret)
+            for place, message in vetting.secret_problems(settings, operation.secret, bounds.dialects)
         ]
     return problems
 

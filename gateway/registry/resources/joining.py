@@ -50,7 +50,7 @@ def fitted(base: Interpolated, fragment: Fragment, unlock: Unlock, context: Cont
     parked: set[str] = set()
     problems: list[Problem] = []
     for _ in range(ROUNDS):
-        merged = merge(base, fragment, frozenset(parked), unlock, context.networks)
+        merged = merge(base, fragment, frozenset(parked), unlock, context)
         found = [*_clashes(merged), *_problems(merged, check(merged.interpolated, context))]
         fresh = [one for one in found if one.id not in parked]
         if not fresh:
@@ -62,7 +62,7 @@ def fitted(base: Interpolated, fragment: Fragment, unlock: Unlock, context: Cont
     # A fault that nobody can be blamed for, or no end of them: the file alone is known to be good.
     pieces = (*fragment.providers, *fragment.routes, *fragment.teams, *fragment.limits)
     every = frozenset(one.id for one in pieces)
-    return merge(base, fragment, every, unlock, context.networks), problems
+    return merge(base, fragment, every, unlock, context), problems
 
 
 def _clashes(merged: Merged) -> Iterator[Problem]:

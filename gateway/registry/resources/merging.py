@@ -16,7 +16,8 @@ from gateway.registry.resources.records import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.addresses import Network
+    from gateway.registry.catalogue import Known
+    from gateway.registry.compiling import Context
     from gateway.registry.problems import Trail
     from gateway.registry.resources.fragment import Fragment, Owner, Piece
 
@@ -71,11 +72,9 @@ class Merged:
         return None
 
 
-def merge(
-    base: Interpolated, fragment: Fragment, parked: frozenset[str], unlock: Unlock, networks: tuple[Network, ...]
-) -> Merged:
+def merge(base: Interpolated, fragment: Fragment, parked: frozenset[str], unlock: Unlock, context: Context) -> Merged:
     """The file first, then the database, without the resources in `parked` (ids). On a clash of names the file wins."""
-    merger = _Merger(base, parked, unlock, networks)
+    merger = _Merger(base, parked, unlock, context)
     for owner in fragment.providers:
         merger.add_provider(owner)
     for section, kind in _SECTIONS:
@@ -85,13 +84,11 @@ def merge(
 
 
 class _Merger:
-    def __init__(
-        self, base: Interpolated, parked: frozenset[str], unlock: Unlock, networks: tuple[Network, ...]
-    ) -> None:
+    def __init__(self, base: Interpolated, parked: frozenset[str], unlock: Unlock, context: Context) -> None:
         self._base = base
         self._parked = parked
         self._unlock = unlock
-        self._networks = networks
+        self._context = context
         data = dict(base.data)
         data["providers"] = dict(data["providers"])
         self._data = data
@@ -121,10 +118,10 @@ class _Merger:
             self._origins[(*trail, "models", model.name)] = Origin(Kind.MODEL, model.id, model.name)
         unusable = keys.any and not (keys.settings or keys.headers)
         if unusable:
-            settings |= _stand_ins(settings)
-        elif _lacks_credential(settings):
+            settings |= _stand_ins(settings, self._context.dialects)
+        elif _lacks_credential(settings, self._context.dialects):
             self._missing[*trail, "api_key"] = _NO_CREDENTIAL
-        self._managed[owner.name] = Managed(self._networks, keys.names, keys.spare, keys.broken, unusable)
+        self._managed[owner.name] = Managed(self._context.networks, keys.names, keys.spare, keys.broken, unusable)
         self._data["providers"][owner.name] = settings
 
     def add_item(self, section: str, kind: Kind, piece: Piece) -> None:
@@ -145,16 +142,16 @@ class _Merger:
         return Merged(interpolated, self._origins, self._clashes)
 
 
-def _stand_ins(settings: Mapping[str, Any]) -> dict[str, str]:
+def _stand_ins(settings: Mapping[str, Any], dialects: Known | None) -> dict[str, str]:
     """In the place of credentials that cannot be read: the provider is there, and says why it serves nothing."""
-    kind = provider_type(settings.get("type"))
+    kind = provider_type(settings.get("type"), dialects)
     names = secret_settings(kind) if kind is not None else frozenset()
     return {name: "unavailable" for name in names if name != "api_key" or (kind is not None and kind.takes_key)}
 
 
-def _lacks_credential(settings: Mapping[str, Any]) -> bool:
+def _lacks_credential(settings: Mapping[str, Any], dialects: Known | None) -> bool:
     """Nothing but a credential is missing."""
-    kind = provider_type(settings.get("type"))
+    kind = provider_type(settings.get("type"), dialects)
     if kind is None or unmet(kind, settings) is None:
         return False
     return unmet(kind, {**settings, **dict.fromkeys(secret_settings(kind), "")}) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,9 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.addresses import Network
+    from gateway.registry.catalogue import Known
 
 Vet = Callable[[str], None]
 """Of a reference: raises ValueError when it may not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What run-time resources are held within."""
+
+    vet: Vet
+    networks: tuple[Network, ...] = ()
+    """Private networks that providers may be in."""
+    dialects: Known | None = None
+
 
 _NAMES = TypeAdapter[str](Name)
 _MODELS = TypeAdapter[str](ModelName)
@@ -41,27 +54,29 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential|password",
 _REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\0]{1,1024})")
 
 
-def problems_of(change: Change, state: State, networks: tuple[Network, ...], vet: Vet) -> list[Problem]:
+def problems_of(change: Change, state: State, bounds: Bounds) -> list[Problem]:
     """What is wrong with a resource as it is after a change."""
     resource = change.after
     if resource is None:
         return []
     found = [*_name(resource)]
     if resource.kind is Kind.PROVIDER:
-        found += _provider(resource, networks)
+        found += _provider(resource, bounds)
     elif resource.kind is Kind.CREDENTIAL:
-        found += _credential(resource, state, vet)
+        found += _credential(resource, state, bounds)
     return [Problem(resource.kind, resource.id, resource.name, *problem) for problem in found]
 
 
-def secret_problems(provider_settings: Mapping[str, Any], secret: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def secret_problems(
+    provider_settings: Mapping[str, Any], secret: Mapping[str, str], dialects: Known | None
+) -> Iterator[tuple[str, str]]:
     """What is wrong with a secret in plain; no text holds any of it."""
     for name, value in secret.items():
         try:
             (header_value if name.startswith(HEADER) else scalars.credential)(value)
         except ValueError as error:
             yield f"secret.{name}", str(error)
-    yield from _fields("secret", secret, provider_settings)
+    yield from _fields("secret", secret, provider_settings, dialects)
 
 
 def _name(resource: Resource) -> Iterator[tuple[str, str]]:
@@ -72,12 +87,12 @@ def _name(resource: Resource) -> Iterator[tuple[str, str]]:
         yield "name", message.removeprefix("Value error, ")
 
 
-def _provider(resource: Resource, networks: tuple[Network, ...]) -> Iterator[tuple[str, str]]:
+def _provider(resource: Resource, bounds: Bounds) -> Iterator[tuple[str, str]]:
     settings = resource.settings
     for name, reason in _ELSEWHERE.items():
         if name in settings:
             yield name, reason
-    kind = provider_type(settings.get("type"))
+    kind = provider_type(settings.get("type"), bounds.dialects)
     for name in sorted(secret_settings(kind) - _ELSEWHERE.keys()) if kind is not None else ():
         if name in settings:
             yield name, _ELSEWHERE[KEY]
@@ -89,7 +104,7 @@ def _provider(resource: Resource, networks: tuple[Network, ...]) -> Iterator[tup
                 f"a header that opens something is no setting (store a credential with `{HEADER}{header}`)",
             )
     for name in ("base_url", "api_url", "iam_url"):
-        if isinstance(settings.get(name), str) and not _may_be_reached(settings[name], networks):
+        if isinstance(settings.get(name), str) and not _may_be_reached(settings[name], bounds.networks):
             yield name, "this address is private (name a public one, or add its network to GATEWAY_PRIVATE_NETWORKS)"
 
 
@@ -105,7 +120,7 @@ def _may_be_reached(url: str, networks: tuple[Network, ...]) -> bool:
     return not names_private(host) or any(ip_address("127.0.0.1") in network for network in networks)
 
 
-def _credential(resource: Resource, state: State, vet: Vet) -> Iterator[tuple[str, str]]:
+def _credential(resource: Resource, state: State, bounds: Bounds) -> Iterator[tuple[str, str]]:
     references = resource.settings.get("references", {})
     unknown = set(resource.settings) - {"status", "references", "fields"}
     for name in sorted(unknown):
@@ -120,17 +135,19 @@ def _credential(resource: Resource, state: State, vet: Vet) -> Iterator[tuple[st
             yield f"references.{name}", "expected env:NAME or file:PATH"
             continue
         try:
-            vet(reference)
+            bounds.vet(reference)
         except ValueError as error:
             yield f"references.{name}", str(error)
     owner = state.of(Kind.PROVIDER).get(resource.provider_id or "")
     if owner is not None:
-        yield from _fields("references", references, owner.settings)
+        yield from _fields("references", references, owner.settings, bounds.dialects)
 
 
-def _fields(where: str, fields: Mapping[str, str], provider_settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _fields(
+    where: str, fields: Mapping[str, str], provider_settings: Mapping[str, Any], dialects: Known | None
+) -> Iterator[tuple[str, str]]:
     """Settings that a provider of this type has no secret in."""
-    kind = provider_type(provider_settings.get("type"))
+    kind = provider_type(provider_settings.get("type"), dialects)
     known = {"credentials_file", *(secret_settings(kind) if kind is not None else (KEY,))}
     for name in fields:
         if name.startswith(HEADER):

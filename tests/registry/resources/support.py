@@ -10,6 +10,7 @@ from gateway.registry.resources.desk import Resources, Rules
 from gateway.registry.resources.judging import Judge
 from gateway.registry.resources.operations import Create
 from gateway.registry.resources.records import Author, Change, Kind, Resource
+from gateway.registry.resources.vetting import Bounds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,7 +57,7 @@ class Office:
         self.fail: Exception | None = None
         self.resources = Resources(
             database,
-            Rules(Judge(self.base, Context()), vet),
+            Rules(Judge(self.base, Context()), Bounds(vet)),
             seal=seal,
             record=self._record,
             wall=lambda: 1_800_000_000.5,

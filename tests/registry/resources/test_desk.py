@@ -16,11 +16,13 @@ from gateway.registry.resources.judging import Judge
 from gateway.registry.resources.operations import Create, Delete, Reorder, Rotate, Update
 from gateway.registry.resources.paging import Query
 from gateway.registry.resources.records import Kind
+from gateway.registry.resources.vetting import Bounds
 from tests.registry.resources.support import ALICE, SECRET, vet
 
 if TYPE_CHECKING:
+    from gateway.registry.resources.vetting import Bounds
     from gateway.storage.sql.database import Database
-    from tests.registry.resources.support import Office
+from tests.registry.resources.support import Office
 
 
 async def test_create(office: Office) -> None:
@@ -216,7 +218,7 @@ async def test_bad_secrets(office: Office) -> None:
 
 async def test_without_a_key(database: Database, office: Office) -> None:
     """Without a key to encrypt with no secret can be stored, and everything else works."""
-    resources = Resources(database, Rules(Judge(office.base, Context()), vet))
+    resources = Resources(database, Rules(Judge(office.base, Context()), Bounds(vet)))
     settings = {"type": "openai_compatible", "base_url": "https://a.example/v1"}
     provider = (await resources.change(ALICE, [Create(Kind.PROVIDER, "acme", settings)])).the(Kind.PROVIDER)
     with pytest.raises(CannotSeal, match="ENCRYPTION_KEY"):
@@ -279,7 +281,7 @@ async def test_writers_follow_one_another(office: Office) -> None:
 
 async def test_several_writers(office: Office, database: Database) -> None:
     """Another process's change is seen before one's own is made."""
-    other = Resources(database, Rules(Judge(office.base, Context()), vet))
+    other = Resources(database, Rules(Judge(office.base, Context()), Bounds(vet)))
     made = await office.provider()
     await other.change(ALICE, [Update(Kind.PROVIDER, made.id, details={"a": 1})])
     changed = await office.resources.change(ALICE, [Update(Kind.PROVIDER, made.id, details={"b": 2})])

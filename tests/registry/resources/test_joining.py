@@ -50,7 +50,7 @@ def test_one_snapshot() -> None:
     )
     found = joined(decode(encode(fragment)))
     snapshot = found.snapshot
-    assert found.parked == snapshot.parked == snapshot.warnings == ()
+    assert (found.parked, snapshot.parked, snapshot.warnings) == ((), (), ())
     assert list(snapshot.providers) == ["mock", "acme"]
     assert snapshot.providers["acme"].api_keys == (SECRET,)
     assert snapshot.deployments["acme/big"].parameters == {"temperature": 0.2}
