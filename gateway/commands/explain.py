@@ -16,7 +16,7 @@ from gateway.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.commands.explain_rooms import Rooms
+    from gateway.explaining.rooms import Rooms
     from gateway.explaining import Explanation
     from gateway.registry.snapshot import Snapshot
     from gateway.types import Call, Principal
@@ -50,7 +50,7 @@ def explain(**options: Any) -> None:
     """Say where a request would go now, and why not elsewhere. Nothing is sent, counted or changed."""
     from gateway.commands.explain_output import as_json, as_text  # noqa: PLC0415 - other commands need none of this
     from gateway.commands.explain_request import call_of  # noqa: PLC0415
-    from gateway.commands.explain_rooms import Rooms  # noqa: PLC0415
+    from gateway.explaining.rooms import Rooms  # noqa: PLC0415
     from gateway.registry.loader import load  # noqa: PLC0415
     from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 

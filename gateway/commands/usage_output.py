@@ -7,7 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 import orjson
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from gateway.errors import OperatorError
 from gateway.types import LedgerRow
 from gateway.usage import reports
 from gateway.usage.reports import MOST_GROUPS, TIMES, attempts, report
+from gateway.usage.shapes import Money, guarded, line_values, row_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
     from gateway.usage.reports import Line, Report, Selection
     from gateway.usage.reprice import PriceOf, Repriced
 
-COUNTS = (
-    "requests",
-    "attempts",
-    "errors",
-    "abandoned",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "audio_input_tokens",
-    "audio_output_tokens",
-)
 SHOWN_ROWS = 50
 
 
@@ -59,38 +46,8 @@ def form(*, as_json: bool, as_csv: bool) -> Form:
     return _Json() if as_json else _Csv() if as_csv else _Text()
 
 
-def line_values(line: Line, group_by: Sequence[str]) -> dict[str, Any]:
-    """A line of a report as JSON has it; money is a number with every digit."""
-    found: dict[str, Any] = {
-        word: stamp(value) if word in TIMES and isinstance(value, int) else value
-        for word, value in zip(group_by, line.group, strict=False)
-    }
-    found.update((name, line[name]) for name in COUNTS)
-    found["cost_usd"] = _Money(line["cost_nano_usd"])
-    found["gateway_cost_usd"] = _Money(line["released_nano_usd"])
-    found["unpriced"] = line["unpriced"]
-    found["latency_p50_ms"], found["latency_p95_ms"] = line.latency_ms(0.5), line.latency_ms(0.95)
-    found["ttft_p50_ms"], found["ttft_p95_ms"] = line.ttft_ms(0.5), line.ttft_ms(0.95)
-    return found
-
-
-def row_values(row: LedgerRow) -> dict[str, Any]:
-    """An attempt as JSON has it: the columns of the ledger, and the cost in dollars."""
-    found: dict[str, Any] = msgspec.structs.asdict(row)
-    found["started_at"] = stamp(row.started_at)
-    found["cost_usd"] = None if row.cost_nano_usd is None else _Money(row.cost_nano_usd)
-    return found
-
-
-class _Money(int):
-    """Nano-dollars, printed as dollars."""
-
-    def __str__(self) -> str:
-        return usd(self)
-
-
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: orjson.Fragment(str(value)) if isinstance(value, _Money) else value for name, value in values.items()}
+    return {name: orjson.Fragment(str(value)) if isinstance(value, Money) else value for name, value in values.items()}
 
 
 def _write(data: bytes) -> None:
@@ -130,21 +87,13 @@ class _Csv:
         names = list(line_values(reports.Line(("",) * len(group_by), found.total.counters), group_by))
         writer = csv.DictWriter(sys.stdout, names)
         writer.writeheader()
-        writer.writerows(_guarded(line_values(line, group_by)) for line in found.lines)
+        writer.writerows(guarded(line_values(line, group_by)) for line in found.lines)
 
     async def rows(self, database: Database, selection: Selection, limit: int | None) -> None:
         writer = csv.DictWriter(sys.stdout, [*LedgerRow.__struct_fields__, "cost_usd"])
         writer.writeheader()
         async for row in attempts(database, selection, limit=limit):
-            writer.writerow(_guarded(row_values(row)))
-
-
-def _guarded(values: dict[str, Any]) -> dict[str, Any]:
-    """Text that a spreadsheet would run as a formula is quoted: https://owasp.org/www-community/attacks/CSV_Injection"""
-    return {
-        name: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-        for name, value in values.items()
-    }
+            writer.writerow(guarded(row_values(row)))
 
 
 class _Text:
