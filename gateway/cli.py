@@ -101,13 +101,17 @@ def import_(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    api: Annotated[bool, typer.Option("--api", help="The OpenAPI document of the admin API instead.")] = False,
+) -> None:
     """Print the JSON Schema of the configuration, for editors."""
     import orjson  # noqa: PLC0415
 
-    from gateway.registry.schema.jsonschema import schema_json  # noqa: PLC0415
-
-    typer.echo(orjson.dumps(schema_json(), option=orjson.OPT_INDENT_2).decode())
+    if api:
+        from gateway.http.admin.app import openapi as document  # noqa: PLC0415
+    else:
+        from gateway.registry.schema.jsonschema import schema_json as document  # noqa: PLC0415
+    typer.echo(orjson.dumps(document(), option=orjson.OPT_INDENT_2).decode())
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.errors import OperatorError
+from gateway.auth.refusals import DraftRejected
 from gateway.registry.schema.access import Key
 
 METADATA_MAX = 64
@@ -30,7 +30,7 @@ class Draft:
 
 
 def check(draft: Draft) -> None:
-    """Raises OperatorError that names every mistake and what to do."""
+    """Raises DraftRejected, which names every mistake and what to do."""
     given: dict[str, Any] = {
         "name": draft.name,
         "team": draft.team,
@@ -39,7 +39,7 @@ def check(draft: Draft) -> None:
         "limits": draft.limits,
         "quotas": draft.quotas,
     }
-    complaints = []
+    complaints: list[tuple[str, str]] = []
     try:
         Key.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -47,18 +47,18 @@ def check(draft: Draft) -> None:
     for index, quota in enumerate(draft.quotas):
         if "throttle_to" in quota and quota.get("action_on_exceed") != "throttle":
             complaints.append(
-                f"quotas.{index}.throttle_to: only the action throttle has a rate (set it, or leave it out)"
+                (f"quotas.{index}.throttle_to", "only the action throttle has a rate (set it, or leave it out)")
             )
     if draft.models == []:
-        complaints.append("models: an empty list allows nothing (name some, or leave it out to allow all)")
+        complaints.append(("models", "an empty list allows nothing (name some, or leave it out to allow all)"))
     if len(draft.metadata) > METADATA_MAX or any(
         len(word) > 4 * METADATA_MAX for pair in draft.metadata.items() for word in pair
     ):
-        complaints.append(f"metadata: at most {METADATA_MAX} entries of {4 * METADATA_MAX} characters (shorten it)")
+        complaints.append(("metadata", f"at most {METADATA_MAX} entries of {4 * METADATA_MAX} characters (shorten it)"))
     if complaints:
-        raise OperatorError("\n".join(complaints))
+        raise DraftRejected(complaints)
 
 
-def _complaint(detail: Any) -> str:
+def _complaint(detail: Any) -> tuple[str, str]:
     place = ".".join(str(step) for step in detail["loc"])
-    return f"{place}: {detail['msg'].removeprefix('Value error, ')}"
+    return place, detail["msg"].removeprefix("Value error, ")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from gateway.auth import drafts
 from gateway.auth.records import Change, KeyRecord, digest_of, encode
-from gateway.errors import OperatorError
+from gateway.auth.refusals import KeyChanged, KeyNameTaken, KeyNotActive, NoSuchKey
 from gateway.registry.problems import did_you_mean, shown
 from gateway.storage.sql.key_tables import key_state, retired_secrets, virtual_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -60,6 +60,13 @@ class KeyInfo:
     grace_until: float | None
     """Until then the secret before the last rotation opens too."""
     revoked_at: float | None
+    revision: int = 0
+    """Another one after every change."""
+
+
+Witness = Callable[["AsyncConnection", KeyInfo | None, KeyInfo], Awaitable[None]]
+"""Told of a change within its transaction: how the key was, None for a new one, and how it is. What it raises undoes
+the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,8 @@ class Issuer:
         self._database = database
         self._wall = wall
 
-    async def create(self, draft: drafts.Draft, by: str) -> Issued:
-        """A new key; `by` says who made it."""
+    async def create(self, draft: drafts.Draft, by: str, witness: Witness | None = None) -> Issued:
+        """A new key; `by` says who made it. Raises DraftRejected, KeyNameTaken."""
         drafts.check(draft)
         secret, digest, prefix = _new_secret()
         async with self._database.begin() as connection:
@@ -103,17 +110,49 @@ class Issuer:
                 "revision": revision,
             }
             await connection.execute(insert(virtual_keys).values(values))
-            return await self._issued(connection, draft.name, revision - 1, secret)
+            issued = await self._issued(connection, draft.name, revision - 1, secret)
+            await _tell(witness, connection, None, issued)
+            return issued
 
-    async def rotate(self, name: str, grace: float = GRACE_SECONDS) -> Issued:
+    async def update(
+        self, name: str, changes: Mapping[str, Any], expected: int | None = None, witness: Witness | None = None
+    ) -> Issued:
+        """Other settings for a key: what `changes` names of a draft's fields but the name. Its secrets stay.
+
+        Raises DraftRejected, NoSuchKey, KeyNotActive for one that is revoked, KeyChanged when it is not at the
+        revision `expected` any more.
+        """
+        async with self._database.begin() as connection:
+            revision = await _next_revision(connection)
+            row = await _find(connection, name)
+            if row["revoked_at"] is not None:
+                raise KeyNotActive(f"The key {shown(name)} is revoked and stays so.", "revoked")
+            if expected is not None and row["revision"] != expected:
+                raise KeyChanged(f"The key {shown(name)} was changed meanwhile.")
+            before = await self._issued(connection, name, revision - 1)
+            drafts.check(replace(_draft(before.info), **changes))
+            values = dict(changes)
+            if "expires_at" in values:
+                ends = values["expires_at"]
+                values["expires_at"] = None if ends is None else round(ends * _MICRO)
+            fresh = {**values, "revision": revision}
+            await connection.execute(update(virtual_keys).where(virtual_keys.c.id == row["id"]).values(fresh))
+            issued = await self._issued(connection, name, revision - 1)
+            await _tell(witness, connection, before, issued)
+            return issued
+
+    async def rotate(self, name: str, grace: float = GRACE_SECONDS, witness: Witness | None = None) -> Issued:
         """A new secret. The present one opens for `grace` seconds more, earlier ones for no longer than that. Calls
-        under way go on."""
+        under way go on. Raises NoSuchKey, KeyNotActive."""
         secret, digest, prefix = _new_secret()
         async with self._database.begin() as connection:
             revision = await _next_revision(connection)
             row = await _find(connection, name)
             if (state := self._state(row)) != "active":
-                raise OperatorError(f"The key {shown(name)} is {state}: create another one with `gateway keys create`.")
+                raise KeyNotActive(
+                    f"The key {shown(name)} is {state}: create another one with `gateway keys create`.", state
+                )
+            before = await self._issued(connection, name, revision - 1)
             now = self._now()
             ends = now + round(grace * _MICRO)
             retired = {"digest": row["digest"], "key_id": row["id"], "prefix": row["prefix"], "valid_until": ends}
@@ -122,18 +161,50 @@ class Issuer:
             await connection.execute(update(retired_secrets).where(outlasts).values(valid_until=ends))
             fresh = {"digest": digest, "prefix": prefix, "rotated_at": now, "revision": revision}
             await connection.execute(update(virtual_keys).where(virtual_keys.c.id == row["id"]).values(fresh))
-            return await self._issued(connection, name, revision - 1, secret)
+            issued = await self._issued(connection, name, revision - 1, secret)
+            await _tell(witness, connection, before, issued)
+            return issued
 
-    async def revoke(self, name: str) -> Issued:
-        """End a key with all its secrets, for good. One that was revoked before stays so."""
+    async def revoke(self, name: str, expected: int | None = None, witness: Witness | None = None) -> Issued:
+        """End a key with all its secrets, for good. One that was revoked before stays so. Raises NoSuchKey,
+        KeyChanged."""
         async with self._database.begin() as connection:
             row = await _find(connection, name)
             if row["revoked_at"] is not None:
                 return await self._issued(connection, name, row["revision"])
+            if expected is not None and row["revision"] != expected:
+                raise KeyChanged(f"The key {shown(name)} was changed meanwhile.")
+            before = await self._issued(connection, name, row["revision"])
             revision = await _next_revision(connection)
             gone = {"revoked_at": self._now(), "revision": revision}
             await connection.execute(update(virtual_keys).where(virtual_keys.c.id == row["id"]).values(gone))
-            return await self._issued(connection, name, revision - 1)
+            issued = await self._issued(connection, name, revision - 1)
+            await _tell(witness, connection, before, issued)
+            return issued
+
+    async def get(self, name: str) -> KeyInfo:
+        """One key. Raises NoSuchKey."""
+        async with self._database.connect() as connection:
+            row = await _find(connection, name)
+            retired = await _retired(connection, virtual_keys.c.name == name)
+        return self._info(row, retired.get(row["id"], {}))
+
+    async def search(
+        self, *which: ColumnElement[bool], order: Sequence[ColumnElement[Any]], limit: int
+    ) -> list[KeyInfo]:
+        """Those of the keys for which all of this holds, so ordered, at most `limit`."""
+        query = select(virtual_keys).where(*which).order_by(*order).limit(limit)
+        async with self._database.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+            ids = [row["id"] for row in rows]
+            retired = await _retired(connection, virtual_keys.c.id.in_(ids)) if ids else {}
+        return [self._info(row, retired.get(row["id"], {})) for row in rows]
+
+    async def count(self, *which: ColumnElement[bool]) -> int:
+        """For how many keys all of this holds."""
+        async with self._database.connect() as connection:
+            found = await connection.scalar(select(func.count()).select_from(virtual_keys).where(*which))
+        return int(found or 0)
 
     async def list_all(self) -> list[KeyInfo]:
         """Every key there ever was, by name."""
@@ -214,6 +285,7 @@ class Issuer:
             rotated_at=_seconds(row["rotated_at"]),
             grace_until=grace / _MICRO if state == "active" and grace > self._now() else None,
             revoked_at=_seconds(row["revoked_at"]),
+            revision=row["revision"],
         )
 
 
@@ -270,13 +342,27 @@ async def _next_revision(connection: AsyncConnection) -> int:
     return int((await connection.execute(counted)).scalar_one())
 
 
+async def _tell(witness: Witness | None, connection: AsyncConnection, before: Issued | None, now: Issued) -> None:
+    if witness is not None:
+        await witness(connection, None if before is None else before.info, now.info)
+
+
+def _draft(info: KeyInfo) -> drafts.Draft:
+    """The draft that would make this key."""
+    return drafts.Draft(
+        info.name, info.team, info.models, info.services, info.limits, info.quotas, info.metadata, info.expires_at
+    )
+
+
 async def _find(connection: AsyncConnection, name: str) -> RowMapping:
     row = (await connection.execute(select(virtual_keys).where(virtual_keys.c.name == name))).mappings().first()
     if row is None:
         names = (await connection.execute(select(virtual_keys.c.name))).scalars().all()
-        raise OperatorError(
+        raise NoSuchKey(
             f"There is no key {shown(name)}{did_you_mean(name, names)} (`gateway keys list` shows those there are; "
-            "keys of the configuration file are changed there)."
+            "keys of the configuration file are changed there).",
+            name,
+            names,
         )
     return row
 
@@ -287,10 +373,12 @@ async def _refuse_used(connection: AsyncConnection, name: str) -> None:
     if row is None:
         return
     if row.revoked_at is not None:
-        raise OperatorError(
-            f"The name {shown(name)} was used by a key that is revoked; the ledger keeps it. Use another."
+        raise KeyNameTaken(
+            f"The name {shown(name)} was used by a key that is revoked; the ledger keeps it. Use another.", revoked=True
         )
-    raise OperatorError(f"There is a key {shown(name)} already. Use another name, or `gateway keys rotate {name}`.")
+    raise KeyNameTaken(
+        f"There is a key {shown(name)} already. Use another name, or `gateway keys rotate {name}`.", revoked=False
+    )
 
 
 async def _retired(

@@ -120,6 +120,7 @@ def iso(seconds: float | None) -> str | None:
 def public(info: KeyInfo) -> dict[str, Any]:
     """A key as JSON shows it."""
     found = asdict(info)
+    del found["revision"]
     return found | {name: iso(found[name]) for name in _TIMES}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from gateway.storage.sql.health_tables import deployment_states, health_checks, incidents
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
 
     from gateway.storage.sql.database import Database
 
@@ -101,6 +101,74 @@ async def incident_list(
         chosen = chosen.where(incidents.c.provider == provider)
     newest = chosen.order_by(incidents.c.first_failure.desc(), incidents.c.id).limit(limit)
     return [IncidentRow(*row) for row in await _rows(database, newest)]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which incidents: of one provider, not over by `since` (Unix microseconds), `open` or `closed`."""
+
+    provider: str | None = None
+    since: int = 0
+    state: str | None = None
+
+
+async def incident(database: Database, id_: str) -> IncidentRow | None:
+    """One of them."""
+    rows = await _rows(database, select(*_INCIDENT).where(incidents.c.id == id_))
+    return IncidentRow(*rows[0]) if rows else None
+
+
+async def incident_page(
+    database: Database, wanted: Wanted, *, limit: int, after: tuple[Any, ...] | None = None
+) -> list[IncidentRow]:
+    """Incidents, the newest first; those that come after one's first failure and id."""
+    chosen = select(*_INCIDENT).where(*_wanted(wanted))
+    if after is not None:
+        chosen = chosen.where(tuple_(incidents.c.first_failure, incidents.c.id) < after)
+    newest = chosen.order_by(incidents.c.first_failure.desc(), incidents.c.id.desc()).limit(limit)
+    return [IncidentRow(*row) for row in await _rows(database, newest)]
+
+
+async def incident_count(database: Database, wanted: Wanted) -> int:
+    """How many there are."""
+    return await _count(database, select(func.count()).select_from(incidents).where(*_wanted(wanted)))
+
+
+async def check_page(
+    database: Database, provider: str | None, since: int, *, limit: int, after: tuple[Any, ...] | None = None
+) -> list[tuple[str, Check]]:
+    """Probes from `since` on by the names of their events, the newest first; those that come after a time and name."""
+    chosen = select(health_checks.c.event, *_CHECK).where(*_checked(provider, since))
+    if after is not None:
+        chosen = chosen.where(tuple_(health_checks.c.at, health_checks.c.event) < after)
+    newest = chosen.order_by(health_checks.c.at.desc(), health_checks.c.event.desc()).limit(limit)
+    return [(row[0], Check(*row[1:])) for row in await _rows(database, newest)]
+
+
+async def check_count(database: Database, provider: str | None, since: int) -> int:
+    """How many there are."""
+    return await _count(database, select(func.count()).select_from(health_checks).where(*_checked(provider, since)))
+
+
+def _checked(provider: str | None, since: int) -> list[ColumnElement[bool]]:
+    found = [health_checks.c.at >= since]
+    return found if provider is None else [*found, health_checks.c.provider == provider]
+
+
+def _wanted(wanted: Wanted) -> list[ColumnElement[bool]]:
+    c = incidents.c
+    found: list[ColumnElement[bool]] = []
+    if wanted.provider is not None:
+        found.append(c.provider == wanted.provider)
+    if wanted.state is not None:
+        found.append(c.closed_at.is_(None) if wanted.state == "open" else c.closed_at.is_not(None))
+    if wanted.since:
+        found.append(c.closed_at.is_(None) | (c.closed_at >= wanted.since))
+    return found
+
+
+async def _count(database: Database, counted: Select[Any]) -> int:
+    async with database.connect() as connection:
+        return int(await connection.scalar(counted) or 0)
 
 
 async def _rows(database: Database, chosen: Select[Any]) -> list[Any]:

@@ -223,13 +223,13 @@ def _of_rows(group_by: Sequence[str], selection: Selection, part: Span, *, by_us
     found = select(
         *(group.label(f"g_{word}") for word, group in zip(group_by, groups, strict=True)),
         *(_sum_of(value, name, part.sign) for name, value in zip(COUNTERS, counted(), strict=True)),
-    ).where(_chosen(replace(selection, since=part.start, until=part.end)))
+    ).where(chosen(replace(selection, since=part.start, until=part.end)))
     if by_user:
         found = found.where(usage.c.user_hash.is_not(None))
     return found.group_by(*groups) if groups else found
 
 
-def _chosen(selection: Selection) -> ColumnElement[bool]:
+def chosen(selection: Selection) -> ColumnElement[bool]:
     """The rows of a selection."""
     time = (usage.c.started_at >= selection.since, usage.c.started_at < selection.until)
     return and_(*time, *(usage.c[DIMENSIONS[word]] == value for word, value in selection.where.items()))
@@ -259,24 +259,26 @@ def counted() -> tuple[ColumnElement[int], ...]:
     return tuple(counts)
 
 
-async def attempts(database: Database, selection: Selection, *, limit: int | None = None) -> AsyncIterator[LedgerRow]:
-    """Single attempts, the newest first, page by page. Raises KeyError, DatabaseUnavailable."""
+async def attempts(
+    database: Database, selection: Selection, *, limit: int | None = None, after: tuple[int, str, int] | None = None
+) -> AsyncIterator[LedgerRow]:
+    """Single attempts, the newest first, page by page; those that come after one's start, call id and number.
+
+    Raises KeyError, DatabaseUnavailable.
+    """
     order = (usage.c.started_at.desc(), usage.c.call_id.desc(), usage.c.attempt.desc())
-    last: LedgerRow | None = None
     left = limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
-        wanted = select(usage).where(_chosen(selection)).order_by(*order).limit(size)
-        if last is not None:
+        wanted = select(usage).where(chosen(selection)).order_by(*order).limit(size)
+        if after is not None:
             place = tuple_(usage.c.started_at, usage.c.call_id, usage.c.attempt)
-            wanted = wanted.where(
-                usage.c.started_at <= last.started_at, place < (last.started_at, last.call_id, last.attempt)
-            )
+            wanted = wanted.where(usage.c.started_at <= after[0], place < after)
         async with database.connect() as connection:
             page = [loaded(row) for row in (await connection.execute(wanted))]
         for row in page:
             yield row
         if len(page) < size:
             return
-        last = page[-1]
+        after = (page[-1].started_at, page[-1].call_id, page[-1].attempt)
         left = None if left is None else left - len(page)

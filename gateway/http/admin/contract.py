@@ -1,0 +1,67 @@
+"""The contract itself: what OpenAPI says beyond what routes and shapes declare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.auth.admins import Role
+from gateway.http.admin.routing import ROLE, Routes
+
+DESCRIPTION = """The same resources as the configuration file has, managed while the gateway runs.
+
+Every answer has `x-request-id`. Lists come in pages: send `next_cursor` of one as `cursor` for the next. What has an
+`ETag` is changed safely with `If-Match`. Creating the same thing twice gives the one that is there (200); another one
+under its name is refused (409). A POST with an `Idempotency-Key` that is sent again within a day gets the first answer.
+
+What the configuration file declares is shown with `"is_system": true` and is changed in the file alone."""
+TAGS = [
+    {"name": "keys", "description": "Virtual keys: what clients of the gateway send."},
+    {"name": "usage", "description": "What was used and what it cost, from the ledger."},
+    {"name": "health", "description": "How providers and deployments are doing, and incidents."},
+    {"name": "routing", "description": "Where calls go, and why."},
+    {"name": "contract", "description": "This document."},
+]
+CARRIERS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The admin key, or a token."},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same."},
+}
+
+routes = Routes("contract")
+
+
+@routes.get("/openapi.json", policy=Role.VIEWER, summary="This contract", response_class=Response)
+async def contract(request: Request) -> Response:
+    """The OpenAPI document of this API."""
+    return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
+
+
+def polish(app: FastAPI) -> None:
+    """Have the application's contract say how callers prove who they are, and nothing that is not so."""
+    generate = app.openapi
+
+    def polished() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            document.setdefault("components", {})["securitySchemes"] = CARRIERS
+            document["security"] = [{name: []} for name in CARRIERS]
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["description"] = (
+                        f"{operation.get('description', '')}\n\nNeeds the role `{operation[ROLE]}`."
+                    )
+            _forget_framework(document)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = polished  # type: ignore[method-assign]
+
+
+def _forget_framework(document: dict[str, Any]) -> None:
+    """Without the shapes of refusals that the framework would send."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"].get("schemas", {}).pop(name, None)

@@ -1,0 +1,176 @@
+"""From what services and the framework raise to problems: one table, and a test that every known exception is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.auth.refusals import DraftRejected, KeyChanged, KeyNameTaken, KeyNotActive, NoSuchKey
+from gateway.errors import OperatorError
+from gateway.http.admin.problems import (
+    Away,
+    Broken,
+    Changed,
+    Clash,
+    Detail,
+    Invalid,
+    InvalidJson,
+    NotThere,
+    Problem,
+    answer,
+    of_status,
+)
+from gateway.registry.problems import did_you_mean
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.sql.errors import DatabaseUnavailable, is_bad_row
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+_log = structlog.stdlib.get_logger("gateway.admin")
+_MOST_DETAILS = 20
+_SECONDS = "5"
+
+_WORDS = {
+    "missing": "is missing (add it)",
+    "extra_forbidden": "is unknown here (remove it, or check its spelling)",
+    "json_invalid": "is no JSON",
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that stands for an exception; Broken for one that nobody foresaw."""
+    for kind, make in _TABLE:
+        if isinstance(error, kind):
+            return make(error)
+    if is_bad_row(error):
+        return Invalid(
+            "A value cannot be stored.", suggestions=["Use shorter text without control characters, smaller numbers."]
+        )
+    return Broken(
+        "The gateway failed to handle this request.",
+        suggestions=["Try again; the request id names it in the gateway's log."],
+    )
+
+
+def _validation(error: Any) -> Problem:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return InvalidJson("The body is no JSON.", field="body", suggestions=["Send one JSON value, encoded as UTF-8."])
+    details = [Detail(_place(one["loc"]), _sentence(one)) for one in found[:_MOST_DETAILS]]
+    first = details[0]
+    more = f" ({len(found) - 1} more mistakes)" if len(found) > 1 else ""
+    return Invalid(
+        f"{first.field or 'The request'}: {first.message}{more}",
+        field=first.field,
+        details=details,
+        suggestions=["/api/admin/openapi.json describes every field."],
+    )
+
+
+def _place(trail: Sequence[str | int]) -> str | None:
+    steps = trail[1:] if trail and trail[0] in ("body", "query", "path", "header") else trail
+    return ".".join(map(str, steps))[:200] or None
+
+
+def _sentence(one: dict[str, Any]) -> str:
+    return _WORDS.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
+
+
+def _no_key(error: Any) -> Problem:
+    return NotThere(
+        f"There is no key of this name{did_you_mean(error.name, error.known)}.",
+        field="name",
+        suggestions=["GET /keys lists those there are; keys of the configuration file are changed there."],
+    )
+
+
+def _taken(error: Any) -> Problem:
+    if error.revoked:
+        return Clash(
+            "A revoked key had this name, and the ledger keeps it.", field="name", suggestions=["Use another."]
+        )
+    return Clash(
+        "There is a key of this name already, and it is another one.",
+        field="name",
+        suggestions=["Use another name, PATCH the key, or POST /keys/{name}/rotate for a new secret."],
+    )
+
+
+def _not_active(error: Any) -> Problem:
+    return Clash(f"The key is {error.state}.", field="name", suggestions=["Create another key."])
+
+
+def _draft(error: Any) -> Problem:
+    details = [Detail(place, message) for place, message in error.complaints[:_MOST_DETAILS]]
+    return Invalid(f"{details[0].field}: {details[0].message}", field=details[0].field, details=details)
+
+
+def _changed(_: Any) -> Problem:
+    return changed()
+
+
+def changed() -> Problem:
+    """Somebody else was faster."""
+    return Changed(
+        "It was changed since you read it.",
+        field="If-Match",
+        suggestions=["Read it again, and send the ETag that comes with it."],
+    )
+
+
+def _database(_: Any) -> Problem:
+    return Away(
+        "The database does not answer.",
+        suggestions=["Try again. What the data plane serves goes on as it is."],
+        headers={"retry-after": _SECONDS},
+    )
+
+
+def _store(_: Any) -> Problem:
+    return Away("The store does not answer.", suggestions=["Try again."], headers={"retry-after": _SECONDS})
+
+
+def _operator(error: Any) -> Problem:
+    return Invalid(str(error))
+
+
+_TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
+    (RequestValidationError, _validation),
+    (NoSuchKey, _no_key),
+    (KeyNameTaken, _taken),
+    (KeyNotActive, _not_active),
+    (KeyChanged, _changed),
+    (DraftRejected, _draft),
+    (DatabaseUnavailable, _database),
+    (StoreUnavailable, _store),
+    (OperatorError, _operator),
+]
+
+
+def install(app: FastAPI) -> None:
+    """Every exception becomes a problem. Those that nobody foresaw go on to the frame, which logs them."""
+    app.add_exception_handler(Problem, _handle)
+    app.add_exception_handler(HTTPException, _of_framework)
+    for kind, _ in _TABLE:
+        app.add_exception_handler(kind, _translated)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return answer(error, request.state.request_id)
+
+
+async def _of_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answer(of_status(error.status_code, error.headers), request.state.request_id)
+
+
+async def _translated(request: Request, error: Exception) -> Response:
+    return answer(problem_of(error), request.state.request_id)

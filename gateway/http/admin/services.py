@@ -1,0 +1,39 @@
+"""What the admin API's routes call: made by the process that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+if TYPE_CHECKING:
+    from gateway.auth.records import Change
+    from gateway.http.admin.access import Door
+    from gateway.registry.snapshot import Snapshot
+    from gateway.settings import Settings
+    from gateway.storage.sql.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms behind the API."""
+
+    settings: Settings
+    database: Database
+    door: Door
+    snapshot: Callable[[], Snapshot]
+    """The configuration in service: file and database together."""
+    tell_keys: Callable[[Change], Awaitable[bool]]
+    """Tell the workers' store of a change of keys; whether it took all of it. Raises StoreUnavailable."""
+
+
+def _services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Rooms = Annotated[Services, Depends(_services)]
+"""The services, for endpoints."""

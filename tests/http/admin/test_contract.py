@@ -1,0 +1,120 @@
+"""The contract is served, kept in step, complete, and true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi.routing import APIRoute
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from gateway.auth.admins import Role
+from gateway.http.admin.app import create_admin, openapi
+from gateway.http.admin.routing import Routes, check_policies
+from gateway.storage.embedded import EmbeddedRedis
+from tests.support.admin import ADMIN_KEY, Desk, served_desk
+from tests.support.ledger import sqlite_file
+
+Test = Callable[..., None]
+ROOT = Path(__file__).parents[3]
+DOCUMENT = openapi()
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+
+
+@pytest.fixture(scope="module")
+def served(admin_store: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("served")
+    with served_desk(sqlite_file(directory), admin_store.url, directory) as base:
+        yield base
+
+
+def every_operation(examples: int) -> Callable[[Test], Test]:
+    """Parametrise with each operation, each played with so many requests."""
+    bounded = settings(
+        max_examples=examples,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
+    parametrised: Any = schema.parametrize()
+
+    def decorate(test: Test) -> Test:
+        found: Test = parametrised(bounded(test))
+        return found
+
+    return decorate
+
+
+def _play(case: Case[Any], served: str) -> None:
+    case.call_and_validate(base_url=served, headers={"authorization": f"Bearer {ADMIN_KEY}"}, checks=CHECKS)
+
+
+@pytest.mark.slow
+@every_operation(4)
+def test_no_server_error_and_no_undocumented_answer(case: Case[Any], served: str) -> None:
+    """Whatever is sent, the answer has a documented status, type and shape, and is no fault of ours."""
+    _play(case, served)
+
+
+@pytest.mark.endurance
+@every_operation(300)
+def test_no_server_error_with_many_examples(case: Case[Any], served: str) -> None:
+    """The same, for longer."""
+    _play(case, served)
+
+
+async def test_it_is_served(sqlite_desk: Desk) -> None:
+    """At /openapi.json below both mounts, to those who may see the API."""
+    assert (await sqlite_desk.call("GET", "/openapi.json")).json() == json.loads(json.dumps(DOCUMENT))
+
+
+def test_the_committed_document_is_in_step() -> None:
+    """docs/openapi.json is what `gateway schema --api` prints."""
+    committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    assert committed == json.loads(json.dumps(DOCUMENT)), "run `gateway schema --api > docs/openapi.json`"
+
+
+def test_every_operation_says_whom_it_takes_and_what_it_does() -> None:
+    """A role, a summary, a tag that is described, an operation id of its own."""
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    seen = set()
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            assert operation["x-role"] in list(Role), (path, method)
+            assert operation["summary"], (path, method)
+            assert set(operation["tags"]) <= tags, (path, method)
+            assert operation["operationId"] not in seen
+            seen.add(operation["operationId"])
+
+
+def test_a_route_without_a_policy_ends_the_start() -> None:
+    """It is an error while the application is made."""
+    nothing: Any = None
+    app = create_admin(nothing)
+
+    async def leak() -> None: ...
+
+    app.router.routes.append(APIRoute("/leak", leak))
+    with pytest.raises(RuntimeError, match="/leak declares no policy"):
+        check_policies(app)
+    with pytest.raises(TypeError, match="policy"):
+        Routes("keys").get("/leak")  # type: ignore[call-arg]

@@ -1,0 +1,130 @@
+"""What every request of the admin API meets, whatever it is for."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.http.admin.app import create_admin
+from gateway.http.admin.frame import MAX_BODY
+from gateway.storage.sql.errors import DatabaseUnavailable
+from tests.support.admin import PREFIX, Desk
+
+KEYS = {"error", "timestamp", "requestId"}
+ERROR_KEYS = {"code", "message", "field", "details", "suggestions"}
+
+
+def error_of(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """The error of an answer, whose shape is the one there is."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == KEYS
+    assert set(body["error"]) == ERROR_KEYS
+    assert body["error"]["code"] == code
+    assert body["requestId"] == answer.headers["x-request-id"]
+    found: dict[str, Any] = body["error"]
+    return found
+
+
+async def test_every_refusal_has_one_shape(sqlite_desk: Desk) -> None:
+    """Unknown paths, methods, media, sizes, syntax: all in the API's error shape."""
+    desk = sqlite_desk
+    error_of(await desk.call("GET", "/nothing"), 404, "not_found")
+    wrong = await desk.call("POST", "/incidents", {})
+    assert wrong.headers["allow"] == "GET"
+    error_of(wrong, 405, "method_not_allowed")
+    json = {"content-type": "application/json"}
+    for content, headers, status, code in (
+        (b"name: x", {"content-type": "text/yaml"}, 415, "unsupported_media_type"),
+        (b"{}", {}, 415, "unsupported_media_type"),
+        (b"x" * (MAX_BODY + 1), json, 413, "request_too_large"),
+        (b'{"name": ', json, 400, "invalid_json"),
+        (b'{"name": NaN}', json, 400, "invalid_json"),
+        (b'{"name": "a\\u0000b"}', json, 400, "invalid_json"),
+        (b'{"name": "\\ud800"}', json, 400, "invalid_json"),
+        (b"\xff\xfe", json, 400, "invalid_json"),
+        (b"[" * 5000, json, 400, "invalid_json"),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, json, 400, "invalid_json"),
+        (b"[]", json, 422, "validation_failed"),
+        (b"", {}, 422, "validation_failed"),
+        (b"null", json, 422, "validation_failed"),
+    ):
+        answer = await desk.client.post(f"{PREFIX}/keys", content=content, headers=headers)
+        error = error_of(answer, status, code)
+        assert error["message"]
+    error_of(await desk.client.get(f"{PREFIX}/keys/a%00b"), 400, "invalid_json")
+    error_of(await desk.client.get(f"{PREFIX}/keys?search=a%00b"), 400, "invalid_json")
+
+
+async def test_a_body_without_a_length_is_measured_while_it_comes(sqlite_desk: Desk) -> None:
+    """Chunked bodies have the same bound."""
+
+    async def endless() -> Any:
+        for _ in range(20):
+            yield b" " * 100_000
+
+    answer = await sqlite_desk.client.post(
+        f"{PREFIX}/keys", content=endless(), headers={"content-type": "application/json"}
+    )
+    error_of(answer, 413, "request_too_large")
+
+
+async def test_nobody_gets_in_without_a_credential(sqlite_desk: Desk) -> None:
+    """401 before anything of the request is looked at: its body, its parameters."""
+    anonymous = httpx2.ASGITransport(app=create_admin(sqlite_desk.services))
+    async with httpx2.AsyncClient(transport=anonymous) as client:
+        for method, path, more in (
+            ("GET", "/keys?limit=x", {}),
+            ("POST", "/keys", {"content": b"{", "headers": {"content-type": "application/json"}}),
+            ("GET", "/openapi.json", {}),
+            ("GET", "/keys", {"headers": {"authorization": "Bearer wrong"}}),
+            ("GET", "/keys", {"headers": {"authorization": "Bearer gw-" + "f" * 43}}),
+        ):
+            answer = await client.request(method, PREFIX + path, **more)
+            error_of(answer, 401, "unauthenticated")
+            assert "www-authenticate" in answer.headers
+
+
+async def test_both_mounts_lead_to_the_same(sqlite_desk: Desk) -> None:
+    """`/api/admin` and `/api`."""
+    for prefix in ("http://admin.test/api/admin", "http://admin.test/api"):
+        assert (await sqlite_desk.client.get(f"{prefix}/keys/filed")).status_code == 200
+
+
+async def test_request_ids(sqlite_desk: Desk) -> None:
+    """A sane one is echoed, another one is replaced; answers are not kept by caches."""
+    answer = await sqlite_desk.call("GET", "/keys", headers={"x-request-id": "mine-1"})
+    assert (answer.headers["x-request-id"], answer.headers["cache-control"]) == ("mine-1", "no-store")
+    answer = await sqlite_desk.call("GET", "/keys", headers={"x-request-id": "<script>"})
+    assert answer.headers["x-request-id"].startswith("adm-")
+
+
+async def test_a_database_that_is_away_is_503(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the time to come back, and not a word of the driver's."""
+
+    def away(_: object) -> Any:
+        raise DatabaseUnavailable("OperationalError: password=hunter2")
+
+    monkeypatch.setattr(type(sqlite_desk.services.database), "connect", away)
+    answer = await sqlite_desk.call("GET", "/keys")
+    error_of(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "5"
+    assert "hunter2" not in answer.text
+
+
+async def test_a_fault_of_ours_tells_nothing(
+    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 in the same shape, without the exception's text; the log has it under the request's id."""
+
+    def broken(_: object) -> Any:
+        raise ZeroDivisionError("SELECT secret FROM somewhere")
+
+    monkeypatch.setattr(type(sqlite_desk.services.database), "connect", broken)
+    with caplog.at_level(logging.ERROR):
+        answer = await sqlite_desk.call("GET", "/keys")
+    error_of(answer, 500, "internal_error")
+    assert "SELECT" not in answer.text

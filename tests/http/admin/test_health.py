@@ -1,0 +1,53 @@
+"""Health, probes and incidents over the admin API."""
+
+from __future__ import annotations
+
+from gateway.health.events import Event
+from gateway.health.history import History
+from gateway.health.layout import Layout
+from gateway.ports import DeploymentChanged, ProbeResult
+from tests.support.admin import Desk
+
+NOW = 1_793_500_000.0
+
+
+async def troubled(desk: Desk) -> None:
+    """A provider that failed two probes and recovered nothing yet."""
+    layout = Layout(desk.services.snapshot())
+    probes = [ProbeResult("mock", None, "connect_refused", NOW + n, 0.25) for n in range(3)]
+    change = DeploymentChanged("mock/mock-small", "out", "breaker", NOW + 5)
+    events: list[Event] = [*probes, change]
+    await History(desk.services.database).record([(f"1-{n}", [event]) for n, event in enumerate(events)], layout)
+
+
+async def test_deployments_with_state_and_last_probe(desk: Desk) -> None:
+    """Configured ones are healthy unless workers said otherwise; the provider's probe counts for each."""
+    await troubled(desk)
+    page = (await desk.call("GET", "/health")).json()
+    states = {one["deployment"]: one["state"] for one in page["items"]}
+    assert states == {"mock/mock-large": "healthy", "mock/mock-small": "out"}
+    assert {one["last_probe"]["outcome"] for one in page["items"]} == {"connect_refused"}
+
+
+async def test_probes_in_pages(desk: Desk) -> None:
+    """The newest first, each once."""
+    await troubled(desk)
+    first = (await desk.call("GET", "/health/checks", params={"limit": "2"})).json()
+    assert (len(first["items"]), first["total"]) == (2, 3)
+    rest = (await desk.call("GET", "/health/checks", params={"limit": "2", "cursor": first["next_cursor"]})).json()
+    times = [one["at"] for one in [*first["items"], *rest["items"]]]
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) == 3
+
+
+async def test_incidents(desk: Desk) -> None:
+    """One incident for the trouble, found by state and provider, shown by its id."""
+    await troubled(desk)
+    page = (await desk.call("GET", "/incidents", params={"state": "open", "provider": "mock"})).json()
+    [incident] = page["items"]
+    assert (incident["cause"], incident["state"], page["total"]) == ("connect_refused", "open", 1)
+    assert incident["routes"] == ["everything"]
+    shown = await desk.call("GET", f"/incidents/{incident['id']}")
+    assert shown.json() == incident
+    assert (await desk.call("GET", "/incidents", params={"state": "closed"})).json()["items"] == []
+    assert (await desk.call("GET", "/incidents/inc-none")).status_code == 404

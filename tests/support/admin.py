@@ -1,0 +1,108 @@
+"""The admin API as its callers meet it, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.auth.keyring import Keyring
+from gateway.http.admin.access import AdminKeyDoor
+from gateway.http.admin.app import create_admin
+from gateway.http.admin.services import Services
+from gateway.providers import discover
+from gateway.registry.loader import load
+from gateway.settings import Settings
+from gateway.storage.redis import RedisClient, RedisOptions, connect
+from gateway.storage.sql.database import Database
+
+ADMIN_KEY = "gwa-test-0123456789abcdef0123456789abcdef"
+CONFIG = """
+version: 1
+providers:
+  mock:
+    type: mock
+    models: {mock-small: {price: {input: 1, output: 2}}, mock-large: {}}
+routes:
+  - {name: everything, match: {model: "*"}, targets: [{provider: mock, model: mock-small}]}
+keys:
+  - name: filed
+    secret: ${FILED_KEY}
+    models: ["mock-*"]
+    limits: {requests: {rate: 60/min, burst: 5}, concurrency: 3}
+    quotas: [{period: month, cost: 2.5, soft: 0.8}]
+"""
+PREFIX = "http://admin.test/api/admin"
+
+
+@dataclass
+class Desk:
+    """A client of the API, and what stands behind it."""
+
+    client: httpx2.AsyncClient
+    services: Services
+    redis: RedisClient
+    app: FastAPI
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx2.Response:
+        """One request with the admin key."""
+        given = {} if body is None else {"json": body}
+        return await self.client.request(method, PREFIX + path, **given, **more)
+
+
+@asynccontextmanager
+async def opened_desk(url: str, store: str, directory: Path, config: str = CONFIG) -> AsyncIterator[Desk]:
+    """The API over this database and this store."""
+    path = directory / "gateway.yaml"
+    path.write_text(config)
+    snapshot = load(path, {"FILED_KEY": "f" * 40}, dialects=frozenset(discover())).snapshot
+    redis = connect(store, RedisOptions(timeout=10.0, connect_timeout=10.0))
+    await redis.execute("FLUSHALL")
+    database = Database(url)
+    keyring = Keyring(redis)
+    await keyring.replace({}, 0)  # as the bookkeeper does first of all
+    settings = Settings(data_dir=directory, redis_url=store)
+    services = Services(settings, database, AdminKeyDoor(ADMIN_KEY), lambda: snapshot, keyring.apply)
+    app = create_admin(services)
+    transport = httpx2.ASGITransport(app=app)
+    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+    try:
+        async with httpx2.AsyncClient(transport=transport, headers=headers) as client:
+            yield Desk(client, services, redis, app)
+    finally:
+        await database.close()
+        await redis.close()
+
+
+@contextmanager
+def served_desk(url: str, store: str, directory: Path, config: str = CONFIG) -> Iterator[str]:
+    """The API on a socket, in a thread with a loop of its own; its base URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    servers: queue.Queue[uvicorn.Server] = queue.Queue()
+
+    async def serve() -> None:
+        async with opened_desk(url, store, directory, config) as desk:
+            settings = uvicorn.Config(desk.app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+            server = uvicorn.Server(settings)
+            servers.put(server)
+            await server.serve(sockets=[listener])
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    server = servers.get(timeout=60)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/admin"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listener.close()
