@@ -65,14 +65,15 @@ async def opened_desk(url: str, store: str, directory: Path, config: str = CONFI
     """The API over this database and this store."""
     path = directory / "gateway.yaml"
     path.write_text(config)
-    snapshot = load(path, {"FILED_KEY": "f" * 40}, dialects=frozenset(discover())).snapshot
+    dialects = discover()
+    snapshot = load(path, {"FILED_KEY": "f" * 40}, dialects=dialects).snapshot
     redis = connect(store, RedisOptions(timeout=10.0, connect_timeout=10.0))
     await redis.execute("FLUSHALL")
     database = Database(url)
     keyring = Keyring(redis)
     await keyring.replace({}, 0)  # as the bookkeeper does first of all
     settings = Settings(data_dir=directory, redis_url=store)
-    services = Services(settings, database, AdminKeyDoor(ADMIN_KEY), lambda: snapshot, keyring.apply)
+    services = Services(settings, dialects, database, AdminKeyDoor(ADMIN_KEY), lambda: snapshot, keyring.apply)
     app = create_admin(services)
     transport = httpx2.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}

@@ -114,7 +114,7 @@ async def explain_call(asked: Explain, rooms: Rooms) -> Explanation:
         raise Invalid(f"{error.field}: {error}", field=error.field) from None
     principal = await _caller(rooms, asked.key)
     snapshot = rooms.snapshot()
-    parts = ExplainRooms(rooms.settings, snapshot)
+    parts = ExplainRooms(rooms.settings, snapshot, rooms.dialects)
     try:
         found = await parts.explainer.explain(parts.planner, parts.policy, call, principal)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from starlette.requests import Request
 if TYPE_CHECKING:
     from gateway.auth.records import Change
     from gateway.http.admin.access import Door
+    from gateway.ports import Dialect
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
     from gateway.storage.sql.database import Database
@@ -22,6 +23,8 @@ class Services:
     """The rooms behind the API."""
 
     settings: Settings
+    dialects: Mapping[str, Dialect]
+    """The provider types that this gateway speaks."""
     database: Database
     door: Door
     snapshot: Callable[[], Snapshot]
