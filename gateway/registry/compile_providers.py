@@ -56,6 +56,7 @@ def compile_provider(
         breaker=scalars.flag(settings.get("breaker", True)),
         batch_size=scalars.whole(settings.get("batch_size", 2048)),
         stream=scalars.flag(settings.get("stream", True)),
+        fetch_media=scalars.flag(settings.get("fetch_media", False)),
         fetch_models=scalars.flag(settings.get("fetch_models", False)),
         allow_private_network=scalars.flag(private),
         capabilities=_shared(settings),

@@ -117,6 +117,8 @@ class Provider:
     status: str = "active"
     engine: str = "httptools"
     ca_file: str | None = None
+    fetch_media: bool = False
+    """Pictures and files that requests name by URL are fetched, and their bytes sent."""
     unsupported: str = "error"
     """What becomes of request fields that the provider's API cannot say: `error` or `drop`."""
     breaker: bool = True

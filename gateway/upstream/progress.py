@@ -59,6 +59,8 @@ class Progress(msgspec.Struct, eq=False):
     """Monotonic seconds: nothing of this call goes on after it."""
     patience: float = inf
     """Monotonic seconds at which the client itself gives up unless the answer has begun."""
+    media: dict[str, tuple[str, str]] = {}
+    """What was fetched of the URLs in the request: media type and base64."""
 
 
 class Attempts(Protocol):

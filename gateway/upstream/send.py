@@ -25,6 +25,7 @@ from gateway.upstream.choice import engine_choice
 from gateway.upstream.deadlines import first_byte_within
 from gateway.upstream.headroom import headroom
 from gateway.upstream.heads import Heads
+from gateway.upstream.media import MediaFetcher
 from gateway.upstream.progress import Answer, Progress
 from gateway.upstream.relay import Relay
 from gateway.upstream.tokens import Tokens
@@ -48,6 +49,7 @@ class Sender:
         self._clock = clock
         self._heads = Heads()
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
+        self._media = MediaFetcher(lambda: engine_of("httptools"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
         self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
         self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
@@ -66,6 +68,8 @@ class Sender:
 
     async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         provider = deployment.provider
+        if provider.fetch_media:
+            call = await self._media.inlined(call, progress.media)
         dialect = self._speakers.of(call, deployment)
         engine = self._engine_for(provider)
         exchange = self._exchanges.get(provider.type)

@@ -54,10 +54,10 @@ def media_of(url: str, param: str) -> Media:
     if _NOT_BASE64.search(data, 0, LOOKED_AT):
         raise InvalidRequest(f"`{param}` is not valid base64.", param=param)
     declared = (match["kind"] or "").lower() if match is not None else ""
-    return Media(_kind(data) or _ALIASES.get(declared, declared), data)
+    return Media(kind_of(data) or _ALIASES.get(declared, declared), data)
 
 
-def _kind(data: str) -> str:
+def kind_of(data: str) -> str:
     """The media type that the first bytes tell; clients declare wrong ones, and providers refuse those."""
     head = data[:LOOKED_AT]
     try:

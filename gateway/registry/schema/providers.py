@@ -278,6 +278,10 @@ class Provider(Strict):
     unsupported: Literal["error", "drop"] = Field(
         "error", description="Request fields that its API cannot say: refuse the request, or leave them out."
     )
+    fetch_media: Flag = Field(
+        default=False,
+        description="Fetch pictures and files that requests name by URL, from public addresses, and send the bytes.",
+    )
     fetch_models: Flag = Field(default=False, description="Ask the provider which models it has.")
     health_check: Annotated[HealthCheck, _single("enabled")] | None = Field(
         None,
