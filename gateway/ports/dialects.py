@@ -74,8 +74,11 @@ class Dialect(Protocol):
     name: str
     """The `type` in the configuration."""
     services: frozenset[Service]
-    stream_type: bytes
-    """The media type of the provider's event streams, without parameters."""
+
+    @property
+    def stream_type(self) -> bytes | tuple[bytes, ...]:
+        """The media type of the provider's event streams, without parameters; several where its models differ."""
+        ...
 
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
         """Method, target, headers and endpoint. Of the call it depends on nothing but `path` and `stream`: the caller

@@ -34,7 +34,7 @@ class ChatDialect(ABC):
     One that has more than chat overrides `body`, `decode` and `path` for its other services.
     """
 
-    stream_type: bytes = EVENT_STREAM
+    stream_type: bytes | tuple[bytes, ...] = EVENT_STREAM
     spoken: ClassVar[frozenset[str]] = frozenset()
     """The fields of a `ChatRequest` that `request` carries over, or refuses by itself."""
 

@@ -55,6 +55,8 @@ _ASKS: dict[str, Callable[[ChatRequest], bool]] = {
     "documents": lambda chat: bool(chat.documents),
     "citation_options": lambda chat: chat.citation_options is not None,
     "safety_mode": lambda chat: chat.safety_mode is not None,
+    "guardrail_config": lambda chat: bool(chat.guardrail_config),
+    "additional_model_request_fields": lambda chat: bool(chat.additional_model_request_fields),
 }
 
 

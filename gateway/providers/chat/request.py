@@ -173,6 +173,10 @@ class ChatRequest(msgspec.Struct, gc=False):
     """Cohere's own: what the answer may cite, taken as an extension as the next two are."""
     citation_options: dict[str, Any] | None = None
     safety_mode: str | None = None
+    guardrail_config: dict[str, Any] | None = None
+    """Bedrock's own `guardrailConfig`, taken as an extension."""
+    additional_model_request_fields: dict[str, Any] | None = None
+    """Fields of a vendor's own model at Bedrock, taken as an extension."""
     stream_options: Any = None
     unknown: tuple[str, ...] = ()
     """Names of fields that OpenAI's API does not have."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.request import ChatRequest
-from gateway.providers.messages.content import Conversation
 from gateway.providers.messages.models import Abilities
 
 Json = dict[str, Any]
@@ -17,7 +16,14 @@ BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh"
 _NEAREST = {"minimal": ("low",), "xhigh": ("xhigh", "high"), "max": ("max", "high")}
 
 
-def reason(body: Json, output: Json, talk: Conversation, chat: ChatRequest, means: tuple[Abilities, Losses]) -> None:
+class Talk(Protocol):
+    """A conversation with Claude, in whatever API."""
+
+    thought: bool
+    """Every earlier turn with tool calls has its thinking."""
+
+
+def reason(body: Json, output: Json, talk: Talk, chat: ChatRequest, means: tuple[Abilities, Losses]) -> None:
     """Sets `thinking` in the body and `effort` in its `output_config`. Raises UnsupportedParameter."""
     able, losses = means
     if chat.thinking is not None:
@@ -43,7 +49,7 @@ def reason(body: Json, output: Json, talk: Conversation, chat: ChatRequest, mean
         losses.parameter("reasoning_effort", "This model does not reason: leave it out.")
 
 
-def _budget(body: Json, talk: Conversation, effort: str, losses: Losses) -> None:
+def _budget(body: Json, talk: Talk, effort: str, losses: Losses) -> None:
     limit = body["max_tokens"]
     if body.get("tool_choice", {}).get("type") in ("any", "tool"):
         losses.parameter("reasoning_effort", "This model does not reason while a tool is forced.")

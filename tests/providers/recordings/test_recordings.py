@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -39,6 +40,8 @@ def deployment_of(name: str, model: str = "model") -> Deployment:
 def model_of(exchange: Exchange) -> str:
     """In the body, or in the path."""
     asked = exchange.request or {}
+    if exchange.path.startswith("/model/"):
+        return unquote(exchange.path.split("/")[2])
     return asked.get("model") or exchange.path.rpartition("/models/")[2].partition(":")[0] or "model"
 
 

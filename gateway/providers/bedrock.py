@@ -1,0 +1,100 @@
+"""Amazon Bedrock: every model that chats by Converse, OpenAI's by their own API; signed, or with an API key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.errors import UpstreamError
+from gateway.ports import DecodedReply, RequestHead, StreamDecoder
+from gateway.providers.amazon.address import at_openai, model_path, signature, speaks_openai
+from gateway.providers.amazon.eventstream import EVENT_STREAM, MessageSplitter
+from gateway.providers.chat.dialect import ChatDialect
+from gateway.providers.chat.losses import Losses
+from gateway.providers.chat.replies import ChatReply
+from gateway.providers.chat.request import ChatRequest
+from gateway.providers.chat.stream import Framing, NativeStream
+from gateway.providers.converse.errors import error_of
+from gateway.providers.converse.reply import read_reply
+from gateway.providers.converse.request import SPOKEN, body_of
+from gateway.providers.converse.stream import ConverseStream
+from gateway.providers.wire.errors import error_fields, error_from_reply
+from gateway.providers.wire.head import EVENT_STREAM as SERVER_SENT
+from gateway.providers.wire.head import HeaderPairs, bearer
+from gateway.providers.wire.openai import OpenAIDialect
+from gateway.types import Body, Call, Deployment, Headers, Provider, Service
+
+_OPENAI = OpenAIDialect("bedrock", chat_cap="max_completion_tokens")
+
+
+class BedrockDialect(ChatDialect):
+    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`."""
+
+    stream_type = (EVENT_STREAM, SERVER_SENT)
+    spoken = SPOKEN
+
+    def path(self, call: Call, deployment: Deployment) -> str:
+        """See `ChatDialect`."""
+        return model_path(deployment.model, "converse-stream" if call.stream else "converse")
+
+    def headers(self, provider: Provider, credential: str | None) -> HeaderPairs:
+        """The API key; without one each request is signed."""
+        return bearer(provider, credential)
+
+    def framing(self) -> Framing:
+        """See `ChatDialect`."""
+        return MessageSplitter()
+
+    def request(self, chat: ChatRequest, call: Call, deployment: Deployment, losses: Losses) -> bytes:
+        """See `ChatDialect`."""
+        return msgspec.json.encode(body_of(chat, deployment, losses))
+
+    def reply(self, body: bytes, call: Call) -> ChatReply:
+        """See `ChatDialect`."""
+        return read_reply(body, call)
+
+    def native(self, call: Call) -> NativeStream:
+        """See `ChatDialect`."""
+        return ConverseStream(call)
+
+    # -- gateway.ports.Dialect, for models that speak OpenAI's API and those that do not
+
+    def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
+        """See `gateway.ports.Dialect`."""
+        if speaks_openai(deployment):
+            return _OPENAI.head(call, at_openai(deployment), credential)
+        return super().head(call, deployment, credential)
+
+    def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
+        """See `gateway.ports.Dialect`."""
+        if speaks_openai(deployment):
+            return _OPENAI.body(call, deployment)
+        return super().body(call, deployment)
+
+    def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
+        """See `gateway.ports.Dialect`."""
+        if speaks_openai(deployment):
+            return _OPENAI.decode(call, deployment, headers, body)
+        return super().decode(call, deployment, headers, body)
+
+    def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
+        """See `gateway.ports.Dialect`."""
+        if speaks_openai(deployment):
+            return _OPENAI.stream(call, deployment)
+        return super().stream(call, deployment)
+
+    def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
+        """In AWS's words, or in OpenAI's."""
+        if "type" in error_fields(body):
+            return error_from_reply(status, headers, body)
+        return error_of(status, headers, body)
+
+    # -- gateway.ports.SigningDialect
+
+    def sign(self, head: RequestHead, body: Sequence[bytes], provider: Provider, now: float) -> Headers:
+        """See `gateway.ports.SigningDialect`."""
+        return signature(head, body, provider, now)
+
+
+DIALECT = BedrockDialect("bedrock", frozenset({Service.CHAT}))

@@ -1,0 +1,1 @@
+"""Amazon Bedrock's Converse API: one body for every model that chats there."""
