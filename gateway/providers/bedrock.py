@@ -23,13 +23,15 @@ from gateway.providers.wire.errors import error_fields, error_from_reply
 from gateway.providers.wire.head import EVENT_STREAM as SERVER_SENT
 from gateway.providers.wire.head import HeaderPairs, bearer
 from gateway.providers.wire.openai import OpenAIDialect
-from gateway.types import Body, Call, Deployment, Headers, Provider, Service
+from gateway.types import Body, Call, Deployment, Headers, Provider, Service, Surface
 
 _OPENAI = OpenAIDialect("bedrock", chat_cap="max_completion_tokens")
+_OPENAI_SURFACES = frozenset({Surface.CHAT, Surface.RESPONSES})
+_CONVERSE_SURFACES = frozenset({Surface.CHAT})
 
 
 class BedrockDialect(ChatDialect):
-    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`."""
+    """See `ChatDialect`. Implements `gateway.ports.SigningDialect` and `gateway.ports.SurfaceDialect`."""
 
     stream_type = (EVENT_STREAM, SERVER_SENT)
     spoken = SPOKEN
@@ -57,6 +59,10 @@ class BedrockDialect(ChatDialect):
     def native(self, call: Call) -> NativeStream:
         """See `ChatDialect`."""
         return ConverseStream(call)
+
+    def surfaces(self, deployment: Deployment) -> frozenset[Surface]:
+        """See `gateway.ports.SurfaceDialect`."""
+        return _OPENAI_SURFACES if speaks_openai(deployment) else _CONVERSE_SURFACES
 
     # -- gateway.ports.Dialect, for models that speak OpenAI's API and those that do not
 

@@ -73,6 +73,12 @@ def _deployments(value: Any) -> dict[str, str]:
     return value
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError("expected a list of model names, which may hold * (such as [openai.*])")
+    return tuple(value)
+
+
 _KEY: Needs = ((("api_key",),),)
 _ORG = Own("org_id", "Sent as OpenAI-Organization.")
 _PROJECT = Own("project_id", "Sent as OpenAI-Project.")
@@ -96,6 +102,8 @@ _BEDROCK = (
     Own("access_key_id", "AWS access key.", scalars.credential, secret=True),
     Own("secret_access_key", "Secret of the AWS access key.", scalars.credential, secret=True),
     Own("session_token", "Token of a temporary AWS session.", scalars.credential, secret=True),
+    Own("openai_models", "Models asked by Bedrock's OpenAI-compatible API; without it, OpenAI's own.", _patterns),
+    Own("openai_base_url", "Where that API is; without it, /openai/v1 below the base URL.", scalars.url),
 )
 _WATSONX = (
     Own("api_url", "The watsonx.ai endpoint of your region.", scalars.url),

@@ -1,4 +1,4 @@
-"""Answers and refusals of Bedrock beyond the contract: exceptions by name, citations, tools of Amazon's own, anything."""
+"""Answers and refusals of Bedrock, beyond the contract: exceptions by name, citations, Amazon's own tools, anything."""
 
 from __future__ import annotations
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.ports import SurfaceDialect
 from gateway.providers.converse.models import abilities_of
 from gateway.providers.converse.names import id_of, name_of
+from gateway.types import Surface
 
 from .bedrock import (
     BENCH,
@@ -162,7 +164,13 @@ def test_own_words() -> None:
 
 def test_hints() -> None:
     """What steers OpenAI's own service is left out."""
-    fields = {"store": True, "metadata": {"a": "b"}, "user": "u", "safety_identifier": "s", "prompt_cache_key": "k"}
+    fields: dict[str, Any] = {
+        "store": True,
+        "metadata": {"a": "b"},
+        "user": "u",
+        "safety_identifier": "s",
+        "prompt_cache_key": "k",
+    }
     assert sent(**fields).keys() == {"messages"}
 
 
@@ -296,13 +304,14 @@ def test_names_and_ids() -> None:
     assert len({name_of(odd), name_of("mcp_weather/get"), name_of(long), name_of(long + "x")}) == 4
     assert len(name_of(long)) == len(id_of(long)) == 64
     tool = {"type": "function", "function": {"name": odd}}
-    asked = {"messages": [HI], "tools": [WEATHER, tool]}
+    asked: dict[str, Any] = {"messages": [HI], "tools": [WEATHER, tool]}
     body = sent(**asked, tool_choice={"type": "function", "function": {"name": odd}})
     spelt = body["toolConfig"]["tools"][1]["toolSpec"]["name"]
     assert body["toolConfig"]["toolChoice"] == {"tool": {"name": spelt}}
     assert streamed(call(0, spelt, "{}"), finish("tool_use"), asked=asked).calls[0][1] == odd
     used = {"toolUse": {"toolUseId": "t", "name": spelt, "input": {}}}
     assert decoded(used, asked=asked).calls[0][1] == odd
+    assert decoded(used, asked={"tools": [{"type": "function", "name": odd}]}).calls[0][1] == odd
     assert decoded(used).calls[0][1] == spelt
 
 
@@ -325,6 +334,14 @@ def test_openai_models() -> None:
     assert BENCH.head(one, by_converse).target == b"/model/openai.gpt-oss-120b-1%3A0/converse"
     other = BENCH.deployment(QWEN, options={"openai_models": ["qwen.*"]})
     assert BENCH.head(one, other).target == b"/openai/v1/chat/completions"
+
+
+def test_surfaces() -> None:
+    """OpenAI's models have Responses natively; all others are asked by chat alone."""
+    dialect = BENCH.dialect
+    assert isinstance(dialect, SurfaceDialect)
+    assert dialect.surfaces(BENCH.deployment(OSS)) == {Surface.CHAT, Surface.RESPONSES}
+    assert dialect.surfaces(BENCH.deployment(CLAUDE)) == {Surface.CHAT}
 
 
 def test_openai_answers() -> None:

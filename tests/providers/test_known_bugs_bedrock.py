@@ -235,10 +235,11 @@ def test_bug_30_developers_are_heard() -> None:
 
 def test_bug_35_new_models_get_no_sampling() -> None:
     """Claude from 4.7 on refuses it by presence."""
-    for name, value in (("temperature", 0.5), ("top_p", 0.9), ("top_k", 5)):
+    lost: list[dict[str, Any]] = [{"temperature": 0.5}, {"top_p": 0.9}, {"top_k": 5}]
+    for fields in lost:
         with pytest.raises(UnsupportedParameter):
-            sent(NEWER, **{name: value})
-        body = sent(NEWER, unsupported="drop", **{name: value})
+            sent(NEWER, **fields)
+        body = sent(NEWER, unsupported="drop", **fields)
         assert body.keys() == {"messages"}
     with pytest.raises(UnsupportedParameter):
         sent(CLAUDE, temperature=0.5, top_p=0.9)

@@ -27,7 +27,10 @@ class _Function(msgspec.Struct, gc=False):
 
 
 class _Tool(msgspec.Struct, gc=False):
+    """As chat has it, or flat as Responses and Messages do."""
+
     function: _Function | None = None
+    name: str = ""
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -56,8 +59,8 @@ def function_of(name: str, call: Call) -> str:
         asked = _ASKED.decode(call.raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return name
-    functions = [tool.function for tool in asked.tools or () if tool.function is not None]
-    given = (function.name for function in functions + (asked.functions or []))
+    given = [tool.function.name if tool.function is not None else tool.name for tool in asked.tools or ()]
+    given += [function.name for function in asked.functions or ()]
     return next((one for one in given if name_of(one) == name), name)
 
 

@@ -313,7 +313,11 @@ def model_for(kind: ProviderType) -> type[Provider]:
     return create_model(f"Provider_{kind.name}", __base__=Provider, **fields)
 
 
+_OWN_SHAPES: dict[str, dict[str, Any]] = {
+    "deployments": {"type": "object", "additionalProperties": {"type": "string"}},
+    "openai_models": {"type": "array", "items": {"type": "string"}},
+}
+
+
 def _own_schema(name: str) -> dict[str, Any]:
-    if name == "deployments":
-        return {"type": "object", "additionalProperties": {"type": "string"}}
-    return {"type": "string"}
+    return _OWN_SHAPES.get(name, {"type": "string"})
