@@ -40,8 +40,9 @@ def _words(dialect: Any) -> Iterator[str]:
     if not isinstance(services, frozenset) or not services or not all(isinstance(item, Service) for item in services):
         yield "`services` must be a frozenset of gateway.types.Service with at least one member"
     stream_type = getattr(dialect, "stream_type", None)
-    if not isinstance(stream_type, bytes) or not stream_type:
-        yield '`stream_type` must be a media type as bytes, such as b"text/event-stream"'
+    types = stream_type if isinstance(stream_type, tuple) else (stream_type,)
+    if not types or not all(isinstance(item, bytes) and item for item in types):
+        yield '`stream_type` must be a media type as bytes, such as b"text/event-stream", or a tuple of them'
 
 
 def _methods(dialect: Any) -> Iterator[str]:
