@@ -45,7 +45,8 @@ class Custody(NamedTuple):
 
     vault: Vault
     header: Header
-    """To be copied to wherever sealed secrets are copied to."""
+    """To be copied to wherever sealed secrets are copied to: with the canary of the key that seals now, so that what is
+    copied is proven by the key that goes on."""
     audit_key: AuditKey | None
     """Of the audit log's hashes; None without an encryption key."""
 
@@ -72,15 +73,19 @@ async def open_custody(database: Database, settings: Settings) -> Custody:
         if AUDIT not in rows:
             rows = await _kept(database, AUDIT, partial(_sealed_audit_key, vault))
         vault.prove(Header(rows[SALT], rows[CANARY]))  # where another process was first
-    return Custody(vault, Header(rows[SALT], rows.get(CANARY, "")), _audit_key(vault, rows))
+    return _custody(vault, rows)
 
 
 async def read_custody(database: Database, settings: Settings) -> Custody:
     """As `open_custody`, changing nothing: for those who only look."""
     rows = await _rows(database)
-    header = Header(rows.get(SALT, ""), rows.get(CANARY, ""))
-    vault = await Vault.opened(settings, header)
-    return Custody(vault, header, _audit_key(vault, rows))
+    vault = await Vault.opened(settings, Header(rows.get(SALT, ""), rows.get(CANARY, "")))
+    return _custody(vault, rows)
+
+
+def _custody(vault: Vault, rows: dict[str, str]) -> Custody:
+    canary = vault.canary() if vault.has_key else rows.get(CANARY, "")
+    return Custody(vault, Header(rows.get(SALT, ""), canary), _audit_key(vault, rows))
 
 
 async def _salt(_: AsyncConnection) -> str:

@@ -25,9 +25,10 @@ TAG_BYTES = 16
 _TOKEN = re.compile(r"gwv1\.([0-9a-f]{16})\.([A-Za-z0-9_-]+)", re.ASCII)
 
 
-def seal(key: MasterKey, plain: str, context: str) -> str:
-    """Sealed for this context alone; every call makes another text."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
+def seal(key: MasterKey, plain: str, context: str, nonce: bytes | None = None) -> str:
+    """Sealed for this context alone; every call makes another text, unless it is given the nonce: only for what is the
+    same for everybody who has the key."""
+    nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
     sealed = _cipher(key.key).encrypt(nonce, plain.encode(), _bound(key.id, context))
     return f"{VERSION}.{key.id}.{_encoded(nonce + sealed)}"
 

@@ -98,8 +98,8 @@ class Vault:
         return self._first is not None and sealing.is_sealed(token) and sealing.key_id_of(token) == self._first.id
 
     def canary(self) -> str:
-        """A new canary. Raises EncryptionKeyMissing."""
-        return self.seal(CANARY, context=CANARY_CONTEXT)
+        """The canary of the key that seals: always the same one. Raises EncryptionKeyMissing."""
+        return sealing.seal(self._sealing(), CANARY, CANARY_CONTEXT, bytes(sealing.NONCE_BYTES))
 
     def prove(self, header: Header) -> None:
         """Raise OperatorError unless this vault opens what was sealed before. Without a key nothing is proven: what is
