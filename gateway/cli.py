@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.commands import explain, health, keys, migrate, providers, usage
+from gateway.commands import admin, audit, explain, health, keys, migrate, providers, rotation, usage
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
@@ -128,7 +128,10 @@ def mock(
 app.command()(explain.explain)
 app.command()(migrate.migrate)
 app.command()(health.health)
+app.command()(rotation.rotate_encryption_key)
 app.add_typer(keys.app, name="keys")
+app.add_typer(admin.app, name="admin")
+app.add_typer(audit.app, name="audit")
 app.add_typer(usage.app, name="usage")
 app.add_typer(providers.app, name="providers")
 
@@ -141,7 +144,7 @@ def version() -> None:
 
 def _check_arguments(words: list[str]) -> None:
     """Raise OperatorError for what is no text where databases and reports would have to take it; a path may be."""
-    for word in words if words[:1] in (["keys"], ["usage"]) else ():
+    for word in words if words[:1] in (["keys"], ["usage"], ["audit"], ["admin"]) else ():
         try:
             word.encode()
         except UnicodeEncodeError:

@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.audit.masking import masked
 
@@ -41,6 +41,39 @@ class AuditEntry:
     address: str = ""
     """Where the request came from."""
     request_id: str = ""
+
+
+class Doer(Protocol):
+    """Who did something."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+
+
+class Noted(Protocol):
+    """What was done."""
+
+    @property
+    def action(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def before(self) -> Mapping[str, Any] | None: ...
+    @property
+    def after(self) -> Mapping[str, Any] | None: ...
+
+
+def entry_for(who: Doer, note: Noted, *, address: str = "", request_id: str = "") -> AuditEntry:
+    """The entry that says this of somebody."""
+    return AuditEntry(
+        who.name, who.kind, note.action, note.kind, note.id, note.before, note.after, str(who.role), address, request_id
+    )
 
 
 @dataclass(frozen=True, slots=True)

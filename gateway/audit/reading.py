@@ -74,7 +74,7 @@ async def everything(database: Database, wanted: Filter = EVERYTHING) -> AsyncIt
 
 def presented(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry as JSON shows it: all of it, so that an export can be verified elsewhere. `at` is Unix microseconds."""
-    found = dict(row)
+    found: dict[str, Any] = {str(name): value for name, value in row.items()}  # SQLAlchemy's names are a kind of str
     for name in ("before", "after"):
         found[name] = _decoded(found[name])
     found["keyed"] = bool(found["keyed"])

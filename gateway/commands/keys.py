@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import getpass
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gateway.commands.databases import operator, with_database
 from gateway.commands.options import REQUIRED, Option, flag, with_options
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
@@ -75,7 +74,7 @@ def create(**options: Any) -> None:
     )
     settings = load_settings()
     note = _check_with_file(settings.config_path(options["config"]), name, team)
-    issued, told = _change(settings, lambda issuer: issuer.create(draft, _user()))
+    issued, told = _change(settings, lambda issuer: issuer.create(draft, operator()))
     if note:
         typer.echo(note, err=True)
     _show_secret(issued, told=told, json=options["json"], verb="created")
@@ -139,13 +138,6 @@ def _show_secret(issued: Issued, *, told: bool, json: bool, verb: str) -> None:
         typer.echo(until.strip(), err=True)
 
 
-def _user() -> str:
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):  # a user without a name, as in containers
-        return f"cli:{os.getuid()}"
-
-
 def _check_with_file(path: Path | None, name: str, team: str | None) -> str:
     """What the operator should know of the key's team; raises OperatorError for a name that the file has.
 
@@ -178,25 +170,8 @@ def _change(settings: Settings, act: Callable[[Issuer], Awaitable[Issued]]) -> t
 def with_issuer(settings: Settings, act: Callable[[Issuer], Awaitable[_T]]) -> _T:
     """Run with the database open, its tables made. Raises OperatorError."""
     from gateway.auth.issue import Issuer  # noqa: PLC0415
-    from gateway.storage.sql.database import Database  # noqa: PLC0415
-    from gateway.storage.sql.errors import DatabaseUnavailable  # noqa: PLC0415
-    from gateway.storage.sql.migrate import ready  # noqa: PLC0415
-    from gateway.storage.sql.urls import database_url  # noqa: PLC0415
 
-    url = database_url(settings)
-    ready(url)
-    database = Database(url, echo=settings.sql_echo)
-
-    async def run() -> _T:
-        try:
-            return await act(Issuer(database))
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except DatabaseUnavailable as error:
-        raise OperatorError(f"The database cannot be used ({error}). Check DATABASE_URL, then try again.") from error
+    return with_database(settings, lambda database: act(Issuer(database)))
 
 
 async def _tell(settings: Settings, change: Change) -> bool:
