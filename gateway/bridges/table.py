@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.bridges.chat.bridge import ChatToResponses
 from gateway.bridges.responses.bridge import ResponsesToChat
 from gateway.ports import Bridge
 
-BRIDGES: tuple[Bridge, ...] = (ResponsesToChat(),)
+BRIDGES: tuple[Bridge, ...] = (ResponsesToChat(), ChatToResponses())

@@ -1,0 +1,98 @@
+"""What a response says, as the bridge reads it: whole, or event by event. Only what is handed on is decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.providers.wire.usage import WireUsage
+
+Json = dict[str, Any]
+
+
+class Part(msgspec.Struct, gc=False):
+    """One part of an item's content or summary."""
+
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+    annotations: list[Json] | None = None
+    logprobs: list[Json] | None = None
+
+
+class Item(msgspec.Struct, gc=False):
+    """One item of the output; `type` says which of the fields is meant."""
+
+    type: str = ""
+    id: str | None = None
+    content: list[Part] | None = None
+    summary: list[Part] | None = None
+    encrypted_content: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+
+    @property
+    def thought(self) -> str:
+        """Of reasoning, what is shown: its summary, else its own words."""
+        return "\n\n".join(part.text or "" for part in self.summary or self.content or ())
+
+    @property
+    def sealed(self) -> Json | None:
+        """Of reasoning, what its provider wants back."""
+        if self.type != "reasoning" or not self.encrypted_content:
+            return None
+        summary = [{"type": "summary_text", "text": part.text or ""} for part in self.summary or ()]
+        return {
+            "type": "reasoning",
+            "id": self.id,
+            "summary": summary,
+            "encrypted_content": self.encrypted_content,
+        }
+
+
+class Details(msgspec.Struct, gc=False):
+    reason: str | None = None
+
+
+class Response(msgspec.Struct, gc=False):
+    """A whole answer, or what an event tells of it."""
+
+    status: str | None = None
+    output: list[Item] | None = None
+    incomplete_details: Details | None = None
+    error: Any = None
+    usage: WireUsage | None = None
+
+    @property
+    def finish(self) -> str:
+        """Why it ended, as a chat says it; whether calls were made is for others to see."""
+        if self.status != "incomplete":
+            return "stop"
+        reason = self.incomplete_details.reason if self.incomplete_details is not None else None
+        return "content_filter" if reason == "content_filter" else "length"
+
+
+class Event(msgspec.Struct, gc=False):
+    """One event of a stream."""
+
+    type: str = ""
+    output_index: int = 0
+    content_index: int = 0
+    summary_index: int = 0
+    delta: str | None = None
+    text: str | None = None
+    refusal: str | None = None
+    arguments: str | None = None
+    logprobs: list[Json] | None = None
+    annotation: Json | None = None
+    item: Item | None = None
+    response: Response | None = None
+
+
+def citation(annotation: Json) -> Json | None:
+    """A source of what was said: a chat nests what a response does not, and knows only pages."""
+    if annotation.get("type") != "url_citation":
+        return None
+    return {"type": "url_citation", "url_citation": {k: v for k, v in annotation.items() if k != "type"}}
