@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.addresses import Network
 from gateway.errors import OperatorError
 
 PREFIX = "GATEWAY_"
@@ -60,8 +61,18 @@ class Settings(BaseSettings):
     """From the signal until new requests are refused, so that load balancers take notice."""
     drain_seconds: float = Field(120.0, ge=0)
     """From there until what still runs is ended."""
-    private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    private_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     """Networks that providers created through the API may reach."""
+
+    credential_env: Annotated[tuple[str, ...], NoDecode] = ()
+    """Variables that credentials stored through the API may refer to, besides `GATEWAY_CREDENTIAL_…`."""
+    credential_dir: Path | None = None
+    """The directory of the files that they may refer to; None: no files."""
+
+    @field_validator("credential_env", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.registry.problems import ConfigError
+from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
     from gateway.ports import Observer
@@ -24,7 +24,7 @@ RETRY_SECONDS = 1.0
 
 Load = Callable[[], Awaitable["Loaded"]]
 Swap = Callable[["Snapshot"], None]
-Signature = tuple[str, int, int, int] | None
+Signature = tuple[tuple[str, int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,61 +36,67 @@ class Status:
     """Unix seconds at which this revision was loaded."""
     last_error: str | None = None
     """Why the newest file is not served; None when it is."""
+    resources: int = 0
+    """The revision of the database's resources in it."""
 
 
 class Reloader:
-    """Keeps the served snapshot in step with the file. `load` reads it anew; `swap` puts a snapshot in service."""
+    """Keeps the served snapshot in step with files. `load` reads them anew; `swap` puts a snapshot in service."""
 
-    def __init__(self, path: Path | None, load: Load, swap: Swap, observer: Observer, initial: Loaded) -> None:
-        self._path = path
+    def __init__(
+        self, paths: Path | Sequence[Path] | None, load: Load, swap: Swap, observer: Observer, initial: Loaded
+    ) -> None:
+        self._paths = () if paths is None else (paths,) if isinstance(paths, Path) else tuple(paths)
         self._load = load
         self._swap = swap
         self._observer = observer
         self._lock = asyncio.Lock()
-        self._seen = _signature(path)
-        self.status = Status(initial.snapshot.revision, time.time())
+        self._seen = _signature(self._paths)
+        self.status = Status(initial.snapshot.revision, time.time(), resources=initial.snapshot.resources)
 
     async def reload_now(self) -> bool:
         """Load the file and serve it if it is good; True when it is. An unchanged revision changes nothing."""
         async with self._lock:
-            self._seen = await asyncio.to_thread(_signature, self._path)
+            self._seen = await asyncio.to_thread(_signature, self._paths)
             try:
                 loaded = await self._load()
-            except ConfigError as error:
+            except OperatorError as error:  # a ConfigError, or a wrong key to the resources
                 self._reject(str(error))
                 return False
             self._accept(loaded.snapshot)
             return True
 
     def _reject(self, text: str) -> None:
-        self.status = Status(self.status.revision, self.status.loaded_at, text)
+        self.status = replace(self.status, last_error=text)
         self._observer.config_loaded(self.status.revision, text)
 
     def _accept(self, snapshot: Snapshot) -> None:
         if snapshot.revision != self.status.revision:
             self._swap(snapshot)
         elif self.status.last_error is None:
+            if snapshot.resources != self.status.resources:
+                self.status = replace(self.status, resources=snapshot.resources)
             return
-        self.status = Status(snapshot.revision, time.time())
+        self.status = Status(snapshot.revision, time.time(), resources=snapshot.resources)
         self._observer.config_loaded(snapshot.revision, None)
 
     async def run(self) -> None:
-        """Watch until cancelled. The directory is watched, not the file: editors and Kubernetes replace files."""
-        if self._path is None:
+        """Watch until cancelled. Directories are watched, not files: editors and Kubernetes replace files."""
+        if not self._paths:
             return
         while True:
             try:
-                await self._watch(self._path)
+                await self._watch()
             except OSError:
                 # The directory is gone for now, or the system has no watch left: look again in a while.
                 await asyncio.sleep(RETRY_SECONDS)
                 await self._check()
 
-    async def _watch(self, path: Path) -> None:
+    async def _watch(self) -> None:
         """Reload on changes until the set of directories to watch becomes another one."""
         from watchfiles import awatch  # noqa: PLC0415 — only a worker that watches pays for it
 
-        directories = await asyncio.to_thread(_directories, path)
+        directories = await asyncio.to_thread(_directories, self._paths)
         stop = asyncio.Event()
         watcher = awatch(
             *directories,
@@ -106,7 +112,7 @@ class Reloader:
             await self._check()
             async for _ in watcher:
                 await self._check()
-                if await asyncio.to_thread(_directories, path) != directories:
+                if await asyncio.to_thread(_directories, self._paths) != directories:
                     return
         finally:
             stop.set()
@@ -114,7 +120,7 @@ class Reloader:
 
     async def _check(self) -> None:
         """Reload if the file is another one, or has other content, than at the last look."""
-        if await asyncio.to_thread(_signature, self._path) == self._seen:
+        if await asyncio.to_thread(_signature, self._paths) == self._seen:
             return
         try:
             await self.reload_now()
@@ -122,10 +128,12 @@ class Reloader:
             self._observer.failed(error, "")
 
 
-def _signature(path: Path | None) -> Signature:
-    """What tells one state of the file from another; None when it cannot be seen."""
-    if path is None:
-        return None
+def _signature(paths: Sequence[Path]) -> Signature:
+    """What tells one state of the files from another; None for one that cannot be seen."""
+    return tuple(_facts(path) for path in paths)
+
+
+def _facts(path: Path) -> tuple[str, int, int, int] | None:
     try:
         facts = path.stat()
         return str(path.resolve()), facts.st_ino, facts.st_mtime_ns, facts.st_size
@@ -133,8 +141,12 @@ def _signature(path: Path | None) -> Signature:
         return None
 
 
-def _directories(path: Path) -> tuple[Path, ...]:
-    """Where the file's name is, and where the file itself is when the name is a link."""
+def _directories(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Where the files' names are, and where a file itself is when its name is a link."""
+    return tuple(dict.fromkeys(place for path in paths for place in _places(path)))
+
+
+def _places(path: Path) -> tuple[Path, ...]:
     named = path.absolute().parent
     try:
         actual = path.resolve(strict=True).parent

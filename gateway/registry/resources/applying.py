@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, VersionMismatch
 from gateway.registry.resources.identifiers import new_id
@@ -17,8 +17,11 @@ MOST_HINTED = 4
 _SHORTEST_HINTED = 20
 """Characters; of shorter secrets nothing is shown."""
 
-Seal = Callable[[str, str], str]
-"""Of a plain text and its context."""
+
+class Seal(Protocol):
+    """Of a plain text, for its context."""
+
+    def __call__(self, plain: str, *, context: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class _Bench:
     def _sealed(self, resource: Resource, secret: Mapping[str, str]) -> Resource:
         if self.seal is None:
             raise CannotSeal
-        sealed = self.seal(json.dumps(dict(secret)), context_of(resource.id))
+        sealed = self.seal(json.dumps(dict(secret)), context=context_of(resource.id))
         settings = {**resource.settings, "fields": {name: hint_of(value) for name, value in secret.items()}}
         return replace(resource, settings=settings, secret=sealed)
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.registry.resources.applying import context_of
 from gateway.registry.resources.merging import Keys
@@ -18,10 +18,14 @@ HEADER = "header:"
 """Before the name of a header that a credential holds."""
 KEY = "api_key"
 
-Unseal = Callable[[str, str], str]
-"""Of what is sealed and its context. Raises what `Opener.damaged` names."""
-Read = Callable[[str], str]
-"""Of a reference. Raises ValueError with a sentence that holds no secret."""
+Read = Callable[[str, str], str]
+"""Of a reference and the setting it is for. Raises ValueError with a sentence that holds no secret."""
+
+
+class Unseal(Protocol):
+    """Raises what `Opener.damaged` names."""
+
+    def __call__(self, token: str, *, context: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,9 @@ class Opener:
     def _open(self, credential: Credential) -> dict[str, str]:
         found: dict[str, str] = {}
         if credential.secret is not None:
-            found |= _settings(self.unseal(credential.secret, context_of(credential.id)))
+            found |= _settings(self.unseal(credential.secret, context=context_of(credential.id)))
         for name, reference in credential.references.items():
-            found[name] = self.read(reference)
+            found[name] = self.read(reference, name)
         if not found:
             raise ValueError("nothing is stored in it (store its secret again)")
         return found
@@ -64,7 +68,7 @@ class Opener:
         if credential.previous is None or (credential.until or 0.0) <= time.time():
             return
         try:
-            found = _settings(self.unseal(credential.previous, context_of(credential.id)))
+            found = _settings(self.unseal(credential.previous, context=context_of(credential.id)))
         except self._failures:
             return  # it was replaced: nobody misses it
         if KEY in found:

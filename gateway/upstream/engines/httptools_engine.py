@@ -171,8 +171,11 @@ class HttptoolsEngine:
                 raise UpstreamUnreachable
             context = ssl_context(endpoint.ca_file) if endpoint.tls else None
             async with asyncio.timeout_at(min(loop.time() + deadlines.connect, give_up)):
-                addresses = await checked(endpoint, self._resolver)
-                await first_to_answer(addresses, lambda address: _connect(connection, address, endpoint, context))
+                if endpoint.path is not None:
+                    await loop.create_unix_connection(lambda: connection, endpoint.path)
+                else:
+                    addresses = await checked(endpoint, self._resolver)
+                    await first_to_answer(addresses, lambda address: _connect(connection, address, endpoint, context))
         except BaseException as error:
             connection.discard()
             pool.unreserve()

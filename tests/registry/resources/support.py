@@ -29,12 +29,12 @@ ALICE = Author("alice", "user", "admin", "192.0.2.7", "req-1")
 SECRET = "sk-live-0123456789abcdefghij"
 
 
-def seal(plain: str, context: str) -> str:
+def seal(plain: str, *, context: str) -> str:
     """Sealed for tests: bound to its context, and not to be found in plain."""
     return f"{context}#{plain[::-1]}"
 
 
-def unseal(token: str, context: str) -> str:
+def unseal(token: str, *, context: str) -> str:
     """Raises ValueError for another context."""
     bound, _, reversed_plain = token.partition("#")
     if bound != context:

@@ -19,7 +19,7 @@ ENV = {"GATEWAY_CREDENTIAL_ACME": "from-the-environment", "HIDDEN": "do-not-read
 
 
 def credential(name: str, value: str = SECRET, **more: Any) -> Credential:
-    return Credential(f"c-{name}", name, seal(f'{{"api_key": "{value}"}}', f"credentials/c-{name}"), **more)
+    return Credential(f"c-{name}", name, seal(f'{{"api_key": "{value}"}}', context=f"credentials/c-{name}"), **more)
 
 
 def owner(name: str, settings: dict[str, Any], *credentials: Credential, models: list[Piece] | None = None) -> Owner:
@@ -32,7 +32,8 @@ def rule(name: str, provider: str, model: str, **more: Any) -> Piece:
 
 
 def joined(fragment: Fragment, document: dict[str, Any] | None = None, **context: Any) -> Joined:
-    def read(reference: str) -> str:
+    def read(reference: str, setting: str) -> str:
+        del setting
         return ENV[reference.removeprefix("env:")]
 
     return join(interpolate(document or FILE, ENV), fragment, Opener(unseal, read), Context(**context))
@@ -116,7 +117,7 @@ def test_run_time_keys_in_rules() -> None:
 
 def test_credentials_in_turn() -> None:
     """Several credentials are the provider's keys, by name; references are read, a rotated one is kept in reserve."""
-    replaced = seal('{"api_key": "replaced"}', "credentials/c-two")
+    replaced = seal('{"api_key": "replaced"}', context="credentials/c-two")
     keys = [
         credential("one", "first"),
         credential("two", "second", previous=replaced, until=4e9),
@@ -132,7 +133,7 @@ def test_credentials_in_turn() -> None:
 def test_credentials_of_other_forms() -> None:
     """A credential may hold other settings of the provider's type, and headers."""
     secret = '{"access_key_id": "AK", "secret_access_key": "SK", "header:X-Gate": "Bearer abc"}'
-    one = Credential("c", "aws", seal(secret, "credentials/c"))
+    one = Credential("c", "aws", seal(secret, context="credentials/c"))
     found = joined(Fragment(1, [owner("aws", {"type": "bedrock", "region": "eu-west-1"}, one)]))
     provider = found.snapshot.providers["aws"]
     assert (provider.options["access_key_id"], provider.options["secret_access_key"]) == ("AK", "SK")
@@ -151,7 +152,7 @@ def test_without_credentials() -> None:
 def test_damaged_credentials(kind: str) -> None:
     """One damaged credential says so and the others serve; without any other the provider is there and unusable."""
     settings = {"type": kind, "base_url": "https://acme.example/v1", **({"region": "eu"} if kind == "bedrock" else {})}
-    damaged = Credential("c-x", "damaged", seal('{"api_key": "x"}', "credentials/another-row"))
+    damaged = Credential("c-x", "damaged", seal('{"api_key": "x"}', context="credentials/another-row"))
     found = joined(Fragment(1, [owner("acme", settings, damaged, credential("good"))]))
     provider = found.snapshot.providers["acme"]
     assert (provider.api_keys, provider.unusable, provider.status) == ((SECRET,), False, "active")

@@ -1,0 +1,77 @@
+"""A worker's share of the database's resources: from the shelf, opened, and joined to each load of the file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.registry.interpolation import interpolate
+from gateway.registry.loader import Loaded
+from gateway.registry.resources.fragment import EMPTY, BadFragment, Fragment
+from gateway.registry.resources.joining import join
+from gateway.registry.resources.reading import References
+from gateway.registry.resources.unlocking import Opener, stand_ins
+from gateway.vault import Header, Vault, VaultError
+
+if TYPE_CHECKING:
+    from gateway.registry.compiling import Context
+    from gateway.registry.resources.merging import Unlock
+    from gateway.registry.resources.shelf import Shelf
+    from gateway.settings import Settings
+
+
+class Intake:
+    """Joins what the shelf holds. A shelf that is damaged changes nothing: what was read last serves on."""
+
+    def __init__(self, shelf: Shelf, settings: Settings, env: Mapping[str, str], context: Context) -> None:
+        self._shelf = shelf
+        self._settings = settings
+        self._env = env
+        self._context = context
+        self._references = References.of(settings, env)
+        self._fragment = EMPTY
+        self.trouble: str | None = None
+        """Why the newest resources are not served; None when they are."""
+
+    def __repr__(self) -> str:
+        return f"<Intake revision={self._fragment.revision} trouble={self.trouble}>"
+
+    async def joined(self, loaded: Loaded) -> Loaded:
+        """What was loaded of the file, and the resources, beside the loop. Raises OperatorError for a wrong
+        ENCRYPTION_KEY."""
+        return await asyncio.to_thread(self.join, loaded)
+
+    def join(self, loaded: Loaded, *, sealed: bool = False) -> Loaded:
+        """As `joined`. `sealed`: without opening anything, for who needs no secrets."""
+        fragment = self._read()
+        if fragment.empty:
+            return loaded if not fragment.revision else _at(loaded, fragment.revision)
+        unlock = stand_ins if sealed else self._opener(fragment)
+        found = join(interpolate(loaded.document, self._env), fragment, unlock, self._context)
+        return Loaded(loaded.document, found.snapshot)
+
+    def _read(self) -> Fragment:
+        try:
+            self._fragment = self._shelf.read() or EMPTY
+            self.trouble = None
+        except BadFragment as error:
+            self.trouble = f"{self._shelf.path.name} is not usable: {error}"
+        return self._fragment
+
+    def _opener(self, fragment: Fragment) -> Unlock:
+        vault = open_vault(self._settings, fragment)
+        return Opener(vault.unseal, self._references.read, (VaultError,))
+
+
+def open_vault(settings: Settings, fragment: Fragment) -> Vault:
+    """With the keys of this environment, proven on the fragment's canary. Raises OperatorError for a wrong key."""
+    if fragment.header is None:
+        return Vault(())
+    return Vault.with_header(settings, Header(*fragment.header))
+
+
+def _at(loaded: Loaded, revision: int) -> Loaded:
+    """The file alone, at a revision of resources that adds nothing to it."""
+    return Loaded(loaded.document, replace(loaded.snapshot, resources=revision))

@@ -1,0 +1,58 @@
+"""Where a replica keeps the database's part of the configuration, so that workers need neither SQL nor Redis for it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.registry.resources.fragment import BadFragment, Fragment, decode, encode
+
+DIRECTORY = "registry"
+FILE = "resources.json"
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class Shelf:
+    """One file in the data directory, readable by this user alone. Its secrets are sealed."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.path = data_dir / DIRECTORY / FILE
+
+    def make(self) -> None:
+        """Have the directory, which is watched. Raises OSError."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def read(self) -> Fragment | None:
+        """What is kept; None while nothing is. Raises BadFragment for what is damaged or cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BadFragment(f"it cannot be read: {error.strerror}") from error
+        if len(data) > MOST_BYTES:
+            raise BadFragment("it is larger than anything that was ever kept here")
+        return decode(data)
+
+    def keep(self, fragment: Fragment) -> None:
+        """In place of what is kept, whole and at once, also if the power fails. Raises OSError."""
+        self.make()
+        fresh = self.path.with_name(f".{FILE}.{os.getpid()}")
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(encode(fragment))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+        except OSError:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
