@@ -17,6 +17,7 @@ from gateway.accounts import Accounts
 from gateway.admission import Admission
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
+from gateway.controlled import Controlled, Seat, context_of
 from gateway.health.board import Board
 from gateway.health.hints import Hints
 from gateway.health.reporter import Reporter
@@ -25,6 +26,7 @@ from gateway.http.cycle import Cycle
 from gateway.http.openai import OpenAIApi
 from gateway.http.ops import create_ops
 from gateway.http.overload import Overload
+from gateway.http.private import is_administration
 from gateway.http.routes import is_api
 from gateway.http.throttle import Throttle
 from gateway.http.watch import Watch
@@ -86,6 +88,8 @@ class Boot:
     """Some key was made at run time: callers need one."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     """Values that no log may show; the worker adds what the configuration brings."""
+    replica: str = "local"
+    """What this gateway is called among those that share a store."""
     dialects: Mapping[str, Dialect] | None = None
     """What can be spoken, the configuration's plugins among it; None: what is installed."""
 
@@ -157,6 +161,13 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._prices = Prices(boot.settings.data_dir)
         self._worker = worker_name()
+        self._controlled = Controlled(
+            boot.settings,
+            context_of(boot.settings, self._dialects, defaults_of(boot.settings)),
+            lambda: self._engines("httptools"),
+            self._table_client,
+            Seat(boot.replica, self._worker, boot.loopback),
+        )
         self._hints = Hints(self._table_client, self.board, self._worker, time.monotonic)
         self._api: OpenAIApi | None = None
         self._pipeline: Pipeline | None = None
@@ -172,6 +183,8 @@ class Worker:
         """Answer one request: the API at first hand, the rest by Starlette. See `gateway.http.server.Application`."""
         if self._api is not None and is_api(cycle.path):
             return self._api(cycle)
+        if self._boot.settings.admin_api and is_administration(cycle.path):
+            return self._controlled.relay.serve(cycle, addresses)
         return asgi.serve(self._ops, cycle, addresses)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,6 +209,7 @@ class Worker:
     async def start(self) -> None:
         """Load the configuration and be ready to serve."""
         self.metrics.start()
+        self._controlled.shelf.make()
         loaded, rejected = await self._first_load()
         # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
         clock = time.monotonic
@@ -228,14 +242,16 @@ class Worker:
         keys.configured = True if self._boot.run_time_keys else (None if late else False)
         await keys.poll()
         self._api = OpenAIApi(pipeline, self._watch, self._observer, self._boot.settings.max_body_bytes)
-        self.reloader = Reloader(self._boot.config, self._load, self._swap, self._observer, loaded)
+        watched = [path for path in (self._boot.config, self._controlled.shelf.path) if path is not None]
+        self.reloader = reloader = Reloader(watched, self._load, self._swap, self._observer, loaded)
+        self._controlled.status = lambda: reloader.status
         self._observer.config_loaded(loaded.snapshot.revision, None)
         await spending.start()
         self._webhook.use(loaded.snapshot.alerts)
         changed_keys = Subscription(self._redis.dial, CHANNEL, keys.notice, keys.missed)
         duties = (
             self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(),
-            self._webhook.run(), self._hints.run(), self._tending.run(),
+            self._webhook.run(), self._hints.run(), self._tending.run(), self._controlled.beats.run(),
         )  # fmt: skip
         self._tasks += [asyncio.create_task(duty) for duty in duties]
         self.overload.start()
@@ -284,6 +300,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._reporter.close()
+        await self._controlled.beats.leave()
         if self._keys is not None:
             await self._keys.close()
         if self._forwarder is not None:
@@ -303,17 +320,20 @@ class Worker:
         except ConfigError:
             if self._boot.last_good is None:
                 raise
-            return self._known(self._boot.last_good.loaded), True
+            return self._known(await self._controlled.joined(self._boot.last_good.loaded)), True
 
     async def _load(self) -> Loaded:
         defaults = defaults_of(self._boot.settings)
-        return self._known(
-            await load_cached(self._boot.config, os.environ, self._tables, dialects=self._dialects, defaults=defaults)
+        loaded = await load_cached(
+            self._boot.config, os.environ, self._tables, dialects=self._dialects, defaults=defaults
         )
+        return self._known(await self._controlled.joined(loaded))
 
     def _known(self, loaded: Loaded) -> Loaded:
         """Logs and metrics know the names and the secrets of what is about to be served."""
-        self._secrets.values |= {key for p in loaded.snapshot.providers.values() for key in p.api_keys}
+        self._secrets.values |= {
+            key for p in loaded.snapshot.providers.values() for key in (*p.api_keys, *p.spare_keys)
+        }
         self.metrics.know_models(_names(loaded.snapshot))
         self.metrics.keep_deployments(loaded.snapshot.deployments)
         return loaded
@@ -387,6 +407,7 @@ class Worker:
         if status is not None and status.last_error is not None:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.loaded_at))
             found.append(f"configuration rejected, serving revision {status.revision} of {since}: {status.last_error}")
+        found += self._controlled.remarks()
         if not self._redis.available:
             found.append("redis away: limits are enforced as their on_store_failure says")
         return found

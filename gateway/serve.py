@@ -9,22 +9,28 @@ import secrets
 import signal
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
 
+from gateway.administrator import run_administrator
 from gateway.app import Boot, LastGood, Worker, defaults_of
 from gateway.auth.boot import any_keys
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
+from gateway.controlled import AdministratorBoot, context_of
 from gateway.errors import OperatorError
 from gateway.http.drain import Drain
 from gateway.http.lifetime import HURRY, LAST_WORDS_SECONDS, Server
 from gateway.http.server import Protocol
 from gateway.ports import Secrets
-from gateway.registry.loader import load
+from gateway.registry.loader import Loaded, load
 from gateway.registry.plugins import dialects_for
+from gateway.registry.resources.fragment import BadFragment
+from gateway.registry.resources.intake import open_vault
+from gateway.registry.resources.shelf import Shelf
 from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
 from gateway.storage.embedded import EmbeddedRedis
@@ -62,6 +68,7 @@ def serve(settings: Settings, config: Path | None) -> int:
         if lock is not None:
             lock.acquire()
         metrics_dir = shared.fresh_directory(settings.data_dir)
+        prove_key(settings)
         boot = Boot(
             settings=settings,
             config=config,
@@ -72,6 +79,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             last_good=last_good,
             run_time_keys=run_time_keys,
             secrets=secrets_known,
+            replica=replica_name(settings.data_dir),
             dialects=dialects,
         )
         books = BookkeeperBoot(
@@ -92,6 +100,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             refresh=last_good.refresh,
             drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + SETTLE_SECONDS,
             keep_books=partial(run_bookkeeper, books),
+            administer=partial(run_administrator, _control(boot, last_good)) if settings.admin_api else None,
         ).run()
     finally:
         listener.close()
@@ -162,10 +171,50 @@ def _file_keys(last_good: LastGood) -> frozenset[str]:
     return frozenset(_snapshot(last_good).virtual_keys)
 
 
+def _control(boot: Boot, last_good: LastGood) -> AdministratorBoot:
+    settings, dialects = boot.settings, boot.dialects or {}
+    return AdministratorBoot(
+        settings=settings,
+        redis_url=boot.redis_url,
+        admin_key=known_admin_key(settings),
+        file=partial(_file, last_good),
+        context=context_of(settings, dialects, defaults_of(settings)),
+        dialects=dialects,
+        secrets=boot.secrets,
+    )
+
+
+def _file(last_good: LastGood) -> Loaded:
+    """The configuration file, as it is now."""
+    last_good.refresh()
+    return last_good.loaded
+
+
 def _snapshot(last_good: LastGood) -> Snapshot:
     """The configuration, as it is now."""
-    last_good.refresh()
-    return last_good.loaded.snapshot
+    return _file(last_good).snapshot
+
+
+def replica_name(directory: Path) -> str:
+    """What this gateway is called among those that share a store, the same after every restart. Raises OSError."""
+    path = directory / "replica.id"
+    with suppress(FileNotFoundError):
+        if found := path.read_text(encoding="ascii").strip():
+            return found
+    name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+    path.write_text(f"{name}\n", encoding="ascii")
+    return name
+
+
+def prove_key(settings: Settings) -> None:
+    """Raises OperatorError when what this replica keeps was sealed with another ENCRYPTION_KEY. What a passphrase is
+    stretched to is kept for the workers."""
+    try:
+        fragment = Shelf(settings.data_dir).read()
+    except BadFragment:
+        return  # it is laid out anew; what workers make of it they say in /readyz
+    if fragment is not None and fragment.providers:
+        open_vault(settings, fragment)
 
 
 def _url(embedded: EmbeddedRedis | None) -> str:
@@ -191,6 +240,13 @@ def admin_key(settings: Settings) -> tuple[str | None, Path]:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{key}\n")
     return key, path
+
+
+def known_admin_key(settings: Settings) -> str:
+    """The key that opens the admin API. Raises OSError when its file cannot be read."""
+    if settings.admin_key is not None:
+        return settings.admin_key.get_secret_value()
+    return (settings.data_dir / "admin.key").read_text(encoding="ascii").strip()
 
 
 def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     private_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     """Networks that providers created through the API may reach."""
 
+    admin_api: bool = True
+    """Run the administrator, which serves `/api` and brings the database's resources to this replica."""
     credential_env: Annotated[tuple[str, ...], NoDecode] = ()
     """Variables that credentials stored through the API may refer to, besides `GATEWAY_CREDENTIAL_…`."""
     credential_dir: Path | None = None

@@ -1,4 +1,5 @@
-"""The parent process: it owns the socket and the embedded server, forks workers and bookkeeper, and replaces what dies.
+"""The parent process: it owns the socket and the embedded server, forks workers, bookkeeper and administrator, and
+replaces what dies.
 
 It is single-threaded and runs no event loop, so that forking is safe at any time. Its children end with it, however it
 ends.
@@ -27,9 +28,13 @@ TICK = 0.5
 STEADY_SECONDS = 10.0
 BACKOFF_MAX = 5.0
 MIGRATION_FAILED = 4
-"""The bookkeeper's exit code that says: the database cannot be used as it is, starting again will not help."""
+"""The exit code of bookkeeper and administrator that says: the database cannot be used as it is; starting again will
+not help."""
 BOOKS_SECONDS = 15.0
 """How long the bookkeeper may take to book what the workers left."""
+ADMINISTRATOR_SECONDS = 5.0
+LATER = 0.5
+"""Seconds from the start until the administrator is forked: calls of models are answered first."""
 HURRIED_SECONDS = 5.0
 """What workers get to end their calls with a last word after a second signal."""
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -81,7 +86,10 @@ class Supervisor:
     drain_seconds: float = 130.0
     keep_books: Callable[[], None] | None = None
     """Called in the one child that is forked beside the workers, and ends after them."""
+    administer: Callable[[], None] | None = None
+    """Called in the one child that serves the control plane."""
     _slots: list[_Slot] = field(default_factory=list)
+    _administrator: list[_Slot] = field(default_factory=list)
     _books: list[_Slot] = field(default_factory=list)
     """The bookkeeper's place, if there is to be one."""
 
@@ -92,7 +100,10 @@ class Supervisor:
         self._slots = [_Slot("worker", self._work) for _ in range(self.workers)]
         # After the workers: what it imports must not delay their first answer.
         self._books = [_Slot("bookkeeper", self.keep_books)] if self.keep_books is not None else []
-        for slot in self._children():
+        if self.administer is not None:
+            # Later still: it imports more than all others together.
+            self._administrator = [_Slot("administrator", self.administer, next_start=time.monotonic() + LATER)]
+        for slot in (*self._slots, *self._books):
             self._fork(slot)
         while True:
             received = signal.sigtimedwait(_WATCHED, TICK)
@@ -101,11 +112,12 @@ class Supervisor:
                 return self._end(log, signal.Signals(number))
             if number == signal.SIGHUP:
                 _tell(self._slots, signal.SIGHUP)
-            if MIGRATION_FAILED in self._reap(log, self._books):
-                log.critical("ended", reason="the database cannot be used as it is; the bookkeeper's message says why")
-                self._books.clear()
-                self._end(log, signal.SIGTERM)
-                return MIGRATION_FAILED
+            for slots in (self._books, self._administrator):
+                if MIGRATION_FAILED in self._reap(log, slots):
+                    log.critical("ended", reason=f"the database cannot be used as it is; the {slots[0].name} says why")
+                    slots.clear()
+                    self._end(log, signal.SIGTERM)
+                    return MIGRATION_FAILED
             self._reap(log, self._slots)
             self.refresh()
             if self.embedded is not None and not self.embedded.check():
@@ -113,7 +125,7 @@ class Supervisor:
             self._revive(self._children())
 
     def _children(self) -> list[_Slot]:
-        return [*self._slots, *self._books]
+        return [*self._slots, *self._books, *self._administrator]
 
     def _work(self) -> None:
         self.serve(self.listener)
@@ -178,6 +190,7 @@ class Supervisor:
         error, a third one ends all at once. SIGINT spares the grace in which load balancers take notice."""
         log.info("draining", signal=how.name)
         impatient = self._finish(self._slots, how, self.drain_seconds, lambda: self._keep_up_books(log))
+        self._finish(self._administrator, signal.SIGTERM, ADMINISTRATOR_SECONDS, lambda: None)
         # Nobody answers any more: who dials now should hear so at once.
         self.listener.close()
         books_seconds = HURRIED_SECONDS if impatient else BOOKS_SECONDS

@@ -59,7 +59,7 @@ def server_of(gateway: GatewayProcess) -> int | None:
 
 def workers_of(gateway: GatewayProcess) -> set[int]:
     """The workers' pids."""
-    others = ("valkey", "redis", "bookkeeper")
+    others = ("valkey", "redis", "bookkeeper", "administrator")
     return {pid for pid, name in children(gateway.pid).items() if not any(other in name for other in others)}
 
 

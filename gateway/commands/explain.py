@@ -16,8 +16,8 @@ from gateway.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.explaining.rooms import Rooms
     from gateway.explaining import Explanation
+    from gateway.explaining.rooms import Rooms
     from gateway.registry.snapshot import Snapshot
     from gateway.types import Call, Principal
 

@@ -6,8 +6,10 @@ A worker does no more than that: what administration costs is another process's 
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,15 @@ MOST_AT_ONCE = 64
 """Requests of one worker that the administrator works on at once; more wait for their turn."""
 MOST_BYTES = 8 * 1024 * 1024
 DEADLINES = Deadlines(connect=1.0, first_byte=120.0, idle=120.0)
+UPLOAD_SECONDS = 30.0
 RETRY_SECONDS = 1
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"expect"}
 )
 _NOT_PASSED_ON = _HOP_BY_HOP | PRIVATE | {b"content-length"}
-_JSON = (b"content-type", b"application/json")
+_NOT_PASSED_BACK = _HOP_BY_HOP | {b"date", b"server"}
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+_CODES: Mapping[type[GatewayError], str] = {BodyTooLarge: "request_too_large", SlowUpload: "request_timeout"}
 
 
 class AdminRelay:
@@ -43,7 +48,7 @@ class AdminRelay:
     async def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> None:
         """Answer one request. A client that leaves ends what is done for it."""
         task = asyncio.ensure_future(self._exchange(cycle, addresses[1]))
-        cycle.on_gone = task.cancel
+        cycle.on_gone = lambda: _end(task)
         try:
             await task
         except asyncio.CancelledError:
@@ -62,7 +67,7 @@ class AdminRelay:
             return
         except (BodyTooLarge, SlowUpload) as error:
             cycle.keep_alive = False
-            _refuse(cycle, error.public_status, error)
+            _refuse(cycle, error.public_status, _CODES[type(error)], error.public_message, [])
             return
         except (UpstreamError, ValueError):
             _unavailable(cycle)
@@ -83,21 +88,29 @@ class AdminRelay:
         return RequestHead(self._endpoint, cycle.method.encode(), target, (*passed, *own))
 
 
+def _end(task: asyncio.Future[None]) -> None:
+    task.cancel()
+
+
 async def _whole(cycle: Cycle) -> bytes:
-    """Raises BodyTooLarge, ClientGone."""
+    """Raises BodyTooLarge, SlowUpload, ClientGone."""
     parts, size = [], 0
-    while part := await cycle.piece():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise BodyTooLarge
-        parts.append(part)
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            while part := await cycle.piece():
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise BodyTooLarge
+                parts.append(part)
+    except TimeoutError:
+        raise SlowUpload from None
     return b"".join(parts)
 
 
 async def _answer(cycle: Cycle, response: UpstreamResponse) -> None:
     """Raises UpstreamError when it breaks off."""
     first = await response.chunk()
-    headers: Headers = [(name, value) for name, value in response.headers if name not in _HOP_BY_HOP]
+    headers: Headers = [(name, value) for name, value in response.headers if name not in _NOT_PASSED_BACK]
     cycle.begin(response.status, headers)
     while first:
         if cycle.paused:
@@ -109,23 +122,16 @@ async def _answer(cycle: Cycle, response: UpstreamResponse) -> None:
 
 def _unavailable(cycle: Cycle) -> None:
     message = "The control plane is not available at the moment. Calls of models are served."
-    body = _body(cycle, "administration_unavailable", message, ["Try again in a moment."])
-    cycle.reply(503, (_JSON, (b"retry-after", b"%d" % RETRY_SECONDS), *_request_id(cycle)), body)
+    _refuse(cycle, 503, "unavailable", message, ["Try again in a moment."])
 
 
-def _refuse(cycle: Cycle, status: int, error: GatewayError) -> None:
-    body = _body(cycle, error.public_code or "invalid_request", error.public_message, [])
-    cycle.reply(status, (_JSON, *_request_id(cycle)), body)
-
-
-def _request_id(cycle: Cycle) -> Headers:
-    given = cycle.headers.get(b"x-request-id", b"")
-    return ((b"x-request-id", given),) if given.isalnum() and len(given) <= 128 else ()
-
-
-def _body(cycle: Cycle, code: str, message: str, suggestions: list[str]) -> bytes:
+def _refuse(cycle: Cycle, status: int, code: str, message: str, suggestions: list[str]) -> None:
     """The admin API's error, as the administrator words it."""
+    given = cycle.headers.get(b"x-request-id", b"")
+    request_id = given.decode() if _SANE_ID.fullmatch(given) else f"adm-{secrets.token_hex(12)}"
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     error = {"code": code, "message": message, "field": None, "details": None, "suggestions": suggestions}
-    request_id = next((value.decode() for _, value in _request_id(cycle)), None)
-    return orjson.dumps({"error": error, "timestamp": now, "requestId": request_id})
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode())]
+    if status == 503:
+        headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
+    cycle.reply(status, headers, orjson.dumps({"error": error, "timestamp": now, "requestId": request_id}))

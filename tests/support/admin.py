@@ -6,7 +6,7 @@ import asyncio
 import queue
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,19 @@ from gateway.auth.keyring import Keyring
 from gateway.http.admin.access import AdminKeyDoor
 from gateway.http.admin.app import create_admin
 from gateway.http.admin.services import Services
+from gateway.ports import Dialect
 from gateway.providers import discover
+from gateway.registry.compiling import Context
+from gateway.registry.interpolation import interpolate
 from gateway.registry.loader import load
+from gateway.registry.resources.desk import Resources, Rules
+from gateway.registry.resources.intake import Intake
+from gateway.registry.resources.judging import Judge, Picture
+from gateway.registry.resources.propagation import Propagation
+from gateway.registry.resources.reading import References
+from gateway.registry.resources.shelf import Shelf
+from gateway.registry.resources.status import RegistryStatus
+from gateway.registry.resources.vetting import Bounds
 from gateway.settings import Settings
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
@@ -73,7 +84,10 @@ async def opened_desk(url: str, store: str, directory: Path, config: str = CONFI
     keyring = Keyring(redis)
     await keyring.replace({}, 0)  # as the bookkeeper does first of all
     settings = Settings(data_dir=directory, redis_url=store)
-    services = Services(settings, dialects, database, AdminKeyDoor(ADMIN_KEY), lambda: snapshot, keyring.apply)
+    resources, registry = _registry(settings, path, dialects, database, redis)
+    services = Services(
+        settings, dialects, database, AdminKeyDoor(ADMIN_KEY), lambda: snapshot, keyring.apply, resources, registry
+    )
     app = create_admin(services)
     transport = httpx2.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -83,6 +97,25 @@ async def opened_desk(url: str, store: str, directory: Path, config: str = CONFI
     finally:
         await database.close()
         await redis.close()
+
+
+def _registry(
+    settings: Settings, path: Path, dialects: Mapping[str, Dialect], database: Database, redis: RedisClient
+) -> tuple[Resources, RegistryStatus]:
+    """What is managed at run time, with secrets that are sealed by a toy."""
+    env = {"FILED_KEY": "f" * 40}
+    loaded = load(path, env, dialects=dialects)
+    context = Context(dialects)
+    judge = Judge(lambda: interpolate(loaded.document, env), context)
+    bounds = Bounds(References(env, (), None).vet, dialects=dialects)
+    resources = Resources(database, Rules(judge, bounds), seal=lambda plain, *, context: f"{context}#{plain[::-1]}")
+    shelf = Shelf(settings.data_dir)
+    picture = Picture(lambda: loaded, Intake(shelf, settings, env, context))
+
+    async def header() -> tuple[str, str]:
+        return "", ""
+
+    return resources, RegistryStatus(resources, Propagation(resources, shelf, redis, header), picture, redis)
 
 
 @contextmanager

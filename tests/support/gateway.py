@@ -90,6 +90,7 @@ class GatewayProcess:
             "GATEWAY_DRAIN_GRACE_SECONDS": "0",
             "GATEWAY_DRAIN_SECONDS": "5",
             "GATEWAY_HEALTH_CHECK_INTERVAL": "0",  # probes would stand among the requests that tests count
+            "GATEWAY_ADMIN_API": "false",  # its process takes a second to start; tests of it ask for it
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gateway.auth.records import Change
     from gateway.http.admin.access import Door
     from gateway.ports import Dialect
+    from gateway.registry.resources.desk import Resources
+    from gateway.registry.resources.status import RegistryStatus
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
     from gateway.storage.sql.database import Database
@@ -31,6 +33,10 @@ class Services:
     """The configuration in service: file and database together."""
     tell_keys: Callable[[Change], Awaitable[bool]]
     """Tell the workers' store of a change of keys; whether it took all of it. Raises StoreUnavailable."""
+    resources: Resources
+    """What is managed at run time."""
+    registry: RegistryStatus
+    """Whether every worker serves it."""
 
 
 def _services(request: Request) -> Services:

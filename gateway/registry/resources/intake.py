@@ -18,7 +18,7 @@ from gateway.vault import Header, Vault, VaultError
 if TYPE_CHECKING:
     from gateway.registry.compiling import Context
     from gateway.registry.resources.merging import Unlock
-    from gateway.registry.resources.shelf import Shelf
+    from gateway.registry.resources.shelf import Seen, Shelf
     from gateway.settings import Settings
 
 
@@ -32,6 +32,8 @@ class Intake:
         self._context = context
         self._references = References.of(settings, env)
         self._fragment = EMPTY
+        self._seen: Seen = None
+        self._looks = 0
         self.trouble: str | None = None
         """Why the newest resources are not served; None when they are."""
 
@@ -51,6 +53,14 @@ class Intake:
         unlock = stand_ins if sealed else self._opener(fragment)
         found = join(interpolate(loaded.document, self._env), fragment, unlock, self._context)
         return Loaded(loaded.document, found.snapshot)
+
+    def refresh(self) -> int:
+        """Look at the shelf; the number of the state that it was found in."""
+        seen = self._shelf.seen()
+        if seen != self._seen:
+            self._seen = seen
+            self._looks += 1
+        return self._looks
 
     def _read(self) -> Fragment:
         try:

@@ -12,6 +12,8 @@ DIRECTORY = "registry"
 FILE = "resources.json"
 MOST_BYTES = 64 * 1024 * 1024
 
+Seen = tuple[int, int, int] | None
+
 
 class Shelf:
     """One file in the data directory, readable by this user alone. Its secrets are sealed."""
@@ -22,6 +24,14 @@ class Shelf:
     def make(self) -> None:
         """Have the directory, which is watched. Raises OSError."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def seen(self) -> Seen:
+        """What tells one state of the file from another; None while there is none."""
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
     def read(self) -> Fragment | None:
         """What is kept; None while nothing is. Raises BadFragment for what is damaged or cannot be read."""
