@@ -1,5 +1,11 @@
-"""deepseek: OpenAI's API under the provider's own address."""
+"""DeepSeek: OpenAI's API under its own address."""
 
 from gateway.providers.wire.openai import OpenAIDialect
+from gateway.providers.wire.traits import Traits
+from gateway.types import Service
 
-DIALECT = OpenAIDialect("deepseek")
+DIALECT = OpenAIDialect(
+    "deepseek",
+    services=frozenset({Service.CHAT, Service.RESPONSES}),
+    traits=Traits(max_tokens_field="max_tokens", reasoning_field="reasoning_content"),
+)

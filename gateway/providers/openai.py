@@ -2,7 +2,7 @@
 
 from gateway.providers.wire.head import HeaderPairs, bearer
 from gateway.providers.wire.openai import OpenAIDialect
-from gateway.types import Provider
+from gateway.types import Provider, Service
 
 
 def _credentials(provider: Provider, api_key: str | None) -> HeaderPairs:
@@ -14,4 +14,9 @@ def _credentials(provider: Provider, api_key: str | None) -> HeaderPairs:
     return headers
 
 
-DIALECT = OpenAIDialect("openai", credentials=_credentials, chat_cap="max_completion_tokens")
+DIALECT = OpenAIDialect(
+    "openai",
+    credentials=_credentials,
+    services=frozenset(Service) - {Service.RERANK},
+    chat_cap="max_completion_tokens",
+)

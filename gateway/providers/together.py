@@ -1,5 +1,23 @@
-"""together: OpenAI's API under the provider's own address."""
+"""Together: OpenAI's API, with reasoning under another name."""
 
 from gateway.providers.wire.openai import OpenAIDialect
+from gateway.providers.wire.traits import Traits
+from gateway.types import Service
 
-DIALECT = OpenAIDialect("together")
+_SERVICES = frozenset(
+    {
+        Service.CHAT,
+        Service.COMPLETIONS,
+        Service.EMBEDDINGS,
+        Service.IMAGES,
+        Service.RERANK,
+        Service.SPEECH,
+        Service.TRANSCRIPTION,
+    }
+)
+
+DIALECT = OpenAIDialect(
+    "together",
+    services=_SERVICES,
+    traits=Traits(max_tokens_field="max_tokens", reasoning_field="reasoning"),
+)

@@ -154,3 +154,5 @@ class Deployment:
     """The most that one answer of this model can hold."""
     api: frozenset[Surface] = frozenset()
     """The surfaces by which it can be called; empty: its provider's."""
+    traits: tuple[tuple[str, Any], ...] = ()
+    """What an operator says of how it differs from OpenAI's own, by the names of `providers.wire.traits`; hashable."""

@@ -43,7 +43,7 @@ def members(raw: bytes) -> list[tuple[str, Any]]:
     [
         (Service.CHAT, "openai", "max_completion_tokens"),
         (Service.CHAT, "openai_compatible", "max_tokens"),
-        (Service.CHAT, "mistral", "max_tokens"),
+        (Service.CHAT, "together", "max_tokens"),
         (Service.CHAT, "mock", "max_tokens"),
         (Service.COMPLETIONS, "openai", "max_tokens"),
         (Service.COMPLETIONS, "vllm", "max_tokens"),

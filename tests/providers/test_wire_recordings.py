@@ -94,7 +94,7 @@ def told(usage: dict[str, Any]) -> Usage:
     made = usage.get("completion_tokens", usage.get("output_tokens")) or 0
     before = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     after = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
-    total, thought = usage.get("total_tokens"), after.get("reasoning_tokens") or 0
+    total, thought = usage.get("total_tokens"), after.get("reasoning_tokens") or usage.get("reasoning_tokens") or 0
     if total is not None and total > given + made:
         assert total == given + made + thought
         made += thought

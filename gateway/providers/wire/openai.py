@@ -6,21 +6,25 @@ paths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.errors import InvalidRequest, UpstreamBadJson, UpstreamEmpty, UpstreamError
 from gateway.ports import DecodedReply, RequestHead, StreamDecoder
+from gateway.providers.wire.adapting import adapter_of
 from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
+from gateway.providers.wire.mended_stream import MendedStream
+from gateway.providers.wire.mending import mended_reply
 from gateway.providers.wire.models import model_names
 from gateway.providers.wire.sse import ChunkStream, NamedEventStream
+from gateway.providers.wire.traits import AS_OPENAI, Traits, changed
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
@@ -49,7 +53,8 @@ class _Edit(NamedTuple):
 
 class OpenAIDialect:
     """A provider type that speaks OpenAI's API. Implements `gateway.ports.Dialect`. `chat_cap` is the member by which
-    it cuts chats off; those that never learned OpenAI's newer `max_completion_tokens` know `max_tokens`."""
+    it cuts chats off; those that never learned OpenAI's newer `max_completion_tokens` know `max_tokens`. One with
+    `traits` gets its requests adapted and its answers mended, where there is something to adapt or mend."""
 
     stream_type = EVENT_STREAM
 
@@ -59,14 +64,15 @@ class OpenAIDialect:
         *,
         credentials: Credentials = bearer,
         services: frozenset[Service] = frozenset(Service),
-        stream_usage: bool = True,
         chat_cap: str = "max_tokens",
+        traits: Traits | None = None,
     ) -> None:
         self.name = name
         self.services = services
         self.extensions = frozenset({chat_cap})
         self._credentials = credentials
-        self._stream_usage = stream_usage
+        self._traits = traits
+        self._adapter = None if traits is None else adapter_of(traits)
         # By preference: the other one is known too, where a deployment's defaults say so.
         self._caps = {**CAPS, Service.CHAT: tuple(sorted(CAPS[Service.CHAT], key=lambda name: name != chat_cap))}
 
@@ -80,6 +86,9 @@ class OpenAIDialect:
         of a call that is cut off."""
         if call.upload is not None:
             return call.upload.renamed(deployment.model)
+        traits = self._traits
+        if self._adapter is not None or deployment.traits:
+            traits, call = self._adapted(call, deployment)
         added: list[bytes] = []
         edits = _usage_option(call)
         if call.model_span is None:
@@ -87,24 +96,40 @@ class OpenAIDialect:
             added.append(_member("model", deployment.model))
         else:
             edits.append(_Edit(*call.model_span, msgspec.json.encode(deployment.model)))
-        if call.stream and self._stream_usage and call.service in _CHUNKED_SERVICES and not call.has_stream_options:
+        if call.stream and call.service in _CHUNKED_SERVICES and not call.has_stream_options and _tells_usage(traits):
             added.append(_INCLUDE_USAGE)
         if deployment.parameters or call.output_cap is not None:
-            self._complete(call, deployment, added, edits)
+            self._complete(call, deployment.parameters, traits, added, edits)
         parts = _edited(call.raw, edits)
         if added:
             parts = [*insert_members(parts[0], b",".join(added)), *parts[1:]]
         return parts
 
-    def _complete(self, call: Call, deployment: Deployment, added: list[bytes], edits: list[_Edit]) -> None:
+    def _adapted(self, call: Call, deployment: Deployment) -> tuple[Traits, Call]:
+        """What is told apart for this deployment, and the call as it takes it. Raises UnsupportedParameter."""
+        traits, adapter = self._traits, self._adapter
+        if traits is None or adapter is None or deployment.traits:
+            traits = changed(traits or AS_OPENAI, deployment.traits)
+            adapter = adapter_of(traits)
+        return traits, adapter.adapted(call, deployment.provider)
+
+    def _complete(
+        self, call: Call, defaults: Mapping[str, Any], traits: Traits | None, added: list[bytes], edits: list[_Edit]
+    ) -> None:
         """Members that the caller left to us: the deployment's defaults, and the cap."""
-        raw, defaults = call.raw, deployment.parameters
-        names = self._caps.get(call.service, ()) if call.output_cap is not None else ()
+        raw, cap = call.raw, call.output_cap
+        caps = self._caps.get(call.service, ())
+        if traits is not None:
+            defaults = {traits.name_of(name): value for name, value in defaults.items()}
+            caps = tuple(sorted(caps, key=lambda name: name != traits.max_tokens_field))
+        names = caps if cap is not None else ()
         present = members(raw) if defaults or (names and mentioned(raw)) else []
         given = {member.key for member in present} | {*names}
+        if call.max_tokens is not None:
+            given.update(caps)  # whichever of them the caller used
         added += [_member(name, value) for name, value in defaults.items() if name not in given]
-        if names and call.output_cap is not None:
-            end = cut(raw, present, defaults, names, call.output_cap)
+        if names and cap is not None:
+            end = cut(raw, present, defaults, names, cap)
             edits += [_Edit(*span, b"%d" % end.tokens) for span in end.spans]
             if end.insert:
                 added.append(_member(end.name, end.tokens))
@@ -118,6 +143,8 @@ class OpenAIDialect:
             raise UpstreamBadJson if body else UpstreamEmpty
         if body.lstrip()[:1] != b"{":
             raise UpstreamBadJson if body.strip() else UpstreamEmpty
+        if self._traits is not None and call.service is Service.CHAT:
+            body = mended_reply(body, call.id, self._traits.finishes)
         try:
             reply = _REPLY.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -132,6 +159,8 @@ class OpenAIDialect:
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
         """A decoder for one streamed answer."""
+        if self._traits is not None and call.service is Service.CHAT:
+            return MendedStream(call, self._traits.finishes)
         if call.service in _CHUNKED_SERVICES:
             return ChunkStream(call.model, hide_usage=not call.include_usage)
         return NamedEventStream(call.model)
@@ -147,6 +176,10 @@ class OpenAIDialect:
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """What a non-2xx answer means."""
         return error_from_reply(status, headers, body)
+
+
+def _tells_usage(traits: Traits | None) -> bool:
+    return traits is None or traits.stream_options
 
 
 def _usage_option(call: Call) -> list[_Edit]:

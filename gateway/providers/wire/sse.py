@@ -73,6 +73,9 @@ _CHUNK = msgspec.json.Decoder(_Chunk)
 class EventStream:
     """A decoder for one stream; the subclasses know how their stream ends. Implements `gateway.ports.StreamDecoder`."""
 
+    mends = False
+    """Every event is looked at by `_rewritten`, not only those that hold a name to replace."""
+
     __slots__ = (
         "_asked",
         "_finish",
@@ -110,7 +113,7 @@ class EventStream:
             return b""
         if self._rest:
             data, self._rest = self._rest + data, b""
-        elif self._first and (out := self._ordinary(data)):
+        elif self._first and (out := self._ordinary(data)) is not None:
             return out
         if b"\r" in data:
             data = normalised(data)
@@ -129,25 +132,25 @@ class EventStream:
             self._first = out[: out.find(b"\n\n") + 2]
         return out
 
-    def _ordinary(self, data: bytes) -> bytes:
-        """A single plain event, as most reads of a paced stream are, ready to relay; `b""` for anything else.
+    def _ordinary(self, data: bytes) -> bytes | None:
+        """A single plain event, as most reads of a paced stream are, ready to relay; None for anything else.
 
         Named events, which need more looking at, never are.
         """
         if not (data.startswith(_OPEN) and data.endswith(_CLOSE)):
-            return b""
+            return None
         if data.find(b"\n") != len(data) - 2 or b"\r" in data:
-            return b""
+            return None
         try:
             event = _ONE.decode(data[len(_OPEN) - 1 : 1 - len(_CLOSE)])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return b""
+            return None
         if event.usage is not None or event.error or event.model != self._model:
-            return b""
+            return None
         self.events += 1
         if not self._finish:
             self._finish = _FINISH.search(data) is not None
-        if self._renames or self.hide_usage:
+        if self._renames or self.hide_usage or self.mends:
             data = self._rewritten(data)
         self.relayed_bytes += len(data)
         return data
@@ -205,7 +208,11 @@ class EventStream:
             self.failure = UpstreamEmpty()  # an end and nothing before it: an empty answer
             return b""
         self.complete = True
-        return DONE
+        return self._tail() + DONE
+
+    def _tail(self) -> bytes:
+        """What is still owed before `[DONE]`."""
+        return b""
 
     def _note(self, block: bytes) -> None:
         """Remember a finish reason: with one, an end without `[DONE]` is an end. Only usage comes after the last of
@@ -268,9 +275,12 @@ class EventStream:
             self.failure = error_from_event(event.error)
             return b""
         self._note(frame)
-        if event.usage is not None and self.hide_usage:
-            return self._without_usage(frame)
+        if event.usage is not None:
+            return self._with_usage(frame)
         return self._rewritten(frame + b"\n\n")
+
+    def _with_usage(self, frame: bytes) -> bytes:
+        return self._without_usage(frame) if self.hide_usage else self._rewritten(frame + b"\n\n")
 
     def _without_usage(self, frame: bytes) -> bytes:
         start = frame.index(b"{")
@@ -388,7 +398,7 @@ class ChunkStream(EventStream):
     def _ended(self) -> bytes:
         if self._finish:
             self.complete = True
-            return DONE
+            return self._tail() + DONE
         self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
         return b""
 
@@ -415,9 +425,9 @@ class NamedEventStream(EventStream):
         super().__init__(asked_model, hide_usage=False)
         self._ended_by_name = False
 
-    def _ordinary(self, data: bytes) -> bytes:
+    def _ordinary(self, data: bytes) -> bytes | None:
         del data
-        return b""
+        return None
 
     def _relay(self, block: bytes) -> bytes:
         return self._slowly(block)

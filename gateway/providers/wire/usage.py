@@ -40,8 +40,20 @@ class WireUsage(msgspec.Struct, gc=False):
     """DeepSeek's name for cached tokens."""
     cached_tokens: object = None
     """Moonshot's place for them."""
+    reasoning_tokens: object = None
+    """Together's and Perplexity's place for them."""
     cache_creation_input_tokens: object = None
     """Of gateways that pass on Anthropic's word for cache writes."""
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether something may stand in another place than OpenAI's, or be counted in another way."""
+        return (
+            self.total_tokens != (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+            or self.prompt_cache_hit_tokens is not None
+            or self.cached_tokens is not None
+            or self.reasoning_tokens is not None
+        )
 
     def counted(self) -> Usage | None:
         """The counts, or None when the object carries none."""
@@ -57,6 +69,8 @@ class WireUsage(msgspec.Struct, gc=False):
         before = self.prompt_tokens_details or self.input_tokens_details or self.input_token_details or _NONE
         after = self.completion_tokens_details or self.output_tokens_details or _NONE
         reasoning = after.reasoning_tokens
+        if reasoning is None and isinstance(self.reasoning_tokens, int | float):
+            reasoning = self.reasoning_tokens
         if reasoning and (self.total_tokens == (given or 0) + (made or 0) + reasoning or reasoning > (made or 0)):
             # xAI counts reasoning beside the completion, not in it; the total tells, or that it is more than the whole.
             made = (made or 0) + reasoning

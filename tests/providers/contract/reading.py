@@ -61,7 +61,8 @@ def streamed(body: bytes, model: str, *, usage: bool) -> Read:
         read.text += delta.get("content") or ""
         read.reasoning += delta.get("reasoning_content") or ""
         for name in delta.keys() - MESSAGE:
-            read.extras[name] = read.extras.get(name, []) + delta[name]
+            if delta[name] is not None:
+                read.extras[name] = read.extras.get(name, []) + delta[name]
         for fragment in delta.get("tool_calls") or ():
             _take(begun, fragment)
         read.finish = choice["finish_reason"]

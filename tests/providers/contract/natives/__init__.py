@@ -1,12 +1,13 @@
 """One file per API: how its provider hears requests and words answers, written without the product's code.
 
 A dialect is tested by existing. `native_of` takes the file of its type's name, or OpenAI's for dialects that pass its
-API through; a dialect that translates needs a file with one object `NATIVE` that satisfies `Native`.
+API through and have none; a dialect that translates needs a file with one object `NATIVE` that satisfies `Native`.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -51,6 +52,8 @@ class Native(Protocol):
 
 def native_of(dialect: Dialect) -> Native:
     """The native of a dialect's API. Raises ModuleNotFoundError for a dialect that translates and has none."""
-    name = "openai" if isinstance(dialect, OpenAIDialect) else dialect.name
+    name = dialect.name
+    if isinstance(dialect, OpenAIDialect) and importlib.util.find_spec(f"{__name__}.{name}") is None:
+        name = "openai"
     native: Native = importlib.import_module(f"{__name__}.{name}").NATIVE
     return native

@@ -53,35 +53,41 @@ class OpenAI:
         if said.reasoning:
             message["reasoning_content"] = said.reasoning
         if said.calls:
-            message["tool_calls"] = [_call(call) for call in said.calls]
+            message["tool_calls"] = [call_of(call) for call in said.calls]
         choice = {"index": 0, "message": message, "finish_reason": _FINISH[said.finish], "logprobs": None}
-        body = {**_envelope("chat.completion"), "choices": [choice], "usage": _usage(said)}
+        body = {**envelope("chat.completion"), "choices": [choice], "usage": usage_of(said)}
         return b"application/json", json.dumps(body, ensure_ascii=False).encode()
 
     def stream(self, said: Said) -> tuple[bytes, list[bytes]]:
+        choices: list[dict[str, Any]] = [
+            {"index": 0, "delta": delta, "finish_reason": None} for delta in self.deltas(said)
+        ]
+        choices.append({"index": 0, "delta": {}, "finish_reason": _FINISH[said.finish]})
+        base = envelope("chat.completion.chunk")
+        frames = [{**base, "choices": [choice], "usage": None} for choice in choices]
+        frames.append({**base, "choices": [], "usage": usage_of(said)})
+        return b"text/event-stream", [*(frame_of(frame) for frame in frames), b"data: [DONE]\n\n"]
+
+    def deltas(self, said: Said) -> list[dict[str, Any]]:
+        """What a stream adds, bit by bit, up to the finish reason."""
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
         deltas += [{"reasoning_content": piece} for piece in _halves(said.reasoning)]
         deltas += [{"content": piece} for piece in _halves(said.text)]
         for index, call in enumerate(said.calls):
-            whole = _call(call)
+            whole = call_of(call)
             arguments = whole["function"]["arguments"]
             opening = {"index": index, **whole, "function": {"name": call.name, "arguments": ""}}
             deltas.append({"tool_calls": [opening]})
             deltas += [
                 {"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in _halves(arguments)
             ]
-        choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-        choices.append({"index": 0, "delta": {}, "finish_reason": _FINISH[said.finish]})
-        base = _envelope("chat.completion.chunk")
-        frames = [{**base, "choices": [choice], "usage": None} for choice in choices]
-        frames.append({**base, "choices": [], "usage": _usage(said)})
-        return b"text/event-stream", [*(_frame(frame) for frame in frames), b"data: [DONE]\n\n"]
+        return deltas
 
     def refusal(self, status: int, message: str) -> bytes:
         return json.dumps({"error": {"message": message, "type": "some_error", "param": None, "code": None}}).encode()
 
     def broken(self) -> bytes:
-        return _frame({"error": {"message": "busy", "type": "overloaded_error", "code": None}})
+        return frame_of({"error": {"message": "busy", "type": "overloaded_error", "code": None}})
 
 
 def _turn(message: dict[str, Any]) -> Turn:
@@ -107,16 +113,16 @@ def _text(content: Any) -> str:
     return content or ""
 
 
-def _envelope(kind: str) -> dict[str, Any]:
+def envelope(kind: str) -> dict[str, Any]:
     return {"id": "chatcmpl-native", "object": kind, "created": 1_700_000_000, "model": "gpt-native"}
 
 
-def _call(call: Call) -> dict[str, Any]:
+def call_of(call: Call) -> dict[str, Any]:
     function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _usage(said: Said) -> dict[str, Any]:
+def usage_of(said: Said) -> dict[str, Any]:
     counts = said.counts
     return {
         "prompt_tokens": counts.input,
@@ -132,7 +138,7 @@ def _halves(text: str) -> list[str]:
     return [piece for piece in (text[:middle], text[middle:]) if piece]
 
 
-def _frame(value: Any) -> bytes:
+def frame_of(value: Any) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 

@@ -1,0 +1,237 @@
+"""Streams of OpenAI's imitators as OpenAI's SDKs rely on them. Bytes pass as they are where nothing must be mended.
+
+Events are looked at by a few searches; only one that holds something odd is taken apart. Once the first events of an
+answer without tools were as they should be, the others are not looked at either, up to the one with its finish reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.mending import mend_finish, mend_message, mend_usage
+from gateway.providers.wire.sse import DONE, ChunkStream
+from gateway.providers.wire.tool_calls import CallNumbers
+from gateway.providers.wire.usage import WireUsage
+from gateway.types import Call
+
+Json = dict[str, Any]
+SETTLING = 8
+"""Events that are looked at before the others are trusted."""
+_ALIKE = (
+    b'"tool_calls":[{',
+    b'"tool_calls": [{',
+    b'"content":[',
+    b'"content": [',
+    b'"choices":[]',
+    b'"choices": []',
+    b'"role":',
+    b'"x_groq":',
+    b'"object":""',
+    b'"object": ""',
+    b'"object":"error"',
+    b'"object": "error"',
+)
+_REASONING, _OUR_NAME = b'"reasoning":', b'"reasoning_content":'
+_FINISH, _CHOICE, _UNFINISHED = b'"finish_reason"', b'"choices":[{', b'"choices":[{"finish_reason":null,'
+_ENVELOPE = ("id", "object", "created", "model")
+_ODD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_TOOLS = re.compile(rb'"(?:tools|functions)"\s*:\s*\[')
+
+
+class MendedStream(ChunkStream):
+    """A decoder for one chat stream of who is not OpenAI. See `EventStream`."""
+
+    mends = True
+
+    __slots__ = (
+        "_begun",
+        "_call",
+        "_calls",
+        "_envelope",
+        "_finishes",
+        "_held",
+        "_left",
+        "_told",
+        "_wanted",
+        "_words",
+    )
+
+    def __init__(self, call: Call, finishes: Mapping[str, str | None]) -> None:
+        super().__init__(call.model, hide_usage=not call.include_usage)
+        self._call = call.id
+        self._finishes = finishes
+        self._words = (b'"stop"', *(b'"%b"' % word.encode() for word in finishes))
+        """Finish reasons that may have to be put in OpenAI's words."""
+        self._begun: set[Any] = set()
+        self._calls: dict[Any, CallNumbers] = {}
+        self._envelope: Json = {}
+        self._held: Json = {}
+        """What an event without a choice said, for the next one that has a choice."""
+        self._left = SETTLING if _TOOLS.search(call.raw) is None else -1
+        """Events that are still looked at; -1: all."""
+        self._wanted: Any = None
+        """The usage that came with a choice."""
+        self._told = False
+
+    # -- frames as bytes
+
+    def _rewritten(self, body: bytes) -> bytes:
+        if body and (self._left or self._finish):
+            body = self._looked_at(body)
+        return super()._rewritten(body)
+
+    def _relay(self, block: bytes) -> bytes:
+        if block.endswith(DONE):
+            self._note(block)  # its finish reason may stand in it
+        return super()._relay(block)
+
+    def _looked_at(self, body: bytes) -> bytes:
+        apart = False
+        if _REASONING in body:
+            self._left = -1
+            apart = _OUR_NAME in body
+            if not apart:
+                body = body.replace(_REASONING, _OUR_NAME)
+        if body.count(_FINISH) < body.count(_CHOICE):
+            self._left = -1
+            apart = True
+        if apart or self._is_odd(body):
+            return b"".join([self._frame_looked_at(frame) for frame in body.split(b"\n\n") if frame])
+        if self._left > 0:
+            self._left = max(0, self._left - body.count(b"\n\n"))
+        return body
+
+    def _is_odd(self, data: bytes) -> bool:
+        if not self._begun or self._held or any(needle in data for needle in _ALIKE):
+            return True
+        return self._finish and any(word in data for word in self._words)
+
+    def _frame_looked_at(self, frame: bytes) -> bytes:
+        if self.failure is not None:
+            return b""
+        if self._left > 0:
+            self._left -= 1
+        if _FINISH not in frame:
+            frame = frame.replace(_CHOICE, _UNFINISHED, 1)
+        if not self._is_odd(frame) and _REASONING not in frame:
+            return frame + b"\n\n"
+        start = frame.find(b"{")
+        try:
+            chunk = msgspec.json.decode(frame[start:], type=dict[str, Any])
+        except _ODD:
+            # JSON that only others can read (half a surrogate pair, say): passed on as it is.
+            return frame + b"\n\n"
+        before = msgspec.json.encode(chunk)
+        if not self._mended(chunk):
+            return b""
+        after = msgspec.json.encode(chunk)
+        if after == before:
+            return frame + b"\n\n"
+        self._left = -1
+        return frame[:start] + after + b"\n\n"
+
+    def _with_usage(self, frame: bytes) -> bytes:
+        """Usage comes last and alone: where it came with a choice it waits for the end."""
+        start = frame.find(b"{")
+        try:
+            chunk = msgspec.json.decode(frame[start:], type=dict[str, Any])
+            usage = chunk.pop("usage")
+        except (*_ODD, LookupError):
+            return super()._with_usage(frame)
+        mended = mend_usage(usage)
+        if not chunk.get("choices"):
+            self._told = True
+            return super()._with_usage(_dumped(frame[:start], {**chunk, "usage": usage}) if mended else frame)
+        self._wanted = usage
+        if not self._mended(chunk):
+            return b""
+        if "model" in chunk:
+            chunk["model"] = self._asked
+        return _dumped(frame[:start], chunk) + b"\n\n"
+
+    def _tail(self) -> bytes:
+        if self.hide_usage or self._told or self._wanted is None:
+            return b""
+        chunk = {**self._envelope, "model": self._asked, "choices": [], "usage": self._wanted}
+        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+    # -- one event
+
+    def _mended(self, chunk: Json) -> bool:
+        """Mend an event in place; whether it is passed on at all."""
+        choices = chunk.get("choices")
+        choices = [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
+        groq = chunk.get("x_groq")
+        if isinstance(groq, dict) and isinstance(groq.get("usage"), dict):
+            self._count(groq["usage"])
+        if not choices and chunk.get("object") == "error":
+            self.failure = error_from_event(chunk)
+            return False
+        if not choices and chunk.get("usage") is not None:
+            return True
+        if not choices:
+            # Applications look at the first choice of every event but the one with usage.
+            self._held.update({name: value for name, value in chunk.items() if name not in (*_ENVELOPE, "choices")})
+            self.events -= 1
+            return False
+        self._complete(chunk)
+        for choice in choices:
+            self._choice(choice)
+        return self.failure is None
+
+    def _complete(self, chunk: Json) -> None:
+        """The same id, date and model in every event, and what earlier ones had to say."""
+        if chunk.get("id") or not self._envelope:
+            if not self._envelope:
+                self._envelope = {name: chunk[name] for name in _ENVELOPE if name in chunk}
+        else:
+            chunk.update(self._envelope)
+        if self._held:
+            chunk.update(self._held)
+            self._held = {}
+
+    def _choice(self, choice: Json) -> None:
+        index = choice.get("index", 0)
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            delta = choice["delta"] = {}
+        choice.setdefault("finish_reason", None)
+        if index not in self._begun:
+            self._begun.add(index)
+            if not delta.get("role"):
+                choice["delta"] = delta = {**delta, "role": "assistant"}
+        else:
+            # Repeated, it would be added up to `assistantassistant`.
+            delta.pop("role", None)
+        mend_message(delta)
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list) and calls:
+            delta["tool_calls"] = self._numbers(index).numbered(calls)
+        error = choice.get("error") if choice.get("finish_reason") == "error" else None
+        self.failure = self.failure or mend_finish(choice, self._finishes, called=index in self._calls)
+        if error and self.failure is not None:
+            self.failure = error_from_event(error)
+
+    def _numbers(self, index: Any) -> CallNumbers:
+        found = self._calls.get(index)
+        if found is None:
+            found = self._calls[index] = CallNumbers(f"call_{self._call}_{index}")
+        return found
+
+    def _count(self, usage: Json) -> None:
+        if self.usage is None:
+            try:
+                self.usage = msgspec.convert(usage, WireUsage).counted()
+            except _ODD:
+                return
+            mend_usage(usage)
+            self._wanted = usage
+
+
+def _dumped(prefix: bytes, chunk: Json) -> bytes:
+    return prefix + msgspec.json.encode(chunk)
