@@ -88,6 +88,8 @@ _AZURE = (
     Own("tenant_id", "Microsoft Entra tenant."),
     Own("client_id", "Microsoft Entra application."),
     Own("client_secret", "Secret of the Microsoft Entra application.", scalars.credential, secret=True),
+    Own("authority", "Address of Microsoft Entra in national clouds.", scalars.url),
+    Own("scope", "Scope of the token in national clouds, such as https://cognitiveservices.azure.us/.default."),
     Own("api_version", "A date switches to the dated API; without it the v1 API is used."),
     Own("deployments", "Model names to the names of their deployments.", _deployments),
 )
@@ -126,6 +128,7 @@ _TABLE = (
         "https://{resource}.openai.azure.com/openai/v1",
         _AZURE,
         ((("api_key",), ("tenant_id", "client_id", "client_secret")),),
+        default_path="/openai/v1",
     ),
     ProviderType(
         "anthropic",

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import orjson
 
 from gateway.providers.scripted.anthropic import SURFACE as ANTHROPIC
+from gateway.providers.scripted.azure import SURFACE as AZURE
 from gateway.providers.scripted.cohere import SURFACE as COHERE
 from gateway.providers.scripted.faults import distort, error_reply, refusal, stage
 from gateway.providers.scripted.google import SURFACE as GOOGLE
@@ -30,7 +31,7 @@ from gateway.providers.scripted.script import Script, script_of
 if TYPE_CHECKING:
     from gateway.types import Headers
 
-SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE, COHERE)
+SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE, COHERE, AZURE)
 """Every API the provider speaks; the first route that matches serves."""
 
 
