@@ -1,0 +1,55 @@
+"""Clients of the Messages API at providers that have chat."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.bridges.messages.reply import message
+from gateway.bridges.messages.request import chat_body
+from gateway.bridges.messages.stream import MessageStream
+from gateway.ports import DecodedReply, StreamDecoder
+from gateway.types import Call, Deployment, Surface
+
+_CHAT = "/chat/completions"
+_NAMES = {
+    "max_completion_tokens": "max_tokens",
+    "stop": "stop_sequences",
+    "reasoning_effort": "output_config.effort",
+    "response_format": "output_config.format",
+    "safety_identifier": "metadata.user_id",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+}
+
+
+class MessagesToChat:
+    """Implements `gateway.ports.Bridge`."""
+
+    spoken = Surface.MESSAGES
+    asked = Surface.CHAT
+
+    def outline(self, call: Call) -> Call:
+        """See `Bridge`. Counts are asked for always: a message has them."""
+        return msgspec.structs.replace(call, path=_CHAT, include_usage=True, forwarded=())
+
+    def request(self, call: Call, deployment: Deployment, extensions: frozenset[str] = frozenset()) -> Call:
+        """See `Bridge`."""
+        raw, span = chat_body(call, deployment, extensions)
+        return msgspec.structs.replace(
+            call, path=_CHAT, raw=raw, model_span=span, include_usage=True, has_stream_options=False, forwarded=()
+        )
+
+    def reply(self, call: Call, reply: DecodedReply) -> DecodedReply:
+        """See `Bridge`."""
+        return DecodedReply(message(call, reply.body, reply.usage), b"application/json", reply.usage)
+
+    def stream(self, call: Call, inner: StreamDecoder) -> StreamDecoder:
+        """See `Bridge`."""
+        return MessageStream(call, inner)
+
+    def param(self, name: str) -> str:
+        """See `Bridge`. Places inside messages differ between the two: only which list it is can be told."""
+        if name.startswith("messages"):
+            return "messages"
+        if name.startswith("response_format"):
+            return "output_config.format"
+        return _NAMES.get(name, name)
