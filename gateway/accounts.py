@@ -77,6 +77,10 @@ class Accounts:
             row.cost_nano_usd, row.price_version = cost, price.version
         return _encode((row,)), (1, usage.input_tokens + usage.output_tokens, cost or 0)
 
+    def expected_input(self, deployment: Deployment, tokens: int) -> int:
+        """An estimate of input tokens, by what this deployment's provider told of others."""
+        return self._calibration.corrected(deployment.id, Usage(tokens)).input_tokens
+
     def failed(self, exchange: Exchange, failure: Failure, number: int, seconds: float) -> bytes:
         """The row of an attempt that did not commit: not charged to the key."""
         row, error = self._row(exchange, failure.deployment, number), failure.error

@@ -50,6 +50,8 @@ class Exchange(msgspec.Struct, eq=False):
     """Seconds up to then that were not spent waiting for providers."""
     own_holds: int = 0
     """How many of the reservation's holds are the call's, not an attempt's."""
+    counting: bool = False
+    """Only the tokens of its input are asked for."""
     closed: bool = False
     read_on: bool = False
     """Its client has left, and its answer is read to the end: it is closed then."""

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from math import inf
 from typing import Protocol
 
+import msgspec
+
 from gateway.admission import Admission
 from gateway.auth.keys import ANONYMOUS, authorise, credential_of, holder, missing_credential
-from gateway.errors import AuthUnavailable, ClientGone, Draining, GatewayError, LedgerUnavailable, Overloaded
+from gateway.errors import (
+    AuthUnavailable,
+    ClientGone,
+    Draining,
+    GatewayError,
+    LedgerUnavailable,
+    NoUpstream,
+    Overloaded,
+    RateLimited,
+    UpstreamError,
+    UpstreamRejected,
+)
 from gateway.exchange import CallIds, Exchange, PlannerOf
 from gateway.limits.policy import Policy
 from gateway.ports import Clock, Observer
@@ -17,6 +31,8 @@ from gateway.types import Call, Principal, Receipt
 from gateway.upstream.forward import Answer, Forwarder
 
 MAX_ALLOWED = 10_000
+COUNTING = "count_tokens"
+"""What calls that only ask for a count are in metrics and in the log."""
 
 __all__ = ["Exchange", "KeyStore", "Pipeline", "PlannerOf"]
 
@@ -134,6 +150,33 @@ class Pipeline:
             self._least_held = exchange.overhead
         return answer
 
+    async def count(self, exchange: Exchange, call: Call) -> tuple[Answer | None, int]:
+        """How many tokens the input of a request has: the answer of a provider that counts them, or else our estimate.
+
+        By limits it is a request, by quotas nothing: no tokens are made, nothing is charged. Raises as `serve` does;
+        `close` the exchange afterwards.
+        """
+        exchange.counting = True
+        exchange.call = asked = msgspec.structs.replace(call, raw=b"", input_tokens=0, max_tokens=0)
+        self._authorise(exchange.principal, asked)
+        exchange.plan = plan = exchange.planner.plan(asked, exchange.principal)
+        await self._admission.admit(exchange, asked, plan)
+        first = exchange.plan.targets[0]
+        expected = self._accounts.expected_input(first, call.input_tokens)
+        if not self._forwarder.counts(first):
+            return None, expected
+        targets = tuple(target for target in exchange.plan.targets if self._forwarder.counts(target))
+        plan = dataclasses.replace(exchange.plan, targets=targets, fallbacks={})
+        try:
+            attempts = self._admission.attempts(exchange)
+            exchange.answer = await self._forwarder.forward(call, plan, exchange.progress, attempts)
+        except UpstreamRejected:
+            raise
+        except (UpstreamError, NoUpstream, RateLimited):
+            return None, expected
+        exchange.ready(self.clock())
+        return exchange.answer, expected
+
     def held_up(self) -> float:
         """The least that the gateway itself held up a call since this was last asked, in seconds; 0 when there was
         none."""
@@ -185,7 +228,7 @@ class Pipeline:
             Receipt(
                 call,
                 exchange.request_id,
-                "" if call is None else call.service,
+                "" if call is None else COUNTING if exchange.counting else call.service,
                 status,
                 "ok" if error is None else error.reason,
                 self.clock() - exchange.started,
@@ -206,9 +249,10 @@ class Pipeline:
             )
         )
 
-    def refused(self, request_id: str, error: GatewayError, started: float) -> None:
-        """Record a request that never became an exchange: no valid key, no place, no such path."""
+    def refused(self, request_id: str, error: GatewayError, started: float, status: int | None = None) -> None:
+        """Record a request that never became an exchange: no valid key, no place, no such path. `status` is what the
+        client got, where that is another than the error's."""
         self._observer.call_started()
         self._observer.call_finished(
-            Receipt(None, request_id, "", error.public_status, error.reason, self.clock() - started)
+            Receipt(None, request_id, "", status or error.public_status, error.reason, self.clock() - started)
         )

@@ -49,6 +49,10 @@ class BridgedDialect:
         self._rename(error)
         return error
 
+    def forwarded(self, call: Call) -> Headers:
+        """Of the client's headers those that belong to what the provider is asked."""
+        return self._bridge.outline(call).forwarded
+
     def _rename(self, error: GatewayError) -> None:
         if error.param is not None:
             error.param = self._bridge.param(error.param)

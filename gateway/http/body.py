@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.errors import BodyTooLarge, InvalidRequest, UnsupportedMedia
+from gateway.http.anthropic import decode_message_fields, forwarded, message_needs
 from gateway.http.cycle import Cycle
 from gateway.http.multipart import Upload, boundary_of
 from gateway.http.needs import GENERATIVE, needs_of
@@ -21,7 +22,7 @@ from gateway.http.parse import (
     inputs_of,
     model_of,
 )
-from gateway.http.routes import Destination, Endpoint
+from gateway.http.routes import ANTHROPIC_ENDPOINTS, COUNT_TOKENS, Destination, Endpoint
 from gateway.http.timeouts import NAMES, read_timeouts
 from gateway.pipeline import Exchange
 from gateway.types import NO_NEEDS, Call, Service
@@ -77,6 +78,8 @@ async def read_call(arrival: Arrival, limit: int) -> Call:
 def _forwarding(call: Call, headers: Mapping[bytes, bytes]) -> Call:
     if b"openai-beta" in headers or b"idempotency-key" in headers:
         call.forwarded = [(name, headers[name]) for name in FORWARDED if name in headers]
+    if call.path in ANTHROPIC_ENDPOINTS:
+        call.forwarded = forwarded(headers)
     if not NAMES.isdisjoint(headers):
         read_timeouts(call, headers)
     return call
@@ -152,6 +155,9 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
     elif endpoint.service is Service.COMPLETIONS:
         completion = decode_completion_fields(raw)
         fields, choices = completion, completion.answers
+    elif endpoint.path in ANTHROPIC_ENDPOINTS:
+        asked = decode_message_fields(raw, endpoint.path)
+        fields, needs = asked, message_needs(asked) if exchange.planner.infers else NO_NEEDS
     elif exchange.planner.infers and endpoint.service in GENERATIVE:
         wishes = decode_wishes(raw)
         fields, needs = wishes, needs_of(wishes)
@@ -166,7 +172,7 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         model=destination.model or model,
         raw=raw,
         started=exchange.started,
-        stream=bool(fields.stream),
+        stream=bool(fields.stream) and endpoint.path != COUNT_TOKENS,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         has_stream_options=fields.stream_options is not None,
         max_tokens=fields.cap(endpoint.service),

@@ -60,11 +60,11 @@ def needs_of(fields: WishFields) -> frozenset[str]:
         found.add("json_schema")
     if fields.modalities and "audio" in (_read(_WORDS, fields.modalities) or ()):
         found.add("audio")
-    return _shared(frozenset(found)) if found else NO_NEEDS
+    return shared(frozenset(found)) if found else NO_NEEDS
 
 
 @lru_cache(maxsize=64)
-def _shared(needs: frozenset[str]) -> frozenset[str]:
+def shared(needs: frozenset[str]) -> frozenset[str]:
     """One object for equal sets: they are compared for every call."""
     return needs
 

@@ -9,16 +9,17 @@ from contextlib import suppress
 
 from gateway.corking import flush
 from gateway.errors import BodyTooLarge, ClientGone, Draining, GatewayError, KeyRevoked, SlowUpload
-from gateway.http.answers import about, answer_error
+from gateway.http.answers import about, answer_error, counted
 from gateway.http.body import Arrival, present_call, read_call
 from gateway.http.cycle import Cycle
-from gateway.http.errors import error_frame
 from gateway.http.models import models_body
 from gateway.http.openmode import refuse_foreign
-from gateway.http.routes import Destination, locate
+from gateway.http.routes import COUNT_TOKENS, Destination, locate
+from gateway.http.shapes import shape_of
 from gateway.http.watch import DRAINED, GONE, REVOKED, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
+from gateway.types import Call
 from gateway.upstream.forward import Answer
 from gateway.upstream.relay import Relay
 
@@ -63,7 +64,7 @@ class OpenAIApi:
                 principal = await pipeline.find_out(headers)
             exchange = pipeline.open(request_id, principal, started)
         except GatewayError as error:
-            pipeline.refused(request_id, error, started)
+            pipeline.refused(request_id, error, started, shape_of(cycle.path, headers).status(error))
             answer_error(cycle, error, request_id, pipeline.planner.snapshot.revision)
             return
         if destination.endpoint is None:
@@ -91,6 +92,9 @@ class OpenAIApi:
         exchange, cycle = arrival.exchange, arrival.cycle
         try:
             call = present_call(arrival, self._max_body) or await read_call(arrival, self._max_body)
+            if call.path == COUNT_TOKENS:
+                await self._count(exchange, call, cycle)
+                return
             answer = await self._pipeline.serve(exchange, call)
         except GatewayError as error:
             self._refuse(exchange, error, cycle)
@@ -109,8 +113,15 @@ class OpenAIApi:
             self._pipeline.close(exchange, 200)
             cycle.reply(200, pairs, answer.body, lines)
 
+    async def _count(self, exchange: Exchange, call: Call, cycle: Cycle) -> None:
+        """Answer how many tokens a request has. Raises GatewayError."""
+        answer, expected = await self._pipeline.count(exchange, call)
+        lines, pairs, body = counted(exchange, answer, expected)
+        self._pipeline.close(exchange, 200)
+        cycle.reply(200, pairs, body, lines)
+
     def _refuse(self, exchange: Exchange, error: GatewayError, cycle: Cycle) -> None:
-        self._pipeline.close(exchange, error.public_status, error)
+        self._pipeline.close(exchange, shape_of(cycle.path, cycle.headers).status(error), error)
         answer_error(cycle, error, exchange.request_id, exchange.revision, exchange)
 
     def _cancelled(self, exchange: Exchange, watched: Watched, cycle: Cycle) -> None:
@@ -125,7 +136,8 @@ class OpenAIApi:
             return
         error = _VERDICTS.get(verdict, ClientGone)()
         framed = cycle.begun and verdict in _SAID_AT_THE_END
-        self._pipeline.close(exchange, 200 if framed else error.public_status, error)
+        status = 200 if framed else shape_of(cycle.path, cycle.headers).status(error)
+        self._pipeline.close(exchange, status, error)
         if framed:
             self._frame(exchange, error, cycle)
         elif verdict in _VERDICTS and not cycle.begun:
@@ -137,7 +149,7 @@ class OpenAIApi:
         """The end of an event stream that we break off."""
         answer, call = exchange.answer, exchange.call
         if call is not None and answer is not None and answer.relay is not None and answer.relay.events:
-            cycle.end(error_frame(error, call.service))
+            cycle.end(shape_of(cycle.path, cycle.headers).frame(error, call.service, exchange.request_id))
 
     async def _relay(self, exchange: Exchange, answer: Answer, watched: Watched, cycle: Cycle) -> None:
         assert answer.relay is not None
@@ -170,7 +182,8 @@ class OpenAIApi:
         error = relay.failure
         if error is not None and relay.events:
             assert exchange.call is not None
-            data += error_frame(error, exchange.call.service)
+            shape = shape_of(cycle.path, cycle.headers)
+            data += shape.frame(error, exchange.call.service, exchange.request_id)
         self._pipeline.close(exchange, 200, error)
         if error is None or relay.events:
             cycle.end(data)

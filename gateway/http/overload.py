@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from gateway.errors import Overloaded
 from gateway.exchange import CallIds
-from gateway.http.errors import error_body, error_headers
+from gateway.http.cycle import STATUS_LINE
+from gateway.http.errors import error_headers
+from gateway.http.shapes import ANTHROPIC, OPENAI, Shape, shape_of
 from gateway.http.throttle import Throttle
 from gateway.ports import Clock
 
@@ -35,7 +37,7 @@ class Listener(Protocol):
 
     def loop_lagged(self, seconds: float) -> None: ...
 
-    def call_shed(self) -> None: ...
+    def call_shed(self, status: int) -> None: ...
 
     def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None: ...
 
@@ -58,6 +60,23 @@ class Load(Protocol):
         ...
 
 
+class _Refusal:
+    """What a shape has to say to those that are not taken in, made once."""
+
+    def __init__(self, shape: Shape, error: Overloaded) -> None:
+        self._shape, self._error = shape, error
+        self.status = shape.status(error)
+        self._line = STATUS_LINE.get(self.status) or b"HTTP/1.1 %d Overloaded\r\n" % self.status
+        self._fixed = ((b"content-type", b"application/json"), *error_headers(error))
+
+    def bytes_for(self, request_id: str, more: HeaderPairs) -> bytes:
+        """Status line, headers and body."""
+        body = self._shape.body(self._error, request_id)
+        own = ((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode()))
+        headers = [*more, *self._fixed, *own, *self._shape.headers(request_id, ())]
+        return b"%b%b\r\n\r\n%b" % (self._line, b"\r\n".join(map(b": ".join, headers)), body)
+
+
 class Overload:
     """One worker's: watches the loop from `start` to `stop`, decides, and writes the refusals."""
 
@@ -78,12 +97,7 @@ class Overload:
         self._stopped = False
         self._due = self._looked = self._began = 0.0
         error = Overloaded(retry_after=1.0)
-        self._body = error_body(error)
-        self._fixed: tuple[tuple[bytes, bytes], ...] = (
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(self._body)),
-            *error_headers(error),
-        )
+        self._refusals = {shape: _Refusal(shape, error) for shape in (OPENAI, ANTHROPIC)}
 
     # ---- the loop
 
@@ -131,23 +145,19 @@ class Overload:
 
     def refuses(self, url: bytes) -> bool:
         """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
-        if not url.startswith(_API) or self.throttle.admits(self._load.in_flight):
-            return False
-        self._listener.call_shed()
-        return True
+        return url.startswith(_API) and not self.throttle.admits(self._load.in_flight)
 
-    def answer(self, request: HeaderPairs, common: HeaderPairs, *, close: bool) -> bytes:
-        """The whole refusal, as it goes on the wire: to a request with these headers, with the headers that every
-        answer has."""
-        headers = [*common, *self._fixed, (b"x-request-id", self._request_id(request))]
-        headers.append((b"x-gateway-revision", self._load.revision.encode()))
+    def answer(self, url: bytes, request: HeaderPairs, common: HeaderPairs, *, close: bool) -> bytes:
+        """The whole refusal, as it goes on the wire: to a request for this path with these headers, with the headers
+        that every answer has."""
+        named = dict(request)
+        refusal = self._refusals[shape_of(url.partition(b"?")[0].decode("latin-1"), named)]
+        more = [*common, (b"x-gateway-revision", self._load.revision.encode())]
         if close:
-            headers.append((b"connection", b"close"))
-        head = b"\r\n".join(map(b": ".join, headers))
-        return b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n\r\n%b" % (head, self._body)
+            more.append((b"connection", b"close"))
+        self._listener.call_shed(refusal.status)
+        return refusal.bytes_for(self._request_id(named), more)
 
-    def _request_id(self, headers: HeaderPairs) -> bytes:
-        for name, value in headers:
-            if name == b"x-request-id" and _SANE_ID.fullmatch(value) is not None:
-                return value
-        return b"req-" + self._ids().encode()
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        given = headers.get(b"x-request-id", b"")
+        return given.decode() if _SANE_ID.fullmatch(given) is not None else f"req-{self._ids()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from gateway.types import Service
 MAX_MODEL = 256
 MAX_COUNT = 2**31
 _PIECE = 1 << 18
+F = TypeVar("F", bound="Fields")
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
@@ -97,19 +98,17 @@ _PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)
 
 def decode_fields(raw: bytes) -> Fields:
     """The fields of a JSON object. Raises InvalidJson, InvalidRequest with `param`."""
-    fields: Fields = _decode(_FIELDS, raw)
-    return fields
+    return decode_with(_FIELDS, raw)
 
 
 def decode_wishes(raw: bytes) -> WishFields:
     """As `decode_fields`, with what says which capabilities are needed."""
-    fields: WishFields = _decode(_WISHES, raw)
-    return fields
+    return decode_with(_WISHES, raw)
 
 
 def decode_completion_fields(raw: bytes) -> CompletionFields:
     """As `decode_fields`, with what says how many answers are made."""
-    fields: CompletionFields = _decode(_COMPLETIONS, raw)
+    fields = decode_with(_COMPLETIONS, raw)
     if fields.best_of is not None:
         _check_count(fields.best_of, "best_of")
     return fields
@@ -117,11 +116,11 @@ def decode_completion_fields(raw: bytes) -> CompletionFields:
 
 def decode_embedding_fields(raw: bytes) -> EmbeddingFields:
     """As `decode_fields`, with the inputs."""
-    fields: EmbeddingFields = _decode(_EMBEDDINGS, raw)
-    return fields
+    return decode_with(_EMBEDDINGS, raw)
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+def decode_with(decoder: msgspec.json.Decoder[F], raw: bytes) -> F:
+    """As `decode_fields`, by another decoder."""
     if too_deep(raw):
         raise InvalidRequest(f"The body nests arrays and objects deeper than {MAX_DEPTH} levels.")
     try:

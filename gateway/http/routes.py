@@ -1,4 +1,4 @@
-"""Paths to endpoints: the table of OpenAI's API and the prefixes it is served under."""
+"""Paths to endpoints: the tables of OpenAI's API and of Anthropic's, and the prefixes they are served under."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
         )
     }
 )
+MESSAGES = "/messages"
+COUNT_TOKENS = "/messages/count_tokens"
+ANTHROPIC_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
+    {path: Endpoint(Service.CHAT, path) for path in (MESSAGES, COUNT_TOKENS)}
+)
+"""Anthropic's API: below `/v1` only, and for single providers."""
 MODELS = "/models"
 PREFIXES = ("/v1", "/openai/v1", "/openai")
 """The last one is Azure's dated API, for what has no deployment in its path."""
@@ -77,6 +83,7 @@ _EXACT: Mapping[str, Destination] = MappingProxyType(
     {
         **{prefix + path: Destination(endpoint) for prefix in PREFIXES for path, endpoint in ENDPOINTS.items()},
         V2 + RERANK: Destination(ENDPOINTS[RERANK]),
+        **{"/v1" + path: Destination(endpoint) for path, endpoint in ANTHROPIC_ENDPOINTS.items()},
     }
 )
 
@@ -84,6 +91,18 @@ _EXACT: Mapping[str, Destination] = MappingProxyType(
 def is_api(path: str) -> bool:
     """Whether this path belongs to the API, known or not, and so gets its error shape."""
     return path.startswith(("/v1/", "/v2/", "/openai/", PROVIDERS)) or path == "/v1"
+
+
+def is_messages(path: str) -> bool:
+    """Whether this path is Anthropic's, known or not."""
+    if path.startswith(PROVIDERS):
+        path = "/v1/" + path.partition("/v1/")[2]
+    return path.startswith("/v1/messages") and path[12:13] in ("", "/")
+
+
+def is_openai(path: str) -> bool:
+    """Whether this path is an endpoint of OpenAI's API."""
+    return path in _EXACT or path.startswith(DEPLOYMENTS)
 
 
 def locate(method: str, path: str) -> Destination:
@@ -135,7 +154,7 @@ def _azure(rest: str) -> Destination:
 
 
 def _endpoint(path: str) -> Endpoint:
-    endpoint = ENDPOINTS.get(path)
+    endpoint = ENDPOINTS.get(path) or ANTHROPIC_ENDPOINTS.get(path)
     if endpoint is None:
         raise UnknownPath
     return endpoint

@@ -288,7 +288,9 @@ class Protocol(asyncio.Protocol):
         no answer is under way: answers go out in the order of the requests."""
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
         close = b"expect" in headers or not self._parser.should_keep_alive()
-        self.turn.write(self.transport, overload.answer(self._pairs, self._state.default_headers, close=close))
+        self.turn.write(
+            self.transport, overload.answer(self._url, self._pairs, self._state.default_headers, close=close)
+        )
         if close:
             self._deaf = True
             flush()

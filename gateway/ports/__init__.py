@@ -6,6 +6,7 @@ from gateway.ports.bridges import Bridge, Extended, SurfaceDialect
 from gateway.ports.common import Clock, Json, Secrets
 from gateway.ports.dialects import (
     BatchingDialect,
+    CountingDialect,
     DecodedReply,
     Dialect,
     ListsModels,
@@ -35,6 +36,7 @@ __all__ = [
     "ByteSink",
     "Clock",
     "Conditions",
+    "CountingDialect",
     "Deadlines",
     "DecodedReply",
     "DeploymentChanged",

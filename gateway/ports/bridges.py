@@ -45,7 +45,7 @@ class Extended(Protocol):
 
     @property
     def extensions(self) -> frozenset[str]:
-        """The names of those fields: `thinking_blocks`, `extra_content`, `cache_control`, … Also
+        """The names of those fields: `thinking_blocks`, `extra_content`, `cache_control`, `thinking`, `top_k`. Also
         `max_completion_tokens`, which many servers do not know."""
         ...
 

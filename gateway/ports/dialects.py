@@ -154,6 +154,16 @@ class BatchingDialect(Protocol):
 
 
 @runtime_checkable
+class CountingDialect(Protocol):
+    """A dialect whose providers count the tokens of a request of Anthropic's API without answering it; calls for that
+    have the path `/messages/count_tokens`."""
+
+    def counts(self, deployment: Deployment) -> bool:
+        """Whether this deployment's provider does."""
+        ...
+
+
+@runtime_checkable
 class ListsModels(Protocol):
     """A dialect whose providers can be asked for their models, as most can."""
 

@@ -160,8 +160,8 @@ class Observer(Protocol):
         """The event loop was so late with a timer; told many times a second."""
         ...
 
-    def call_shed(self) -> None:
-        """A request was refused unread, because there is more to do than this worker can."""
+    def call_shed(self, status: int) -> None:
+        """A request was refused unread with this status, because there is more to do than this worker can."""
         ...
 
     def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:

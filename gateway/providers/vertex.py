@@ -16,15 +16,20 @@ from gateway.providers.messages.errors import error_of as claude_error
 from gateway.providers.vertexai import account, embeddings
 from gateway.providers.vertexai.claude import ClaudeOnVertex, is_claude
 from gateway.providers.wire.head import HeaderPairs, bearer
-from gateway.types import Body, Call, Deployment, Headers, Provider, Service
+from gateway.types import Body, Call, Deployment, Headers, Provider, Service, Surface
 
 _CLAUDE = ClaudeOnVertex("vertex")
+_SURFACES = frozenset({Surface.CHAT})
 _ANTHROPIC = re.compile(rb'"type"\s*:\s*"error"')
 _COLLECTIONS = ("publishers/", "endpoints/")
 
 
 class VertexDialect(GenerateDialect):
     """See `ChatDialect`. Implements `gateway.ports.TokenDialect`."""
+
+    def surfaces(self, deployment: Deployment) -> frozenset[Surface]:
+        """See `gateway.ports.SurfaceDialect`."""
+        return _CLAUDE.surfaces(deployment) if is_claude(deployment.model) else _SURFACES
 
     def path(self, call: Call, deployment: Deployment) -> str:
         """The version segment is part of the base URL."""

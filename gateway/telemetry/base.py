@@ -43,7 +43,7 @@ class SilentObserver:
     def loop_lagged(self, seconds: float) -> None:
         """Nothing."""
 
-    def call_shed(self) -> None:
+    def call_shed(self, status: int) -> None:
         """Nothing."""
 
     def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:

@@ -34,7 +34,7 @@ class Observers:
     redis_called: Callable[[float, str | None], None]
     redis_changed: Callable[[bool, str], None]
     loop_lagged: Callable[[float], None]
-    call_shed: Callable[[], None]
+    call_shed: Callable[[int], None]
     overload_changed: Callable[[bool, float, int], None]
     config_loaded: Callable[[str, str | None], None]
     deployment_changed: Callable[[DeploymentChanged], None]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import get_args
 
-from gateway.errors import Overloaded, UpstreamError
+from gateway.errors import UpstreamError
 from gateway.ports import DeploymentChanged, LimitDecision, ProbeResult, QuotaAlert
 from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
@@ -44,7 +44,7 @@ _SYSTEMS = {
 
 _STATES = {"healthy": 0, "degraded": 1, "out": 2}
 _REMEMBERED = 4096
-_SHED = ("", OTHER, str(Overloaded.status), "overloaded")
+_SHED = "overloaded"
 
 
 class BoundedNames:
@@ -267,9 +267,9 @@ class Metrics(SilentObserver):
         """One look at the loop."""
         self._loop_lag.observe((), seconds)
 
-    def call_shed(self) -> None:
+    def call_shed(self, status: int) -> None:
         """A call that ended before it began: its model is in the body, which nobody read."""
-        self._requests.add(_SHED)
+        self._requests.add(("", OTHER, str(status), _SHED))
 
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""

@@ -173,6 +173,10 @@ class Forwarder:
         seconds = self._clock() - progress.began
         self._observer.attempt_finished(Attempt(progress.deployment, progress.number, outcome, seconds))
 
+    def counts(self, deployment: Deployment) -> bool:
+        """Whether its provider can be asked how many tokens a request has."""
+        return self._sender.counts(deployment)
+
     def committed_attempt_ended(self, progress: Progress, error: GatewayError | None) -> None:
         """The committed attempt is over: well, or with what became of it after the commit."""
         outcome = "ok" if error is None else getattr(error, "outcome", error.reason)

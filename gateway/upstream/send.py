@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from gateway.bridges.dialect import BridgedDialect
 from gateway.bridges.speakers import Speakers
 from gateway.errors import UpstreamBadResponse, UpstreamEmpty
 from gateway.ports import (
     BatchingDialect,
     Clock,
+    CountingDialect,
     Deadlines,
     Dialect,
     Engine,
@@ -52,7 +54,13 @@ class Sender:
         self._media = MediaFetcher(lambda: engine_of("httptools"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
         self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
+        self._counters = {name: one for name, one in dialects.items() if isinstance(one, CountingDialect)}
         self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
+
+    def counts(self, deployment: Deployment) -> bool:
+        """Whether its provider can be asked how many tokens a request has."""
+        counter = self._counters.get(deployment.provider.type)
+        return counter is not None and counter.counts(deployment)
 
     async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""
@@ -75,9 +83,12 @@ class Sender:
         exchange = self._exchanges.get(provider.type)
         token = None if exchange is None else await self._tokens.get(exchange, provider)
         timeouts = provider.timeouts
+        forwarded = call.forwarded
+        if forwarded and isinstance(dialect, BridgedDialect):
+            forwarded = dialect.forwarded(call)
         # By the third a provider's bill and our ledger can be compared, attempt by attempt.
         extra = [
-            *call.forwarded,
+            *forwarded,
             (b"content-type", call.content_type),
             (b"x-client-request-id", b"%s.%d" % (call.id.encode(), number)),
         ]

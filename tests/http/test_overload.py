@@ -165,7 +165,7 @@ class Heard:
     def loop_lagged(self, seconds: float) -> None:
         self.lags.append(seconds)
 
-    def call_shed(self) -> None:
+    def call_shed(self, status: int) -> None:
         raise AssertionError
 
     def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:

@@ -31,7 +31,7 @@ class MessagesToChat:
         """See `Bridge`. Counts are asked for always: a message has them."""
         return msgspec.structs.replace(call, path=_CHAT, include_usage=True, forwarded=())
 
-    def request(self, call: Call, deployment: Deployment, extensions: frozenset[str] = frozenset()) -> Call:
+    def request(self, call: Call, deployment: Deployment, extensions: frozenset[str]) -> Call:
         """See `Bridge`."""
         raw, span = chat_body(call, deployment, extensions)
         return msgspec.structs.replace(

@@ -1,7 +1,7 @@
 """Calls of tools inside a stream: OpenAI's may take turns, Anthropic's come one after the other.
 
-The first stays open until its arguments are whole, the others wait: a provider that sends them one by one is handed on as
-it sends, and one that mixes them is put in order.
+The first stays open until its arguments are whole, the others wait: who sends them one by one is handed on as it comes,
+and who mixes them is put in order.
 """
 
 from __future__ import annotations

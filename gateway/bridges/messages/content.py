@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.bridges.messages.asked import Block, Source, Turn, blocks_of
-from gateway.bridges.messages.keepsakes import MARK, extra_of
+from gateway.bridges.messages.keepsakes import extra_of
 from gateway.bridges.messages.names import shortened
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
+from gateway.providers.messages.passing import MARK
 
 Json = dict[str, Any]
 
@@ -75,14 +76,15 @@ class Conversation:
         if not block.tool_use_id:
             raise InvalidRequest("A tool result needs its `tool_use_id`.", param=f"{at}.tool_use_id")
         texts: list[str] = []
+        before = len(shown)
         for number, inner in enumerate(block.blocks):
             for part in self._part(inner, f"{at}.content[{number}]"):
                 if part["type"] == "text":
                     texts.append(part["text"])
                 else:
                     shown.append(part)
-        text = "\n".join(texts) or (SHOWN if shown else "")
-        message = {
+        text = "\n".join(texts) or (SHOWN if len(shown) > before else "")
+        message: Json = {
             "role": "tool",
             "tool_call_id": block.tool_use_id,
             "content": (FAILED if block.is_error else "") + text,

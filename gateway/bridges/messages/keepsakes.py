@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-MARK = "gateway:"
-"""What no signature and no data of Anthropic's begins with: theirs are base64."""
+from gateway.providers.messages.passing import MARK
+
 UNSIGNED = f"{MARK}unsigned"
 
 
@@ -33,9 +33,3 @@ def extra_of(data: str) -> Any:
         return msgspec.json.decode(base64.urlsafe_b64decode(data[len(MARK) :].encode()))
     except (binascii.Error, ValueError, RecursionError):
         return None
-
-
-def is_ours(block: dict[str, Any]) -> bool:
-    """Whether Anthropic would refuse this block, because it is one of ours."""
-    text = block.get("signature" if block.get("type") == "thinking" else "data")
-    return block.get("type") in ("thinking", "redacted_thinking") and str(text or "").startswith(MARK)

@@ -23,6 +23,7 @@ STOPS = {
     "content_filter": "refusal",
 }
 """Anthropic's word for each finish reason; an unknown one is `end_turn`."""
+_THOUGHTS = ("thinking", "redacted_thinking")
 FAILED = "error"
 """What some providers call the finish of an answer that broke off."""
 UNREADABLE = "INVALID_JSON"
@@ -62,6 +63,11 @@ class Said(msgspec.Struct, gc=False):
         if isinstance(told, str) and told:
             return told
         return _joined(self.content, thought=True) if isinstance(self.content, list) else ""
+
+    @property
+    def signed(self) -> list[Json]:
+        """Blocks of reasoning that the provider wants back as they are."""
+        return [block for block in self.thinking_blocks or () if block.get("type") in _THOUGHTS]
 
     @property
     def text(self) -> str:
@@ -146,7 +152,7 @@ def _sequences(call: Call) -> list[str]:
 
 def _content(call: Call, said: Said) -> list[Json]:
     """Thinking first, then words, then calls; empty text is none."""
-    blocks: list[Json] = list(said.thinking_blocks or ())
+    blocks = said.signed
     thought = said.thought
     if thought and not blocks:
         blocks.append({"type": "thinking", "thinking": thought, "signature": UNSIGNED})

@@ -29,11 +29,24 @@ _CHUNK = msgspec.json.Decoder(_Chunk)
 class MessageStream:
     """Reads what `inner` hands on, which is chunks. Implements `gateway.ports.StreamDecoder`."""
 
-    __slots__ = ("_call", "_calls", "_end", "_events", "_inner", "_later", "_refused", "_said", "complete", "failure")
+    __slots__ = (
+        "_call",
+        "_calls",
+        "_end",
+        "_events",
+        "_inner",
+        "_later",
+        "_refused",
+        "_said",
+        "complete",
+        "failure",
+        "relayed_bytes",
+    )
 
     def __init__(self, call: Call, inner: StreamDecoder) -> None:
         self.complete = False
         self.failure: UpstreamError | None = None
+        self.relayed_bytes = 0
         self._call = call
         self._inner = inner
         self._events = Events(call)
@@ -54,11 +67,6 @@ class MessageStream:
     def events(self) -> int:
         """See `gateway.ports.StreamDecoder`."""
         return self._inner.events
-
-    @property
-    def relayed_bytes(self) -> int:
-        """Of the chunks, as are the events: what estimates go by."""
-        return self._inner.relayed_bytes
 
     @property
     def text(self) -> tuple[int, int] | None:
@@ -90,6 +98,8 @@ class MessageStream:
             self.failure = error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.failure = UpstreamBadEvent()
+        # Of the chunks, as are the events: what estimates go by.
+        self.relayed_bytes = self._inner.relayed_bytes
         return self._events.taken()
 
     def _frame(self, frame: bytes) -> None:
@@ -114,7 +124,7 @@ class MessageStream:
     def _delta(self, said: Said) -> None:
         if said.thought:
             self._say(said.thought, thought=True)
-        for block in said.thinking_blocks or ():
+        for block in said.signed:
             self._block(block)
         if said.text:
             self._say(said.text, thought=False)

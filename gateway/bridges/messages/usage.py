@@ -11,9 +11,11 @@ BYTES_PER_TOKEN = 4
 
 def usage_object(usage: Usage) -> dict[str, Any]:
     """As a message, or its last event, carries it."""
-    read, written = usage.cached_input_tokens, usage.cache_write_tokens
+    # Some providers tell more of their caches than of the whole.
+    read = min(usage.cached_input_tokens, usage.input_tokens)
+    written = min(usage.cache_write_tokens, usage.input_tokens - read)
     told: dict[str, Any] = {
-        "input_tokens": max(0, usage.input_tokens - read - written),
+        "input_tokens": usage.input_tokens - read - written,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
         "output_tokens": usage.output_tokens,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gateway.providers.anthropic import AnthropicDialect
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.request import ChatRequest
+from gateway.providers.messages.passing import MESSAGES, passed
 from gateway.providers.messages.request import body_of
-from gateway.types import Call, Deployment
+from gateway.types import Body, Call, Deployment
 
 VERSION = "vertex-2023-10-16"
 
@@ -16,12 +19,27 @@ VERSION = "vertex-2023-10-16"
 class ClaudeOnVertex(AnthropicDialect):
     """Bodies and answers alone: the address is Vertex AI's."""
 
+    def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
+        """See `ChatDialect`."""
+        return passed_to_vertex(call, deployment) if call.path == MESSAGES else super().body(call, deployment)
+
     def request(self, chat: ChatRequest, call: Call, deployment: Deployment, losses: Losses) -> bytes:
         """See `ChatDialect`."""
         body = {"anthropic_version": VERSION, **body_of(chat, deployment, losses)}
         if call.stream:
             body["stream"] = True
         return msgspec.json.encode(body)
+
+
+def passed_to_vertex(call: Call, deployment: Deployment) -> Sequence[bytes]:
+    """A request of the Messages API as it came, but that the model goes and the version comes."""
+    return passed(call, deployment, _renamed)
+
+
+def _renamed(raw: bytes, call: Call, deployment: Deployment) -> Sequence[bytes]:
+    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    fields.pop("model", None)
+    return (msgspec.json.encode({**fields, "anthropic_version": VERSION}),)
 
 
 def is_claude(model: str) -> bool:
