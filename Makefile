@@ -6,7 +6,7 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --qui
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test endurance chaos check format bench lock conformance clean
+.PHONY: help serve test endurance chaos check format fuzz bench lock conformance clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,10 @@ check: $(VENV)/.dev ## Lint, format, types, layers, sizes, then the tests with b
 format: $(VENV)/.dev ## Rewrite the sources in the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+fuzz: $(VENV)/.dev ## Fuzz, guided by coverage, everything that reads what providers and clients send (some minutes)
+	@$(PIP) install --require-hashes -r requirements-fuzz.lock
+	@$(BIN)/python scripts/fuzz.py
 
 bench: $(VENV)/.dev ## Measure the gateway against its peers, side by side (needs wrk and nginx)
 	@$(BIN)/python -m bench
