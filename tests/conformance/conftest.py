@@ -29,6 +29,9 @@ CHATS = ("gpt-4o", "claude/any")
 LABS = ("lab", "claude")
 """Their providers that serve any model: faults are asked for by name."""
 
+RESPONDERS = ("plain", "claude", "gemini")
+"""Providers of any model whose clients may speak the Responses API, though they have only chat."""
+
 CONFIG = f"""
 version: 1
 providers:
@@ -66,6 +69,24 @@ providers:
     allow_private_network: true
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  plain:                                 # has chat alone: other APIs are translated to it
+    type: openai
+    api: chat
+    base_url: MOCK
+    api_key: upstream-credential-8
+    allow_private_network: true
+    breaker: false
+    retry_attempts: 0
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  pro:                                   # and one that has the Responses API alone
+    type: openai
+    api: responses
+    base_url: MOCK
+    api_key: upstream-credential-9
+    allow_private_network: true
+    breaker: false
+    retry_attempts: 0
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
   retrying:
     type: openai
     base_url: MOCK
@@ -94,6 +115,12 @@ routes:
   - name: rescued
     match: {{model: rescued}}
     targets: [{{provider: nowhere, model: any}}, {{provider: named, model: gpt-4o}}]
+  - name: either
+    match: {{model: either}}
+    targets: [{{provider: named, model: gpt-4o}}, {{provider: claude, model: any}}]
+  - name: saved
+    match: {{model: saved}}
+    targets: [{{provider: lab, model: mock-fault/status-500}}, {{provider: claude, model: any}}]
 keys:
   - {{name: all, secret: {KEY}}}
   - {{name: gpt, secret: {GPT_KEY}, models: ["gpt-4o*", "lab/mock-fault/*"]}}
