@@ -7,12 +7,13 @@ import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from gateway.audit.anchor import Anchor
 from gateway.audit.entries import AuditEntry
 from gateway.audit.opening import open_audit
 from gateway.auth.keyring import Keyring
 from gateway.errors import OperatorError
-from gateway.http.admin.access import AdminKeyDoor
 from gateway.http.admin.app import create_admin
+from gateway.http.admin.door import AccessDoor, Entry
 from gateway.http.admin.services import Services
 from gateway.registry.interpolation import Interpolated, interpolate
 from gateway.registry.resources.desk import Resources, Rules
@@ -63,18 +64,19 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
     propagation = Propagation(resources, shelf, redis, lambda: _header(database, settings))
     picture = Picture(boot.file, Intake(shelf, settings, os.environ, boot.context))
     keyring = Keyring(redis)
+    entry = Entry(boot.admin_key, settings.admin_hosts, settings.admin_rate)
     services = Services(
         settings=settings,
         dialects=boot.dialects,
         database=database,
-        door=AdminKeyDoor(boot.admin_key),
+        door=AccessDoor(entry, database, audit),
         snapshot=picture.snapshot,
         tell_keys=keyring.apply,
         resources=resources,
         registry=RegistryStatus(resources, propagation, picture, redis),
     )
     listening = Subscription(redis.dial, CHANNEL, propagation.heard, propagation.missed)
-    return create_admin(services), [propagation.run(), listening.run()]
+    return create_admin(services), [propagation.run(), listening.run(), Anchor(database, settings.data_dir).run()]
 
 
 def recorder(audit: AuditLog) -> Record:

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     """None: SQLite in the data directory."""
     encryption_key: SecretStr | None = Field(None, validation_alias=_either("ENCRYPTION_KEY"))
     admin_key: SecretStr | None = None
+    admin_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Names under which the admin API of a gateway on loopback may be called: those of a proxy before it."""
+    admin_rate: float = Field(100.0, ge=0)
+    """Requests a second that one caller of the admin API may send; 0: as many as it likes."""
     health_check_interval: float = Field(300.0, ge=0, validation_alias=_either("HEALTH_CHECK_INTERVAL"))
     """Seconds between probes of one provider that names none itself; 0: those are not probed."""
     health_retention_days: float = Field(30.0, gt=0)
@@ -80,6 +84,13 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("admin_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
 
     @field_validator("private_networks", mode="before")
     @classmethod

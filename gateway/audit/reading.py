@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gateway.storage.sql.audit_tables import audit_log
 
@@ -49,13 +49,31 @@ EVERYTHING = Filter()
 async def page(database: Database, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = 50) -> Page:
     """The newest entries before that number. Raises DatabaseUnavailable."""
     limit = max(1, min(limit, MOST))
-    query = select(audit_log).where(*_clauses(wanted)).order_by(audit_log.c.seq.desc()).limit(limit + 1)
+    found = await rows(database, wanted, before=before, limit=limit + 1)
+    return Page(found[:limit], found[limit - 1]["seq"] if len(found) > limit else None)
+
+
+async def rows(
+    database: Database, wanted: Filter, *, before: int | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """As many of the newest entries before that number. Raises DatabaseUnavailable."""
+    query = select(audit_log).where(*_clauses(wanted)).order_by(audit_log.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(audit_log.c.seq < before)
     async with database.connect() as connection:
-        rows = (await connection.execute(query)).mappings().all()
-    entries = [presented(dict(row)) for row in rows[:limit]]
-    return Page(entries, entries[-1]["seq"] if len(rows) > limit else None)
+        return [presented(dict(row)) for row in (await connection.execute(query)).mappings()]
+
+
+async def count(database: Database, wanted: Filter) -> int:
+    """How many there are. Raises DatabaseUnavailable."""
+    query = select(func.count()).select_from(audit_log).where(*_clauses(wanted))
+    async with database.connect() as connection:
+        return int((await connection.execute(query)).scalar_one())
+
+
+def between(wanted: Filter, since: int, until: int) -> Filter:
+    """The same, of this time."""
+    return replace(wanted, since=since, until=until)
 
 
 async def everything(database: Database, wanted: Filter = EVERYTHING) -> AsyncIterator[dict[str, Any]]:
@@ -64,12 +82,12 @@ async def everything(database: Database, wanted: Filter = EVERYTHING) -> AsyncIt
     while True:
         query = select(audit_log).where(audit_log.c.seq > after, *_clauses(wanted)).order_by(audit_log.c.seq)
         async with database.connect() as connection:
-            rows = (await connection.execute(query.limit(BATCH))).mappings().all()
-        for row in rows:
+            found = (await connection.execute(query.limit(BATCH))).mappings().all()
+        for row in found:
             yield presented(dict(row))
-        if len(rows) < BATCH:
+        if len(found) < BATCH:
             return
-        after = rows[-1]["seq"]
+        after = found[-1]["seq"]
 
 
 def presented(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,17 @@ class Role(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
+class Open(StrEnum):
+    """Who needs no credential."""
+
+    PUBLIC = "public"
+    """Everybody: what a route with this policy does, it decides itself."""
+
+
+Policy = Role | Open
+"""What a route asks for: a role, or nothing."""
+
+
 def least(one: Role, other: Role) -> Role:
     """The role that both cover."""
     return one if other.covers(one) else other

@@ -77,6 +77,11 @@ class Staff:
         async with self._database.connect() as connection:
             return [user_of(row) for row in (await connection.execute(query)).mappings()]
 
+    async def count(self) -> int:
+        """How many there are."""
+        async with self._database.connect() as connection:
+            return int((await connection.execute(select(func.count()).select_from(admin_users))).scalar_one())
+
     async def get(self, name: str) -> User:
         """By name or id. Raises NoSuchAdmin."""
         async with self._database.connect() as connection:

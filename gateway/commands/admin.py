@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gateway.auth.admins import Actor, AdminProblem, Role
-from gateway.commands.databases import operator, with_database
+from gateway.auth.admins import Role
+from gateway.commands.databases import itself, with_audit
 from gateway.errors import OperatorError
 from gateway.settings import load_settings
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.auth.admins import Record
     from gateway.auth.staff import Staff, User
     from gateway.auth.tokens import Token, Tokens
-    from gateway.storage.sql.database import Database
 
 _T = TypeVar("_T")
 app = typer.Typer(no_args_is_help=True, help="Users and tokens of the admin API.")
@@ -42,7 +41,7 @@ def create_user(
 ) -> None:
     """Make a user; without a password it can only have tokens."""
     word = _password() if password else None
-    made = _with_staff(lambda staff, record: staff.create(_self(), record, name, role, word))
+    made = _with_staff(lambda staff, record: staff.create(itself(), record, name, role, word))
     typer.echo(_dumped(_user(made)) if as_json else f"User {made.name} is created with the role {made.role}.")
 
 
@@ -95,7 +94,7 @@ def create_token(
     from gateway.commands.key_words import moment  # noqa: PLC0415 - only this command pays for it
 
     until = moment(expires, time.time())
-    made = _with_tokens(lambda found, record: found.create(_self(), record, name, role, until))
+    made = _with_tokens(lambda found, record: found.create(itself(), record, name, role, until))
     if as_json:
         typer.echo(_dumped(_token(made) | {"token": made.secret}))
         return
@@ -106,7 +105,7 @@ def create_token(
 @tokens.command(name="list")
 def list_tokens(as_json: Json = False) -> None:
     """Show every token, without secrets."""
-    found = _with_tokens(lambda tokens_, _: tokens_.list_for(_self()))
+    found = _with_tokens(lambda tokens_, _: tokens_.list_for(itself()))
     if as_json:
         typer.echo(_dumped({"tokens": [_token(token) for token in found]}))
         return
@@ -119,54 +118,27 @@ def list_tokens(as_json: Json = False) -> None:
 @tokens.command()
 def revoke(token_id: Annotated[str, typer.Argument(help="Its id, as `gateway admin tokens list` shows it.")]) -> None:
     """End a token for good, at once."""
-    _with_tokens(lambda found, record: found.revoke(_self(), record, token_id))
+    _with_tokens(lambda found, record: found.revoke(itself(), record, token_id))
     typer.echo(f"Token {token_id} is revoked.")
 
 
 def _change(name: str, **what: Any) -> None:
     from gateway.auth.staff import Changed  # noqa: PLC0415
 
-    _with_staff(lambda staff, record: staff.change(_self(), record, name, Changed(**what)))
+    _with_staff(lambda staff, record: staff.change(itself(), record, name, Changed(**what)))
 
 
 def _with_staff(act: Callable[[Staff, Record], Awaitable[_T]]) -> _T:
     from gateway.auth.passwords import Passwords  # noqa: PLC0415
     from gateway.auth.staff import Staff  # noqa: PLC0415
 
-    return _recorded(lambda database, record: act(Staff(database, Passwords()), record))
+    return with_audit(load_settings(), lambda database, record: act(Staff(database, Passwords()), record))
 
 
 def _with_tokens(act: Callable[[Tokens, Record], Awaitable[_T]]) -> _T:
     from gateway.auth.tokens import Tokens  # noqa: PLC0415
 
-    return _recorded(lambda database, record: act(Tokens(database), record))
-
-
-def _recorded(act: Callable[[Database, Record], Awaitable[_T]]) -> _T:
-    """Do it, and note it in the audit log, with the key that the log has. Raises OperatorError."""
-    from gateway.audit.entries import entry_for  # noqa: PLC0415
-    from gateway.audit.log import AuditUnavailable  # noqa: PLC0415
-    from gateway.audit.opening import open_audit  # noqa: PLC0415
-    from gateway.vault.custody import open_custody  # noqa: PLC0415
-
-    settings = load_settings()
-
-    async def run(database: Database) -> _T:
-        log = await open_audit(database, (await open_custody(database, settings)).audit_key)
-
-        async def record(connection: Any, note: Any) -> None:
-            await log.append(connection, entry_for(_self(), note))
-
-        return await act(database, record)
-
-    try:
-        return with_database(settings, run)
-    except (AdminProblem, AuditUnavailable) as error:
-        raise OperatorError(_sentence(str(error))) from error
-
-
-def _self() -> Actor:
-    return Actor(operator(), Role.ADMIN, "cli")
+    return with_audit(load_settings(), lambda database, record: act(Tokens(database), record))
 
 
 def _password() -> str:
@@ -176,10 +148,6 @@ def _password() -> str:
     if getpass.getpass("Again: ") != first:
         raise OperatorError("The two passwords are not the same. Try again.")
     return first
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _user(user: User) -> dict[str, Any]:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gateway.commands.databases import operator, with_database
+from gateway.commands.databases import operator, with_audit, with_database
 from gateway.commands.options import REQUIRED, Option, flag, with_options
 from gateway.errors import OperatorError
 from gateway.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from gateway.auth.issue import Issued, Issuer
+    from gateway.auth.admins import Record
+    from gateway.auth.issue import Issued, Issuer, Witness
     from gateway.auth.records import Change
+    from gateway.storage.sql.database import Database
 
 _T = TypeVar("_T")
 
@@ -74,7 +76,7 @@ def create(**options: Any) -> None:
     )
     settings = load_settings()
     note = _check_with_file(settings.config_path(options["config"]), name, team)
-    issued, told = _change(settings, lambda issuer: issuer.create(draft, operator()))
+    issued, told = _change(settings, "create", lambda issuer, witness: issuer.create(draft, operator(), witness))
     if note:
         typer.echo(note, err=True)
     _show_secret(issued, told=told, json=options["json"], verb="created")
@@ -90,7 +92,7 @@ def rotate(
     from gateway.commands import key_words as words  # noqa: PLC0415
 
     seconds = words.grace(grace)
-    issued, told = _change(load_settings(), lambda issuer: issuer.rotate(name, seconds))
+    issued, told = _change(load_settings(), "rotate", lambda issuer, witness: issuer.rotate(name, seconds, witness))
     _show_secret(issued, told=told, json=json, verb="rotated")
 
 
@@ -99,7 +101,7 @@ def revoke(name: Name, json: Json = False) -> None:
     """End a key for good, its open streams too."""
     from gateway.commands import key_words as words  # noqa: PLC0415
 
-    issued, told = _change(load_settings(), lambda issuer: issuer.revoke(name))
+    issued, told = _change(load_settings(), "revoke", lambda issuer, witness: issuer.revoke(name, witness=witness))
     if json:
         typer.echo(words.dumped(words.public(issued.info) | {"told": told}))
     else:
@@ -157,14 +159,18 @@ def _check_with_file(path: Path | None, name: str, team: str | None) -> str:
     return f"Note: {path} has no team {team}, so no limits of a team bind this key until one is declared there."
 
 
-def _change(settings: Settings, act: Callable[[Issuer], Awaitable[Issued]]) -> tuple[Issued, bool]:
-    """Do it in the database, then tell the gateway that runs, if one can be reached; whether one was."""
+def _change(
+    settings: Settings, action: str, act: Callable[[Issuer, Witness], Awaitable[Issued]]
+) -> tuple[Issued, bool]:
+    """Do it in the database, on the record, then tell the gateway that runs, if one can be reached; whether one was."""
+    from gateway.auth.issue import Issuer  # noqa: PLC0415
+    from gateway.auth.witnessing import witness_of  # noqa: PLC0415
 
-    async def run(issuer: Issuer) -> tuple[Issued, bool]:
-        issued = await act(issuer)
+    async def run(database: Database, record: Record) -> tuple[Issued, bool]:
+        issued = await act(Issuer(database), witness_of(record, action))
         return issued, await _tell(settings, issued.change)
 
-    return with_issuer(settings, run)
+    return with_audit(settings, run)
 
 
 def with_issuer(settings: Settings, act: Callable[[Issuer], Awaitable[_T]]) -> _T:

@@ -16,9 +16,10 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.audit.log import AuditLog
 from gateway.auth.keyring import Keyring
-from gateway.http.admin.access import AdminKeyDoor
 from gateway.http.admin.app import create_admin
+from gateway.http.admin.door import AccessDoor, Entry
 from gateway.http.admin.services import Services
 from gateway.ports import Dialect
 from gateway.providers import discover
@@ -85,9 +86,8 @@ async def opened_desk(url: str, store: str, directory: Path, config: str = CONFI
     await keyring.replace({}, 0)  # as the bookkeeper does first of all
     settings = Settings(data_dir=directory, redis_url=store)
     resources, registry = _registry(settings, path, dialects, database, redis)
-    services = Services(
-        settings, dialects, database, AdminKeyDoor(ADMIN_KEY), lambda: snapshot, keyring.apply, resources, registry
-    )
+    door = AccessDoor(Entry(ADMIN_KEY, rate=0), database, AuditLog())
+    services = Services(settings, dialects, database, door, lambda: snapshot, keyring.apply, resources, registry)
     app = create_admin(services)
     transport = httpx2.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}

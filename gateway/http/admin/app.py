@@ -7,14 +7,27 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.http.admin import contract, explain, failures, health, incidents, keys, refusing, usage
+from gateway.http.admin import (
+    admins,
+    audit,
+    contract,
+    explain,
+    failures,
+    health,
+    incidents,
+    keys,
+    refusing,
+    session,
+    tokens,
+    usage,
+)
 from gateway.http.admin.frame import Frame
 from gateway.http.admin.routing import check_policies
 
 if TYPE_CHECKING:
     from gateway.http.admin.services import Services
 
-_NOUNS = (keys, usage, failures, health, incidents, explain, contract)
+_NOUNS = (keys, usage, failures, health, incidents, explain, session, admins, tokens, audit, contract)
 """In this order their routes are looked through: words that stand where others have a name come first."""
 
 

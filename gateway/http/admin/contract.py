@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.auth.admins import Role
+from gateway.auth.admins import Open, Role
+from gateway.auth.sessions import COOKIE
 from gateway.http.admin.routing import ROLE, Routes
 
 DESCRIPTION = """The same resources as the configuration file has, managed while the gateway runs.
@@ -24,11 +25,19 @@ TAGS = [
     {"name": "usage", "description": "What was used and what it cost, from the ledger."},
     {"name": "health", "description": "How providers and deployments are doing, and incidents."},
     {"name": "routing", "description": "Where calls go, and why."},
+    {"name": "access", "description": "Who administers: sessions, users, tokens."},
+    {"name": "audit", "description": "Who changed what."},
     {"name": "contract", "description": "This document."},
 ]
 CARRIERS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The admin key, or a token."},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "A session's cookie; what changes something needs `x-csrf-token` too.",
+    },
 }
 
 routes = Routes("contract")
@@ -51,14 +60,20 @@ def polish(app: FastAPI) -> None:
             document["security"] = [{name: []} for name in CARRIERS]
             for operations in document["paths"].values():
                 for operation in operations.values():
-                    operation["description"] = (
-                        f"{operation.get('description', '')}\n\nNeeds the role `{operation[ROLE]}`."
-                    )
+                    _say_who(operation)
             _forget_framework(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = polished  # type: ignore[method-assign]
+
+
+def _say_who(operation: dict[str, Any]) -> None:
+    """Which role an operation needs, in words and for programs."""
+    needed = f"Needs the role `{operation[ROLE]}`."
+    if operation[ROLE] == Open.PUBLIC:
+        operation["security"], needed = [], "Needs no credential."
+    operation["description"] = f"{operation.get('description', '')}\n\n{needed}"
 
 
 def _forget_framework(document: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.auth.issue import Issued, Issuer, KeyInfo
 from gateway.auth.refusals import KeyNameTaken
+from gateway.auth.witnessing import witness_of
 from gateway.http.admin.file_keys import shown_of_file
 from gateway.http.admin.key_shapes import KeyShown, shown
 from gateway.http.admin.problems import Clash
@@ -14,7 +15,7 @@ from gateway.storage.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.auth.admins import Actor
+    from gateway.auth.admins import Actor, Record
     from gateway.auth.drafts import Draft
     from gateway.auth.records import Change
     from gateway.http.admin.services import Services
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
 class KeyDesk:
     """Keys, for one caller."""
 
-    def __init__(self, rooms: Services, caller: Actor) -> None:
+    def __init__(self, rooms: Services, caller: Actor, record: Record) -> None:
         self._rooms = rooms
+        self._record = record
         self._caller = caller
         self._issuer = Issuer(rooms.database)
 
     async def create(self, draft: Draft) -> tuple[Issued, bool]:
         """A new key, and whether the workers were told. Raises DraftRejected, KeyNameTaken."""
-        issued = await self._issuer.create(draft, self._caller.name)
+        issued = await self._issuer.create(draft, self._caller.name, witness_of(self._record, "create"))
         return issued, await self._tell(issued.change)
 
     async def same(self, draft: Draft, taken: KeyNameTaken) -> KeyInfo:
@@ -52,20 +54,20 @@ class KeyDesk:
     async def update(self, name: str, changes: Mapping[str, Any], expected: int | None) -> Issued:
         """Raises DraftRejected, NoSuchKey, KeyNotActive, KeyChanged, Clash for a key of the file."""
         self.refuse_file_key(name)
-        issued = await self._issuer.update(name, changes, expected)
+        issued = await self._issuer.update(name, changes, expected, witness_of(self._record, "update"))
         await self._tell(issued.change)
         return issued
 
     async def rotate(self, name: str, grace: float) -> tuple[Issued, bool]:
         """Raises NoSuchKey, KeyNotActive, Clash for a key of the file."""
         self.refuse_file_key(name)
-        issued = await self._issuer.rotate(name, grace)
+        issued = await self._issuer.rotate(name, grace, witness_of(self._record, "rotate"))
         return issued, await self._tell(issued.change)
 
     async def revoke(self, name: str, expected: int | None) -> Issued:
         """Raises NoSuchKey, KeyChanged, Clash for a key of the file."""
         self.refuse_file_key(name)
-        issued = await self._issuer.revoke(name, expected)
+        issued = await self._issuer.revoke(name, expected, witness_of(self._record, "revoke"))
         await self._tell(issued.change)
         return issued
 

@@ -10,7 +10,7 @@ from gateway.auth.admins import Role
 from gateway.auth.drafts import Draft
 from gateway.auth.refusals import KeyNameTaken
 from gateway.http.admin import key_lists
-from gateway.http.admin.access import Caller
+from gateway.http.admin.access import Caller, Recorder
 from gateway.http.admin.etags import IfMatch, etag, wanted
 from gateway.http.admin.key_shapes import (
     KeyCreated,
@@ -57,9 +57,9 @@ async def list_keys(
     summary="Create a key",
     responses={200: {"model": KeyCreated, "description": "It is there already, and is the same."}},
 )
-async def create_key(draft: KeyDraft, rooms: Rooms, caller: Caller, response: Response) -> KeyCreated:
+async def create_key(draft: KeyDraft, rooms: Rooms, caller: Caller, record: Recorder, response: Response) -> KeyCreated:
     """A new key. Its secret is in the answer, and nowhere else ever after."""
-    desk = KeyDesk(rooms, caller)
+    desk = KeyDesk(rooms, caller, record)
     desk.refuse_file_name(draft.name)
     try:
         issued, told = await desk.create(draft.draft())
@@ -74,45 +74,61 @@ async def create_key(draft: KeyDraft, rooms: Rooms, caller: Caller, response: Re
 
 
 @routes.get("/keys/{name}", policy=Role.VIEWER, answers=(404,), summary="Show a key")
-async def get_key(name: str, rooms: Rooms, caller: Caller, response: Response) -> KeyShown:
+async def get_key(name: str, rooms: Rooms, caller: Caller, record: Recorder, response: Response) -> KeyShown:
     """One key, without its secret."""
-    found = await KeyDesk(rooms, caller).get(name)
+    found = await KeyDesk(rooms, caller, record).get(name)
     response.headers["etag"] = etag(found.revision)
     return found
 
 
 @routes.patch("/keys/{name}", policy=Role.OPERATOR, answers=(404, 409, 412), summary="Change a key")
 async def change_key(
-    name: str, patch: KeyPatch, rooms: Rooms, caller: Caller, response: Response, if_match: IfMatch = None
+    name: str,
+    patch: KeyPatch,
+    rooms: Rooms,
+    caller: Caller,
+    record: Recorder,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> KeyShown:
     """Other settings for a key; what is not named stays, null removes. Its secret stays."""
-    issued = await KeyDesk(rooms, caller).update(name, patch.changes(), wanted(if_match))
+    issued = await KeyDesk(rooms, caller, record).update(name, patch.changes(), wanted(if_match))
     response.headers["etag"] = etag(issued.info.revision)
     return shown(issued.info)
 
 
 @routes.put("/keys/{name}", policy=Role.OPERATOR, answers=(404, 409, 412), summary="Replace a key's settings")
 async def replace_key(
-    name: str, patch: KeyPatch, rooms: Rooms, caller: Caller, response: Response, if_match: IfMatch = None
+    name: str,
+    patch: KeyPatch,
+    rooms: Rooms,
+    caller: Caller,
+    record: Recorder,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> KeyShown:
     """All settings of a key anew; what is not named is removed. Its secret stays."""
-    issued = await KeyDesk(rooms, caller).update(name, _whole(patch), wanted(if_match))
+    issued = await KeyDesk(rooms, caller, record).update(name, _whole(patch), wanted(if_match))
     response.headers["etag"] = etag(issued.info.revision)
     return shown(issued.info)
 
 
 @routes.post("/keys/{name}/rotate", policy=Role.OPERATOR, answers=(404, 409), summary="Give a key a new secret")
-async def rotate_key(name: str, rotation: KeyRotation, rooms: Rooms, caller: Caller, response: Response) -> KeyRotated:
+async def rotate_key(
+    name: str, rotation: KeyRotation, rooms: Rooms, caller: Caller, record: Recorder, response: Response
+) -> KeyRotated:
     """A new secret, shown once. The one before it opens for `grace_seconds` more; calls under way go on."""
-    issued, told = await KeyDesk(rooms, caller).rotate(name, rotation.grace_seconds)
+    issued, told = await KeyDesk(rooms, caller, record).rotate(name, rotation.grace_seconds)
     response.headers["etag"] = etag(issued.info.revision)
     return issued_of(KeyRotated, issued, told=told)
 
 
 @routes.delete("/keys/{name}", policy=Role.OPERATOR, answers=(404, 409, 412), summary="Revoke a key")
-async def revoke_key(name: str, rooms: Rooms, caller: Caller, response: Response, if_match: IfMatch = None) -> KeyShown:
+async def revoke_key(
+    name: str, rooms: Rooms, caller: Caller, record: Recorder, response: Response, if_match: IfMatch = None
+) -> KeyShown:
     """End a key for good, its open streams too. Its row stays: the ledger names it."""
-    issued = await KeyDesk(rooms, caller).revoke(name, wanted(if_match))
+    issued = await KeyDesk(rooms, caller, record).revoke(name, wanted(if_match))
     response.headers["etag"] = etag(issued.info.revision)
     return shown(issued.info)
 

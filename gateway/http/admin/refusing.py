@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.audit.log import AuditUnavailable
+from gateway.auth.admins import AdminInvalid, AdminNameTaken, AdminOutdated, AdminRefused, NoSuchAdmin
 from gateway.auth.refusals import DraftRejected, KeyChanged, KeyNameTaken, KeyNotActive, NoSuchKey
 from gateway.errors import OperatorError
 from gateway.http.admin.problems import (
@@ -20,6 +22,7 @@ from gateway.http.admin.problems import (
     Changed,
     Clash,
     Detail,
+    Forbidden,
     Invalid,
     InvalidJson,
     NotThere,
@@ -141,6 +144,35 @@ def _operator(error: Any) -> Problem:
     return Invalid(str(error))
 
 
+def _no_admin(error: Any) -> Problem:
+    return NotThere(_sentence_of(error))
+
+
+def _admin_taken(error: Any) -> Problem:
+    return Clash(_sentence_of(error), field="name")
+
+
+def _admin_refused(error: Any) -> Problem:
+    return Forbidden(_sentence_of(error))
+
+
+def _admin_invalid(error: Any) -> Problem:
+    return Invalid(f"{error.field}: {error}", field=error.field, details=[Detail(error.field, str(error))])
+
+
+def _audit(_: Any) -> Problem:
+    return Away(
+        "The audit log cannot be written, so nothing is changed.",
+        suggestions=["See `gateway audit verify`, and that ENCRYPTION_KEY is set where it was."],
+        headers={"retry-after": _SECONDS},
+    )
+
+
+def _sentence_of(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 _TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
     (RequestValidationError, _validation),
     (NoSuchKey, _no_key),
@@ -148,6 +180,12 @@ _TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
     (KeyNotActive, _not_active),
     (KeyChanged, _changed),
     (DraftRejected, _draft),
+    (NoSuchAdmin, _no_admin),
+    (AdminNameTaken, _admin_taken),
+    (AdminOutdated, _changed),
+    (AdminRefused, _admin_refused),
+    (AdminInvalid, _admin_invalid),
+    (AuditUnavailable, _audit),
     (DatabaseUnavailable, _database),
     (StoreUnavailable, _store),
     (OperatorError, _operator),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.auth.admins import Role
+from gateway.auth.admins import Open, Policy, Role
 from gateway.http.admin.access import admit
 from gateway.http.admin.reading import StrictRequest
 from gateway.http.admin.shapes import ErrorBody
@@ -63,37 +63,37 @@ class Routes:
         self.router = APIRouter(tags=[tag], route_class=AdmittedRoute)
 
     def get(
-        self, *paths: str, policy: Role, answers: Sequence[int] = (), **more: Any
+        self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Reads."""
         return self._declare("GET", paths, policy, answers, more)
 
     def post(
-        self, *paths: str, policy: Role, answers: Sequence[int] = (), **more: Any
+        self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Creates, or does."""
         return self._declare("POST", paths, policy, (*answers, *_WITH_BODY), more)
 
     def put(
-        self, *paths: str, policy: Role, answers: Sequence[int] = (), **more: Any
+        self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Replaces."""
         return self._declare("PUT", paths, policy, (*answers, *_WITH_BODY), more)
 
     def patch(
-        self, *paths: str, policy: Role, answers: Sequence[int] = (), **more: Any
+        self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Changes what is named."""
         return self._declare("PATCH", paths, policy, (*answers, *_WITH_BODY), more)
 
     def delete(
-        self, *paths: str, policy: Role, answers: Sequence[int] = (), **more: Any
+        self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Ends."""
         return self._declare("DELETE", paths, policy, (*answers, *_WITH_BODY), more)
 
     def _declare(
-        self, method: str, paths: Sequence[str], policy: Role, answers: Sequence[int], more: dict[str, Any]
+        self, method: str, paths: Sequence[str], policy: Policy, answers: Sequence[int], more: dict[str, Any]
     ) -> Callable[[_Endpoint], _Endpoint]:
         """One route for each path; the first is the proper one, the others are other names for it."""
         also = more.pop("responses", {})
@@ -122,12 +122,12 @@ def documented(answers: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def policy_of(route: APIRoute) -> Role:
+def policy_of(route: APIRoute) -> Policy:
     """The least role that a route takes. Raises RuntimeError for a route that does not say."""
     declared = (route.openapi_extra or {}).get(ROLE)
     if declared is None:
         raise RuntimeError(f"the route {route.path} declares no policy")
-    return Role(declared)
+    return Open.PUBLIC if declared == Open.PUBLIC else Role(declared)
 
 
 def check_policies(app: FastAPI) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 if TYPE_CHECKING:
     from gateway.auth.records import Change
-    from gateway.http.admin.access import Door
+    from gateway.http.admin.door import AccessDoor
     from gateway.ports import Dialect
     from gateway.registry.resources.desk import Resources
     from gateway.registry.resources.status import RegistryStatus
@@ -28,7 +28,7 @@ class Services:
     dialects: Mapping[str, Dialect]
     """The provider types that this gateway speaks."""
     database: Database
-    door: Door
+    door: AccessDoor
     snapshot: Callable[[], Snapshot]
     """The configuration in service: file and database together."""
     tell_keys: Callable[[Change], Awaitable[bool]]
