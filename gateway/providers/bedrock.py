@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.errors import UpstreamError
+from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import DecodedReply, RequestHead, StreamDecoder
+from gateway.providers.amazon import embeddings, rerank
 from gateway.providers.amazon.address import at_openai, model_path, signature, speaks_openai
 from gateway.providers.amazon.eventstream import EVENT_STREAM, MessageSplitter
-from gateway.providers.chat.dialect import ChatDialect
+from gateway.providers.amazon.families import check_purpose
+from gateway.providers.chat.dialect import ODD, ChatDialect
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.replies import ChatReply
 from gateway.providers.chat.request import ChatRequest
@@ -31,13 +33,15 @@ _CONVERSE_SURFACES = frozenset({Surface.CHAT})
 
 
 class BedrockDialect(ChatDialect):
-    """See `ChatDialect`. Implements `gateway.ports.SigningDialect` and `gateway.ports.SurfaceDialect`."""
+    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`, `SurfaceDialect` and `BatchingDialect`."""
 
     stream_type = (EVENT_STREAM, SERVER_SENT)
     spoken = SPOKEN
 
     def path(self, call: Call, deployment: Deployment) -> str:
         """See `ChatDialect`."""
+        if call.service is not Service.CHAT:
+            return model_path(deployment.model, "invoke")
         return model_path(deployment.model, "converse-stream" if call.stream else "converse")
 
     def headers(self, provider: Provider, credential: str | None) -> HeaderPairs:
@@ -76,13 +80,25 @@ class BedrockDialect(ChatDialect):
         """See `gateway.ports.Dialect`."""
         if speaks_openai(deployment):
             return _OPENAI.body(call, deployment)
+        check_purpose(deployment.model, call.service)
+        if call.service is Service.EMBEDDINGS:
+            return (embeddings.body_of(call, deployment, Losses(deployment.provider)),)
+        if call.service is Service.RERANK:
+            return (rerank.body_of(call, deployment, Losses(deployment.provider)),)
         return super().body(call, deployment)
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
         """See `gateway.ports.Dialect`."""
         if speaks_openai(deployment):
             return _OPENAI.decode(call, deployment, headers, body)
-        return super().decode(call, deployment, headers, body)
+        if call.service is Service.CHAT:
+            return super().decode(call, deployment, headers, body)
+        try:
+            if call.service is Service.EMBEDDINGS:
+                return embeddings.read(headers, body, call)
+            return rerank.read(body, call, deployment)
+        except ODD:
+            raise UpstreamBadResponse from None
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
         """See `gateway.ports.Dialect`."""
@@ -96,6 +112,10 @@ class BedrockDialect(ChatDialect):
             return error_from_reply(status, headers, body)
         return error_of(status, headers, body)
 
+    def most_inputs(self, deployment: Deployment) -> int:
+        """See `gateway.ports.BatchingDialect`."""
+        return embeddings.most_texts(deployment.model)
+
     # -- gateway.ports.SigningDialect
 
     def sign(self, head: RequestHead, body: Sequence[bytes], provider: Provider, now: float) -> Headers:
@@ -103,4 +123,4 @@ class BedrockDialect(ChatDialect):
         return signature(head, body, provider, now)
 
 
-DIALECT = BedrockDialect("bedrock", frozenset({Service.CHAT}))
+DIALECT = BedrockDialect("bedrock", frozenset({Service.CHAT, Service.EMBEDDINGS, Service.RERANK}))

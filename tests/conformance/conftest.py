@@ -87,6 +87,15 @@ providers:
     breaker: false
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  bedrock:                               # and by Amazon's, in binary event streams
+    type: bedrock
+    base_url: MOCK
+    region: eu-west-1
+    access_key_id: upstream-credential-10
+    secret_access_key: upstream-credential-11
+    allow_private_network: true
+    retry_attempts: 0
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
   retrying:
     type: openai
     base_url: MOCK

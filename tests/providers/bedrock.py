@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tests.support.dialects import Bench
 from tests.support.eventstream import event
+from tests.support.translated import USER, Translated
 
 from .contract.said import Read
 
@@ -16,10 +15,14 @@ NOVA, NOVA_2, LLAMA = "eu.amazon.nova-lite-v1:0", "us.amazon.nova-2-lite-v1:0", 
 QWEN, DEEPSEEK, OSS = "qwen.qwen3-32b-v1:0", "us.deepseek.r1-v1:0", "openai.gpt-oss-120b-1:0"
 TITAN = "amazon.titan-text-express-v1"
 PROFILE = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc123"
-BENCH = Bench("bedrock", "https://bedrock-runtime.eu-west-1.amazonaws.com", CLAUDE, {"region": "eu-west-1"})
-USER: dict[str, Any] = {"role": "user", "content": "hi"}
+BEDROCK = Translated("bedrock", "https://bedrock-runtime.eu-west-1.amazonaws.com", CLAUDE, {"region": "eu-west-1"})
+__all__ = ["USER"]
 
-sent = BENCH.sent
+
+def sent(model: str = "", unsupported: str = "error", **fields: Any) -> dict[str, Any]:
+    """The native body of a chat; `messages` is a user's `hi` unless given."""
+    body: dict[str, Any] = BEDROCK.chat(*fields.pop("messages", ()), model=model, unsupported=unsupported, **fields)
+    return body
 
 
 def talk(*messages: dict[str, Any], model: str = "", **fields: Any) -> list[dict[str, Any]]:
@@ -31,7 +34,7 @@ def talk(*messages: dict[str, Any], model: str = "", **fields: Any) -> list[dict
 def decoded(*content: dict[str, Any], stop: str = "end_turn", asked: dict[str, Any] | None = None) -> Read:
     """What a client reads of a whole answer with these blocks."""
     body = {"output": {"message": {"role": "assistant", "content": list(content)}}, "stopReason": stop}
-    return BENCH.decoded(json.dumps(body).encode(), asked)
+    return BEDROCK.whole(body, **(asked or {}))
 
 
 BEGIN = event("messageStart", role="assistant")
@@ -58,4 +61,4 @@ def finish(reason: str = "end_turn") -> bytes:
 
 def streamed(*frames: bytes, asked: dict[str, Any] | None = None) -> Read:
     """What a client reads of a stream with these events, its beginning and its counts around them."""
-    return BENCH.streamed(BEGIN, *frames, USAGE, asked=asked)
+    return BEDROCK.streamed(BEGIN, *frames, USAGE, **(asked or {}))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import (
     ProviderAuthFailed,
+    UpstreamBadResponse,
     UpstreamContextWindow,
     UpstreamError,
     UpstreamOverloaded,
@@ -19,12 +20,14 @@ from gateway.errors import (
     UpstreamRequestTimeout,
     UpstreamServerError,
 )
+from gateway.types import Service
 from tests.support.eventstream import event, exception, message
+from tests.support.translated import call_of
 
-from .bedrock import BEGIN, BENCH, USAGE, call, decoded, delta, finish, stop, streamed
+from .bedrock import BEDROCK, BEGIN, USAGE, call, decoded, delta, finish, stop, streamed
 from .contract import reading
 
-DIALECT = BENCH.dialect
+DIALECT = BEDROCK.dialect
 
 
 def refused(status: int, words: Any, name: str = "", field: str = "message") -> UpstreamError:
@@ -71,14 +74,14 @@ def test_exceptions(status: int, name: str, wanted: type[UpstreamError]) -> None
 )
 def test_exceptions_in_a_stream(name: str, wanted: type[UpstreamError]) -> None:
     """Each means what it would as an answer."""
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     assert one.feed(exception(name, "words")) == b""
     assert type(one.failure) is wanted
 
 
 def test_errors_without_a_model() -> None:
     """A message of type `error` has no payload, only a code."""
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     one.feed(message({":message-type": "error", ":error-code": "ThrottlingException", ":error-message": "x"}, b""))
     assert isinstance(one.failure, UpstreamRateLimited)
 
@@ -179,7 +182,7 @@ def test_hidden_reasoning() -> None:
     """What nobody signed is shown and not given back; a sign of life goes out for what is not shown."""
     read = decoded({"reasoningContent": {"reasoningText": {"text": "hm"}}}, {"text": "a"})
     assert (read.reasoning, read.extras) == ("hm", {})
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     assert b'"role":"assistant"' in one.feed(BEGIN + delta(reasoningContent={"signature": "s"}))
 
 
@@ -202,13 +205,49 @@ def test_stop_reasons(reason: str, wanted: str) -> None:
 
 def test_unknown_events() -> None:
     """New events, deltas and blocks are left out; a stream without counts is complete all the same."""
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     frames = event("newEvent", a=1) + delta(0, newDelta=1) + delta(1, text="a") + finish()
     out = one.feed(BEGIN + frames) + one.end()
     assert one.complete
     assert one.usage is None
     assert reading.streamed(out, "asked", usage=True).text == "a"
     assert decoded({"newBlock": {}}, {"text": "a"}).text == "a"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"embedding": [0.5, -1], "inputTextTokenCount": 3},
+        {"embeddings": [{"embeddingType": "TEXT", "embedding": [0.5, -1]}]},
+        {"embeddings": [[0.5, -1]], "response_type": "embeddings_floats"},
+        {"embeddings": {"float": [[0.5, -1]]}, "response_type": "embeddings_by_type"},
+    ],
+)
+def test_vectors(body: dict[str, Any]) -> None:
+    """Of each vendor's shape; what was counted stands in a header."""
+    call, to = call_of(Service.EMBEDDINGS, input="a"), BEDROCK.deployment()
+    for headers, tokens in (((b"x-amzn-bedrock-input-token-count", b"3"), 3), ((b"x-other", b"3"), 0)):
+        reply = DIALECT.decode(call, to, [headers], json.dumps(body).encode())
+        assert json.loads(reply.body)["data"] == [{"object": "embedding", "index": 0, "embedding": [0.5, -1]}]
+        assert (reply.usage.input_tokens if reply.usage else 0) == tokens
+
+
+@pytest.mark.parametrize("service", [Service.EMBEDDINGS, Service.RERANK])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[]", b"<html>", b'{"embeddings": {}}', b'{"embeddings": [], "results": 1}']
+)
+def test_odd_answers_of_invoked_models(service: Service, body: bytes) -> None:
+    """An error of the provider's."""
+    with pytest.raises(UpstreamBadResponse):
+        DIALECT.decode(call_of(service, input="a", query="q", documents=["a"]), BEDROCK.deployment(), [], body)
+
+
+def test_rankings() -> None:
+    """The best first, as many as were wanted."""
+    call = call_of(Service.RERANK, query="q", documents=["a", "b", "c"], top_n=2, return_documents=True)
+    scores = [{"index": at, "relevance_score": score} for at, score in enumerate((0.1, 0.9, 0.5))]
+    told = BEDROCK.answered(call, {"results": scores})
+    assert [(one["index"], one["document"]) for one in told["results"]] == [(1, {"text": "b"}), (2, {"text": "c"})]
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -251,7 +290,7 @@ EVENTS = st.builds(lambda kind, fields: event(kind, **fields), KINDS, FIELDS) | 
 def test_any_stream(frames: list[bytes], sizes: list[int]) -> None:
     """Events of any shape never raise, never hang, and claim no end that was not told."""
     body = b"".join(frames) + finish() + USAGE
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     out, at = b"", 0
     for size in sizes:
         out += one.feed(body[at : at + size])

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from gateway.errors import InvalidRequest, UnsupportedParameter
-from gateway.ports import SurfaceDialect
+from gateway.ports import BatchingDialect, SurfaceDialect
 from gateway.providers.converse.models import abilities_of
 from gateway.providers.converse.names import id_of, name_of
-from gateway.types import Surface
+from gateway.types import Service, Surface
+from tests.support.translated import call_of
 
 from .bedrock import (
-    BENCH,
+    BEDROCK,
     CLAUDE,
     DEEPSEEK,
     LLAMA,
@@ -72,15 +73,15 @@ def test_abilities(model: str, vendor: str, structured: bool, cached: bool) -> N
 def test_addresses(stream: bool) -> None:
     """The model stands in the path, an ARN with its slashes and colons encoded."""
     method = b"converse-stream" if stream else b"converse"
-    one = BENCH.call({"messages": [USER]}, stream=stream)
+    one = call_of(messages=[USER], stream=stream)
     wanted = b"/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3Aapplication-inference-profile%2Fabc123/" + method
-    assert BENCH.head(one, BENCH.deployment(PROFILE)).target == wanted
+    assert BEDROCK.head(one, PROFILE).target == wanted
 
 
 def test_one_body_for_both() -> None:
     """A stream is asked for by the path alone."""
-    one = BENCH.call({"messages": [USER], "stream": True}, stream=True)
-    assert BENCH.body(one, BENCH.deployment()) == {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+    one = call_of(messages=[USER], stream=True)
+    assert BEDROCK.sent(one) == {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
 
 
 @pytest.mark.parametrize(
@@ -326,30 +327,111 @@ def test_ids_of_other_providers() -> None:
 
 def test_openai_models() -> None:
     """OpenAI's own are asked by OpenAI's API as the request came; which ones can be said otherwise."""
-    one = BENCH.call({"messages": [USER], "seed": 7})
-    to = BENCH.deployment(OSS)
-    assert BENCH.head(one, to).target == b"/openai/v1/chat/completions"
-    assert BENCH.body(one, to) == {"model": OSS, "messages": [USER], "seed": 7}
-    by_converse = BENCH.deployment(OSS, options={"openai_models": []})
-    assert BENCH.head(one, by_converse).target == b"/model/openai.gpt-oss-120b-1%3A0/converse"
-    other = BENCH.deployment(QWEN, options={"openai_models": ["qwen.*"]})
-    assert BENCH.head(one, other).target == b"/openai/v1/chat/completions"
+    one = call_of(messages=[USER], seed=7)
+    assert BEDROCK.head(one, OSS).target == b"/openai/v1/chat/completions"
+    assert BEDROCK.sent(one, OSS) == {"model": OSS, "messages": [USER], "seed": 7}
+    by_converse = BEDROCK.head(one, OSS, options={"openai_models": []})
+    assert by_converse.target == b"/model/openai.gpt-oss-120b-1%3A0/converse"
+    other = BEDROCK.head(one, QWEN, options={"openai_models": ["qwen.*"]})
+    assert other.target == b"/openai/v1/chat/completions"
 
 
 def test_surfaces() -> None:
     """OpenAI's models have Responses natively; all others are asked by chat alone."""
-    dialect = BENCH.dialect
+    dialect = BEDROCK.dialect
     assert isinstance(dialect, SurfaceDialect)
-    assert dialect.surfaces(BENCH.deployment(OSS)) == {Surface.CHAT, Surface.RESPONSES}
-    assert dialect.surfaces(BENCH.deployment(CLAUDE)) == {Surface.CHAT}
+    assert dialect.surfaces(BEDROCK.deployment(OSS)) == {Surface.CHAT, Surface.RESPONSES}
+    assert dialect.surfaces(BEDROCK.deployment(CLAUDE)) == {Surface.CHAT}
 
 
 def test_openai_answers() -> None:
     """Streams of that API are server-sent events, and pass through."""
-    one = BENCH.dialect.stream(BENCH.call({}, stream=True), BENCH.deployment(OSS))
+    one = BEDROCK.dialect.stream(call_of(stream=True), BEDROCK.deployment(OSS))
     chunk = (
         b'data: {"id":"x","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"a"},'
     )
     out = one.feed(chunk + b'"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n') + one.end()
     assert one.complete
     assert b'"content":"a"' in out
+
+
+def embedded(model: str, unsupported: str = "error", **fields: Any) -> dict[str, Any]:
+    return BEDROCK.sent(call_of(Service.EMBEDDINGS, **fields), model, unsupported=unsupported)
+
+
+TITAN_V2, TITAN_V1 = "amazon.titan-embed-text-v2:0", "amazon.titan-embed-text-v1"
+NOVA_EMBED, COHERE_V3, COHERE_V4 = (
+    "amazon.nova-2-multimodal-embeddings-v1:0",
+    "cohere.embed-multilingual-v3",
+    "eu.cohere.embed-v4:0",
+)
+
+
+def test_embeddings() -> None:
+    """Each vendor's model is invoked in its own words."""
+    one = call_of(Service.EMBEDDINGS, input="a")
+    assert BEDROCK.head(one, TITAN_V2).target == b"/model/amazon.titan-embed-text-v2%3A0/invoke"
+    wanted = {"inputText": "a", "dimensions": 256, "normalize": False}
+    assert embedded(TITAN_V2, input="a", dimensions=256, normalize=False, input_type="search_query") == wanted
+    assert embedded(TITAN_V1, input=["a"]) == {"inputText": "a"}
+    image = embedded("amazon.titan-embed-image-v1", input="a", dimensions=384)
+    assert image == {"inputText": "a", "embeddingConfig": {"outputEmbeddingLength": 384}}
+    params = embedded(NOVA_EMBED, input="a", dimensions=256, truncate="END")["singleEmbeddingParams"]
+    text = {"value": "a", "truncationMode": "END"}
+    assert params == {"embeddingPurpose": "GENERIC_INDEX", "text": text, "embeddingDimension": 256}
+    assert embedded(COHERE_V3, input=["a", "b"]) == {"texts": ["a", "b"], "input_type": "search_document"}
+    wanted = {"texts": ["a"], "input_type": "search_query", "truncate": "END", "output_dimension": 512}
+    assert embedded(COHERE_V4, input="a", input_type="search_query", truncate="END", dimensions=512) == wanted
+    assert embedded(PROFILE, input="a") == {"inputText": "a"}
+
+
+def test_texts_of_one_call() -> None:
+    """Cohere's models take 96, all others one."""
+    dialect = BEDROCK.dialect
+    assert isinstance(dialect, BatchingDialect)
+    most = [dialect.most_inputs(BEDROCK.deployment(model)) for model in (COHERE_V3, TITAN_V2, NOVA_EMBED, PROFILE)]
+    assert most == [96, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "param"),
+    [
+        (TITAN_V1, {"dimensions": 256}, "dimensions"),
+        (COHERE_V3, {"dimensions": 256}, "dimensions"),
+        (TITAN_V1, {"normalize": True}, "normalize"),
+        (TITAN_V2, {"truncate": "END"}, "truncate"),
+        (COHERE_V3, {"new": 1}, "new"),
+    ],
+)
+def test_lost_parameters_of_embeddings(model: str, fields: dict[str, Any], param: str) -> None:
+    """What a model's vectors do not have is refused by name, or left out where the operator chose so."""
+    with pytest.raises(UnsupportedParameter) as refused:
+        embedded(model, input="a", **fields)
+    assert refused.value.param == param
+    assert param not in embedded(model, "drop", input="a", **fields)
+
+
+def test_rerank() -> None:
+    """Cohere's models want to be told the version of their API; documents are text."""
+    fields: dict[str, Any] = {"query": "q", "documents": ["a", {"text": "b"}], "top_n": 1}
+    one = call_of(Service.RERANK, **fields)
+    coheres = BEDROCK.sent(one, "cohere.rerank-v3-5:0")
+    assert coheres == {"query": "q", "documents": ["a", "b"], "top_n": 1, "api_version": 2}
+    assert BEDROCK.sent(one, "amazon.rerank-v1:0") == {"query": "q", "documents": ["a", "b"], "top_n": 1}
+    assert BEDROCK.head(one, "amazon.rerank-v1:0").target == b"/model/amazon.rerank-v1%3A0/invoke"
+
+
+@pytest.mark.parametrize(
+    ("service", "model", "words"),
+    [
+        (Service.EMBEDDINGS, CLAUDE, "titan-embed-text-v2"),
+        (Service.RERANK, TITAN_V2, "cohere.rerank-v3-5:0"),
+        (Service.CHAT, "eu.cohere.embed-v4:0", "one that chats"),
+        (Service.CHAT, "amazon.rerank-v1:0", "one that chats"),
+    ],
+)
+def test_work_that_a_model_does_not_do(service: Service, model: str, words: str) -> None:
+    """Refused with what to use."""
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        BEDROCK.sent(call_of(service, input="a", messages=[USER], query="q", documents=["a"]), model)
+    assert refused.value.param == "model"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,22 @@ import pytest
 from gateway.errors import UnsupportedParameter, UpstreamOverloaded, UpstreamServerError, UpstreamTruncated
 from tests.support.eventstream import exception
 
-from .bedrock import BEGIN, BENCH, CLAUDE, NEWER, USAGE, USER, call, decoded, delta, finish, sent, stop, streamed, talk
+from .bedrock import (
+    BEDROCK,
+    BEGIN,
+    CLAUDE,
+    NEWER,
+    USAGE,
+    USER,
+    call,
+    decoded,
+    delta,
+    finish,
+    sent,
+    stop,
+    streamed,
+    talk,
+)
 from .contract import reading
 from .contract.cases import PNG, RESULTS, TIME, TWO_CALLS, WEATHER
 
@@ -44,14 +58,14 @@ def test_bug_06_a_stream_with_calls_finishes_with_tool_calls() -> None:
 def test_bug_08_the_first_chunk_says_the_role() -> None:
     """Whatever comes first, and even if nothing does."""
     for first in (delta(text="a"), call(0, "f", "{}"), delta(reasoningContent={"text": "h"}), b""):
-        one = BENCH.decoder()
+        one = BEDROCK.decoder()
         out = one.feed(BEGIN + first + finish() + USAGE) + one.end()
         assert reading.events(out)[0]["choices"][0]["delta"]["role"] == "assistant"
 
 
 def test_bug_09_usage_of_a_stream_is_kept() -> None:
     """The counts come after the stop reason: the stream is not over before them."""
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     out = one.feed(BEGIN + delta(text="a") + stop() + finish())
     assert not one.complete
     assert b"[DONE]" not in out
@@ -62,7 +76,7 @@ def test_bug_09_usage_of_a_stream_is_kept() -> None:
 
 def test_bug_10_an_exception_in_a_stream_is_heard() -> None:
     """It ends the stream as an error, not as an end."""
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     out = one.feed(BEGIN + delta(text="a") + exception("modelStreamErrorException", "broke") + USAGE) + one.end()
     assert b'"content":"a"' in out
     assert isinstance(one.failure, UpstreamServerError)
@@ -71,11 +85,11 @@ def test_bug_10_an_exception_in_a_stream_is_heard() -> None:
 
 def test_bug_11_a_failure_is_no_empty_answer() -> None:
     """An exception as the first event leaves the attempt free to fail over; a model that broke down is an error."""
-    one = BENCH.decoder()
+    one = BEDROCK.decoder()
     assert one.feed(BEGIN + exception("serviceUnavailableException")) == b""
     assert isinstance(one.failure, UpstreamOverloaded)
     for reason in ("malformed_model_output", "malformed_tool_use"):
-        one = BENCH.decoder()
+        one = BEDROCK.decoder()
         one.feed(BEGIN + delta(text="a") + finish(reason) + USAGE)
         assert isinstance(one.failure, UpstreamServerError)
         with pytest.raises(UpstreamServerError):
@@ -85,7 +99,7 @@ def test_bug_11_a_failure_is_no_empty_answer() -> None:
 def test_bug_12_a_stream_that_stops_is_no_end() -> None:
     """Without a stop reason it broke off, in the middle of a message too."""
     for body in (BEGIN + delta(text="a"), BEGIN + delta(text="a") + finish()[:-3]):
-        one = BENCH.decoder()
+        one = BEDROCK.decoder()
         out = one.feed(body) + one.end()
         assert isinstance(one.failure, UpstreamTruncated)
         assert b"[DONE]" not in out
@@ -213,7 +227,7 @@ def test_bug_27_cached_tokens_are_part_of_the_input() -> None:
     usage = {"inputTokens": 2, "outputTokens": 5, "cacheReadInputTokens": 10, "cacheWriteInputTokens": 30}
     message = {"role": "assistant", "content": [{"text": "a"}]}
     body = {"output": {"message": message}, "stopReason": "end_turn", "usage": usage}
-    read = BENCH.decoded(json.dumps(body).encode())
+    read = BEDROCK.whole(body)
     assert read.usage is not None
     assert (read.usage["prompt_tokens"], read.usage["completion_tokens"], read.usage["total_tokens"]) == (42, 5, 47)
     assert read.usage["prompt_tokens_details"] == {"cached_tokens": 10, "cache_write_tokens": 30, "audio_tokens": 0}
@@ -223,7 +237,7 @@ def test_bug_28_characters_may_be_split_between_reads() -> None:
     """Whatever a read ends in."""
     body = BEGIN + delta(text="grüße 🎈") + finish() + USAGE
     for at in range(len(body)):
-        one = BENCH.decoder()
+        one = BEDROCK.decoder()
         out = one.feed(body[:at]) + one.feed(body[at:]) + one.end()
         assert reading.streamed(out, "asked", usage=True).text == "grüße 🎈"
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from gateway.ports import SigningDialect
 from gateway.providers.amazon.sigv4 import Keys, Scope, Target, canonical_request, signed
 from gateway.types import Headers
+from tests.support.translated import call_of
 
-from .bedrock import BENCH, OSS, USER
+from .bedrock import BEDROCK, OSS, USER
 
 NOW = calendar.timegm((2015, 8, 30, 12, 36, 0))
 PLAIN = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -132,25 +133,25 @@ def test_secrets_are_not_shown() -> None:
 def test_what_bedrock_signs() -> None:
     """A provider with an access key signs host, own headers and body; one with an API key does not sign at all."""
     own = {"region": "eu-west-1", "access_key_id": "AKID", "secret_access_key": "secret"}
-    to = BENCH.deployment(options=own, headers=(("x-amz-own", "1"), ("x-other", "2")))
-    call = BENCH.call({"messages": [USER]})
-    dialect = BENCH.dialect
+    to = BEDROCK.deployment(options=own, headers=(("x-amz-own", "1"), ("x-other", "2")))
+    call = call_of(messages=[USER])
+    dialect = BEDROCK.dialect
     assert isinstance(dialect, SigningDialect)
-    parts = [json.dumps(BENCH.body(call, to)).encode()]
-    text = dict(dialect.sign(BENCH.head(call, to), parts, to.provider, NOW))[b"authorization"]
+    parts = [json.dumps(BEDROCK.sent(call)).encode()]
+    text = dict(dialect.sign(dialect.head(call, to, None), parts, to.provider, NOW))[b"authorization"]
     assert b"/eu-west-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date;x-amz-own, " in text
-    keyed = BENCH.deployment(options=own, api_keys=("key",))
-    assert not dialect.sign(BENCH.head(call, keyed, "key"), parts, keyed.provider, NOW)
-    assert dict(BENCH.head(call, keyed, "key").headers)[b"authorization"] == b"Bearer key"
+    keyed = BEDROCK.deployment(options=own, api_keys=("key",))
+    assert not dialect.sign(dialect.head(call, keyed, "key"), parts, keyed.provider, NOW)
+    assert dict(dialect.head(call, keyed, "key").headers)[b"authorization"] == b"Bearer key"
 
 
 def test_the_other_service() -> None:
     """OpenAI's models at `bedrock-mantle` are signed for that service."""
     mantle = "https://bedrock-mantle.eu-west-1.api.aws/openai/v1"
     own = {"region": "eu-west-1", "access_key_id": "AKID", "secret_access_key": "s", "openai_base_url": mantle}
-    to, call = BENCH.deployment(OSS, options=own), BENCH.call({"messages": [USER]})
-    head = BENCH.head(call, to)
+    to, call = BEDROCK.deployment(OSS, options=own), call_of(messages=[USER])
+    head = BEDROCK.dialect.head(call, to, None)
     assert head.target == b"/openai/v1/chat/completions"
-    assert isinstance(BENCH.dialect, SigningDialect)
-    text = dict(BENCH.dialect.sign(head, [b""], to.provider, NOW))[b"authorization"]
+    assert isinstance(BEDROCK.dialect, SigningDialect)
+    text = dict(BEDROCK.dialect.sign(head, [b""], to.provider, NOW))[b"authorization"]
     assert b"/eu-west-1/bedrock-mantle/aws4_request" in text

@@ -21,9 +21,12 @@ USER: dict[str, Any] = {"role": "user", "content": "hi"}
 def call_of(service: Service = Service.CHAT, *, stream: bool = False, **fields: Any) -> Call:
     """A client's request; `encoding_format` is read as the gateway reads it."""
     raw = json.dumps({"model": ASKED, **fields}).encode()
-    format_ = fields.get("encoding_format")
+    start = raw.index(b'"asked"')
     path = PATHS.get(service, "/x")
-    return Call("c1", "r1", service, path, ASKED, raw, 0.0, stream=stream, include_usage=True, encoding_format=format_)
+    call = Call("c1", "r1", service, path, ASKED, raw, 0.0, stream=stream, include_usage=True)
+    call.encoding_format = fields.get("encoding_format")
+    call.model_span = (start, start + len(ASKED) + 2)
+    return call
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,17 @@ class Translated:
         reply: dict[str, Any] = json.loads(self.decode(call, body, model).body)
         return reply
 
-    def decoder(self) -> StreamDecoder:
-        return self.dialect.stream(call_of(stream=True), self.deployment())
+    def decoder(self, **fields: Any) -> StreamDecoder:
+        """Of an answer to a request with these fields."""
+        return self.dialect.stream(call_of(stream=True, **fields), self.deployment())
 
-    def streamed(self, *events: bytes) -> Read:
+    def streamed(self, *events: bytes, **fields: Any) -> Read:
         """What a client reads of a complete stream."""
-        one = self.decoder()
+        one = self.decoder(**fields)
         out = one.feed(b"".join(events)) + one.end()
         assert one.failure is None
         return reading.streamed(out, ASKED, usage=one.usage is not None)
 
-    def whole(self, body: Any) -> Read:
-        """What a client reads of a whole answer."""
-        return reading.whole(self.decode(call_of(), body).body, ASKED)
+    def whole(self, body: Any, **fields: Any) -> Read:
+        """What a client reads of a whole answer to a request with these fields."""
+        return reading.whole(self.decode(call_of(**fields), body).body, ASKED)

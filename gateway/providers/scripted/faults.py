@@ -80,7 +80,7 @@ def distort(reply: Reply, script: Script, surface: Surface) -> Reply:
     if script.malformed_after is not None:
         frames = _malformed(reply, script.malformed_after, surface)
     if reply.stream:
-        frames = _reframed(frames, script)
+        frames = _reframed(frames, script, text=reply.text)
     return Reply(frames, reply.status, reply.content_type, reply.headers, reply.charge)
 
 
@@ -104,14 +104,14 @@ def _malformed(reply: Reply, after: int, surface: Surface) -> tuple[Send, ...]:
     return (Send(whole[: len(whole) // 2], sum(frame.tokens for frame in reply.frames)),)
 
 
-def _reframed(frames: tuple[Send, ...], script: Script) -> tuple[Send, ...]:
+def _reframed(frames: tuple[Send, ...], script: Script, *, text: bool) -> tuple[Send, ...]:
     if script.no_done:
         frames = tuple(frame for frame in frames if not frame.last)
     if script.end_after is not None:
         frames = frames[: script.end_after]
-    if script.comments:
+    if script.comments and text:
         frames = tuple(replace(frame, data=b": keep-alive\n\n" + frame.data) for frame in frames)
-    if script.crlf:
+    if script.crlf and text:
         frames = tuple(replace(frame, data=frame.data.replace(b"\n", b"\r\n")) for frame in frames)
     return frames
 

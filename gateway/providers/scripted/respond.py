@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from gateway.providers.scripted.amazon import SURFACE as AMAZON
 from gateway.providers.scripted.anthropic import SURFACE as ANTHROPIC
 from gateway.providers.scripted.azure import SURFACE as AZURE
 from gateway.providers.scripted.cohere import SURFACE as COHERE
@@ -31,7 +32,7 @@ from gateway.providers.scripted.script import Script, script_of
 if TYPE_CHECKING:
     from gateway.types import Headers
 
-SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE, COHERE, AZURE)
+SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE, COHERE, AZURE, AMAZON)
 """Every API the provider speaks; the first route that matches serves."""
 
 

@@ -105,6 +105,11 @@ class Reply:
 
     @property
     def stream(self) -> bool:
+        return self.text or self.content_type.startswith(b"application/vnd.amazon.eventstream")
+
+    @property
+    def text(self) -> bool:
+        """It is a stream of server-sent events, which know comments and line ends."""
         return self.content_type.startswith(b"text/event-stream")
 
 
