@@ -16,7 +16,7 @@ from gateway.providers.chat.request import ChatRequest
 from gateway.providers.chat.stream import NativeStream
 from gateway.providers.coherev2 import embeddings, rerank
 from gateway.providers.coherev2.errors import error_of
-from gateway.providers.coherev2.models import check_family
+from gateway.providers.coherev2.models import FAMILIES
 from gateway.providers.coherev2.reply import read_reply
 from gateway.providers.coherev2.request import SPOKEN, body_of
 from gateway.providers.coherev2.stream import ChatStream
@@ -57,7 +57,7 @@ class CohereDialect(ChatDialect):
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """See `gateway.ports.Dialect`."""
-        check_family(deployment.model, call.service)
+        FAMILIES.check(deployment.model, call.service)
         if call.service is Service.CHAT:
             return super().body(call, deployment)
         losses = Losses(deployment.provider)

@@ -12,6 +12,8 @@ from gateway.registry import scalars
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+RERANKS = ("cohere", "tei")
+"""How servers of OpenAI's API may have rerank: as Cohere, Jina and vLLM do, or as Text Embeddings Inference does."""
 Needs = tuple[tuple[tuple[str, ...], ...], ...]
 """All of these must hold; each is a choice between groups of settings."""
 
@@ -79,6 +81,12 @@ def _patterns(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _rerank(value: Any) -> str:
+    if value not in RERANKS:
+        raise ValueError(f"expected one of {', '.join(RERANKS)}")
+    return str(value)
+
+
 _KEY: Needs = ((("api_key",),),)
 _ORG = Own("org_id", "Sent as OpenAI-Organization.")
 _PROJECT = Own("project_id", "Sent as OpenAI-Project.")
@@ -122,7 +130,7 @@ def _plain(name: str, base_url: str, env: str) -> ProviderType:
 
 _TABLE = (
     ProviderType("openai", "https://api.openai.com/v1", (_ORG, _PROJECT), _KEY, "OPENAI_API_KEY"),
-    ProviderType("openai_compatible", None),
+    ProviderType("openai_compatible", None, (Own("rerank", "Whose words its rerank is asked in.", _rerank),)),
     ProviderType(
         "azure",
         "https://{resource}.openai.azure.com/openai/v1",

@@ -12,8 +12,9 @@ _PAIRS = (
     (b"anthropic-ratelimit-input-tokens-limit", b"anthropic-ratelimit-input-tokens-remaining"),
     (b"anthropic-ratelimit-output-tokens-limit", b"anthropic-ratelimit-output-tokens-remaining"),
     (b"x-ratelimit-limit", b"x-ratelimit-remaining"),
+    (b"x-requests-limit-rate", b"x-requests-limit-remaining"),
 )
-"""Limit and what remains, as OpenAI, Anthropic and simpler providers name them."""
+"""Limit and what remains, as OpenAI, Anthropic, simpler providers and watsonx name them."""
 _SIGNS = frozenset(limit for limit, _ in _PAIRS)
 
 

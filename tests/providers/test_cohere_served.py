@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.support import served
 from tests.support.app import Gateway, running
 from tests.support.gateway import Mock, mock_process
 
@@ -38,16 +39,6 @@ routes:
 """
 MODEL = "command-a-03-2025"
 DOCUMENTS = ["a red house", {"text": "a blue boat on the sea"}, "the sea"]
-TOOLS: list[Any] = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-    for name in ("weather", "time")
-]
 
 
 @pytest.fixture(scope="module")
@@ -69,61 +60,20 @@ def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def ask(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
 def test_chat(client: openai.OpenAI) -> None:
-    """A whole answer, under the name that was asked for, with the counts that are billed."""
-    reply = client.chat.completions.create(model=MODEL, messages=ask("grüße 🎈"))
-    assert reply.choices[0].message.content == "echo: grüße 🎈"
-    assert reply.choices[0].finish_reason == "stop"
-    assert reply.model == MODEL
-    assert reply.usage is not None
-    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
-
-
-def test_stream(client: openai.OpenAI) -> None:
-    """A stream: text in pieces, usage when asked for."""
-    chunks = list(
-        client.chat.completions.create(
-            model=MODEL, messages=ask("hello"), stream=True, stream_options={"include_usage": True}
-        )
-    )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 3
+    """Whole answers and streams, with the counts that are billed."""
+    served.chats(client, MODEL)
+    served.streams(client, MODEL)
 
 
 def test_tools_in_a_stream(client: openai.OpenAI) -> None:
-    """The SDK's own accumulator puts parallel calls together; their results go back and are answered."""
-    messages: list[Any] = ask("call:weather call:time")
-    with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as stream:
-        final = stream.get_final_completion().choices[0]
-    assert final.finish_reason == "tool_calls"
-    calls = final.message.tool_calls or []
-    assert [call.function.name for call in calls] == ["weather", "time"]
-    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
-    turn: Any = {
-        "role": "assistant",
-        "tool_calls": [
-            {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
-            for call in calls
-        ],
-    }
-    results: list[Any] = [
-        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
-    ]
-    reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=TOOLS)
-    assert reply.choices[0].message.content == "tool: result 0result 1"
+    """Parallel calls, their results, and the answer."""
+    served.calls_tools(client, MODEL)
 
 
 def test_structured_output(client: openai.OpenAI) -> None:
     """A JSON Schema is the provider's own structured output."""
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
-    reply = client.chat.completions.create(model=MODEL, messages=ask("where?"), response_format=form)
-    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+    served.gives_json(client, MODEL)
 
 
 def test_many_inputs_are_split(client: openai.OpenAI, mock: Mock) -> None:
@@ -188,21 +138,13 @@ def test_work_that_a_model_does_not_do(gateway: Gateway, path: str, body: Any, w
     ],
 )
 def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
-    """Each failure of Cohere's has the status and code that clients of OpenAI know."""
-    for stream in (False, True):
-        # A model of its own each time: one whose account was refused is left alone for a while.
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-{8 + stream}", stream=stream)
-        assert (reply.status, reply.error["code"]) == (status, code)
+    """Each failure has the status and code that clients of OpenAI know."""
+    served.fails(gateway, "lab", script, (status, code))
 
 
 def test_broken_streams(gateway: Gateway) -> None:
-    """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
-    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6"):
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
-        assert reply.status == 200
-        assert "error" in reply.events[-2]
-        assert reply.events[-1] == "[DONE]"
-        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+    """A stream that breaks never looks like a normal end."""
+    served.breaks(gateway, "lab", "error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6")
 
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
@@ -213,21 +155,13 @@ def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool) -> None:
-    """The same prices and counts give the same cost as a provider that speaks OpenAI's API, and the provider's bill."""
-    lines = []
-    for model in (MODEL, "gpt"):
-        assert gateway.chat(model, (("x-request-id", f"cost-{model}-{stream}"),), stream=stream).status == 200
-        lines.append(gateway.line(f"cost-{model}-{stream}"))
-    cohere, plain = lines
-    for name in ("input_tokens", "output_tokens", "token_source", "cost_nano_usd"):
-        assert cohere[name] == plain[name]
-    row = mock.rows(model=MODEL)[-1]
-    assert (row["input_tokens"], row["output_tokens"]) == (cohere["input_tokens"], cohere["output_tokens"])
+    """The same prices and counts cost the same, and are the provider's bill."""
+    served.costs(gateway, mock, (MODEL, "gpt"), stream=stream)
 
 
 def test_reasoning(client: openai.OpenAI) -> None:
     """Thoughts are shown, and are part of the output."""
-    reply = client.chat.completions.create(model="lab/mock-fault/reasoning-8", messages=ask("hm"))
+    reply = client.chat.completions.create(model="lab/mock-fault/reasoning-8", messages=served.ask("hm"))
     assert getattr(reply.choices[0].message, "reasoning_content", "").startswith("thinking about it")
 
 

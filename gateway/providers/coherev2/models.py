@@ -1,34 +1,23 @@
-"""What Cohere's models are for, as their names tell; a name of another kind may do anything."""
+"""What Cohere's models can do, as their names tell."""
 
 from __future__ import annotations
 
 import re
 
-from gateway.errors import InvalidRequest
+from gateway.providers.services.families import Families
 from gateway.types import Service
 
-_FAMILIES = (
-    (re.compile(r"(?:command|c4ai-|aya)"), frozenset({Service.CHAT})),
-    (re.compile(r"embed-"), frozenset({Service.EMBEDDINGS})),
-    (re.compile(r"rerank-"), frozenset({Service.RERANK})),
-    (re.compile(r".*transcribe"), frozenset({Service.TRANSCRIPTION})),
+FAMILIES = Families(
+    {
+        Service.CHAT: re.compile(r"^(?:command|c4ai-|aya)"),
+        Service.EMBEDDINGS: re.compile(r"^embed-"),
+        Service.RERANK: re.compile(r"^rerank-"),
+    },
+    {Service.CHAT: "command-a-03-2025", Service.EMBEDDINGS: "embed-v4.0", Service.RERANK: "rerank-v3.5"},
 )
-_EXAMPLES = {
-    Service.CHAT: "one that chats, such as `command-a-03-2025`",
-    Service.EMBEDDINGS: "one for embeddings, such as `embed-v4.0`",
-    Service.RERANK: "one for rerank, such as `rerank-v3.5`",
-    Service.TRANSCRIPTION: "one for transcriptions, such as `cohere-transcribe-03-2026`",
-}
 _REASONS = re.compile(r"command-a-(?:reasoning|plus)")
 """https://docs.cohere.com/docs/reasoning"""
 _PLAIN = re.compile(r"command-(?:r|light|nightly|a-(?:0\d|1\d|vision|translate))|command$|c4ai-|aya")
-
-
-def check_family(model: str, service: Service) -> None:
-    """Raises InvalidRequest for a model that is for something else: Cohere's own 404 would not say so."""
-    for name, services in _FAMILIES:
-        if name.match(model) and service not in services:
-            raise InvalidRequest(f"This model is not for {service}: use {_EXAMPLES[service]}.", param="model")
 
 
 def reasons(model: str) -> bool:

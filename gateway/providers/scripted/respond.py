@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 
@@ -28,11 +28,12 @@ from gateway.providers.scripted.scenario import (
     Surface,
 )
 from gateway.providers.scripted.script import Script, script_of
+from gateway.providers.scripted.watsonx import SURFACE as WATSONX
 
 if TYPE_CHECKING:
     from gateway.types import Headers
 
-SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE, COHERE, AZURE, AMAZON)
+SURFACES: tuple[Surface, ...] = (OPENAI, ANTHROPIC, GOOGLE, COHERE, AZURE, AMAZON, WATSONX)
 """Every API the provider speaks; the first route that matches serves."""
 
 
@@ -63,7 +64,7 @@ def respond(request: Request) -> Scenario:
         service, handler, surface, params = _route(request)
         body = _body(request)
         # A model that is only looked up does nothing.
-        model = body.get("model") or (params.get("model") if request.method == "POST" else None)
+        model = body.get("model") or body.get("model_id") or (params.get("model") if request.method == "POST" else None)
         charge = Charge(service, model if isinstance(model, str) else "")
         script = script_of(charge.model, request.header(b"x-mock-script"))
         refused = refusal(script)
@@ -101,6 +102,8 @@ def _body(request: Request) -> Json:
         return {}
     if request.header(b"content-type").startswith("multipart/"):
         return dict(parse_form(request.header(b"content-type"), request.body).fields)
+    if request.header(b"content-type").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(request.body.decode("latin-1")))
     try:
         value = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:

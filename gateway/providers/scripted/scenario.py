@@ -178,7 +178,7 @@ class Asked:
     @property
     def model(self) -> str:
         """The model that was asked for, in the body or in the path."""
-        value = self.body.get("model") or self.params.get("model", "")
+        value = self.body.get("model") or self.body.get("model_id") or self.params.get("model", "")
         return value if isinstance(value, str) else ""
 
 

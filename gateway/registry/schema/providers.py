@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.registry.catalogue import ProviderType
+from gateway.registry.catalogue import RERANKS, ProviderType
 from gateway.registry.schema.fields import (
     Credentials,
     Duration,
@@ -316,6 +316,7 @@ def model_for(kind: ProviderType) -> type[Provider]:
 _OWN_SHAPES: dict[str, dict[str, Any]] = {
     "deployments": {"type": "object", "additionalProperties": {"type": "string"}},
     "openai_models": {"type": "array", "items": {"type": "string"}},
+    "rerank": {"type": "string", "enum": list(RERANKS)},
 }
 
 

@@ -11,6 +11,7 @@ from gateway.providers.scripted.script import MARK
 from gateway.providers.scripted.tokens import count
 
 MODELS = ("mock-small", "mock-large", "mock-embed", "mock-image", "mock-audio", "mock-moderation", "mock-rerank")
+MOST_TEXTS = 32
 _CREATED = 1_750_000_000
 _CATEGORIES = (
     "harassment",
@@ -73,6 +74,8 @@ def rerank(asked: Asked) -> Reply:
     """Documents by the share of the query's words they hold; equal ones in the order they came."""
     body = asked.body
     query = need(body, "query", str)
+    if "texts" in body:
+        return _scores(asked, query)
     documents = [_document(item) for item in need(body, "documents", list)]
     most = positive(body, "top_n") or len(documents)
     scores = ranked(query, documents)
@@ -84,6 +87,15 @@ def rerank(asked: Asked) -> Reply:
     usage = {"prompt_tokens": price.input_tokens, "total_tokens": price.input_tokens}
     answer = {"id": f"rerank-{asked.request.digest[:24]}", "model": asked.model, "results": results, "usage": usage}
     return json_reply(answer, price)
+
+
+def _scores(asked: Asked, query: str) -> Reply:
+    """As Text Embeddings Inference has it, which takes 32 texts of one call unless it is told otherwise."""
+    texts = need(asked.body, "texts", list)
+    if not 1 <= len(texts) <= MOST_TEXTS:
+        raise Rejected(422, f"batch size {len(texts)} > maximum allowed batch size {MOST_TEXTS}")
+    scores: list[Json] = [{"index": index, "score": score} for index, score in ranked(query, texts)]
+    return json_reply(scores, charge(asked, count(query) + sum(map(count, texts))))
 
 
 def ranked(query: str, documents: list[str]) -> list[tuple[int, float]]:
