@@ -86,11 +86,12 @@ class TestEveryError:
     def test_its_frame_ends_the_stream(self, kind: type[GatewayError]) -> None:
         """In a stream it is one event that SDKs raise on, then `[DONE]`."""
         for service in Service:
-            frame = error_frame(made(kind), service)
+            frame = error_frame(made(kind), service, 7)
             assert frame.endswith(b"\n\n" + DONE)
             event, done = events_of(frame)
             assert done == "[DONE]"
             assert event["error"]["message"]
+            assert event.get("sequence_number") == (7 if service is Service.RESPONSES else None)
 
     def test_its_type_fits_its_status(self, kind: type[GatewayError]) -> None:
         """5xx are server errors, 429 are limits, 401 blames only the client's own key."""

@@ -50,11 +50,13 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def error_frame(error: GatewayError, service: Service) -> bytes:
-    """The end of a broken stream: an error that every SDK raises on, then `[DONE]`."""
+def error_frame(error: GatewayError, service: Service, number: int) -> bytes:
+    """The end of a broken stream: an error that every SDK raises on, then `[DONE]`. `number` is for streams that number
+    their events."""
     body = error_object(error)
     if service is Service.RESPONSES:
         # Named events carry the fields at the top; `error` is there for SDKs that only look for it.
-        event = {"type": "error", "code": body["code"], "message": body["message"], "param": body["param"]}
+        told = {"code": body["code"], "message": body["message"], "param": body["param"]}
+        event = {"type": "error", "sequence_number": number, **told}
         return b"event: error\ndata: " + orjson.dumps({**event, "error": body}) + b"\n\n" + DONE
     return b"data: " + orjson.dumps({"error": body}) + b"\n\n" + DONE

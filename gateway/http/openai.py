@@ -149,7 +149,8 @@ class OpenAIApi:
         """The end of an event stream that we break off."""
         answer, call = exchange.answer, exchange.call
         if call is not None and answer is not None and answer.relay is not None and answer.relay.events:
-            cycle.end(shape_of(cycle.path, cycle.headers).frame(error, call.service, exchange.request_id))
+            shape = shape_of(cycle.path, cycle.headers)
+            cycle.end(shape.frame(error, call.service, exchange.request_id, answer.relay.told))
 
     async def _relay(self, exchange: Exchange, answer: Answer, watched: Watched, cycle: Cycle) -> None:
         assert answer.relay is not None
@@ -183,7 +184,7 @@ class OpenAIApi:
         if error is not None and relay.events:
             assert exchange.call is not None
             shape = shape_of(cycle.path, cycle.headers)
-            data += shape.frame(error, exchange.call.service, exchange.request_id)
+            data += shape.frame(error, exchange.call.service, exchange.request_id, relay.told)
         self._pipeline.close(exchange, 200, error)
         if error is None or relay.events:
             cycle.end(data)

@@ -50,6 +50,12 @@ ANTHROPIC_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
 )
 """Anthropic's API: below `/v1` only, and for single providers."""
 MODELS = "/models"
+_STORED = "/v1/responses/"
+_NOT_KEPT = (
+    "Stored responses cannot be fetched, cancelled or deleted through this gateway: it keeps none, and what a provider"
+    " keeps lies under an account that all callers share. Keep what `POST /v1/responses` answers, and send the"
+    " conversation in `input`."
+)
 PREFIXES = ("/v1", "/openai/v1", "/openai")
 """The last one is Azure's dated API, for what has no deployment in its path."""
 DEPLOYMENTS = "/openai/deployments/"
@@ -115,6 +121,8 @@ def locate(method: str, path: str) -> Destination:
 
 
 def _elsewhere(path: str) -> Destination:
+    if _STORED in path:
+        raise UnknownPath(_NOT_KEPT)
     for prefix in PREFIXES:
         if path.startswith(prefix + MODELS):
             return _models(path.removeprefix(prefix + MODELS), None)

@@ -49,8 +49,8 @@ class Shape(Protocol):
         """What its clients look for besides `pairs`, the headers of an answer, good or not."""
         ...
 
-    def frame(self, error: GatewayError, service: Service, request_id: str) -> bytes:
-        """The last event of a stream that breaks."""
+    def frame(self, error: GatewayError, service: Service, request_id: str, number: int) -> bytes:
+        """The last event of a stream that breaks; `number` counts those before it."""
         ...
 
 
@@ -64,8 +64,8 @@ class _OpenAI:
     def headers(self, request_id: str, pairs: Pairs) -> Pairs:  # noqa: ARG002 - one signature for all
         return ()
 
-    def frame(self, error: GatewayError, service: Service, request_id: str) -> bytes:  # noqa: ARG002 - as above
-        return error_frame(error, service)
+    def frame(self, error: GatewayError, service: Service, request_id: str, number: int) -> bytes:  # noqa: ARG002 - as above
+        return error_frame(error, service, number)
 
 
 class _Anthropic:
@@ -81,7 +81,7 @@ class _Anthropic:
     def headers(self, request_id: str, pairs: Pairs) -> Pairs:
         return [(b"request-id", request_id.encode()), *anthropic_limits(pairs)]
 
-    def frame(self, error: GatewayError, service: Service, request_id: str) -> bytes:  # noqa: ARG002 - as above
+    def frame(self, error: GatewayError, service: Service, request_id: str, number: int) -> bytes:  # noqa: ARG002 - as above
         return b"event: error\ndata: " + self.body(error, request_id) + b"\n\n"
 
 

@@ -68,6 +68,16 @@ class StreamDecoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Numbering(Protocol):
+    """A decoder of another stream than it hands on, which numbers the events that it writes."""
+
+    @property
+    def number(self) -> int:
+        """Of the next event."""
+        ...
+
+
 class Dialect(Protocol):
     """How one type of provider is spoken to. No I/O, no state between calls."""
 

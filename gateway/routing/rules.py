@@ -46,7 +46,7 @@ def resolve(snapshot: Snapshot, call: Call, principal: Principal, routes: Iterab
     """The rule of this call; `routes` are those that can match, in file order, where that is known. Raises
     ModelNotFound."""
     if call.pinned is not None:
-        return _direct(snapshot, call.pinned, call.model.removeprefix(f"{call.pinned}/"))
+        return _pinned(snapshot, call.pinned, call.model.removeprefix(f"{call.pinned}/"))
     model = snapshot.aliases.get(call.model, call.model)
     for route in snapshot.routes if routes is None else routes:
         if matches(route.match, call, principal, model):
@@ -74,6 +74,15 @@ def _of_route(route: Route) -> Rule:
         route.fallbacks,
         route.hedge,
     )
+
+
+def _pinned(snapshot: Snapshot, provider: str, model: str) -> Rule:
+    found = snapshot.providers.get(provider)
+    if found is None:
+        raise ModelNotFound(f"No provider is called `{provider}`.", param="model")
+    if found.status == "inactive":
+        raise ModelNotFound(f"The provider `{provider}` is inactive.", param="model")
+    return _direct(snapshot, provider, model)
 
 
 def _direct(snapshot: Snapshot, provider: str, model: str) -> Rule:

@@ -13,7 +13,7 @@ from gateway.errors import (
     UpstreamStalled,
     UpstreamTimeout,
 )
-from gateway.ports import ByteSink, Clock, StreamDecoder, TappedResponse, UpstreamResponse
+from gateway.ports import ByteSink, Clock, Numbering, StreamDecoder, TappedResponse, UpstreamResponse
 from gateway.types import Provider, Usage
 from gateway.upstream.secrecy import without_secrets
 
@@ -60,6 +60,14 @@ class Relay:
         """Events and bytes handed on so far, and what the decoder says of their `text`."""
         decoder = self._decoder
         return (0, 0, None) if decoder is None else (decoder.events, decoder.relayed_bytes, decoder.text)
+
+    @property
+    def told(self) -> int:
+        """How many events the client has been told."""
+        writer: object = self._decoder
+        if isinstance(writer, Numbering):
+            return writer.number
+        return 0 if self._decoder is None else self._decoder.events
 
     async def first(self) -> None:
         """Wait until something can be sent. Raises the UpstreamError that came instead: nothing is committed then."""

@@ -67,8 +67,8 @@ class ResponseStream:
         return self._inner.text
 
     @property
-    def sequence(self) -> int:
-        """The number that the next event gets."""
+    def number(self) -> int:
+        """See `gateway.ports.Numbering`."""
         return self._events.number
 
     def feed(self, data: bytes) -> bytes:
