@@ -40,6 +40,7 @@ from gateway.registry.compile_providers import Defaults
 from gateway.registry.loader import Loaded
 from gateway.registry.problems import ConfigError
 from gateway.registry.reload import Reloader
+from gateway.registry.resources.heartbeats import Refused
 from gateway.registry.snapshot import Snapshot
 from gateway.registry.table import load_cached
 from gateway.routing.facts import Senses
@@ -55,6 +56,7 @@ from gateway.telemetry.logs import EventLog
 from gateway.telemetry.metrics import Metrics
 from gateway.tending import Tending
 from gateway.types import Deployment
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.engines import create_engine
 from gateway.upstream.forward import Forwarder
 from gateway.upstream.send import Sender
@@ -222,6 +224,7 @@ class Worker:
         admission = Admission(spending.gate, accounts)
         self._senses = Senses(self.board, clock, admission.quote, admission.headroom.of)
         sender = Sender(self._engines, self._dialects, clock)
+        self._controlled.refused = lambda: self._refused(sender.credentials)
         self._forwarder = forwarder = Forwarder(sender, self.board, self._observer, clock, self._chance)
         snapshot = await self._tending.restore(loaded.snapshot)
         self._pipeline = pipeline = Pipeline(
@@ -347,6 +350,14 @@ class Worker:
     def _served(self, snapshot: Snapshot) -> tuple[Planner, Policy]:
         shard_of = many_shards if self._redis.cluster else one_shard
         return self._planner(snapshot), Policy(snapshot, shard_of, self._worker)
+
+    def _refused(self, credentials: Credentials) -> tuple[Refused, ...]:
+        """What is left out now, to ten seconds: it is told whenever it changes."""
+        providers = {} if self._pipeline is None else self._pipeline.planner.snapshot.providers
+        now = time.time()
+        return tuple(
+            Refused(one.provider, one.credential, round(now + one.seconds, -1)) for one in credentials.parked(providers)
+        )
 
     def _swap(self, snapshot: Snapshot) -> None:
         if self._keys is not None:

@@ -29,7 +29,8 @@ from gateway.ports import Secrets
 from gateway.registry.loader import Loaded, load
 from gateway.registry.plugins import dialects_for
 from gateway.registry.resources.fragment import BadFragment
-from gateway.registry.resources.intake import open_vault
+from gateway.registry.resources.intake import Intake, open_vault
+from gateway.registry.resources.judging import Picture
 from gateway.registry.resources.shelf import Shelf
 from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
@@ -88,7 +89,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             metrics_dir=metrics_dir,
             secrets=secrets_known,
             file_keys=partial(_file_keys, last_good),
-            snapshot=partial(_snapshot, last_good),
+            snapshot=Picture(partial(_file, last_good), _intake(boot)).snapshot,
         )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
@@ -182,6 +183,13 @@ def _control(boot: Boot, last_good: LastGood) -> AdministratorBoot:
         dialects=dialects,
         secrets=boot.secrets,
     )
+
+
+def _intake(boot: Boot) -> Intake:
+    """For who needs no secrets."""
+    settings = boot.settings
+    context = context_of(settings, boot.dialects or {}, defaults_of(settings))
+    return Intake(Shelf(settings.data_dir), settings, os.environ, context)
 
 
 def _file(last_good: LastGood) -> Loaded:

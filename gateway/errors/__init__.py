@@ -47,6 +47,7 @@ from gateway.errors.refused import (
     Refused,
 )
 from gateway.errors.upstream import (
+    CredentialsUnavailable,
     ProviderAuthFailed,
     UnsupportedParameter,
     UpstreamAddressForbidden,
@@ -83,6 +84,7 @@ __all__ = [
     "ClientError",
     "ClientGone",
     "ContextTooLong",
+    "CredentialsUnavailable",
     "DeadlineExceeded",
     "DeploymentsFull",
     "Draining",

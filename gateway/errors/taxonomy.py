@@ -67,6 +67,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "draining",
         "auth_unavailable",
         "quota_unavailable",
+        "credentials_unavailable",
         "ledger_unavailable",
     ),
     "invalid_response": ("bad_upstream_response", "bad_response", "empty", "redirect", "too_large"),

@@ -213,6 +213,19 @@ class ProviderAuthFailed(UpstreamError):
     fallback_on = "auth"
 
 
+class CredentialsUnavailable(UpstreamError):
+    """None of the provider's stored credentials can be read: nothing was sent."""
+
+    status = 503
+    code = "credentials_unavailable"
+    message = "The gateway cannot read its credentials for the model provider at the moment."
+    should_retry = True
+    retry_same = False
+    outcome = "credentials_unavailable"
+    fallback_on = "auth"
+    counts_against_health = False
+
+
 class UpstreamRateLimited(UpstreamError):
     """429 from the provider."""
 

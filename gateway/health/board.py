@@ -310,7 +310,7 @@ class Board(SilentObserver):
 def _configure(record: Record, deployment: Deployment) -> None:
     provider = deployment.provider
     record.identity, record.guarded = identity_of(provider), provider.breaker
-    record.credentials = max(1, len(provider.api_keys))
+    record.credentials = max(1, len(provider.api_keys) + len(provider.spare_keys))
 
 
 def _nobody(hint: Hint) -> None:

@@ -113,5 +113,5 @@ def _worth_repeating(error: UpstreamError, deployment: Deployment, count: int, p
             and error.retry_after <= MAX_WAIT_FOR_RATE_LIMIT
         )
     if isinstance(error, ProviderAuthFailed):
-        return count < len(deployment.provider.api_keys)  # the next key's turn
+        return count < len(deployment.provider.api_keys) + len(deployment.provider.spare_keys)  # the next key's turn
     return error.retry_same

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.bridges.dialect import BridgedDialect
 from gateway.bridges.speakers import Speakers
-from gateway.errors import UpstreamBadResponse, UpstreamEmpty
+from gateway.errors import CredentialsUnavailable, ProviderAuthFailed, UpstreamBadResponse, UpstreamEmpty
 from gateway.ports import (
     BatchingDialect,
     Clock,
@@ -24,6 +24,7 @@ from gateway.providers.wire.head import EVENT_STREAM
 from gateway.types import Call, Deployment, Headers, Service
 from gateway.upstream.batches import send_in_batches
 from gateway.upstream.choice import engine_choice
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.deadlines import first_byte_within
 from gateway.upstream.headroom import headroom
 from gateway.upstream.heads import Heads
@@ -50,6 +51,7 @@ class Sender:
         self._speakers = Speakers(dialects)
         self._clock = clock
         self._heads = Heads()
+        self.credentials = Credentials(clock)
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
         self._media = MediaFetcher(lambda: engine_of("httptools"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
@@ -76,12 +78,15 @@ class Sender:
 
     async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         provider = deployment.provider
+        if provider.unusable:
+            raise CredentialsUnavailable
         if provider.fetch_media:
             call = await self._media.inlined(call, progress.media)
         dialect = self._speakers.of(call, deployment)
         engine = self._engine_for(provider)
         exchange = self._exchanges.get(provider.type)
         token = None if exchange is None else await self._tokens.get(exchange, provider)
+        credential = self.credentials.next(provider) if token is None else token
         timeouts = provider.timeouts
         forwarded = call.forwarded
         if forwarded and isinstance(dialect, BridgedDialect):
@@ -94,7 +99,7 @@ class Sender:
         ]
         first_byte = first_byte_within(deployment, progress, self._clock())
         deadlines = Deadlines(timeouts.connect, first_byte, timeouts.idle, progress.deadline)
-        response = await engine.send(self._request(call, deployment, dialect, extra, token), deadlines)
+        response = await engine.send(self._request(call, deployment, dialect, extra, credential), deadlines)
         if response.status == 401 and exchange is not None and token is not None:
             # It may have been withdrawn before its time: once more, with a fresh one.
             response.abort()
@@ -103,7 +108,12 @@ class Sender:
         committed = False
         try:
             if not 200 <= response.status < 300:
-                raise dialect.error(response.status, response.headers, await response.read(MAX_ERROR_BYTES))
+                error = dialect.error(response.status, response.headers, await response.read(MAX_ERROR_BYTES))
+                if isinstance(error, ProviderAuthFailed) and token is None and credential is not None:
+                    self.credentials.refused(provider, credential)
+                raise error
+            if self.credentials.any_refused and token is None and credential is not None:
+                self.credentials.accepted(provider, credential)
             answer = await self._answer(call, deployment, dialect, response)
             committed = True
             return answer
@@ -112,12 +122,12 @@ class Sender:
                 response.abort()
 
     def _request(
-        self, call: Call, deployment: Deployment, dialect: Dialect, extra: Headers, token: str | None
+        self, call: Call, deployment: Deployment, dialect: Dialect, extra: Headers, credential: str | None
     ) -> UpstreamRequest:
         """The call in the provider's words, signed where its dialect signs. Raises InvalidRequest."""
         provider = deployment.provider
         body = dialect.body(call, deployment)
-        head = self._heads.get(dialect, call, deployment, token)
+        head = self._heads.get(dialect, call, deployment, credential)
         signer = self._signers.get(provider.type)
         if signer is not None and isinstance(body, list | tuple):
             extra = [*extra, *signer.sign(head, body, provider, time.time())]
