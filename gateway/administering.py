@@ -74,6 +74,8 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
         tell_keys=keyring.apply,
         resources=resources,
         registry=RegistryStatus(resources, propagation, picture, redis),
+        document=lambda: boot.file().document,
+        parked=picture.parked,
     )
     listening = Subscription(redis.dial, CHANNEL, propagation.heard, propagation.missed)
     return create_admin(services), [propagation.run(), listening.run(), Anchor(database, settings.data_dir).run()]

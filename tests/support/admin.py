@@ -6,7 +6,7 @@ import asyncio
 import queue
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +21,19 @@ from gateway.auth.keyring import Keyring
 from gateway.http.admin.app import create_admin
 from gateway.http.admin.door import AccessDoor, Entry
 from gateway.http.admin.services import Services
-from gateway.ports import Dialect
 from gateway.providers import discover
 from gateway.registry.compiling import Context
 from gateway.registry.interpolation import interpolate
-from gateway.registry.loader import load
+from gateway.registry.loader import Loaded, load
 from gateway.registry.resources.desk import Resources, Rules
+from gateway.registry.resources.fragment import fragment_of
 from gateway.registry.resources.intake import Intake
+from gateway.registry.resources.joining import Joined, join
 from gateway.registry.resources.judging import Judge, Picture
 from gateway.registry.resources.propagation import Propagation
-from gateway.registry.resources.reading import References
 from gateway.registry.resources.shelf import Shelf
 from gateway.registry.resources.status import RegistryStatus
+from gateway.registry.resources.unlocking import stand_ins
 from gateway.registry.resources.vetting import Bounds
 from gateway.settings import Settings
 from gateway.storage.redis import RedisClient, RedisOptions, connect
@@ -54,7 +55,19 @@ keys:
     limits: {requests: {rate: 60/min, burst: 5}, concurrency: 3}
     quotas: [{period: month, cost: 2.5, soft: 0.8}]
 """
+ENV = {"FILED_KEY": "f" * 40}
 PREFIX = "http://admin.test/api/admin"
+
+
+def seal(plain: str, *, context: str) -> str:
+    """Sealed for tests: not to be found in plain."""
+    return f"{context}#{plain[::-1]}"
+
+
+def vet(reference: str) -> None:
+    """What references may be read."""
+    if not reference.startswith("env:GATEWAY_CREDENTIAL_"):
+        raise ValueError("this may not be read")
 
 
 @dataclass
@@ -73,21 +86,38 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened_desk(url: str, store: str, directory: Path, config: str = CONFIG) -> AsyncIterator[Desk]:
+async def opened_desk(
+    url: str, store: str, directory: Path, config: str = CONFIG, **environment: Any
+) -> AsyncIterator[Desk]:
     """The API over this database and this store."""
     path = directory / "gateway.yaml"
     path.write_text(config)
     dialects = discover()
-    snapshot = load(path, {"FILED_KEY": "f" * 40}, dialects=dialects).snapshot
     redis = connect(store, RedisOptions(timeout=10.0, connect_timeout=10.0))
     await redis.execute("FLUSHALL")
     database = Database(url)
     keyring = Keyring(redis)
     await keyring.replace({}, 0)  # as the bookkeeper does first of all
-    settings = Settings(data_dir=directory, redis_url=store)
-    resources, registry = _registry(settings, path, dialects, database, redis)
-    door = AccessDoor(Entry(ADMIN_KEY, rate=0), database, AuditLog())
-    services = Services(settings, dialects, database, door, lambda: snapshot, keyring.apply, resources, registry)
+    settings = Settings(data_dir=directory, redis_url=store, **environment)
+    loaded = load(path, ENV, dialects=dialects)
+    context = Context(dialects)
+    base = interpolate(loaded.document, ENV)
+    joined = [Joined(loaded.snapshot)]
+    bounds = Bounds(vet, settings.private_networks, dialects=dialects)
+    resources = Resources(database, Rules(Judge(lambda: base, context), bounds), seal=seal)
+    resources.on_commit(lambda state: joined.append(join(base, fragment_of(state), stand_ins, context)))
+    services = Services(
+        settings,
+        dialects,
+        database,
+        AccessDoor(Entry(ADMIN_KEY, rate=0), database, AuditLog()),
+        lambda: joined[-1].snapshot,
+        keyring.apply,
+        resources,
+        _registry(settings, loaded, context, resources, redis),
+        lambda: loaded.document,
+        lambda: joined[-1].parked,
+    )
     app = create_admin(services)
     transport = httpx2.ASGITransport(app=app)
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -100,22 +130,16 @@ async def opened_desk(url: str, store: str, directory: Path, config: str = CONFI
 
 
 def _registry(
-    settings: Settings, path: Path, dialects: Mapping[str, Dialect], database: Database, redis: RedisClient
-) -> tuple[Resources, RegistryStatus]:
-    """What is managed at run time, with secrets that are sealed by a toy."""
-    env = {"FILED_KEY": "f" * 40}
-    loaded = load(path, env, dialects=dialects)
-    context = Context(dialects)
-    judge = Judge(lambda: interpolate(loaded.document, env), context)
-    bounds = Bounds(References(env, (), None).vet, dialects=dialects)
-    resources = Resources(database, Rules(judge, bounds), seal=lambda plain, *, context: f"{context}#{plain[::-1]}")
+    settings: Settings, loaded: Loaded, context: Context, resources: Resources, redis: RedisClient
+) -> RegistryStatus:
+    """Who knows whether workers follow; there are none."""
     shelf = Shelf(settings.data_dir)
-    picture = Picture(lambda: loaded, Intake(shelf, settings, env, context))
 
     async def header() -> tuple[str, str]:
         return "", ""
 
-    return resources, RegistryStatus(resources, Propagation(resources, shelf, redis, header), picture, redis)
+    picture = Picture(lambda: loaded, Intake(shelf, settings, ENV, context))
+    return RegistryStatus(resources, Propagation(resources, shelf, redis, header), picture, redis)
 
 
 @contextmanager

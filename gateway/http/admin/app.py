@@ -11,13 +11,19 @@ from gateway.http.admin import (
     admins,
     audit,
     contract,
+    credentials,
     explain,
     failures,
     health,
     incidents,
     keys,
+    limits,
+    models,
+    providers,
     refusing,
+    rules,
     session,
+    teams,
     tokens,
     usage,
 )
@@ -27,7 +33,10 @@ from gateway.http.admin.routing import check_policies
 if TYPE_CHECKING:
     from gateway.http.admin.services import Services
 
-_NOUNS = (keys, usage, failures, health, incidents, explain, session, admins, tokens, audit, contract)
+_NOUNS = (
+    *(keys, usage, failures, health, incidents, explain, models, credentials, rules, teams, limits),
+    *(providers, session, admins, tokens, audit, contract),
+)
 """In this order their routes are looked through: words that stand where others have a name come first."""
 
 

@@ -21,6 +21,10 @@ under its name is refused (409). A POST with an `Idempotency-Key` that is sent a
 
 What the configuration file declares is shown with `"is_system": true` and is changed in the file alone."""
 TAGS = [
+    {"name": "providers", "description": "Where models are served."},
+    {"name": "models", "description": "What providers serve."},
+    {"name": "credentials", "description": "What opens providers: written, never read."},
+    {"name": "limits", "description": "Teams, limits and quotas."},
     {"name": "keys", "description": "Virtual keys: what clients of the gateway send."},
     {"name": "usage", "description": "What was used and what it cost, from the ledger."},
     {"name": "health", "description": "How providers and deployments are doing, and incidents."},
@@ -61,6 +65,7 @@ def polish(app: FastAPI) -> None:
             for operations in document["paths"].values():
                 for operation in operations.values():
                     _say_who(operation)
+            _share_refusals(document)
             _forget_framework(document)
             app.openapi_schema = document
         return app.openapi_schema
@@ -74,6 +79,17 @@ def _say_who(operation: dict[str, Any]) -> None:
     if operation[ROLE] == Open.PUBLIC:
         operation["security"], needed = [], "Needs no credential."
     operation["description"] = f"{operation.get('description', '')}\n\n{needed}"
+
+
+def _share_refusals(document: dict[str, Any]) -> None:
+    """Refusals are the same everywhere: each is described once."""
+    shared: dict[str, Any] = {}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status in [status for status in operation["responses"] if int(status) >= 400]:
+                shared[status] = operation["responses"][status]
+                operation["responses"][status] = {"$ref": f"#/components/responses/{status}"}
+    document["components"]["responses"] = dict(sorted(shared.items()))
 
 
 def _forget_framework(document: dict[str, Any]) -> None:

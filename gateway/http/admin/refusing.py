@@ -16,6 +16,7 @@ from gateway.audit.log import AuditUnavailable
 from gateway.auth.admins import AdminInvalid, AdminNameTaken, AdminOutdated, AdminRefused, NoSuchAdmin
 from gateway.auth.refusals import DraftRejected, KeyChanged, KeyNameTaken, KeyNotActive, NoSuchKey
 from gateway.errors import OperatorError
+from gateway.http.admin.field_names import credential_field, model_field, provider_field
 from gateway.http.admin.problems import (
     Away,
     Broken,
@@ -31,6 +32,8 @@ from gateway.http.admin.problems import (
     of_status,
 )
 from gateway.registry.problems import did_you_mean
+from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, Rejected, VersionMismatch
+from gateway.registry.resources.records import Kind
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable, is_bad_row
 
@@ -119,6 +122,47 @@ def _changed(_: Any) -> Problem:
     return changed()
 
 
+def _no_resource(_: Any) -> Problem:
+    return NotThere("There is no such resource.", field="id", suggestions=["List them to see those there are."])
+
+
+def _conflict(error: Any) -> Problem:
+    details = [Detail(one.field or None, f"{one.kind}: {one.name}") for one in error.by[:_MOST_DETAILS]]
+    advice = ["Change those first, or send `cascade=true`."] if details else []
+    if error.field == "name":
+        advice = ["Choose another name, or PATCH the one that is there."]
+    return Clash(str(error), field=error.field, details=details, suggestions=advice)
+
+
+def _cannot_seal(error: Any) -> Problem:
+    return Clash(str(error), field="value", suggestions=["Set ENCRYPTION_KEY, or send `references`."])
+
+
+def _rejected(error: Any) -> Problem:
+    details = [Detail(_named(one), one.message) for one in error.problems[:_MOST_DETAILS]]
+    first = details[0]
+    place = f"{first.field}: " if first.field else ""
+    return Invalid(
+        f"{place}{first.message}",
+        field=first.field,
+        details=details,
+        suggestions=["Nothing was changed: the configuration as a whole would not hold."],
+    )
+
+
+_FIELDS = {
+    Kind.PROVIDER: provider_field,
+    Kind.MODEL: model_field,
+    Kind.CREDENTIAL: credential_field,
+}
+
+
+def _named(one: Any) -> str | None:
+    """The field as the caller calls it."""
+    name = _FIELDS.get(one.kind, str)(one.field)
+    return name or None
+
+
 def changed() -> Problem:
     """Somebody else was faster."""
     return Changed(
@@ -185,6 +229,11 @@ _TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
     (AdminOutdated, _changed),
     (AdminRefused, _admin_refused),
     (AdminInvalid, _admin_invalid),
+    (NotFound, _no_resource),
+    (Conflict, _conflict),
+    (VersionMismatch, _changed),
+    (CannotSeal, _cannot_seal),
+    (Rejected, _rejected),
     (AuditUnavailable, _audit),
     (DatabaseUnavailable, _database),
     (StoreUnavailable, _store),

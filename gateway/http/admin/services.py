@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.http.admin.door import AccessDoor
     from gateway.ports import Dialect
     from gateway.registry.resources.desk import Resources
+    from gateway.registry.resources.errors import Problem
     from gateway.registry.resources.status import RegistryStatus
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
@@ -37,12 +38,17 @@ class Services:
     """What is managed at run time."""
     registry: RegistryStatus
     """Whether every worker serves it."""
+    document: Callable[[], Mapping[str, Any]] = dict
+    """The configuration file as it is written: before its variables are filled in."""
+    parked: Callable[[], Sequence[Problem]] = tuple
+    """Resources of the database that do not fit the file any more, and why."""
 
 
-def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """Those of the application that serves this request."""
     found: Services = request.app.state.services
     return found
 
 
-Rooms = Annotated[Services, Depends(_services)]
+Rooms = Annotated[Services, Depends(services_of)]
 """The services, for endpoints."""

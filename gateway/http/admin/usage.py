@@ -18,7 +18,7 @@ from gateway.http.admin.moments import Since, Until, microseconds
 from gateway.http.admin.paging import Limit, bad_cursor, read_cursor, write_cursor
 from gateway.http.admin.problems import Invalid
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms
+from gateway.http.admin.services import Rooms, Services
 from gateway.http.admin.usage_shapes import Attempts, UsageReport
 from gateway.types import LedgerRow
 from gateway.usage.reports import DIMENSIONS, MOST_GROUPS, TIMES, Line, Selection, attempts, report
@@ -95,6 +95,11 @@ async def usage_report(
     limit: Annotated[int, Query(ge=1, le=MOST_GROUPS, description="How many groups at most, the dearest first.")] = 100,
 ) -> UsageReport:
     """Sums of requests, tokens and cost by group; `total` counts groups that are cut off, too."""
+    return await reported(rooms, chosen, by, limit)
+
+
+async def reported(rooms: Services, chosen: Chosen, by: str, limit: int) -> UsageReport:
+    """The report, written by hand: its money keeps every digit."""
     groups = by.split(",")
     found = await report(rooms.database, groups, chosen.selection(), limit=limit)
     document = {

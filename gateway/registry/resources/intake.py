@@ -17,6 +17,7 @@ from gateway.vault import Header, Vault, VaultError
 
 if TYPE_CHECKING:
     from gateway.registry.compiling import Context
+    from gateway.registry.resources.errors import Problem
     from gateway.registry.resources.merging import Unlock
     from gateway.registry.resources.shelf import Seen, Shelf
     from gateway.settings import Settings
@@ -36,6 +37,8 @@ class Intake:
         self._looks = 0
         self.trouble: str | None = None
         """Why the newest resources are not served; None when they are."""
+        self.parked: tuple[Problem, ...] = ()
+        """What did not fit the file when it was joined last, and why."""
 
     def __repr__(self) -> str:
         return f"<Intake revision={self._fragment.revision} trouble={self.trouble}>"
@@ -49,9 +52,11 @@ class Intake:
         """As `joined`. `sealed`: without opening anything, for who needs no secrets."""
         fragment = self._read()
         if fragment.empty:
+            self.parked = ()
             return loaded if not fragment.revision else _at(loaded, fragment.revision)
         unlock = stand_ins if sealed else self._opener(fragment)
         found = join(interpolate(loaded.document, self._env), fragment, unlock, self._context)
+        self.parked = found.parked
         return Loaded(loaded.document, found.snapshot)
 
     def refresh(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.registry.resources.joining import fitted
@@ -45,3 +45,8 @@ class Picture:
         if made is None or made[0] is not loaded or made[1] != revision:
             made = self._made = (loaded, revision, self._intake.join(loaded, sealed=True).snapshot)
         return made[2]
+
+    def parked(self) -> Sequence[Problem]:
+        """What of the database is not in it, and why."""
+        self.snapshot()
+        return self._intake.parked

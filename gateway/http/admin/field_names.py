@@ -1,0 +1,35 @@
+"""From places in the configuration's words to the fields that callers of the admin API know. Pure."""
+
+from __future__ import annotations
+
+from gateway.http.admin.provider_shapes import ELSEWHERE, Runtime
+
+_MODEL = {"context_window": "context_length", "price": "pricing"}
+
+
+def provider_field(place: str) -> str:
+    """`concurrency_limit` is `runtime.concurrency_limit`, `region` is `options.region`."""
+    first, dot, rest = place.partition(".")
+    if first in Runtime.model_fields:
+        return f"runtime.{place}"
+    if first == "name":
+        return "identifier"
+    if first == "capabilities":
+        return f"capabilities.words{dot}{rest}"
+    if not first or first in ELSEWHERE:
+        return place
+    return f"options.{place}"
+
+
+def model_field(place: str) -> str:
+    """`price.input` is `pricing.input`."""
+    first, dot, rest = place.partition(".")
+    if first == "name":
+        return "model"
+    return f"{_MODEL.get(first, first)}{dot}{rest}"
+
+
+def credential_field(place: str) -> str:
+    """`secret.api_key` is `fields.api_key`."""
+    first, dot, rest = place.partition(".")
+    return f"fields{dot}{rest}" if first == "secret" else place
