@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import DecodedReply, RequestHead, StreamDecoder
-from gateway.providers.amazon import embeddings, rerank
+from gateway.providers.amazon import claude, embeddings, rerank
 from gateway.providers.amazon.address import at_openai, model_path, signature, speaks_openai
 from gateway.providers.amazon.eventstream import EVENT_STREAM, MessageSplitter
 from gateway.providers.amazon.families import check_purpose
@@ -21,6 +21,7 @@ from gateway.providers.converse.errors import error_of
 from gateway.providers.converse.reply import read_reply
 from gateway.providers.converse.request import SPOKEN, body_of
 from gateway.providers.converse.stream import ConverseStream
+from gateway.providers.messages.passing import COUNT_TOKENS, MESSAGES, NATIVE, read_passed
 from gateway.providers.wire.errors import error_fields, error_from_reply
 from gateway.providers.wire.head import EVENT_STREAM as SERVER_SENT
 from gateway.providers.wire.head import HeaderPairs, bearer
@@ -29,17 +30,21 @@ from gateway.types import Body, Call, Deployment, Headers, Provider, Service, Su
 
 _OPENAI = OpenAIDialect("bedrock", chat_cap="max_completion_tokens")
 _OPENAI_SURFACES = frozenset({Surface.CHAT, Surface.RESPONSES})
+_CLAUDE_SURFACES = frozenset({Surface.CHAT, Surface.MESSAGES})
 _CONVERSE_SURFACES = frozenset({Surface.CHAT})
 
 
 class BedrockDialect(ChatDialect):
-    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`, `SurfaceDialect` and `BatchingDialect`."""
+    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`, `SurfaceDialect`, `CountingDialect` and
+    `BatchingDialect`."""
 
     stream_type = (EVENT_STREAM, SERVER_SENT)
     spoken = SPOKEN
 
     def path(self, call: Call, deployment: Deployment) -> str:
         """See `ChatDialect`."""
+        if call.path in NATIVE:
+            return model_path(*claude.model_and_method(call, deployment))
         if call.service is not Service.CHAT:
             return model_path(deployment.model, "invoke")
         return model_path(deployment.model, "converse-stream" if call.stream else "converse")
@@ -66,7 +71,13 @@ class BedrockDialect(ChatDialect):
 
     def surfaces(self, deployment: Deployment) -> frozenset[Surface]:
         """See `gateway.ports.SurfaceDialect`."""
-        return _OPENAI_SURFACES if speaks_openai(deployment) else _CONVERSE_SURFACES
+        if speaks_openai(deployment):
+            return _OPENAI_SURFACES
+        return _CLAUDE_SURFACES if claude.is_passed(deployment) else _CONVERSE_SURFACES
+
+    def counts(self, deployment: Deployment) -> bool:
+        """See `gateway.ports.CountingDialect`."""
+        return claude.is_passed(deployment) and not speaks_openai(deployment)
 
     # -- gateway.ports.Dialect, for models that speak OpenAI's API and those that do not
 
@@ -80,6 +91,8 @@ class BedrockDialect(ChatDialect):
         """See `gateway.ports.Dialect`."""
         if speaks_openai(deployment):
             return _OPENAI.body(call, deployment)
+        if call.path in NATIVE:
+            return claude.body_of(call, deployment)
         check_purpose(deployment.model, call.service)
         if call.service is Service.EMBEDDINGS:
             return (embeddings.body_of(call, deployment, Losses(deployment.provider)),)
@@ -91,6 +104,10 @@ class BedrockDialect(ChatDialect):
         """See `gateway.ports.Dialect`."""
         if speaks_openai(deployment):
             return _OPENAI.decode(call, deployment, headers, body)
+        if call.path == COUNT_TOKENS:
+            return claude.read_count(body)
+        if call.path == MESSAGES:
+            return read_passed(body, call, headers)
         if call.service is Service.CHAT:
             return super().decode(call, deployment, headers, body)
         try:
@@ -104,7 +121,7 @@ class BedrockDialect(ChatDialect):
         """See `gateway.ports.Dialect`."""
         if speaks_openai(deployment):
             return _OPENAI.stream(call, deployment)
-        return super().stream(call, deployment)
+        return claude.InvokedStream(call.model) if call.path == MESSAGES else super().stream(call, deployment)
 
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """In AWS's words, or in OpenAI's."""

@@ -163,6 +163,13 @@ def test_own_words() -> None:
     assert "serviceTier" not in sent(NOVA, service_tier="auto")
 
 
+def test_guardrails_of_operators() -> None:
+    """What a deployment is guarded by no caller replaces."""
+    ours, theirs = {"guardrailIdentifier": "ours"}, {"guardrailIdentifier": "theirs"}
+    call = call_of(messages=[USER], guardrail_config=theirs)
+    assert BEDROCK.sent(call, NOVA, parameters={"guardrail_config": ours})["guardrailConfig"] == ours
+
+
 def test_hints() -> None:
     """What steers OpenAI's own service is left out."""
     fields: dict[str, Any] = {
@@ -337,11 +344,12 @@ def test_openai_models() -> None:
 
 
 def test_surfaces() -> None:
-    """OpenAI's models have Responses natively; all others are asked by chat alone."""
+    """OpenAI's models have Responses natively, Claude has Messages; all others are asked by chat alone."""
     dialect = BEDROCK.dialect
     assert isinstance(dialect, SurfaceDialect)
     assert dialect.surfaces(BEDROCK.deployment(OSS)) == {Surface.CHAT, Surface.RESPONSES}
-    assert dialect.surfaces(BEDROCK.deployment(CLAUDE)) == {Surface.CHAT}
+    assert dialect.surfaces(BEDROCK.deployment(CLAUDE)) == {Surface.CHAT, Surface.MESSAGES}
+    assert dialect.surfaces(BEDROCK.deployment(NOVA)) == {Surface.CHAT}
 
 
 def test_openai_answers() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import anthropic
 import openai
 import pytest
 
@@ -188,6 +189,33 @@ def test_models_that_speak_openai(client: openai.OpenAI) -> None:
 def test_responses(client: openai.OpenAI) -> None:
     """Other models are asked in chat for those who speak Responses."""
     assert client.responses.create(model=MODEL, input="hello").output_text == "echo: hello"
+
+
+@pytest.fixture(scope="module")
+def claude(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
+    url = f"http://127.0.0.1:{gateway.port}"
+    with anthropic.Anthropic(base_url=url, api_key="none", max_retries=0) as client:
+        yield client
+
+
+def test_messages(claude: anthropic.Anthropic, mock: Mock) -> None:
+    """Anthropic's SDK: Claude is invoked with what it asked, streamed or not; other models are asked by Converse."""
+    for model in (MODEL, "lab/eu.amazon.nova-lite-v1:0"):
+        asked: Any = {"model": model, "max_tokens": 50, "messages": ask("grüße 🎈")}
+        reply = claude.messages.create(**asked)
+        assert [block.text for block in reply.content if block.type == "text"] == ["echo: grüße 🎈"]
+        assert (reply.model, reply.usage.output_tokens) == (model, 4)
+        with claude.messages.stream(**asked) as stream:
+            assert stream.get_final_text() == "echo: grüße 🎈"
+    paths = [seen.path.rpartition("/")[2] for seen in mock.seen()[-4:]]
+    assert paths == ["invoke", "invoke-with-response-stream", "converse", "converse-stream"]
+
+
+def test_counting(claude: anthropic.Anthropic, mock: Mock) -> None:
+    """Of the model behind a profile; nothing is charged for it."""
+    counted = claude.messages.count_tokens(model=MODEL, messages=ask("one two three"))
+    assert counted.input_tokens == 4
+    assert mock.seen()[-1].path == "/model/anthropic.claude-sonnet-4-5-20250929-v1:0/count-tokens"
 
 
 def test_embeddings(client: openai.OpenAI, mock: Mock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -79,3 +80,17 @@ def test_invoked_models() -> None:
     assert asked("invoke", query, "cohere.rerank-v3-5%3A0")[0] == 400
     ranked = json.loads(asked("invoke", query, "amazon.rerank-v1%3A0")[1])
     assert [one["index"] for one in ranked["results"]] == [1, 0]
+
+
+def test_claude() -> None:
+    """Anthropic's API, whole, in frames, and counted; what Bedrock does not take in a body is refused."""
+    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    assert json.loads(asked("invoke", body)[1])["content"] == [{"type": "text", "text": "echo: hi"}]
+    frames = messages(asked("invoke-with-response-stream", body)[1])
+    assert {headers[":event-type"] for headers, _ in frames} == {"chunk"}
+    inner = base64.b64encode(json.dumps(body).encode()).decode()
+    assert asked("count-tokens", {"input": {"invokeModel": {"body": inner}}})[0] == 400
+    status, counted = asked("count-tokens", {"input": {"invokeModel": {"body": inner}}}, "anthropic.claude")
+    assert (status, json.loads(counted)) == (200, {"inputTokens": 1})
+    for odd in ({"model": "x"}, {"stream": True}, {"anthropic_beta": ["claude-code-20250219"]}):
+        assert asked("invoke", {**body, **odd})[0] == 400

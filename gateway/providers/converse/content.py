@@ -151,7 +151,7 @@ class Conversation:
             known = {"jpg": "jpeg"}.get(end, end)
             return {"image": {"format": known if known in IMAGES.values() else "png", "source": _stored(url)}}
         if url.startswith(_FETCHED):
-            raise self._losses.content(at, "pictures by their address", "Send the picture as a `data:` URI.")
+            raise self._losses.content(at, "pictures by their address", "Send a `data:` URI, or have `fetch_media` on.")
         media = media_of(url, at)
         if media.kind not in IMAGES:
             raise self._losses.content(at, f"images of type {media.kind or 'unknown'}", "Send JPEG, PNG, GIF or WebP.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import ProviderAuthFailed, UpstreamError
+from gateway.errors import ProviderAuthFailed, UnsupportedParameter, UpstreamError
 from gateway.providers.wire.errors import error_from_fields, retry_after
 from gateway.types import Headers
 
@@ -37,8 +37,11 @@ _CREDENTIALS = frozenset(
         "optinrequired",
     }
 )
-_CONTEXT = re.compile(r"input is too long|too many input tokens|exceeds the maximum .{0,20}tokens", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"input is too long|too many (?:input tokens|total text bytes)|exceeds the maximum .{0,20}tokens", re.IGNORECASE
+)
 _MODEL = re.compile(r"model identifier is invalid|could not resolve the foundation model", re.IGNORECASE)
+_UNCOUNTED = re.compile(r"doesn.t support counting tokens", re.IGNORECASE)
 _ARN = re.compile(r"\barn:aws[\w-]*:\S+")
 
 
@@ -74,6 +77,8 @@ def _meant(name: str, status: int, told: _Refusal, wait: float | None) -> Upstre
     message = told.message if isinstance(told.message, str) else told.Message
     fields: dict[str, Any] = {}
     if isinstance(message, str):
+        if _UNCOUNTED.search(message):
+            return UnsupportedParameter("This model's tokens are not counted.", param="model")
         fields["message"] = _ARN.sub("[arn]", message)
         if _CONTEXT.search(message):
             fields["code"] = "context_length_exceeded"

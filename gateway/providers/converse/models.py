@@ -68,6 +68,12 @@ def abilities_of(model: str) -> Abilities:
     )
 
 
+def base_of(model: str) -> str:
+    """The model behind an inference profile, where its name tells; else the same."""
+    match = _VENDOR.search(model)
+    return f"{match['vendor']}.{match['name']}" if match is not None else model
+
+
 def is_openai(model: str) -> bool:
     """Whether OpenAI made it."""
     return abilities_of(model).vendor == "openai"

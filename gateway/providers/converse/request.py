@@ -58,8 +58,10 @@ def body_of(chat: ChatRequest, deployment: Deployment, losses: Losses) -> Json:
         body["inferenceConfig"] = config
     if tools:
         body["toolConfig"] = tools
-    if chat.guardrail_config is not None:
-        body["guardrailConfig"] = chat.guardrail_config
+    # The operator's is no default that a caller may replace.
+    guardrail = deployment.parameters.get("guardrail_config") or chat.guardrail_config
+    if guardrail is not None:
+        body["guardrailConfig"] = guardrail
     if chat.service_tier in TIERS:
         body["serviceTier"] = {"type": chat.service_tier}
     more.update(chat.additional_model_request_fields or {})

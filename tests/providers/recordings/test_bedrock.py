@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from gateway.errors import UpstreamRejected
+from gateway.errors import UnsupportedParameter
 from gateway.providers import discover
-from gateway.providers.amazon.eventstream import MessageSplitter
 from gateway.types import Call, Deployment, Provider, Service, Usage
 from tests.providers.contract import reading
 from tests.providers.recordings.exchanges import Exchange, exchanges, present
 from tests.providers.recordings.readers.anthropic import READER as CLAUDE
 from tests.providers.recordings.readers.bedrock import streamed, whole
-from tests.providers.recordings.test_recordings import ASKED, call_of, check, deployment_of, dialect_of, model_of
+from tests.providers.recordings.test_recordings import ASKED, call_of, check, deployment_of, model_of
 from tests.support.eventstream import event, messages
 
 pytestmark = present
@@ -107,24 +107,52 @@ def inner(exchange: Exchange) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", CLAUDES)
 def test_claude_invoked(name: str) -> None:
-    """Our splitter takes its frames off in reads of any size; what is inside is Anthropic's, and reads as such."""
+    """What clients of Anthropic's API are handed on reads as what is inside of Bedrock's frames; and is counted."""
     exchange = CLAUDES[name]
-    dialect, to = dialect_of("anthropic"), deployment_of("anthropic")
+    to = deployment_of("bedrock", model_of(exchange))
+    call = Call("c", "r", Service.CHAT, "/messages", ASKED, b"{}", 0.0, stream=exchange.stream)
     if not exchange.stream:
-        reply = dialect.decode(call_of(exchange), to, exchange.headers, exchange.body)
-        check(reading.whole(reply.body, ASKED), CLAUDE.told(exchange), reply.usage)
+        reply = BEDROCK.decode(call, to, exchange.headers, exchange.body)
+        told = CLAUDE.told(exchange)
+        assert json.loads(reply.body) == {**json.loads(exchange.body), "model": ASKED}
+        assert counted(reply.usage) == told.usage
         return
     events = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in inner(exchange))
     told = CLAUDE.told(Exchange("x", "bedrock", "messages", True, "", None, 200, (), events))
     for size in (len(exchange.body), 997, 7):
-        splitter, decoder, out = MessageSplitter(), dialect.stream(call_of(exchange), to), b""
+        decoder, out = BEDROCK.stream(call, to), b""
         for at in range(0, len(exchange.body), size):
-            for kind, data in splitter.feed(exchange.body[at : at + size]):
-                assert kind == b"chunk"
-                out += decoder.feed(b"data: " + base64.b64decode(json.loads(data)["bytes"]) + b"\n\n")
+            out += decoder.feed(exchange.body[at : at + size])
         out += decoder.end()
         assert decoder.complete
-        check(reading.streamed(out, ASKED, usage=True), told, decoder.usage)
+        assert CLAUDE.told(Exchange("x", "bedrock", "messages", True, "", None, 200, (), out)) == told
+        assert counted(decoder.usage) == told.usage
+        assert out.startswith(b"event: message_start\n")
+
+
+def counted(usage: Usage | None) -> Any:
+    assert usage is not None
+    return (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+
+
+@pytest.mark.parametrize("name", CLAUDES)
+def test_claude_asked(name: str) -> None:
+    """A client's body with another version and a model becomes the recorded one, at the recorded place."""
+    exchange = CLAUDES[name]
+    assert exchange.request is not None
+    raw = json.dumps({**exchange.request, "anthropic_version": "x", "model": ASKED, "stream": exchange.stream}).encode()
+    call = Call("c", "r", Service.CHAT, "/messages", ASKED, raw, 0.0, stream=exchange.stream)
+    to = deployment_of("bedrock", model_of(exchange))
+    assert unquote(BEDROCK.head(call, to, None).target.decode()) == f"/v1{unquote(exchange.path)}"
+    parts = BEDROCK.body(call, to)
+    assert isinstance(parts, list | tuple)
+    assert json.loads(b"".join(parts)) == exchange.request
 
 
 @pytest.mark.parametrize("name", NOVAS)
@@ -143,10 +171,25 @@ def test_nova_invoked(name: str) -> None:
     check(reading.streamed(out, ASKED, usage=True), streamed(events), decoder.usage)
 
 
-def test_counting() -> None:
-    """Counts are not asked for; the refusal among the recorded ones is one."""
-    assert len(COUNTS) == 4
-    (refused,) = [one for one in COUNTS.values() if one.status != 200]
-    error = BEDROCK.error(refused.status, refused.headers, refused.body)
-    assert isinstance(error, UpstreamRejected)
-    assert "doesn't support counting tokens" in error.public_message
+COUNTED = {name: one for name, one in COUNTS.items() if "invokeModel" in str(one.request)}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_counting(name: str) -> None:
+    """What was asked is what we ask for the body inside; the count arrives, and a refusal is none of the client's."""
+    exchange = COUNTED[name]
+    assert exchange.request is not None
+    asked = json.loads(base64.b64decode(exchange.request["input"]["invokeModel"]["body"]))
+    raw = json.dumps({**asked, "model": ASKED}).encode()
+    call = Call("c", "r", Service.CHAT, "/messages/count_tokens", ASKED, raw, 0.0)
+    to = deployment_of("bedrock", model_of(exchange))
+    parts = BEDROCK.body(call, to)
+    assert isinstance(parts, list | tuple)
+    sent = json.loads(b"".join(parts))["input"]["invokeModel"]["body"]
+    assert json.loads(base64.b64decode(sent)) == asked
+    if exchange.status != 200:
+        assert isinstance(BEDROCK.error(exchange.status, exchange.headers, exchange.body), UnsupportedParameter)
+        return
+    assert unquote(BEDROCK.head(call, to, None).target.decode()) == f"/v1{exchange.path}"
+    reply = BEDROCK.decode(call, to, exchange.headers, exchange.body)
+    assert json.loads(reply.body) == {"input_tokens": json.loads(exchange.body)["inputTokens"]}

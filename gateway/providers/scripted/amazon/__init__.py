@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.providers.scripted.amazon.claude import count, invoke_stream
 from gateway.providers.scripted.amazon.converse import converse, converse_stream
 from gateway.providers.scripted.amazon.frames import GARBLED, failed
 from gateway.providers.scripted.amazon.invoke import invoke
@@ -30,6 +31,8 @@ SURFACE = Surface(
         ("POST", "/model/{model}/converse", "chat", converse),
         ("POST", "/model/{model}/converse-stream", "chat", converse_stream),
         ("POST", "/model/{model}/invoke", "embeddings", invoke),
+        ("POST", "/model/{model}/invoke-with-response-stream", "chat", invoke_stream),
+        ("POST", "/model/{model}/count-tokens", "chat", count),
     ),
     _error,
     failed,

@@ -1,9 +1,10 @@
-"""`/invoke`: vectors of Titan's, Nova's and Cohere's models, and rankings, each told by its body."""
+"""`/invoke`: Claude, vectors of Titan's, Nova's and Cohere's models, and rankings, each told by its body."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.providers.scripted.amazon.claude import claude
 from gateway.providers.scripted.openai.embeddings import DIMENSIONS, vector
 from gateway.providers.scripted.openai.fields import charge, need, positive
 from gateway.providers.scripted.openai.small import ranked
@@ -17,6 +18,8 @@ _MOST_DIMENSIONS = 3072
 def invoke(asked: Asked) -> Reply:
     """By what stands in the body."""
     body = asked.body
+    if "anthropic_version" in body:
+        return claude(asked)
     if "query" in body:
         return _rank(asked)
     if "texts" in body:
