@@ -20,6 +20,8 @@ from gateway.providers.wire.usage import WireUsage
 from gateway.types import Call
 
 Json = dict[str, Any]
+MOST_CHOICES = 256
+"""Choices that are told apart; more are a mistake of the provider's."""
 SETTLING = 8
 """Events that are looked at before the others are trusted."""
 _ALIKE = (
@@ -35,9 +37,14 @@ _ALIKE = (
     b'"object": ""',
     b'"object":"error"',
     b'"object": "error"',
+    b'"object":"chat.completion"',
+    b'"object": "chat.completion"',
 )
 _REASONING, _OUR_NAME = b'"reasoning":', b'"reasoning_content":'
 _FINISH, _CHOICE, _UNFINISHED = b'"finish_reason"', b'"choices":[{', b'"choices":[{"finish_reason":null,'
+_WHOLE = ("chat.completion", "chat.completion.done")
+"""What Perplexity calls its events."""
+_OPENING = re.compile(re.escape(_CHOICE) + rb"(?=\s*\")")
 _ENVELOPE = ("id", "object", "created", "model")
 _ODD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _TOOLS = re.compile(rb'"(?:tools|functions)"\s*:\s*\[')
@@ -56,6 +63,7 @@ class MendedStream(ChunkStream):
         "_finishes",
         "_held",
         "_left",
+        "_over",
         "_told",
         "_wanted",
         "_words",
@@ -67,8 +75,8 @@ class MendedStream(ChunkStream):
         self._finishes = finishes
         self._words = (b'"stop"', *(b'"%b"' % word.encode() for word in finishes))
         """Finish reasons that may have to be put in OpenAI's words."""
-        self._begun: set[Any] = set()
-        self._calls: dict[Any, CallNumbers] = {}
+        self._begun: set[int] = set()
+        self._calls: dict[int, CallNumbers] = {}
         self._envelope: Json = {}
         self._held: Json = {}
         """What an event without a choice said, for the next one that has a choice."""
@@ -77,6 +85,8 @@ class MendedStream(ChunkStream):
         self._wanted: Any = None
         """The usage that came with a choice."""
         self._told = False
+        self._over: set[int] = set()
+        """The choices that have their finish reason."""
 
     # -- frames as bytes
 
@@ -117,7 +127,7 @@ class MendedStream(ChunkStream):
         if self._left > 0:
             self._left -= 1
         if _FINISH not in frame:
-            frame = frame.replace(_CHOICE, _UNFINISHED, 1)
+            frame = _OPENING.sub(_UNFINISHED, frame, 1)
         if not self._is_odd(frame) and _REASONING not in frame:
             return frame + b"\n\n"
         start = frame.find(b"{")
@@ -128,6 +138,7 @@ class MendedStream(ChunkStream):
             return frame + b"\n\n"
         before = msgspec.json.encode(chunk)
         if not self._mended(chunk):
+            self._left = -1
             return b""
         after = msgspec.json.encode(chunk)
         if after == before:
@@ -182,10 +193,24 @@ class MendedStream(ChunkStream):
         self._complete(chunk)
         for choice in choices:
             self._choice(choice)
-        return self.failure is None
+        over = [choice for choice in choices if self._is_over(choice)]
+        if over:
+            chunk["choices"] = [choice for choice in choices if choice not in over]
+        return self.failure is None and len(over) < len(choices)
+
+    def _is_over(self, choice: Json) -> bool:
+        """Whether it is an echo of a choice that has its finish reason: nothing is said in it."""
+        index, reason = _index(choice), choice.get("finish_reason")
+        if index not in self._over:
+            if reason:
+                self._over.add(index)
+            return False
+        return not any(value for name, value in choice["delta"].items() if name != "role")
 
     def _complete(self, chunk: Json) -> None:
         """The same id, date and model in every event, and what earlier ones had to say."""
+        if chunk.get("object") in _WHOLE:
+            chunk["object"] = "chat.completion.chunk"
         if chunk.get("id") or not self._envelope:
             if not self._envelope:
                 self._envelope = {name: chunk[name] for name in _ENVELOPE if name in chunk}
@@ -196,7 +221,7 @@ class MendedStream(ChunkStream):
             self._held = {}
 
     def _choice(self, choice: Json) -> None:
-        index = choice.get("index", 0)
+        index = _index(choice)
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             delta = choice["delta"] = {}
@@ -217,7 +242,7 @@ class MendedStream(ChunkStream):
         if error and self.failure is not None:
             self.failure = error_from_event(error)
 
-    def _numbers(self, index: Any) -> CallNumbers:
+    def _numbers(self, index: int) -> CallNumbers:
         found = self._calls.get(index)
         if found is None:
             found = self._calls[index] = CallNumbers(f"call_{self._call}_{index}")
@@ -231,6 +256,11 @@ class MendedStream(ChunkStream):
                 return
             mend_usage(usage)
             self._wanted = usage
+
+
+def _index(choice: Json) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) and 0 <= index < MOST_CHOICES else 0
 
 
 def _dumped(prefix: bytes, chunk: Json) -> bytes:

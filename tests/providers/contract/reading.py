@@ -39,12 +39,15 @@ def whole(body: bytes, model: str) -> Read:
     )
 
 
-def streamed(body: bytes, model: str, *, usage: bool) -> Read:
-    """A stream of chunks with one choice, up to and with `[DONE]`; `usage` says whether it was asked for."""
+def streamed(body: bytes, model: str, *, usage: bool, named: bool = True) -> Read:
+    """A stream of chunks with one choice, up to and with `[DONE]`; `usage` says whether it was asked for, `named`
+    whether each event has the same id and date."""
     chunks = events(body)
     assert chunks[-1] == "[DONE]", "a stream ends with [DONE]"
     assert chunks.count("[DONE]") == 1
     del chunks[-1]
+    if not named:
+        chunks = [{**chunk, "created": 0, "id": "x"} for chunk in chunks]
     _check_envelopes(chunks, model, usage=usage)
     read = Read()
     begun: list[dict[str, Any]] = []
@@ -61,7 +64,7 @@ def streamed(body: bytes, model: str, *, usage: bool) -> Read:
         read.text += delta.get("content") or ""
         read.reasoning += delta.get("reasoning_content") or ""
         for name in delta.keys() - MESSAGE:
-            if delta[name] is not None:
+            if isinstance(delta[name], list):
                 read.extras[name] = read.extras.get(name, []) + delta[name]
         for fragment in delta.get("tool_calls") or ():
             _take(begun, fragment)

@@ -17,6 +17,8 @@ from .cases import ANSWERS, REQUESTS
 from .natives import native_of
 from .test_contract import ASKED, DIALECTS, call_of, decoder_of, deployment_of, fed
 
+MENDED = frozenset({"azure", "groq", "mistral", "ollama", "openai_compatible", "openrouter", "together", "xai"})
+"""Of OpenAI's imitators those whose requests are adapted and whose answers are mended."""
 TRANSLATORS = sorted(name for name, one in DIALECTS.items() if not isinstance(one, OpenAIDialect))
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -80,7 +82,7 @@ ASKS = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("name", TRANSLATORS)
+@pytest.mark.parametrize("name", sorted({*TRANSLATORS, *MENDED}))
 @given(asks=ASKS, policy=st.sampled_from(["error", "drop"]))
 @FEW
 def test_any_request(name: str, asks: dict[str, Any], policy: str) -> None:
@@ -110,7 +112,7 @@ def test_any_answer(name: str, body: Any) -> None:
     reading.whole(reply.body, ASKED)
 
 
-@pytest.mark.parametrize("name", TRANSLATORS)
+@pytest.mark.parametrize("name", sorted({*TRANSLATORS, *MENDED}))
 @given(data=st.data())
 @FEW
 def test_any_stream(name: str, data: st.DataObject) -> None:

@@ -11,11 +11,12 @@ import pytest
 from gateway.errors import UpstreamError, UpstreamRejected
 from gateway.ports import Dialect, StreamDecoder
 from gateway.providers import discover
+from gateway.providers.wire.openai import OpenAIDialect
 from gateway.types import Call, Deployment, Provider, Service, Usage
 from tests.providers.contract import reading
 from tests.providers.contract.said import Read
 from tests.providers.recordings.exchanges import FOLDER, Exchange, exchanges, present
-from tests.providers.recordings.readers import Told, readers
+from tests.providers.recordings.readers import Told, readers, said
 
 pytestmark = present
 ASKED = "the/asked-model"
@@ -46,15 +47,27 @@ def model_of(exchange: Exchange) -> str:
 
 
 def call_of(exchange: Exchange, raw: bytes = b"{}") -> Call:
-    path = "/chat/completions"
-    return Call("c", "r", Service.CHAT, path, ASKED, raw, 0.0, stream=exchange.stream, include_usage=True)
+    named = raw.find(json.dumps(ASKED).encode())
+    return Call(
+        "c",
+        "r",
+        Service.CHAT,
+        "/chat/completions",
+        ASKED,
+        raw,
+        0.0,
+        stream=exchange.stream,
+        include_usage=True,
+        has_stream_options=b'"stream_options"' in raw,
+        model_span=(named, named + len(ASKED) + 2) if named >= 0 else None,
+    )
 
 
 def check(read: Read, told: Told, usage: Usage | None) -> None:
     assert read.text == told.text
     assert read.reasoning == told.reasoning
     assert read.finish == told.finish
-    assert [(name, json.loads(arguments)) for _, name, arguments in read.calls] == [call[1:] for call in told.calls]
+    assert [(name, said(arguments)) for _, name, arguments in read.calls] == [call[1:] for call in told.calls]
     for (id_, _, _), (wanted, _, _) in zip(read.calls, told.calls, strict=True):
         assert wanted in (id_, None)
     counted = usage and (
@@ -106,7 +119,10 @@ def check_stream(dialect: Dialect, exchange: Exchange, told: Told) -> None:
         assert (decoder.failure is not None) == told.failed
         if not told.failed:
             assert decoder.complete
-            check(reading.streamed(out, ASKED, usage=True), told, decoder.usage)
+            named = not isinstance(
+                dialect, OpenAIDialect
+            )  # who imitates OpenAI may name and date each event for itself
+            check(reading.streamed(out, ASKED, usage=True, named=named), told, decoder.usage)
 
 
 @pytest.mark.parametrize("key", list(RECORDED), ids=list(RECORDED))

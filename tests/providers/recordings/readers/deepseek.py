@@ -1,0 +1,15 @@
+"""DeepSeek."""
+
+from __future__ import annotations
+
+from tests.providers.recordings.readers.openai import OpenAI
+
+
+class Reader(OpenAI):
+    """See `Reader`."""
+
+    dialect = "deepseek"
+    recorded = (("deepseek", "chat"),)
+
+
+READER = Reader()

@@ -1,0 +1,15 @@
+"""Together."""
+
+from __future__ import annotations
+
+from tests.providers.recordings.readers.openai import OpenAI
+
+
+class Reader(OpenAI):
+    """See `Reader`."""
+
+    dialect = "together"
+    recorded = (("together", "chat"),)
+
+
+READER = Reader()

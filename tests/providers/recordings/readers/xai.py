@@ -1,0 +1,15 @@
+"""xAI."""
+
+from __future__ import annotations
+
+from tests.providers.recordings.readers.openai import OpenAI
+
+
+class Reader(OpenAI):
+    """See `Reader`."""
+
+    dialect = "xai"
+    recorded = (("xai", "chat"),)
+
+
+READER = Reader()
