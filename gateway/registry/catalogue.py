@@ -49,6 +49,10 @@ class ProviderType:
     """It makes sense to ask it every now and then whether it is well."""
     models: tuple[str, ...] = ()
     """Served when the operator lists none."""
+    together: tuple[tuple[str, ...], ...] = ()
+    """Settings that make sense only all at once."""
+    templates: bool = False
+    """`{api_key}` in the value of a header stands for the credential."""
 
     def address(self, settings: Mapping[str, Any]) -> str:
         """The base URL for these settings: the operator's own, or the default filled in; `""` when neither exists."""
@@ -91,6 +95,13 @@ _KEY: Needs = ((("api_key",),),)
 _ORG = Own("org_id", "Sent as OpenAI-Organization.")
 _PROJECT = Own("project_id", "Sent as OpenAI-Project.")
 
+_OAUTH = (
+    Own("token_url", "Where a token is had for client_id and client_secret (OAuth 2.0).", scalars.url),
+    Own("client_id", "OAuth client."),
+    Own("client_secret", "Secret of the OAuth client.", scalars.credential, secret=True),
+    Own("scope", "OAuth scopes, separated by spaces."),
+    Own("audience", "OAuth audience, where the identity service wants one."),
+)
 _AZURE = (
     Own("resource", "The Azure resource: the first part of its host name.", scalars.label),
     Own("tenant_id", "Microsoft Entra tenant."),
@@ -130,7 +141,13 @@ def _plain(name: str, base_url: str, env: str) -> ProviderType:
 
 _TABLE = (
     ProviderType("openai", "https://api.openai.com/v1", (_ORG, _PROJECT), _KEY, "OPENAI_API_KEY"),
-    ProviderType("openai_compatible", None, (Own("rerank", "Whose words its rerank is asked in.", _rerank),)),
+    ProviderType(
+        "openai_compatible",
+        None,
+        (Own("rerank", "Whose words its rerank is asked in.", _rerank), *_OAUTH),
+        together=(("token_url", "client_id", "client_secret"),),
+        templates=True,
+    ),
     ProviderType(
         "azure",
         "https://{resource}.openai.azure.com/openai/v1",
@@ -234,6 +251,11 @@ def unmet(kind: ProviderType, settings: Mapping[str, Any]) -> str | None:
         needs = ((("base_url",),), *needs)
     elif "base_url" not in settings:
         needs = (*((((name,), ("base_url",))) for name in template_fields(kind.base_url)), *needs)
+    for group in kind.together:
+        given = [name for name in group if settings.get(name) is not None]
+        if given and len(given) < len(group):
+            lacking = " and ".join(f"`{name}`" for name in group if name not in given)
+            return f"{lacking} beside `{given[0]}`"
     for choice in needs:
         if not any(all(settings.get(name) is not None for name in group) for group in choice):
             return ", or ".join(" and ".join(f"`{name}`" for name in group) for group in choice)

@@ -84,7 +84,8 @@ class Sender:
             call = await self._media.inlined(call, progress.media)
         dialect = self._speakers.of(call, deployment)
         engine = self._engine_for(provider)
-        exchange = self._exchanges.get(provider.type)
+        # Whoever has nothing of its own configured has nothing to ask for a token with.
+        exchange = self._exchanges.get(provider.type) if provider.options else None
         token = None if exchange is None else await self._tokens.get(exchange, provider)
         credential = self.credentials.next(provider) if token is None else token
         timeouts = provider.timeouts

@@ -85,6 +85,12 @@ def _provider_faults(
     lacking = unmet(kind, settings)
     if lacking is not None and not any(other[:2] == trail for other in missing):
         yield Fault(trail, f"a provider of type `{kind.name}` needs {lacking} (add it)", at_key=True)
+    if not kind.templates:
+        headers = settings.get("headers")
+        for name, value in headers.items() if isinstance(headers, dict) else ():
+            if isinstance(value, str) and "{api_key}" in value:
+                other = "only a provider of type `openai_compatible` has its credential put into headers"
+                yield Fault((*trail, "headers", name), f"{other} (write the value itself, as ${{VAR}})")
 
 
 def _unknown_type(trail: Trail, named: Any, dialects: Known | None) -> Fault:
