@@ -145,8 +145,12 @@ class _Merger:
 def _stand_ins(settings: Mapping[str, Any], dialects: Known | None) -> dict[str, str]:
     """In the place of credentials that cannot be read: the provider is there, and says why it serves nothing."""
     kind = provider_type(settings.get("type"), dialects)
-    names = secret_settings(kind) if kind is not None else frozenset()
-    return {name: "unavailable" for name in names if name != "api_key" or (kind is not None and kind.takes_key)}
+    if kind is None:
+        return {}
+    # A secret that belongs to others which are not given makes no sense alone.
+    lone = {name for group in kind.together if settings.keys().isdisjoint(group) for name in group}
+    names = secret_settings(kind) - lone - (set() if kind.takes_key else {"api_key"})
+    return dict.fromkeys(names, "unavailable")
 
 
 def _lacks_credential(settings: Mapping[str, Any], dialects: Known | None) -> bool:
