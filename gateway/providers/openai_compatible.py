@@ -31,7 +31,7 @@ def _filled(provider: Provider, credential: str | None) -> Provider:
 
 
 class KeyedDialect(CompatibleDialect):
-    """See `CompatibleDialect`. Implements `gateway.ports.TokenDialect`: OAuth 2.0 client credentials (RFC 6749, 4.4)."""
+    """See `CompatibleDialect`. Implements `gateway.ports.TokenDialect`: OAuth 2.0 client credentials (RFC 6749)."""
 
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
         """See `gateway.ports.Dialect`."""
