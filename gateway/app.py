@@ -433,14 +433,18 @@ class LastGood:
         self._load = load
         self._seen = self._signature()
         self.loaded = load()
+        self.trouble: str | None = None
+        """Why the file, as it is now, is not what is kept."""
 
     def refresh(self) -> None:
         """Look whether the file changed, and keep it if it is good. The workers report what is bad."""
         seen = self._signature()
         if seen != self._seen:
             self._seen = seen
-            with suppress(ConfigError):
-                self.loaded = self._load()
+            try:
+                self.loaded, self.trouble = self._load(), None
+            except ConfigError as error:
+                self.trouble = str(error)
 
     def _signature(self) -> tuple[int, int, int] | None:
         try:

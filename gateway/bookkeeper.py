@@ -70,6 +70,9 @@ class BookkeeperBoot:
     """The names of the configuration file's keys."""
     snapshot: Callable[[], Snapshot] = lambda: _NOTHING
     """The configuration as it is now."""
+    trouble: Callable[[], str | None] = lambda: None
+    """Why the file, as it is now, is not served."""
+    replica: str = "local"
 
     @property
     def data_dir(self) -> Path:
@@ -267,6 +270,8 @@ class Incidents:
         from gateway.health.history import History  # noqa: PLC0415 - imports SQLAlchemy
 
         self._snapshot = boot.snapshot
+        self._trouble = boot.trouble
+        self._replica = boot.replica
         self._engine: Engine | None = None
         self._webhook = Webhook(self._client)
         self._clerk = Clerk(
@@ -286,6 +291,7 @@ class Incidents:
     def _configured(self) -> Snapshot:
         snapshot = self._snapshot()
         self._webhook.use(snapshot.alerts)
+        self._webhook.configuration(self._replica, snapshot.revision, self._trouble())
         return snapshot
 
     async def run(self) -> None:

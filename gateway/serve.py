@@ -18,7 +18,7 @@ import uvicorn
 
 from gateway.administrator import run_administrator
 from gateway.app import Boot, LastGood, Worker, defaults_of
-from gateway.auth.boot import any_keys
+from gateway.auth.boot import any_keys, is_weak
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.controlled import AdministratorBoot, context_of
 from gateway.errors import OperatorError
@@ -90,6 +90,8 @@ def serve(settings: Settings, config: Path | None) -> int:
             secrets=secrets_known,
             file_keys=partial(_file_keys, last_good),
             snapshot=Picture(partial(_file, last_good), _intake(boot)).snapshot,
+            trouble=lambda: last_good.trouble,
+            replica=boot.replica,
         )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
@@ -119,6 +121,11 @@ def _guarded(settings: Settings, snapshot: Snapshot, *, loopback: bool) -> bool:
         raise OperatorError(
             f"will not listen on {settings.host} without keys: add `keys:` to the configuration, make one with "
             "`gateway keys create`, set GATEWAY_ADMIN_KEY, or use --host 127.0.0.1"
+        )
+    if not loopback and settings.admin_key is not None and is_weak(settings.admin_key.get_secret_value()):
+        raise OperatorError(
+            f"will not listen on {settings.host} with this GATEWAY_ADMIN_KEY: it is short, or everybody tries it. "
+            "Use a random one, such as the output of `openssl rand -hex 32`, or --host 127.0.0.1"
         )
     return run_time_keys
 

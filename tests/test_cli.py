@@ -146,3 +146,8 @@ def test_serve_refuses_open_addresses(run: Run, monkeypatch: pytest.MonkeyPatch,
     code, _, err = run("serve", "--config", str(path), "--host", "0.0.0.0", "--port", "0")
     assert code == 1
     assert "without keys" in err
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "changeme")
+    code, _, err = run("serve", "--config", str(path), "--host", "0.0.0.0", "--port", "0")
+    assert code == 1
+    assert "this GATEWAY_ADMIN_KEY" in err
+    assert "changeme" not in err

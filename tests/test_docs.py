@@ -8,9 +8,11 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,8 @@ from gateway.providers.discovery.trial import trial
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.registry.interpolation import variables
 from gateway.registry.loader import load
-from gateway.upstream.webhook import body_of, incident_body
+from gateway.upstream.signature import headers_of
+from gateway.upstream.webhook import body_of, configuration_body, incident_body
 from tests.support.gateway import GatewayProcess, eventually, get
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,6 +142,25 @@ def test_alert() -> None:
     alert = QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 500, 410, "reject")
     posted = json.loads(body_of(alert, 0.0))
     assert {name: type(value) for name, value in shown.items()} == {name: type(v) for name, v in posted.items()}
+    [config] = [each for each in shown_all if each["event"].startswith("config_")]
+    rejected = json.loads(configuration_body("r", "rev", "reason", 0.0))
+    assert {name: type(value) for name, value in config.items()} == {name: type(v) for name, v in rejected.items()}
+
+
+def test_the_receiver_of_webhooks() -> None:
+    """The receiver in the documents takes what is signed, and nothing else."""
+    [(_, snippet)] = [block for block in blocks("python") if "def verified" in block[1]]
+    scope: dict[str, Any] = {}
+    exec(snippet, scope)
+    secret, body = "s" * 32, b'{"event": "x"}'
+    now = int(time.time())
+    signed = {name.decode(): value.decode() for name, value in headers_of(secret, "msg_1", now, body)}
+    assert scope["verified"](secret, signed, body)
+    assert not scope["verified"](secret, signed, body + b" ")
+    assert not scope["verified"](secret[:-1], signed, body)
+    assert not scope["verified"](secret, {**signed, "webhook-id": "msg_2"}, body)
+    old = {name.decode(): value.decode() for name, value in headers_of(secret, "msg_1", now - 600, body)}
+    assert not scope["verified"](secret, old, body)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -166,7 +166,8 @@ def compile_alerts(settings: Settings) -> Alerts:
     headers = tuple((name.lower(), value) for name, value in settings.get("headers", {}).items())
     webhook = settings.get("webhook")
     written = webhook is not None and scalars.names_private(webhook)
-    return Alerts(webhook, headers, scalars.flag(settings.get("allow_private_network", written)))
+    private = scalars.flag(settings.get("allow_private_network", written))
+    return Alerts(webhook, headers, private, settings.get("secret"))
 
 
 def _words(value: Any) -> frozenset[str]:

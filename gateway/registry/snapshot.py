@@ -102,13 +102,15 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Where soft thresholds and exceeded quotas are told. Both values may hold credentials."""
+    """Where quotas, incidents and refused configurations are told. All of it may hold credentials."""
 
     webhook: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Lower-case names and values, sent with every POST."""
     private_network: bool = False
     """The webhook may be on this machine or in a private network."""
+    secret: str | None = field(default=None, repr=False)
+    """Signs every POST."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

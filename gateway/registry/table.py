@@ -126,6 +126,8 @@ def _secrets(document: Mapping[str, Any], dialects: Known | None) -> Iterator[An
     yield from (key["secret"] for key in document.get("keys", []) if "secret" in key)
     alerts = document.get("alerts", {})
     yield from alerts.get("headers", {}).values()
+    if "secret" in alerts:
+        yield alerts["secret"]
     webhook = alerts.get("webhook", "")
     if _OPEN_WEBHOOK.fullmatch(webhook) is None:
         yield webhook

@@ -4,9 +4,12 @@ them, and none fails with them."""
 from __future__ import annotations
 
 import asyncio
+import random
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -18,17 +21,19 @@ from gateway.ports import Deadlines, Endpoint, Engine, IncidentChanged, QuotaAle
 from gateway.providers.wire.head import USER_AGENT, host_header
 from gateway.registry.snapshot import Alerts
 from gateway.telemetry.base import SilentObserver
+from gateway.upstream.signature import headers_of
 
-TRIES = 3
-PAUSES = (0.5, 2.0)
-"""Seconds between tries."""
+PAUSES = (0.5, 2.0, 8.0, 30.0)
+"""Seconds between tries; each is drawn from the upper half, so that gateways do not come back together."""
+TRIES = len(PAUSES) + 1
 SECONDS = 10.0
 """How long one try may take."""
 QUEUED = 256
 """Alerts that wait; what comes beyond is dropped, and the log says so."""
 CLOSING = 2.0
 """Seconds for what is queued when the worker ends."""
-_MAX_REPLY = 64 * 1024
+MOST_REASON = 2000
+"""Characters of why a configuration was refused."""
 _NANO = 1e9
 
 _log = structlog.stdlib.get_logger("gateway.alerts")
@@ -47,7 +52,9 @@ class Webhook(SilentObserver):
         self._clock = clock
         self._pauses = pauses
         self._head: RequestHead | None = None
-        self._queue: deque[bytes] = deque()
+        self._secret: str | None = None
+        self._rejected: str | None = None
+        self._queue: deque[tuple[str, bytes]] = deque()
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -59,6 +66,7 @@ class Webhook(SilentObserver):
     def use(self, alerts: Alerts) -> None:
         """Where alerts go from now on."""
         self._head = None if alerts.webhook is None else head_of(alerts.webhook, alerts)
+        self._secret = alerts.secret
 
     def quota_alerted(self, alert: QuotaAlert) -> None:
         """Queue it."""
@@ -70,13 +78,21 @@ class Webhook(SilentObserver):
         if self._head is not None:
             self._add(incident_body(change, self._clock()))
 
+    def configuration(self, replica: str, revision: str, reason: str | None) -> None:
+        """Queue that a configuration was refused, once for each reason, and that one was taken after that."""
+        if reason == self._rejected:
+            return
+        self._rejected = reason
+        if self._head is not None:
+            self._add(configuration_body(replica, revision, reason, self._clock()))
+
     def _add(self, body: bytes) -> None:
         if len(self._queue) >= QUEUED:
             if not self._dropped:
                 _log.error("alert_webhook_overrun", queued=QUEUED)
             self._dropped += 1
             return
-        self._queue.append(body)
+        self._queue.append((f"msg_{secrets.token_hex(12)}", body))
         self._idle.clear()
         self._filled.set()
 
@@ -86,7 +102,7 @@ class Webhook(SilentObserver):
             await self._filled.wait()
             self._filled.clear()
             while self._queue:
-                await self._deliver(self._queue[0])
+                await self._deliver(*self._queue[0])
                 self._queue.popleft()
             self._dropped = 0
             self._idle.set()
@@ -99,19 +115,20 @@ class Webhook(SilentObserver):
         except TimeoutError:
             _log.error("alert_webhook_unsent", alerts=len(self._queue))
 
-    async def _deliver(self, body: bytes) -> None:
+    async def _deliver(self, message_id: str, body: bytes) -> None:
         outcome = ""
-        for attempt in range(TRIES):
+        for attempt in range(len(self._pauses) + 1):
             head = self._head
             if head is None:
                 return
-            outcome, again = await self._post(head, body)
+            signed = headers_of(self._secret, message_id, int(self._clock()), body)
+            outcome, again = await self._post(replace(head, headers=(*head.headers, *signed), wire=b""), body)
             if not outcome:
                 return
             if not again:
                 break
-            if attempt < TRIES - 1:
-                await asyncio.sleep(self._pauses[attempt])
+            if attempt < len(self._pauses):
+                await asyncio.sleep(self._pauses[attempt] * (1 + random.random()) / 2)  # noqa: S311 - no secret
         # Neither the address nor what it answered: both may hold secrets.
         _log.error("alert_webhook_failed", outcome=outcome)
 
@@ -186,6 +203,19 @@ def incident_body(change: IncidentChanged, now: float) -> bytes:
             "failures": change.failures,
             "deployments": change.deployments,
             "routes": change.routes,
+        }
+    )
+
+
+def configuration_body(replica: str, revision: str, reason: str | None, now: float) -> bytes:
+    """The JSON that is posted; `revision` is what is served."""
+    return msgspec.json.encode(
+        {
+            "event": "config_accepted" if reason is None else "config_rejected",
+            "at": _moment(now),
+            "replica": replica,
+            "revision": revision,
+            "reason": None if reason is None else reason[:MOST_REASON],
         }
     )
 

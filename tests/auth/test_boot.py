@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.auth.boot import any_keys
+from gateway.auth.boot import any_keys, is_weak
 from gateway.auth.drafts import Draft
 from gateway.auth.issue import Issuer
 from gateway.errors import OperatorError
@@ -48,6 +48,24 @@ def test_an_address_that_is_none(tmp_path: Path) -> None:
     """Says so, as every command does."""
     with pytest.raises(OperatorError, match="DATABASE_URL"):
         any_keys("oracle://host/name", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "weak"),
+    [
+        ("admin", True),
+        ("short-but-random", False),
+        ("15-letters-key!", True),
+        ("Change-Me-Please-1234", True),
+        ("aaaaaaaaaaaaaaaaaaaaaaaa", True),
+        ("your-secret-key-0000000000", True),
+        ("gwa-8Zt0m1xq9LrT4vYc2Nw", False),
+        ("9f86d081884c7d659a2feaa0c55ad015", False),
+    ],
+)
+def test_weak_admin_keys(key: str, weak: bool) -> None:
+    """Short ones, those of one letter, and those that everybody tries."""
+    assert is_weak(key) is weak
 
 
 @pytest.fixture(scope="module")

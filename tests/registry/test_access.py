@@ -192,9 +192,10 @@ def test_a_downgrade_may_lead_to_a_route_or_to_what_a_type_lists(tmp_path: Path)
 
 def test_alerts_reach_the_snapshot_and_stay_out_of_sight(tmp_path: Path) -> None:
     """The webhook and its headers are kept, and neither is shown; without `alerts` there is none."""
-    text = "alerts: {webhook: 'https://hooks.example/T0/abc/?sig=Zq81', headers: {Authorization: Bearer Zq81}}\n"
+    text = "alerts: {webhook: 'https://hooks.example/T0/abc/?sig=Zq81', headers: {Authorization: Bearer Zq81}, "
+    text += f"secret: {'Zq81' * 8}}}\n"
     snapshot = snapshot_of(tmp_path, text)
-    expected = Alerts("https://hooks.example/T0/abc/?sig=Zq81", (("authorization", "Bearer Zq81"),))
+    expected = Alerts("https://hooks.example/T0/abc/?sig=Zq81", (("authorization", "Bearer Zq81"),), secret="Zq81" * 8)
     assert snapshot.alerts == expected
     assert "Zq81" not in repr(snapshot)
     assert snapshot_of(tmp_path, "alerts:\n").alerts == Alerts()

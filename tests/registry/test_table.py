@@ -175,6 +175,8 @@ async def test_the_built_in_default_needs_no_store() -> None:
         (MOCK + "alerts: {webhook: '${NONE:-https://hooks.example/T0}'}", True),
         (MOCK + "alerts: {webhook: 'http://127.0.0.1:9000'}", False),
         (MOCK + "alerts: {headers: {x-anything: literal}}", True),
+        (MOCK + f"alerts: {{secret: {'s' * 32}}}", True),
+        (MOCK + "alerts: {secret: '${CI_GATEWAY_KEY}'}", False),
     ],
 )
 async def test_a_document_with_literal_secrets_is_never_stored(text: str, literal: bool, path: Path) -> None:

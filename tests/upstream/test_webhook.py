@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,6 +16,7 @@ import structlog
 from gateway.ports import Engine, IncidentChanged, QuotaAlert
 from gateway.registry.snapshot import Alerts
 from gateway.upstream.engines import create_engine
+from gateway.upstream.signature import key_of, signature_of
 from gateway.upstream.webhook import QUEUED, TRIES, Webhook
 from tests.support.rig import closed_port
 from tests.support.steps import Script, close, json_reply, send, stall
@@ -51,7 +54,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def webhook(server: ScriptedUpstream, engine: Engine) -> AsyncIterator[Webhook]:
-    made = Webhook(lambda: engine, lambda: NOW, (0.01, 0.01))
+    made = Webhook(lambda: engine, lambda: NOW, (0.01,) * (TRIES - 1))
     made.use(Alerts(f"{server.base_url}/hooks/{SECRET}?t=1", (("authorization", f"Bearer {SECRET}"),), True))
     task = asyncio.create_task(made.run())
     yield made
@@ -132,10 +135,10 @@ async def test_trouble_is_tried_again(webhook: Webhook, server: ScriptedUpstream
     webhook.quota_alerted(alert())
     await webhook.close()
     assert len(server.received) == 3
-    assert len({got.body for got in server.received}) == 1
+    assert len({(got.body, got.header("webhook-id")) for got in server.received}) == 1
 
 
-async def test_three_tries_and_then_the_next(webhook: Webhook, server: ScriptedUpstream) -> None:
+async def test_some_tries_and_then_the_next(webhook: Webhook, server: ScriptedUpstream) -> None:
     """An alert that nobody takes is given up and logged, without address or credential; the next is sent."""
     server.then(*[status(500)] * TRIES)
     with structlog.testing.capture_logs() as logs:
@@ -147,6 +150,62 @@ async def test_three_tries_and_then_the_next(webhook: Webhook, server: ScriptedU
     assert logs[0]["outcome"] == "status 500"
     assert SECRET not in repr(logs)
     assert "127.0.0.1" not in repr(logs)
+
+
+SIGNING = "signing-canary-0123456789-0123456789-01"
+
+
+async def test_a_post_is_signed(webhook: Webhook, server: ScriptedUpstream) -> None:
+    """Id, time and body with the configured secret; another message has another id."""
+    url = f"{server.base_url}/hooks"
+    webhook.use(Alerts(url, (("x-own", "1"),), private_network=True, secret=SIGNING))
+    webhook.quota_alerted(alert())
+    webhook.quota_alerted(alert())
+    await webhook.close()
+    for got in server.received:
+        name, at = got.header("webhook-id"), got.header("webhook-timestamp")
+        assert name is not None
+        assert at == str(int(NOW))
+        assert got.header("x-own") == "1"
+        expected = hmac.new(SIGNING.encode(), f"{name}.{at}.".encode() + got.body, "sha256").digest()
+        assert got.header("webhook-signature") == f"v1,{base64.b64encode(expected).decode()}"
+        assert SIGNING not in str(got.headers)
+    assert len({got.header("webhook-id") for got in server.received}) == 2
+    webhook.use(Alerts(url, private_network=True))
+    webhook.quota_alerted(alert())
+    await webhook.close()
+    assert server.received[-1].header("webhook-signature") is None
+    assert server.received[-1].header("webhook-id") is not None
+
+
+def test_signatures_are_those_of_standard_webhooks() -> None:
+    """The example of https://github.com/standard-webhooks/standard-webhooks; a secret that only looks encoded is a
+    text."""
+    secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+    found = signature_of(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert key_of("whsec_no base64") == b"whsec_no base64"
+
+
+async def test_a_refused_configuration_is_posted(webhook: Webhook, server: ScriptedUpstream) -> None:
+    """Once for each reason; and once when the file is good again."""
+    for reason in (None, "gateway.yaml:3:1: bad", "gateway.yaml:3:1: bad", "gateway.yaml:4:1: worse", None, None):
+        webhook.configuration("replica-1", "rev", reason)
+    await webhook.close()
+    posted = [json.loads(got.body) for got in server.received]
+    assert [(one["event"], one["reason"]) for one in posted] == [
+        ("config_rejected", "gateway.yaml:3:1: bad"),
+        ("config_rejected", "gateway.yaml:4:1: worse"),
+        ("config_accepted", None),
+    ]
+    assert (posted[0]["replica"], posted[0]["revision"], posted[0]["at"]) == (
+        "replica-1",
+        "rev",
+        "2026-11-01T01:00:00Z",
+    )
+    webhook.configuration("replica-1", "rev", "x" * 10_000)
+    await webhook.close()
+    assert len(server.received[-1].body) < 3000
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308, 400, 401, 404])

@@ -146,10 +146,13 @@ class LimitRule(Limits):
 
 
 class Alerts(Strict):
-    """Where soft thresholds and exceeded quotas are told."""
+    """Where soft thresholds, exceeded quotas, incidents and refused configurations are told."""
 
     webhook: WebhookUrl | None = Field(None, description="Gets one POST with JSON for each alert; best as ${VAR}.")
     headers: Headers = Field(default_factory=dict, description="Sent with every POST, such as authorization.")
+    secret: Secret | None = Field(
+        None, description="Signs every POST (HMAC-SHA256); at least 32 characters, best as ${VAR}."
+    )
     allow_private_network: Flag | None = Field(
         None, description="The webhook may be on this machine or in a private network; as a provider's."
     )

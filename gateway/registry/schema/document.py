@@ -33,7 +33,7 @@ class Document(Strict):
     keys: list[Key] = Field(default_factory=list, description="Virtual keys; without any, every caller is accepted.")
     teams: list[Team] = Field(default_factory=list, description="Groups of keys.")
     limits: list[LimitRule] = Field(default_factory=list, description="Limits and quotas beyond keys and teams.")
-    alerts: Alerts | None = Field(None, description="Where soft thresholds and exceeded quotas are told.")
+    alerts: Alerts | None = Field(None, description="Where quotas, incidents and refused configurations are told.")
 
 
 def faults(data: Any, missing: Mapping[Trail, str], dialects: Known | None) -> list[Fault]:
