@@ -83,16 +83,6 @@ def serve(settings: Settings, config: Path | None) -> int:
             replica=replica_name(settings.data_dir),
             dialects=dialects,
         )
-        books = BookkeeperBoot(
-            settings=settings,
-            redis_url=boot.redis_url,
-            metrics_dir=metrics_dir,
-            secrets=secrets_known,
-            file_keys=partial(_file_keys, last_good),
-            snapshot=Picture(partial(_file, last_good), _intake(boot)).snapshot,
-            trouble=lambda: last_good.trouble,
-            replica=boot.replica,
-        )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
             listener=listener,
@@ -102,7 +92,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             sweep=partial(shared.sweep, metrics_dir),
             refresh=last_good.refresh,
             drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + SETTLE_SECONDS,
-            keep_books=partial(run_bookkeeper, books),
+            keep_books=partial(run_bookkeeper, _books(boot, last_good)),
             administer=partial(run_administrator, _control(boot, last_good)) if settings.admin_api else None,
         ).run()
     finally:
@@ -111,6 +101,20 @@ def serve(settings: Settings, config: Path | None) -> int:
             lock.release()
         if embedded is not None:
             embedded.stop()
+
+
+def _books(boot: Boot, last_good: LastGood) -> BookkeeperBoot:
+    """What the bookkeeper is told."""
+    return BookkeeperBoot(
+        settings=boot.settings,
+        redis_url=boot.redis_url,
+        metrics_dir=boot.metrics_dir,
+        secrets=boot.secrets,
+        file_keys=partial(_file_keys, last_good),
+        snapshot=Picture(partial(_file, last_good), _intake(boot)).snapshot,
+        trouble=lambda: last_good.trouble,
+        replica=boot.replica,
+    )
 
 
 def _guarded(settings: Settings, snapshot: Snapshot, *, loopback: bool) -> bool:
