@@ -87,6 +87,23 @@ providers:
     breaker: false
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  cohere:                                # and by Cohere's
+    type: cohere
+    base_url: ROOT/v2
+    api_key: upstream-credential-12
+    allow_private_network: true
+    retry_attempts: 0
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  watsonx:                               # and by IBM's, with a token for its key
+    type: watsonx
+    api_url: ROOT
+    iam_url: ROOT
+    api_key: upstream-credential-13
+    project_id: mine
+    unsupported: drop                    # `strict`, which the SDK's helpers set
+    allow_private_network: true
+    retry_attempts: 0
+    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
   bedrock:                               # and by Amazon's, in binary event streams
     type: bedrock
     base_url: MOCK
@@ -167,7 +184,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with mock_process() as mock:
         directory = tmp_path_factory.mktemp("gateway")
         env = {"GATEWAY_MAX_BODY_BYTES": str(MAX_BODY)}
-        with GatewayProcess(CONFIG.replace("MOCK", mock.url), directory, env=env) as gateway:
+        with GatewayProcess(
+            CONFIG.replace("MOCK", mock.url).replace("ROOT", mock.url.removesuffix("/v1")), directory, env=env
+        ) as gateway:
             yield Lab(gateway, mock)
 
 

@@ -1,6 +1,6 @@
-"""openai-python against Gemini and Bedrock behind the gateway, blocking and asyncio: applications do not notice.
+"""openai-python against providers that are translated, blocking and asyncio: applications do not notice.
 
-Not among `CHATS`: neither can be kept from parallel calls, and Gemini sends them whole.
+Not among `CHATS`: none can be kept from parallel calls, and Gemini sends them whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from .conftest import Sdk
 from .test_openai_python import SAID, USER, tool
 
-MODELS = pytest.mark.parametrize("model", ["gemini/any", "bedrock/any"])
+MODELS = pytest.mark.parametrize("model", ["gemini/any", "bedrock/any", "cohere/any", "watsonx/any"])
 
 
 @MODELS
@@ -55,4 +55,5 @@ def test_tools(sdk: Sdk, model: str) -> None:
     after = sdk.call(
         lambda c: c.chat.completions.create(model=model, messages=[*messages, turn, *results], tools=tools)
     )
-    assert after.choices[0].message.content == "tool: donedone"
+    # The mock answers all results, or the last one, as the surface has it.
+    assert after.choices[0].message.content in ("tool: donedone", "tool: done")
