@@ -18,7 +18,9 @@ from gateway.http.parse import (
     decode_completion_fields,
     decode_embedding_fields,
     decode_fields,
+    decode_rerank_fields,
     decode_wishes,
+    documents_of,
     inputs_of,
     model_of,
 )
@@ -152,6 +154,9 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         if encoding not in (None, "float", "base64"):
             raise InvalidRequest("`encoding_format` must be `float` or `base64`.", param="encoding_format")
         fields = embedding
+    elif endpoint.service is Service.RERANK:
+        ranking = decode_rerank_fields(raw)
+        inputs, fields = documents_of(bytes(ranking.documents)), ranking
     elif endpoint.service is Service.COMPLETIONS:
         completion = decode_completion_fields(raw)
         fields, choices = completion, completion.answers

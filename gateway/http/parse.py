@@ -76,6 +76,10 @@ class EmbeddingFields(Fields, gc=False):
     encoding_format: str | None = None
 
 
+class RerankFields(Fields, gc=False):
+    documents: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class CompletionFields(Fields, gc=False):
     prompt: msgspec.Raw = msgspec.Raw(b"null")
     best_of: int | None = None
@@ -91,8 +95,10 @@ _WISHES = msgspec.json.Decoder(WishFields)
 _METADATA = msgspec.json.Decoder(_Metadata)
 _TEXT = msgspec.json.Decoder(str)
 _COMPLETIONS = msgspec.json.Decoder(CompletionFields)
+_RERANKS = msgspec.json.Decoder(RerankFields)
 _EMBEDDINGS = msgspec.json.Decoder(EmbeddingFields)
 # msgspec: "Expected `bool`, got `str` - at `$.stream`"
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _PLACE = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?.*?`\$\.([\w.\[\]]+)`")
 
 
@@ -117,6 +123,11 @@ def decode_completion_fields(raw: bytes) -> CompletionFields:
 def decode_embedding_fields(raw: bytes) -> EmbeddingFields:
     """As `decode_fields`, with the inputs."""
     return decode_with(_EMBEDDINGS, raw)
+
+
+def decode_rerank_fields(raw: bytes) -> RerankFields:
+    """As `decode_fields`, with the documents."""
+    return decode_with(_RERANKS, raw)
 
 
 def decode_with(decoder: msgspec.json.Decoder[F], raw: bytes) -> F:
@@ -198,6 +209,11 @@ def check_model_name(name: str) -> None:
     """Raises InvalidRequest for names that no provider has."""
     if not name or len(name) > MAX_MODEL or not name.isprintable():
         raise InvalidRequest(f"`model` must be 1 to {MAX_MODEL} printable characters.", param="model")
+
+
+def documents_of(raw: bytes) -> int:
+    """How many documents a rerank call carries; what is no list is one."""
+    return max(1, len(_LIST.decode(raw))) if raw[:1] == b"[" else 1
 
 
 def inputs_of(raw: bytes) -> int:

@@ -174,6 +174,16 @@ class CountingDialect(Protocol):
 
 
 @runtime_checkable
+class RankingDialect(Protocol):
+    """A dialect whose providers may take few documents in one rerank call; longer lists are split. Only where each
+    document is judged by itself, and splitting costs nothing."""
+
+    def most_documents(self, deployment: Deployment) -> int | None:
+        """The most that one call to this model may carry, at least 1; None: as many as there are."""
+        ...
+
+
+@runtime_checkable
 class ListsModels(Protocol):
     """A dialect whose providers can be asked for their models, as most can."""
 

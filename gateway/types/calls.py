@@ -86,7 +86,7 @@ class Call(msgspec.Struct, eq=False):
     """Estimated before the call."""
     encoding_format: str | None = None
     inputs: int = 1
-    """How many inputs an embeddings call carries."""
+    """How many inputs an embeddings call carries, or documents a rerank call."""
     pinned: str | None = None
     """The provider that `/providers/{name}/v1` pins."""
     content_type: bytes = b"application/json"

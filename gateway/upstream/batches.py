@@ -1,4 +1,5 @@
-"""Embeddings of more inputs than one upstream call may carry: split, sent side by side, merged in order."""
+"""Embeddings of more inputs, and rankings of more documents, than one upstream call may carry: split, sent side
+by side, merged in order."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.errors import UpstreamBadResponse
+from gateway.providers.services.rerank import merged_rankings
 from gateway.providers.wire.embeddings import merged
 from gateway.providers.wire.jsonscan import model_spans
-from gateway.types import Call, Deployment, Usage
+from gateway.types import Call, Deployment, Service, Usage
 
 if TYPE_CHECKING:
     from gateway.upstream.progress import Answer
@@ -39,7 +41,8 @@ async def send_in_batches(call: Call, deployment: Deployment, size: int, send: S
         raise errors.exceptions[0] from None
     answers = [task.result() for task in tasks]
     try:
-        body = merged([answer.body or b"" for answer in answers])
+        bodies = [answer.body or b"" for answer in answers]
+        body = merged_rankings(bodies, call, deployment, size) if call.service is Service.RERANK else merged(bodies)
     except (msgspec.DecodeError, KeyError, TypeError):
         raise UpstreamBadResponse from None
     answer = answers[0]
@@ -52,12 +55,13 @@ async def send_in_batches(call: Call, deployment: Deployment, size: int, send: S
 def slices(call: Call, size: int) -> list[Call]:
     """The call as calls of at most `size` inputs each, in order."""
     fields = msgspec.json.decode(call.raw)
-    inputs = fields["input"]
+    name = "documents" if call.service is Service.RERANK else "input"
+    inputs = fields[name]
     parts: list[Call] = []
     for start in range(0, len(inputs), size):
-        part = {**fields, "input": inputs[start : start + size]}
+        part = {**fields, name: inputs[start : start + size]}
         raw = msgspec.json.encode(part)
         # Without a model of its own (the path named it) the body stays without one.
         span = model_spans(raw)[0] if call.model_span is not None else None
-        parts.append(msgspec.structs.replace(call, raw=raw, inputs=len(part["input"]), model_span=span))
+        parts.append(msgspec.structs.replace(call, raw=raw, inputs=len(part[name]), model_span=span))
     return parts

@@ -15,6 +15,7 @@ from gateway.ports import (
     Deadlines,
     Dialect,
     Engine,
+    RankingDialect,
     SigningDialect,
     TokenDialect,
     UpstreamRequest,
@@ -56,6 +57,7 @@ class Sender:
         self._media = MediaFetcher(lambda: engine_of("httptools"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
         self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
+        self._rankers = {name: one for name, one in dialects.items() if isinstance(one, RankingDialect)}
         self._counters = {name: one for name, one in dialects.items() if isinstance(one, CountingDialect)}
         self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
 
@@ -66,13 +68,17 @@ class Sender:
 
     async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""
-        if call.service is Service.EMBEDDINGS and call.inputs > (most := self._most_inputs(deployment)):
+        if call.inputs > 1 and call.inputs > (most := self._most_inputs(call, deployment)):
             return await send_in_batches(call, deployment, most, lambda part, to: self._one(part, to, progress, number))
         return await self._one(call, deployment, progress, number)
 
-    def _most_inputs(self, deployment: Deployment) -> int:
-        """Of one upstream embeddings call: what the operator says, or less where the provider takes less."""
+    def _most_inputs(self, call: Call, deployment: Deployment) -> int:
+        """Of one upstream call: for embeddings what the operator says, or less where the provider takes less."""
         provider = deployment.provider
+        if call.service is Service.RERANK:
+            ranker = self._rankers.get(provider.type)
+            most = None if ranker is None else ranker.most_documents(deployment)
+            return call.inputs if most is None else most
         batcher = self._batchers.get(provider.type)
         return provider.batch_size if batcher is None else min(provider.batch_size, batcher.most_inputs(deployment))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import cohere
@@ -36,7 +37,6 @@ providers:
     type: openai_compatible
     base_url: ROOT/v1
     rerank: tei
-    batch_size: 32
     allow_private_network: true
     retry_attempts: 0
     models: [bge-reranker]
@@ -84,6 +84,15 @@ def test_rerank(client: cohere.ClientV2, model: str) -> None:
     assert [one.index for one in reply.results] == [1, 2]
     assert reply.results[0].relevance_score == 1.0
     assert reply.id
+
+
+def test_long_lists(client: cohere.ClientV2, mock: Mock) -> None:
+    """A server that takes few documents at once gets them in pieces: one ranking comes back."""
+    documents = [f"nothing of {number}" for number in range(100)]
+    documents[77], documents[3] = "the sea", "the red"
+    reply = client.rerank(model="bge-reranker", query="the sea", documents=documents, top_n=3)
+    assert [one.index for one in reply.results] == [77, 3, 0]
+    assert sorted(len(json.loads(seen.body)["texts"]) for seen in mock.seen()[-4:]) == [4, 32, 32, 32]
 
 
 def test_the_first_version(gateway: Gateway, http: httpx.Client) -> None:

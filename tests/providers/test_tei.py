@@ -6,9 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest, UnsupportedParameter, UpstreamBadResponse, UpstreamRejected
-from gateway.types import Service
+from gateway.ports import RankingDialect
+from gateway.providers.services.rerank import Ranked, Ranking, merged_rankings, ranking_of
+from gateway.types import Service, Usage
 from tests.support.translated import Translated, call_of
 
 TEI = Translated("openai_compatible", "http://tei.invalid:8080/v1", "bge", {"rerank": "tei"})
@@ -95,6 +99,30 @@ def test_answers() -> None:
     ):
         with pytest.raises(UpstreamBadResponse):
             TEI.decode(call_of(Service.RERANK, **ASK), odd)
+
+
+def test_long_lists_are_split() -> None:
+    """As few documents as a server takes by default; elsewhere as many as there are."""
+    assert isinstance(TEI.dialect, RankingDialect)
+    assert TEI.dialect.most_documents(TEI.deployment()) == 32
+    assert TEI.dialect.most_documents(TEI.deployment(options={})) is None
+
+
+@given(count=st.integers(1, 17), top_n=st.none() | st.integers(1, 30))
+def test_merged_rankings(count: int, top_n: int | None) -> None:
+    """Slices put together are the ranking of the whole list: indexes, order, what is left of it, usage."""
+    documents = [f"d{number}" for number in range(count)]
+    scores = {number: (number * 7 % 19) / 19 for number in range(count)}
+    asked: dict[str, Any] = {"query": "q", "documents": documents, **({"top_n": top_n} if top_n else {})}
+    call, bodies = call_of(Service.RERANK, **asked), []
+    for start in range(0, count, 5):
+        part = call_of(Service.RERANK, **{**asked, "documents": documents[start : start + 5]})
+        own = [Ranked(at, scores[start + at]) for at in range(len(documents[start : start + 5]))]
+        bodies.append(ranking_of(Ranking(own, Usage(3)), part, TEI.deployment()).body)
+    told = json.loads(merged_rankings(bodies, call, TEI.deployment(), 5))
+    wanted = sorted(scores, key=lambda number: -scores[number])[:top_n]
+    assert [one["index"] for one in told["results"]] == wanted
+    assert told["usage"]["total_tokens"] == 3 * len(bodies)
 
 
 def test_refusals() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +51,7 @@ class _Asked(msgspec.Struct, gc=False):
 
 
 _ASKED = msgspec.json.Decoder(_Asked)
+_REPLY = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_rerank(call: Call, deployment: Deployment, losses: Losses, own: frozenset[str] = frozenset()) -> RerankAsk:
@@ -93,6 +95,23 @@ def ranking_of(ranking: Ranking, call: Call, deployment: Deployment) -> DecodedR
         tokens = ranking.usage.input_tokens
         body["usage"] = {"prompt_tokens": tokens, "total_tokens": ranking.usage.total}
     return DecodedReply(msgspec.json.encode(body), b"application/json", ranking.usage)
+
+
+def merged_rankings(bodies: Sequence[bytes], call: Call, deployment: Deployment, size: int) -> bytes:
+    """One reply out of those for consecutive slices of `size` documents: indexes as in the whole list, the best of all
+    first, usage summed. Raises what decoding raises."""
+    replies = [_REPLY.decode(body) for body in bodies]
+    results = [
+        {**result, "index": result["index"] + number * size}
+        for number, reply in enumerate(replies)
+        for result in reply["results"]
+    ]
+    results.sort(key=lambda result: -result["relevance_score"])
+    whole: Json = {**replies[0], "results": results[: _asked(call, deployment).top_n]}
+    usages = [reply["usage"] for reply in replies if "usage" in reply]
+    if usages:
+        whole["usage"] = {name: sum(usage[name] for usage in usages) for name in usages[0]}
+    return msgspec.json.encode(whole)
 
 
 def _asked(call: Call, deployment: Deployment) -> _Asked:

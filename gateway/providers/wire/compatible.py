@@ -12,7 +12,7 @@ from gateway.types import Body, Call, Deployment, Headers, Service
 
 
 class CompatibleDialect(OpenAIDialect):
-    """See `OpenAIDialect`."""
+    """See `OpenAIDialect`. Implements `gateway.ports.RankingDialect`."""
 
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
         """See `gateway.ports.Dialect`."""
@@ -34,6 +34,14 @@ class CompatibleDialect(OpenAIDialect):
             return tei.read(body, call, deployment)
         return super().decode(call, deployment, headers, body)
 
+    def most_documents(self, deployment: Deployment) -> int | None:
+        """See `gateway.ports.RankingDialect`."""
+        return tei.MOST_DOCUMENTS if _is_tei(deployment) else None
+
 
 def _by_tei(call: Call, deployment: Deployment) -> bool:
-    return call.service is Service.RERANK and deployment.provider.options.get("rerank") == "tei"
+    return call.service is Service.RERANK and _is_tei(deployment)
+
+
+def _is_tei(deployment: Deployment) -> bool:
+    return deployment.provider.options.get("rerank") == "tei"

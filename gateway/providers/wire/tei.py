@@ -10,6 +10,8 @@ from gateway.providers.chat.losses import Losses
 from gateway.providers.services.rerank import Ranked, Ranking, ranking_of, read_rerank
 from gateway.types import Call, Deployment
 
+MOST_DOCUMENTS = 32
+"""Texts that a server takes in one call unless it is started with a larger `--max-client-batch-size`."""
 OWN = frozenset({"truncate", "truncation_direction", "raw_scores"})
 
 
