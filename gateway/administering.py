@@ -27,7 +27,7 @@ from gateway.registry.resources.vetting import Bounds
 from gateway.storage.pubsub import Subscription
 from gateway.storage.sql.migrate import current_revision, expected_revision
 from gateway.storage.sql.urls import database_url
-from gateway.vault.custody import open_custody, read_custody
+from gateway.vault.custody import header_of, open_custody
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,7 +61,7 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
     seal = custody.vault.seal if custody.vault.has_key else None
     resources = Resources(database, rules, seal=seal, record=recorder(audit))
     shelf = Shelf(settings.data_dir)
-    propagation = Propagation(resources, shelf, redis, lambda: _header(database, settings))
+    propagation = Propagation(resources, shelf, redis, lambda: header_of(database))
     picture = Picture(boot.file, Intake(shelf, settings, os.environ, boot.context))
     keyring = Keyring(redis)
     entry = Entry(boot.admin_key, settings.admin_hosts, settings.admin_rate)
@@ -116,8 +116,3 @@ async def _migrated(settings: Settings) -> None:
 
 def _base(boot: AdministratorBoot) -> Interpolated:
     return interpolate(boot.file().document, os.environ)
-
-
-async def _header(database: Database, settings: Settings) -> tuple[str, str]:
-    salt, canary = (await read_custody(database, settings)).header
-    return salt, canary

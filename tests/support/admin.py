@@ -38,6 +38,7 @@ from gateway.registry.resources.vetting import Bounds
 from gateway.settings import Settings
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
+from gateway.vault import Header
 
 ADMIN_KEY = "gwa-test-0123456789abcdef0123456789abcdef"
 CONFIG = """
@@ -135,8 +136,8 @@ def _registry(
     """Who knows whether workers follow; there are none."""
     shelf = Shelf(settings.data_dir)
 
-    async def header() -> tuple[str, str]:
-        return "", ""
+    async def header() -> Header:
+        return Header("", "")
 
     picture = Picture(lambda: loaded, Intake(shelf, settings, ENV, context))
     return RegistryStatus(resources, Propagation(resources, shelf, redis, header), picture, redis)
