@@ -24,9 +24,9 @@ UNKNOWN_KEY = "gw-conformance-nobody-has-this-one-0006"
 BATCH = 16
 """Inputs per upstream embeddings call."""
 MAX_BODY = 8 * 1024 * 1024
-CHATS = ("gpt-4o", "claude/any")
+CHATS = ("gpt-4o", "claude/any", "bedrock/anthropic.claude-sonnet-4-5")
 """A model that is passed through, and one of each provider whose API is translated: applications must not notice."""
-LABS = ("lab", "claude")
+LABS = ("lab", "claude", "bedrock")
 """Their providers that serve any model: faults are asked for by name."""
 
 RESPONDERS = ("plain", "claude", "gemini")

@@ -13,7 +13,7 @@ import pytest
 from .conftest import Sdk
 from .test_openai_python import SAID, USER, tool
 
-MODELS = pytest.mark.parametrize("model", ["gemini/any", "bedrock/any", "cohere/any", "watsonx/any"])
+MODELS = pytest.mark.parametrize("model", ["gemini/any", "cohere/any", "watsonx/any"])
 
 
 @MODELS

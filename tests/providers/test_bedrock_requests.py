@@ -229,6 +229,25 @@ def test_allowed_tools() -> None:
     assert config["toolChoice"] == {"any": {}}
 
 
+@pytest.mark.parametrize(
+    ("choice", "wanted"),
+    [
+        ("auto", {"type": "auto"}),
+        ("required", {"type": "any"}),
+        ({"type": "function", "function": {"name": "weather"}}, {"type": "tool", "name": "weather"}),
+    ],
+)
+def test_one_call_at_a_time(choice: Any, wanted: dict[str, Any]) -> None:
+    """Claude can be told so in Anthropic's words, from 4.5 on; then the choice stands there alone."""
+    body = sent(CLAUDE, tools=[WEATHER], tool_choice=choice, parallel_tool_calls=False)
+    assert body["additionalModelRequestFields"] == {"tool_choice": {**wanted, "disable_parallel_tool_use": True}}
+    assert "toolChoice" not in body["toolConfig"]
+    assert "additionalModelRequestFields" not in sent(NOVA, parallel_tool_calls=False)
+    for model in (OLDER, NOVA, PROFILE):
+        with pytest.raises(UnsupportedParameter):
+            sent(model, tools=[WEATHER], tool_choice=choice, parallel_tool_calls=False)
+
+
 def test_marks_of_the_cache() -> None:
     """A mark stands behind what it is for, where the model has a cache; elsewhere it means nothing."""
     mark = {"type": "ephemeral", "ttl": "1h"}

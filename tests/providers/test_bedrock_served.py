@@ -15,6 +15,7 @@ import anthropic
 import openai
 import pytest
 
+from tests.support import served
 from tests.support.app import Gateway, running
 from tests.support.gateway import Mock, mock_process
 from tests.support.steps import json_reply
@@ -59,16 +60,7 @@ routes:
     targets: [{{provider: lab, model: mock-fault/error-after-1}}, {{provider: plain, model: gpt}}]
 """
 MODEL = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-TOOLS: list[Any] = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-    for name in ("weather", "time.of/day")
-]
+ODD: Any = {"type": "function", "function": {"name": "time.of/day"}}
 
 
 @pytest.fixture(scope="module")
@@ -97,67 +89,37 @@ def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def ask(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
 def test_chat(client: openai.OpenAI) -> None:
     """A whole answer, under the name that was asked for, with its counts."""
-    reply = client.chat.completions.create(model=MODEL, messages=ask("grüße 🎈"))
-    assert reply.choices[0].message.content == "echo: grüße 🎈"
-    assert reply.choices[0].finish_reason == "stop"
-    assert reply.model == MODEL
-    assert reply.usage is not None
-    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
+    served.chats(client, MODEL)
 
 
 def test_stream(client: openai.OpenAI) -> None:
     """A binary event stream becomes chunks: text in pieces, usage when asked for."""
-    chunks = list(
-        client.chat.completions.create(
-            model=MODEL, messages=ask("grüße 🎈"), stream=True, stream_options={"include_usage": True}
-        )
+    served.streams(client, MODEL)
+
+
+def test_tools_in_a_stream(client: openai.OpenAI) -> None:
+    """The SDK's own accumulator puts parallel calls together; their results go back and are answered."""
+    served.calls_tools(client, MODEL)
+
+
+def test_one_call_at_a_time(client: openai.OpenAI) -> None:
+    """Claude is kept from a second one."""
+    messages = served.ask("call:weather call:time")
+    reply = client.chat.completions.create(
+        model=MODEL, messages=messages, tools=served.TOOLS, parallel_tool_calls=False
     )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: grüße 🎈"
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 4
-
-
-def test_tools_in_a_stream(client: openai.OpenAI, mock: Mock) -> None:
-    """The SDK's own accumulator puts parallel calls together, under the client's names; their results are answered."""
-    messages: list[Any] = ask("call:weather call:time_of_day_x1")
-    with client.chat.completions.stream(model=MODEL, messages=ask("call:weather"), tools=TOOLS) as stream:
-        final = stream.get_final_completion().choices[0]
-    assert final.finish_reason == "tool_calls"
-    with client.chat.completions.stream(
-        model="lab/mock-fault/calls-2", messages=messages, tools=TOOLS, tool_choice="required"
-    ) as stream:
-        final = stream.get_final_completion().choices[0]
-    calls = final.message.tool_calls or []
-    assert {call.function.name for call in calls} <= {"weather", "time.of/day"}
-    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
-    turn: Any = {
-        "role": "assistant",
-        "tool_calls": [
-            {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
-            for call in calls
-        ],
-    }
-    results: list[Any] = [
-        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
-    ]
-    for tools in (TOOLS, openai.omit):
-        reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=tools)
-        assert reply.choices[0].message.content == "tool: result 0result 1"
+    assert len(reply.choices[0].message.tool_calls or []) == 1
 
 
 def test_names_come_back(client: openai.OpenAI) -> None:
     """A function whose name Bedrock does not take is called by its own name."""
     asked: dict[str, Any] = {
         "model": MODEL,
-        "messages": ask("x"),
-        "tools": TOOLS,
-        "tool_choice": {"type": "function", "function": {"name": "time.of/day"}},
+        "messages": served.ask("x"),
+        "tools": [*served.TOOLS, ODD],
+        "tool_choice": ODD,
     }
     whole = client.chat.completions.create(**asked)
     for told in (
@@ -170,18 +132,15 @@ def test_names_come_back(client: openai.OpenAI) -> None:
 
 def test_structured_output(client: openai.OpenAI) -> None:
     """A JSON Schema is the provider's own structured output."""
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
-    reply = client.chat.completions.create(model=MODEL, messages=ask("where?"), response_format=form)
-    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+    served.gives_json(client, MODEL)
 
 
 def test_models_that_speak_openai(client: openai.OpenAI) -> None:
     """They are asked by OpenAI's own API, streamed as server-sent events, beside those that are translated."""
     model = "openai.gpt-oss-120b-1:0"
-    reply = client.chat.completions.create(model=model, messages=ask("hello"), seed=7)
+    reply = client.chat.completions.create(model=model, messages=served.ask("hello"), seed=7)
     assert reply.choices[0].message.content == "echo: hello"
-    chunks = list(client.chat.completions.create(model=model, messages=ask("hello"), stream=True))
+    chunks = list(client.chat.completions.create(model=model, messages=served.ask("hello"), stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
     assert client.responses.create(model=model, input="hello").output_text == "echo: hello"
 
@@ -201,7 +160,7 @@ def claude(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
 def test_messages(claude: anthropic.Anthropic, mock: Mock) -> None:
     """Anthropic's SDK: Claude is invoked with what it asked, streamed or not; other models are asked by Converse."""
     for model in (MODEL, "lab/eu.amazon.nova-lite-v1:0"):
-        asked: Any = {"model": model, "max_tokens": 50, "messages": ask("grüße 🎈")}
+        asked: Any = {"model": model, "max_tokens": 50, "messages": served.ask("grüße 🎈")}
         reply = claude.messages.create(**asked)
         assert [block.text for block in reply.content if block.type == "text"] == ["echo: grüße 🎈"]
         assert (reply.model, reply.usage.output_tokens) == (model, 4)
@@ -213,7 +172,7 @@ def test_messages(claude: anthropic.Anthropic, mock: Mock) -> None:
 
 def test_counting(claude: anthropic.Anthropic, mock: Mock) -> None:
     """Of the model behind a profile; nothing is charged for it."""
-    counted = claude.messages.count_tokens(model=MODEL, messages=ask("one two three"))
+    counted = claude.messages.count_tokens(model=MODEL, messages=served.ask("one two three"))
     assert counted.input_tokens == 4
     assert mock.seen()[-1].path == "/model/anthropic.claude-sonnet-4-5-20250929-v1:0/count-tokens"
 
@@ -253,20 +212,12 @@ def test_rerank(gateway: Gateway) -> None:
 )
 def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
     """Each failure of Bedrock's has the status and code that clients of OpenAI know."""
-    for stream in (False, True):
-        # A model of its own each time: one whose account was refused is left alone for a while.
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-{8 + stream}", stream=stream)
-        assert (reply.status, reply.error["code"]) == (status, code)
+    served.fails(gateway, "lab", script, (status, code))
 
 
 def test_broken_streams(gateway: Gateway) -> None:
     """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
-    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done", "cut-after-900"):
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
-        assert reply.status == 200
-        assert "error" in reply.events[-2], script
-        assert reply.events[-1] == "[DONE]"
-        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+    served.breaks(gateway, "lab", "error-after-5", "end-after-5", "malformed-after-5", "cut-after-900")
 
 
 def test_streams_in_pieces(gateway: Gateway) -> None:
@@ -285,15 +236,7 @@ def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool) -> None:
     """The same prices and counts give the same cost as a provider that speaks OpenAI's API, and the provider's bill."""
-    lines = []
-    for model in (MODEL, "gpt"):
-        assert gateway.chat(model, (("x-request-id", f"cost-{model}-{stream}"),), stream=stream).status == 200
-        lines.append(gateway.line(f"cost-{model}-{stream}"))
-    bedrock, plain = lines
-    for name in ("input_tokens", "output_tokens", "token_source", "cost_nano_usd"):
-        assert bedrock[name] == plain[name]
-    row = mock.rows(model=MODEL)[-1]
-    assert (row["input_tokens"], row["output_tokens"]) == (bedrock["input_tokens"], bedrock["output_tokens"])
+    served.costs(gateway, mock, (MODEL, "gpt"), stream=stream)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,14 @@ def test_calls() -> None:
         ({"messages": [{"role": "user", "content": [{"text": ""}]}]}, "is blank"),
         ({"messages": [HI, USED, HI], "toolConfig": TOOLS}, "Expected toolResult"),
         ({"messages": [HI, USED, RESULT]}, "toolConfig field must be defined"),
+        (
+            {
+                "messages": [HI],
+                "toolConfig": {**TOOLS, "toolChoice": {"any": {}}},
+                "additionalModelRequestFields": {"tool_choice": {"type": "any"}},
+            },
+            "conflicts",
+        ),
         ({"messages": [HI], "toolConfig": {"tools": []}}, "greater than or equal to 1"),
         ({"messages": [{"role": "user", "content": [{"image": {"format": "jpg"}}]}]}, "image.format"),
         (

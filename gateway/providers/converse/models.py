@@ -45,6 +45,8 @@ class Abilities:
     cached_tools: bool = True
     signed: bool = True
     """It takes back the thinking that it signed."""
+    single: bool = False
+    """It can be kept from parallel calls, in Anthropic's own `tool_choice`; Converse has no word for it."""
 
 
 @lru_cache(maxsize=1024)
@@ -81,7 +83,7 @@ def is_openai(model: str) -> bool:
 
 def _claude(name: str) -> Abilities:
     able = claude_abilities(name)
-    return Abilities("anthropic", able, structured=able.structured, effort="claude")
+    return Abilities("anthropic", able, structured=able.structured, effort="claude", single=able.structured)
 
 
 def _top_k(vendor: str, name: str) -> tuple[str, ...]:

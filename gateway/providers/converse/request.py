@@ -24,6 +24,7 @@ SPOKEN = frozenset(
         "stop",
         "reasoning_effort",
         "thinking",
+        "parallel_tool_calls",
         "response_format",
         "cache_control",
         "guardrail_config",
@@ -47,6 +48,8 @@ def body_of(chat: ChatRequest, deployment: Deployment, losses: Losses) -> Json:
     more: Json = {}
     body: Json = {"messages": talk.turns}
     tools = _tools(chat, talk, able, losses)
+    if tools and chat.parallel_tool_calls is False and chat.choice[0] != "none":
+        _one_by_one(tools, more, able, losses)
     _shape(body, talk, chat, able, losses)
     thinks = reason(more, talk, chat, deployment, (able, losses))
     config = _sampled(chat, more, thinks, able, losses)
@@ -95,6 +98,15 @@ def _tools(chat: ChatRequest, talk: Conversation, able: Abilities, losses: Losse
     elif chosen is not None:
         choice = {"tool": {"name": name_of(chosen)}}
     return {"tools": tools, **({"toolChoice": choice} if choice else {})}
+
+
+def _one_by_one(tools: Json, more: Json, able: Abilities, losses: Losses) -> None:
+    """No parallel calls. The choice is then told in one place alone: Bedrock refuses two."""
+    if not able.single:
+        losses.parameter("parallel_tool_calls")
+        return
+    ((mode, chosen),) = tools.pop("toolChoice", {"auto": {}}).items()
+    more["tool_choice"] = {"type": mode, **chosen, "disable_parallel_tool_use": True}
 
 
 def _spec(name: str, function: Function, able: Abilities, losses: Losses) -> Json:

@@ -37,7 +37,7 @@ def converse_stream(asked: Asked) -> Reply:
     for index, block in enumerate(_pieces(turn)):
         frames += [named(kind, {"contentBlockIndex": index, **fields}, tokens) for kind, fields, tokens in block]
         frames.append(named("contentBlockStop", {"contentBlockIndex": index}))
-    frames.append(named("messageStop", {"stopReason": _STOP[turn.finish]}, last=True))
+    frames.append(named("messageStop", {"stopReason": _STOP[turn.finish]}))
     closing: Json = {"metrics": {"latencyMs": 1}}
     if not asked.script.no_usage:
         closing["usage"] = _usage(price, turn)
@@ -58,6 +58,9 @@ def _ask(asked: Asked) -> Ask:
     results = [block["toolResult"] for block in last if "toolResult" in block]
     tools = body.get("toolConfig") or {}
     ((choice, chosen),) = (tools.get("toolChoice") or {"auto": {}}).items()
+    own = (body.get("additionalModelRequestFields") or {}).get("tool_choice") or {}
+    if own:
+        choice, chosen = own["type"], own
     form = (body.get("outputConfig") or {}).get("textFormat") or {}
     return Ask(
         model=asked.model,
@@ -65,6 +68,7 @@ def _ask(asked: Asked) -> Ask:
         after_tool=bool(results),
         tools=tuple(_tools(tools)),
         tool_choice=f"={chosen.get('name')}" if choice == "tool" else {"any": "required"}.get(choice, "auto"),
+        parallel=not own.get("disable_parallel_tool_use"),
         schema=orjson.loads(form["structure"]["jsonSchema"]["schema"]) if form else None,
         limit=positive(config, "maxTokens"),
         stop=tuple(config.get("stopSequences") or ()),

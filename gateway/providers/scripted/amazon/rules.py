@@ -30,6 +30,9 @@ def check(body: Json, messages: list[Json]) -> None:
             )
         called = [block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block]
         used = used or bool(called)
+    own = (body.get("additionalModelRequestFields") or {}).get("tool_choice")
+    if own is not None and (body.get("toolConfig") or {}).get("toolChoice") is not None:
+        raise Rejected(400, "The additional field tool_choice conflicts with toolConfig.toolChoice.")
     if used and not (body.get("toolConfig") or {}).get("tools"):
         raise Rejected(400, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
     if body.get("toolConfig") is not None and not body["toolConfig"].get("tools"):

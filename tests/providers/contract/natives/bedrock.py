@@ -21,7 +21,7 @@ class Bedrock:
     options: Mapping[str, Any] = {"region": "eu-west-1"}
     base_url = "https://provider.invalid"
     model = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-    refuses: Mapping[str, str] = {"n_two": "n", "seed": "seed", "no_parallel": "parallel_tool_calls"}
+    refuses: Mapping[str, str] = {"n_two": "n", "seed": "seed"}
     silent = frozenset({"counted_reasoning"})
 
     def heard(self, head: RequestHead, body: bytes) -> Heard:
@@ -38,6 +38,9 @@ class Bedrock:
             assert before is None or before["role"] != message["role"], "turns alternate"
             heard.add(_turn(message))
         _choose(heard, fields.get("toolConfig"))
+        own = (fields.get("additionalModelRequestFields") or {}).get("tool_choice") or {}
+        assert not own or "toolChoice" not in fields["toolConfig"], "two choices are refused"
+        heard.parallel = not own.get("disable_parallel_tool_use")
         config = fields.get("inferenceConfig") or {}
         heard.stop = tuple(config.get("stopSequences") or ())
         heard.limit = config.get("maxTokens")
