@@ -7,11 +7,17 @@ from typing import Any
 
 import msgspec
 
-from gateway.bridges.chat.said import Event, citation
+from gateway.bridges.chat.said import Event, citation, item_of
 from gateway.errors import UpstreamServerError
 from gateway.providers.chat import events as neutral
 from gateway.providers.wire.errors import error_from_event
 
+
+class _Kind(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+_KIND = msgspec.json.Decoder(_Kind)
 _EVENT = msgspec.json.Decoder(Event)
 _NOTHING: tuple[neutral.Event, ...] = ()
 _WORKING = (neutral.Working(),)
@@ -33,9 +39,9 @@ class ResponseEvents:
     def read(self, name: bytes, data: bytes) -> Iterable[neutral.Event]:
         """See `NativeStream`."""
         del name
-        event = _EVENT.decode(data)
-        reader = _READERS.get(event.type)
-        return _NOTHING if reader is None else reader(self, event)
+        # Of the many kinds of events there are, others have the same fields with other types.
+        reader = _READERS.get(_KIND.decode(data).type)
+        return _NOTHING if reader is None else reader(self, _EVENT.decode(data))
 
     # -- words
 
@@ -84,7 +90,7 @@ class ResponseEvents:
     # -- items
 
     def _item_added(self, event: Event) -> Iterable[neutral.Event]:
-        item = event.item
+        item = item_of(event.item)
         if item is None or item.type != "function_call":
             return _WORKING if item is not None and item.type == "reasoning" else _NOTHING
         arguments = item.arguments or ""
@@ -97,7 +103,7 @@ class ResponseEvents:
         return (neutral.ToolCallDelta(event.output_index, event.delta or ""),)
 
     def _item_done(self, event: Event) -> Iterable[neutral.Event]:
-        item = event.item
+        item = item_of(event.item)
         if item is None:
             return _NOTHING
         if item.type == "reasoning":

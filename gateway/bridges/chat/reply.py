@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.bridges.chat.said import Item, Response, citation
+from gateway.bridges.chat.said import Item, Response, citation, item_of
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.providers.chat.replies import Called, ChatReply, Choice, encode_reply
 from gateway.providers.wire.errors import error_from_event
@@ -24,8 +24,11 @@ def completion(call: Call, body: bytes, usage: Usage | None) -> bytes:
     if response.output is None or response.status not in (None, "completed", "incomplete"):
         raise UpstreamBadResponse
     choice = Choice(response.finish)
-    for item in response.output:
-        _add(choice, item)
+    try:
+        for item in filter(None, map(item_of, response.output)):
+            _add(choice, item)
+    except (msgspec.DecodeError, RecursionError):
+        raise UpstreamBadResponse from None
     return encode_reply(ChatReply([choice], usage), call)
 
 

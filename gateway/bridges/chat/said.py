@@ -52,6 +52,24 @@ class Item(msgspec.Struct, gc=False):
         }
 
 
+class _Typed(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+_READ = frozenset({"message", "reasoning", "function_call"})
+_TYPED = msgspec.json.Decoder(_Typed)
+_ITEM = msgspec.json.Decoder(Item)
+
+
+def item_of(raw: msgspec.Raw) -> Item | None:
+    """The item, where it is of a kind that a chat has: others may have the same fields with other types. May raise what
+    decoding raises."""
+    if bytes(raw)[:1] != b"{" or _TYPED.decode(raw).type not in _READ:
+        return None
+    item: Item = _ITEM.decode(raw)
+    return item
+
+
 class Details(msgspec.Struct, gc=False):
     reason: str | None = None
 
@@ -60,7 +78,7 @@ class Response(msgspec.Struct, gc=False):
     """A whole answer, or what an event tells of it."""
 
     status: str | None = None
-    output: list[Item] | None = None
+    output: list[msgspec.Raw] | None = None
     incomplete_details: Details | None = None
     error: Any = None
     usage: WireUsage | None = None
@@ -77,7 +95,6 @@ class Response(msgspec.Struct, gc=False):
 class Event(msgspec.Struct, gc=False):
     """One event of a stream."""
 
-    type: str = ""
     output_index: int = 0
     content_index: int = 0
     summary_index: int = 0
@@ -87,7 +104,7 @@ class Event(msgspec.Struct, gc=False):
     arguments: str | None = None
     logprobs: list[Json] | None = None
     annotation: Json | None = None
-    item: Item | None = None
+    item: msgspec.Raw = msgspec.Raw()
     response: Response | None = None
 
 

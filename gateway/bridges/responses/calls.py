@@ -8,12 +8,11 @@ from gateway.bridges.chats import Called
 from gateway.bridges.responses.answer import Json, call_item, custom_item
 from gateway.bridges.responses.events import Events
 from gateway.bridges.responses.keepsakes import Keepsake
-from gateway.bridges.responses.tools import customs, unwrapped
+from gateway.bridges.responses.tools import customs, is_whole, unwrapped
 from gateway.errors import UpstreamBadEvent
 from gateway.types import Call
 
 _json = msgspec.json.Encoder().encode
-_ANY = msgspec.json.Decoder()
 
 
 class _Use:
@@ -73,10 +72,11 @@ class Calls:
         if not use.custom:
             self._events.raw(use.head, arguments)
 
-    def finish(self) -> None:
-        """No more will come."""
+    def finish(self, *, short: bool) -> None:
+        """No more will come; an answer that is cut `short` may end in the middle of a call."""
         for use in self._open:
-            self._close(use, "".join(use.arguments))
+            text = "".join(use.arguments)
+            self._close(use, text, "incomplete" if short and text and not is_whole(text) else "completed")
         self._open.clear()
 
     def _begin(self, fragment: Called, index: int, name: str, blocks: list[Json]) -> _Use:
@@ -101,14 +101,11 @@ class Calls:
         """End the calls whose arguments are a whole JSON value: nothing but blanks can follow."""
         for use in list(self._open):
             text = "".join(use.arguments)
-            try:
-                _ANY.decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
-                continue
-            self._close(use, text)
-            self._open.remove(use)
+            if is_whole(text):
+                self._close(use, text, "completed")
+                self._open.remove(use)
 
-    def _close(self, use: _Use, text: str) -> None:
+    def _close(self, use: _Use, text: str, status: str) -> None:
         use.over = True
         at = {"item_id": use.id, "output_index": use.index}
         if use.custom:
@@ -121,4 +118,4 @@ class Calls:
                 self._events.raw(use.head, text)
             done = {**at, "name": use.name, "arguments": text}
             self._events.say("response.function_call_arguments.done", done)
-        self._events.done(use.index, use.item(text, "completed"))
+        self._events.done(use.index, use.item(text, status))

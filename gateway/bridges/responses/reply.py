@@ -20,7 +20,7 @@ from gateway.bridges.responses.answer import (
     usage_object,
 )
 from gateway.bridges.responses.keepsakes import Keepsake
-from gateway.bridges.responses.tools import customs, unwrapped
+from gateway.bridges.responses.tools import customs, is_whole, unwrapped
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.types import Call, Usage
 
@@ -56,7 +56,7 @@ def _output(call: Call, choice: Choice, said: Said) -> list[Json]:
         output.append(message_item(f"msg_{call.id}_{len(output)}", content or [text_part("", [], [])], status))
     named = customs(call.raw) if calls else frozenset()
     for one in calls:
-        output.append(_call(call, len(output), one, named))
+        output.append(_call(call, len(output), one, named, short=is_short(choice.finish_reason)))
     return output
 
 
@@ -76,10 +76,11 @@ def _id_put_in(call: Call, number: int, called: Called) -> Called:
     return called
 
 
-def _call(call: Call, index: int, called: Called, named: frozenset[str]) -> Json:
+def _call(call: Call, index: int, called: Called, named: frozenset[str], *, short: bool) -> Json:
     function = called.function
     name = (function.name if function is not None else None) or ""
     arguments = (function.arguments if function is not None else None) or "{}"
+    status = "incomplete" if short and not is_whole(arguments) else "completed"
     if name in named:
-        return custom_item(f"ctc_{call.id}_{index}", called.id or "", name, unwrapped(arguments), "completed")
-    return call_item(f"fc_{call.id}_{index}", called.id or "", name, arguments, "completed")
+        return custom_item(f"ctc_{call.id}_{index}", called.id or "", name, unwrapped(arguments), status)
+    return call_item(f"fc_{call.id}_{index}", called.id or "", name, arguments, status)

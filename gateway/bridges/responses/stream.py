@@ -156,7 +156,7 @@ class ResponseStream:
         if not events.begun:
             raise UpstreamEmpty
         events.close(Keepsake(self._blocks), "incomplete" if short else "completed")
-        self._calls.finish()
+        self._calls.finish(short=short)
         if not events.output and not short:
             events.text("")
             events.close(Keepsake())

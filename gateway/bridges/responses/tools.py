@@ -36,6 +36,7 @@ class _Tools(msgspec.Struct, gc=False):
 
 _WRAPPED = msgspec.json.Decoder(_Wrapped)
 _TOOLS = msgspec.json.Decoder(_Tools)
+_ANY = msgspec.json.Decoder()
 
 
 def offer(body: Json, asked: ResponsesRequest, losses: Losses) -> None:
@@ -115,6 +116,15 @@ def customs(raw: bytes) -> frozenset[str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return frozenset()
     return frozenset(tool.name for tool in tools if tool.type == "custom")
+
+
+def is_whole(arguments: str) -> bool:
+    """Whether they are one JSON value, to which nothing can be added."""
+    try:
+        _ANY.decode(arguments)
+    except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def wrapped(text: str) -> str:

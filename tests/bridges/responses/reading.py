@@ -47,7 +47,7 @@ def _read(reply: dict[str, Any]) -> Read:
             read.text += _message(item, read)
             assert item["status"] == reply["status"] or read.text == ""
         elif item["type"] == "function_call":
-            assert item["status"] == "completed"
+            assert item["status"] in ("completed", reply["status"])
             read.calls.append((item["call_id"], item["name"], item["arguments"]))
         else:
             assert item["type"] == "custom_tool_call"

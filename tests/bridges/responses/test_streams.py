@@ -130,6 +130,13 @@ def test_a_call_ends_when_the_next_begins() -> None:
     assert isinstance(one.failure, UpstreamBadEvent)
 
 
+def test_a_call_that_is_cut_short() -> None:
+    """Arguments that end in the middle are told as they are, in an item that says so."""
+    out = fed(decoder(), [called(0, "c1", "f", '{"a":'), delta("length"), DONE])
+    assert reading.streamed(out, ASKED).calls == [("c1", "f", '{"a":')]
+    assert [item["status"] for item in reading.events(out)[-1]["response"]["output"]] == ["incomplete"]
+
+
 def test_words_between_calls() -> None:
     """Text after a call is a message of its own; nothing is lost."""
     found = read(delta(content="a"), called(0, "c1", "f", "{}"), delta(content="b"), delta("tool_calls"))
