@@ -21,7 +21,7 @@ from gateway.limits.refusals import Downgrade
 from gateway.routing.explain import Passed, Routed, explain_route
 from gateway.routing.planner import Foresight, Planner
 from gateway.storage.errors import StoreUnavailable
-from gateway.types import Call, Deployment, Plan, Principal, Skipped
+from gateway.types import Call, Deployment, Plan, Principal, Skipped, Surface
 
 
 class Explanation(msgspec.Struct, eq=False):
@@ -36,7 +36,7 @@ class Explanation(msgspec.Struct, eq=False):
     downgraded_to: str | None = None
     """The model that a quota switches to."""
     notes: tuple[str, ...] = ()
-    """What could not be looked at."""
+    """What could not be looked at, and which candidates are asked in other words than the client's."""
 
     @property
     def passed(self) -> tuple[Passed, ...]:
@@ -53,6 +53,14 @@ class Explainer:
 
     async def explain(self, planner: Planner, policy: Policy, call: Call, principal: Principal) -> Explanation:
         """What would become of this call of this caller now."""
+        found = await self._explained(planner, policy, call, principal)
+        for surface in Surface:
+            others = [one.id for one in found.candidates if planner.asked(call, one) is surface]
+            if others:
+                _noted(found, f"asked by another API, {surface}, and translated: {', '.join(others)}")
+        return found
+
+    async def _explained(self, planner: Planner, policy: Policy, call: Call, principal: Principal) -> Explanation:
         ahead = planner.foresight()
         found = self._routed(planner, call, principal, ahead)
         if found.routed.plan is None or found.refusal is not None:

@@ -19,7 +19,7 @@ from gateway.routing.index import Index
 from gateway.routing.rules import Rule, context_of, resolve
 from gateway.routing.sieve import Sieve, Sifted
 from gateway.routing.strategies import PRIORITY
-from gateway.types import Call, Plan, Principal
+from gateway.types import Call, Deployment, Plan, Principal, Surface
 
 MEMO_SIZE = 4096
 BLIND = Senses()
@@ -86,6 +86,10 @@ class Planner:
     def sift(self, rule: Rule, call: Call) -> Sifted:
         """Which targets can do this at all, and why the others cannot."""
         return self._sieve.sift(rule, call)
+
+    def asked(self, call: Call, deployment: Deployment) -> Surface | None:
+        """The surface by which the call is put to a deployment that has not the client's own; else None."""
+        return self._sieve.speakers.asked(call, deployment)
 
     def known(self, rule: Rule, call: Call) -> Known:
         """What this kind of call comes to. Raises as `plan` does, apart from what depends on the moment."""

@@ -31,7 +31,7 @@ class Sieve:
     """Sifts the targets of one snapshot."""
 
     def __init__(self, snapshot: Snapshot, dialects: Mapping[str, Dialect]) -> None:
-        self._speakers = Speakers(dialects)
+        self.speakers = Speakers(dialects)
         self._testing: dict[str, list[str]] = {}
         for deployment in snapshot.deployments.values():
             if deployment.provider.status == "testing":
@@ -67,11 +67,11 @@ class Sieve:
     def services(self, rule: Rule) -> list[str]:
         """What the providers of a rule's targets do serve, in words."""
         return sorted(
-            {service.value for target in rule.targets for service in self._speakers.services(target.deployment)}
+            {service.value for target in rule.targets for service in self.speakers.services(target.deployment)}
         )
 
     def _serves(self, deployment: Deployment, call: Call) -> bool:
-        return self._speakers.find(call.service, call.path, deployment) is not None
+        return self.speakers.find(call.service, call.path, deployment) is not None
 
     def _tested(self, rule: Rule) -> list[Skipped]:
         """Deployments of a bare name that only requests for their provider reach."""

@@ -21,12 +21,14 @@ from gateway.ports import (
     UpstreamRequest,
     UpstreamResponse,
 )
-from gateway.types import Call, Deployment, Provider, Service
+from gateway.types import Call, Deployment, Provider, Service, Surface
 from gateway.upstream.choice import engine_choice
 from gateway.upstream.tokens import Tokens
 
 LIST_SECONDS = 10.0
 """Until a list must have begun; twice as long until it is here."""
+LEAST_RESPONSE = 16
+"""Tokens: OpenAI's Responses API takes no lower limit."""
 MAX_LIST_BYTES = 4 * 1024 * 1024
 MAX_REPLY_BYTES = 1024 * 1024
 _HAS_NO_LIST = frozenset({404, 405, 501})
@@ -73,6 +75,8 @@ class Asker:
         call."""
         provider = deployment.provider
         call = smallest_call(deployment)
+        if self._speakers.asked(call, deployment) is Surface.RESPONSES:
+            call.output_cap = LEAST_RESPONSE
         own = self._dialects[provider.type]
         dialect = self._speakers.find(call.service, call.path, deployment) or own
         head = dialect.head(call, deployment, await self._credential(own, provider))

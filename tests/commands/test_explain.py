@@ -207,3 +207,19 @@ def test_keys_made_at_run_time_are_known_with_their_groups(run: Run) -> None:
     assert run(name, command="keys revoke")[0] == 0
     code, _, err = run("m", "--key", name, "--config", str(run.config))
     assert (code, "is revoked" in err) == (1, True)
+
+
+def test_what_is_asked_by_another_api(run: Run) -> None:
+    """A candidate that has not the client's API is one all the same, and a note says how it is asked."""
+    run.config.write_text("""
+version: 1
+providers:
+  claude: {type: anthropic, api_key: k, models: [one]}
+  both: {type: openai, api_key: k, models: {one: {}, pro: {api: responses}}}
+routes: [{name: r, match: {model: m}, targets: [{provider: both, model: one}, {provider: claude, model: one}]}]
+""")
+    told = run.explained("m", "--service", "responses")
+    assert deployments(told) == ["both/one", "claude/one"]
+    assert "asked by another API, chat, and translated: claude/one" in told["notes"]
+    assert "asked by another API, responses, and translated: both/pro" in run.explained("both/pro")["notes"]
+    assert not any("translated" in note for note in run.explained("m")["notes"])

@@ -134,6 +134,19 @@ async def test_models_are_called_where_that_is_wanted(redis: RedisClient, tmp_pa
     assert vectors == {"model": "vectors", "input": "a"}
 
 
+async def test_a_model_that_has_only_the_responses_api(redis: RedisClient, tmp_path: Path) -> None:
+    """It is called by that, with the least that OpenAI takes there."""
+    told = Told()
+    answer = json_reply({"object": "response", "status": "completed", "output": []})
+    async with ScriptedUpstream(json_reply(LIST), default=answer) as up, _asking() as asker:
+        prober = Prober(redis, asker, told, 60.0, Random(1))
+        prober.use(_snapshot(tmp_path, up.base_url, "api: responses\n    health_check: {call: true, model: m}"))
+        await prober._probe(next(iter(prober._providers)))
+        assert told.outcomes == [(None, "ok", False), ("p/m", "ok", False)]
+        assert up.received[1].target == "/v1/responses"
+        assert json.loads(up.received[1].body)["max_output_tokens"] == 16
+
+
 async def test_nothing_paid_is_called_by_default(redis: RedisClient, tmp_path: Path) -> None:
     """Without being asked to, and of a provider whose list fails, no model is called."""
     told = Told()
