@@ -161,6 +161,18 @@ def test_what_needs_a_state(client: openai.OpenAI, provider: str) -> None:
         assert (refused.value.param, refused.value.code) == (param, "unsupported_parameter")
 
 
+def test_over_two_bridges(client: openai.OpenAI) -> None:
+    """Anthropic's Messages API, asked of a model that has only the Responses API."""
+    body = {"model": PRO, "max_tokens": 50, "messages": USER}
+    reply: Any = client.post("/messages", cast_to=object, body=body)
+    assert (reply["type"], reply["content"], reply["stop_reason"]) == (
+        "message",
+        [{"type": "text", "text": "echo: hello"}],
+        "end_turn",
+    )
+    assert reply["usage"]["output_tokens"] == 3
+
+
 # ---- chat, where there is only the Responses API ---------------------------------------------------------------------
 
 
