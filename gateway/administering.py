@@ -27,15 +27,20 @@ from gateway.registry.resources.vetting import Bounds
 from gateway.storage.pubsub import Subscription
 from gateway.storage.sql.migrate import current_revision, expected_revision
 from gateway.storage.sql.urls import database_url
-from gateway.vault.custody import header_of, open_custody
+from gateway.upstream.asking import Asker
+from gateway.upstream.checkup import Examiner
+from gateway.upstream.engines import create_engine
+from gateway.vault.custody import open_custody, read_custody
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.audit.log import AuditLog
     from gateway.controlled import AdministratorBoot
+    from gateway.ports import Engine
     from gateway.registry.resources.desk import Record
     from gateway.registry.resources.records import Author, Change
+    from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
     from gateway.storage.redis import RedisClient
     from gateway.storage.sql.database import Database
@@ -61,8 +66,15 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
     seal = custody.vault.seal if custody.vault.has_key else None
     resources = Resources(database, rules, seal=seal, record=recorder(audit))
     shelf = Shelf(settings.data_dir)
-    propagation = Propagation(resources, shelf, redis, lambda: header_of(database))
+    propagation = Propagation(resources, shelf, redis, lambda: _header(database, settings))
     picture = Picture(boot.file, Intake(shelf, settings, os.environ, boot.context))
+    opening = Intake(shelf, settings, os.environ, boot.context)
+    engines = Engines()
+
+    async def opened() -> Snapshot:
+        await propagation.round()  # what was changed a moment ago is to be seen
+        return (await opening.joined(boot.file())).snapshot
+
     keyring = Keyring(redis)
     entry = Entry(boot.admin_key, settings.admin_hosts, settings.admin_rate)
     services = Services(
@@ -74,11 +86,40 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
         tell_keys=keyring.apply,
         resources=resources,
         registry=RegistryStatus(resources, propagation, picture, redis),
+        vault=custody.vault,
+        examiner=Examiner(Asker(engines, boot.dialects), boot.dialects),
+        opened=opened,
         document=lambda: boot.file().document,
         parked=picture.parked,
     )
     listening = Subscription(redis.dial, CHANNEL, propagation.heard, propagation.missed)
-    return create_admin(services), [propagation.run(), listening.run(), Anchor(database, settings.data_dir).run()]
+    return create_admin(services), [
+        propagation.run(),
+        listening.run(),
+        engines.run(),
+        Anchor(database, settings.data_dir).run(),
+    ]
+
+
+class Engines:
+    """The engines that providers are tested with, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Engine] = {}
+
+    def __call__(self, name: str) -> Engine:
+        engine = self._engines.get(name)
+        if engine is None:
+            engine = self._engines[name] = create_engine(name)
+        return engine
+
+    async def run(self) -> None:
+        """Until cancelled; then close them."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for engine in self._engines.values():
+                await engine.close()
 
 
 def recorder(audit: AuditLog) -> Record:
@@ -116,3 +157,8 @@ async def _migrated(settings: Settings) -> None:
 
 def _base(boot: AdministratorBoot) -> Interpolated:
     return interpolate(boot.file().document, os.environ)
+
+
+async def _header(database: Database, settings: Settings) -> tuple[str, str]:
+    salt, canary = (await read_custody(database, settings)).header
+    return salt, canary

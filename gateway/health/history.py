@@ -49,7 +49,7 @@ class History:
         """Keep what workers told, in one transaction; the incidents that it opens."""
         opened: list[IncidentChanged] = []
         async with self._database.begin() as connection:
-            await _follow_others(connection)
+            await take_turn(connection)
             for entry, events in entries:
                 for number, event in enumerate(events):
                     opened += await _take(connection, f"{entry}.{number}", event, layout)
@@ -60,9 +60,9 @@ class History:
         closed: list[IncidentChanged] = []
         going_on: list[str] = []
         async with self._database.begin() as connection:
-            await _follow_others(connection)
+            await take_turn(connection)
             for row in await connection.execute(select(incidents).where(incidents.c.closed_at.is_(None))):
-                incident = settle(_incident(row), now, layout.exists)
+                incident = settle(incident_of(row), now, layout.exists)
                 await _save(connection, incident, row.deployments, row.routes)
                 if incident.closed_at is None:
                     going_on.append(incident.provider)
@@ -73,14 +73,15 @@ class History:
     async def prune(self, before: int, now: int) -> None:
         """Forget probes and ended incidents from before `before`, and states that nobody confirms."""
         async with self._database.begin() as connection:
-            await _follow_others(connection)
+            await take_turn(connection)
             await connection.execute(delete(health_checks).where(health_checks.c.at < before))
             await connection.execute(delete(incidents).where(incidents.c.closed_at < before))
             states = delete(deployment_states).where(deployment_states.c.heard < now - STATES_KEPT)
             await connection.execute(states)
 
 
-async def _follow_others(connection: AsyncConnection) -> None:
+async def take_turn(connection: AsyncConnection) -> None:
+    """Wait until nobody else writes these tables, and hold them until the transaction ends."""
     await connection.execute(update(health_state).values(changes=health_state.c.changes + 1))
 
 
@@ -96,7 +97,7 @@ async def _take(connection: AsyncConnection, name: str, event: Event, layout: La
     provider = provider_of(event)
     is_open = (incidents.c.provider == provider) & incidents.c.closed_at.is_(None)
     row = (await connection.execute(select(incidents).where(is_open))).one_or_none()
-    known = None if row is None else _incident(row)
+    known = None if row is None else incident_of(row)
     incident = absorb(known, provider, reading_of(event, before), fresh_id)
     if incident is None:
         return []
@@ -105,7 +106,7 @@ async def _take(connection: AsyncConnection, name: str, event: Event, layout: La
     if row is not None:
         await _save(connection, incident, deployments, routes)
         return []
-    await connection.execute(insert(incidents).values(id=incident.id, **_columns(incident, deployments, routes)))
+    await connection.execute(insert(incidents).values(id=incident.id, **columns_of(incident, deployments, routes)))
     return [change_of("opened", incident, deployments, routes)]
 
 
@@ -148,10 +149,11 @@ async def _save(
     connection: AsyncConnection, incident: Incident, deployments: Sequence[str], routes: Sequence[str]
 ) -> None:
     statement = update(incidents).where(incidents.c.id == incident.id)
-    await connection.execute(statement.values(**_columns(incident, deployments, routes)))
+    await connection.execute(statement.values(**columns_of(incident, deployments, routes)))
 
 
-def _columns(incident: Incident, deployments: Sequence[str], routes: Sequence[str]) -> dict[str, Any]:
+def columns_of(incident: Incident, deployments: Sequence[str], routes: Sequence[str]) -> dict[str, Any]:
+    """Its row, without its id."""
     return {
         "provider": incident.provider,
         "cause": incident.cause,
@@ -166,7 +168,8 @@ def _columns(incident: Incident, deployments: Sequence[str], routes: Sequence[st
     }
 
 
-def _incident(row: Any) -> Incident:
+def incident_of(row: Any) -> Incident:
+    """From its row."""
     return Incident(
         id=row.id,
         provider=row.provider,

@@ -26,6 +26,8 @@ NO_INCIDENT = frozenset({"cooldown", "429"})
 """Causes for which a deployment rests without anything being wrong."""
 PROVIDER = ""
 """The part that is the provider itself."""
+BY_HAND = "by hand"
+"""The part that a person told: it is over when a person says so."""
 
 
 class Part(msgspec.Struct):
@@ -56,7 +58,7 @@ class Incident(msgspec.Struct):
     @property
     def deployments(self) -> list[str]:
         """Those that failed themselves."""
-        return [subject for subject in self.parts if subject != PROVIDER]
+        return [subject for subject in self.parts if subject not in (PROVIDER, BY_HAND)]
 
 
 class Failing(NamedTuple):
@@ -162,6 +164,8 @@ def settle(incident: Incident, now: int, exists: Callable[[str, str], bool]) -> 
     """The incident at a later time: parts that nobody speaks of any more, or that are not configured any more
     (`exists(provider, subject)`), are over; when all have been for a while, so is the incident."""
     for subject, part in incident.parts.items():
+        if subject == BY_HAND:
+            continue
         if part.last <= now - FORGET_AFTER or not exists(incident.provider, subject):
             part.over = True
     _look(incident, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.health.incidents import PROVIDER
+from gateway.health.incidents import BY_HAND, PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,9 +33,9 @@ class Layout:
         return subject == PROVIDER or self._snapshot.deployment_for(provider, model) is not None
 
     def affected(self, incident: Incident) -> list[str]:
-        """The deployments that failed; all of the provider's when it failed itself."""
+        """The deployments that failed; all of the provider's when it failed itself, or a person said so."""
         found = dict.fromkeys(incident.deployments)
-        if PROVIDER in incident.parts:
+        if not incident.parts.keys().isdisjoint((PROVIDER, BY_HAND)):
             of_it = self._snapshot.deployments.values()
             found.update(dict.fromkeys(d.id for d in of_it if d.provider.name == incident.provider))
         return sorted(found)

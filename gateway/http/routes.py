@@ -75,6 +75,16 @@ INSTEAD: Mapping[str, str] = MappingProxyType(
 """What clients of Cohere's API ask for, and where it is here."""
 
 
+BESIDE_ADMINISTRATION: Mapping[str, Endpoint] = MappingProxyType(
+    {
+        f"{mount}/providers/{word}": ENDPOINTS[path]
+        for mount in ("/api/admin", "/api")
+        for word, path in (("chat", "/chat/completions"), ("embeddings", "/embeddings"))
+    }
+)
+"""Calls under the admin API's paths: the same as below `/v1` in everything, with a virtual key as there."""
+
+
 class Destination(NamedTuple):
     """Where a request goes: an endpoint, or the models list (`model` names one of them)."""
 
@@ -89,14 +99,18 @@ _EXACT: Mapping[str, Destination] = MappingProxyType(
     {
         **{prefix + path: Destination(endpoint) for prefix in PREFIXES for path, endpoint in ENDPOINTS.items()},
         V2 + RERANK: Destination(ENDPOINTS[RERANK]),
+        **{path: Destination(endpoint) for path, endpoint in BESIDE_ADMINISTRATION.items()},
         **{"/v1" + path: Destination(endpoint) for path, endpoint in ANTHROPIC_ENDPOINTS.items()},
     }
 )
 
 
+_STARTS = ("/v1/", "/v2/", "/openai/", PROVIDERS)
+
+
 def is_api(path: str) -> bool:
     """Whether this path belongs to the API, known or not, and so gets its error shape."""
-    return path.startswith(("/v1/", "/v2/", "/openai/", PROVIDERS)) or path == "/v1"
+    return path.startswith(_STARTS) or path == "/v1" or path in BESIDE_ADMINISTRATION
 
 
 def is_messages(path: str) -> bool:

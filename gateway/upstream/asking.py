@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.bridges.speakers import Speakers
-from gateway.errors import CredentialsUnavailable
 from gateway.ports import (
     Deadlines,
     Dialect,
@@ -70,6 +71,24 @@ class Asker:
         finally:
             response.abort()
 
+    async def get(self, provider: Provider, path: str) -> None:
+        """Ask for this path below its base URL, as its list of models is asked for. Raises UpstreamError, and
+        LookupError for a provider that has no such list."""
+        dialect = self._dialects[provider.type]
+        lister: object = dialect
+        if not isinstance(lister, ListsModels):
+            raise LookupError(provider.type)
+        head = lister.models_head(provider, await self._credential(dialect, provider))
+        target = (urlsplit(provider.base_url).path.rstrip("/") + path).encode()
+        asked = replace(head, target=target, wire=b"")
+        response = await self._send(provider, asked, (), min(provider.timeouts.first_byte, LIST_SECONDS))
+        try:
+            body = await response.read(MAX_LIST_BYTES)
+            if not 200 <= response.status < 300:
+                raise dialect.error(response.status, response.headers, body)
+        finally:
+            response.abort()
+
     async def call(self, deployment: Deployment) -> None:
         """One answer of one token, or one short vector. Raises UpstreamError, and what the dialect says to a bad
         call."""
@@ -92,8 +111,6 @@ class Asker:
             response.abort()
 
     async def _credential(self, dialect: object, provider: Provider) -> str | None:
-        if provider.unusable:
-            raise CredentialsUnavailable
         token = await self._tokens.get(dialect, provider) if isinstance(dialect, TokenDialect) else None
         return token or (provider.api_keys[0] if provider.api_keys else None)
 

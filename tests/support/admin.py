@@ -6,9 +6,10 @@ import asyncio
 import queue
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,17 @@ from gateway.registry.resources.judging import Judge, Picture
 from gateway.registry.resources.propagation import Propagation
 from gateway.registry.resources.shelf import Shelf
 from gateway.registry.resources.status import RegistryStatus
-from gateway.registry.resources.unlocking import stand_ins
+from gateway.registry.resources.unlocking import Opener, stand_ins
 from gateway.registry.resources.vetting import Bounds
+from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
-from gateway.vault import Header
+from gateway.upstream.addresses import resolve
+from gateway.upstream.asking import Asker
+from gateway.upstream.checkup import Examiner
+from gateway.upstream.engines import ENGINES, create_engine
+from gateway.vault import Vault
 
 ADMIN_KEY = "gwa-test-0123456789abcdef0123456789abcdef"
 CONFIG = """
@@ -65,6 +71,18 @@ def seal(plain: str, *, context: str) -> str:
     return f"{context}#{plain[::-1]}"
 
 
+def unseal(token: str, context: str) -> str:
+    """The plain text again."""
+    bound, _, turned = token.partition("#")
+    assert bound == context
+    return turned[::-1]
+
+
+async def resolver(host: str, port: int) -> Sequence[str]:
+    """Names of tests that lead to places where tests look; the rest by the system."""
+    return ["169.254.169.254"] if host == "metadata.test" else await resolve(host, port)
+
+
 def vet(reference: str) -> None:
     """What references may be read."""
     if not reference.startswith("env:GATEWAY_CREDENTIAL_"):
@@ -88,7 +106,7 @@ class Desk:
 
 @asynccontextmanager
 async def opened_desk(
-    url: str, store: str, directory: Path, config: str = CONFIG, **environment: Any
+    url: str, store: str, directory: Path, config: str = CONFIG, *, vault: Vault | None = None, **environment: Any
 ) -> AsyncIterator[Desk]:
     """The API over this database and this store."""
     path = directory / "gateway.yaml"
@@ -101,12 +119,18 @@ async def opened_desk(
     await keyring.replace({}, 0)  # as the bookkeeper does first of all
     settings = Settings(data_dir=directory, redis_url=store, **environment)
     loaded = load(path, ENV, dialects=dialects)
-    context = Context(dialects)
+    context = Context(dialects, networks=settings.private_networks)
     base = interpolate(loaded.document, ENV)
     joined = [Joined(loaded.snapshot)]
     bounds = Bounds(vet, settings.private_networks, dialects=dialects)
     resources = Resources(database, Rules(Judge(lambda: base, context), bounds), seal=seal)
     resources.on_commit(lambda state: joined.append(join(base, fragment_of(state), stand_ins, context)))
+    engine_of = lru_cache(create_engine)
+    opener = Opener(unseal, lambda _setting, _reference: "sk-of-the-environment")
+
+    async def opened() -> Snapshot:
+        return join(base, fragment_of(await resources.state()), opener, context).snapshot
+
     services = Services(
         settings,
         dialects,
@@ -116,6 +140,9 @@ async def opened_desk(
         keyring.apply,
         resources,
         _registry(settings, loaded, context, resources, redis),
+        vault or Vault([]),
+        Examiner(Asker(engine_of, dialects), dialects, resolver),
+        opened,
         lambda: loaded.document,
         lambda: joined[-1].parked,
     )
@@ -126,6 +153,8 @@ async def opened_desk(
         async with httpx2.AsyncClient(transport=transport, headers=headers) as client:
             yield Desk(client, services, redis, app)
     finally:
+        for name in ENGINES:
+            await engine_of(name).close()
         await database.close()
         await redis.close()
 
@@ -136,8 +165,8 @@ def _registry(
     """Who knows whether workers follow; there are none."""
     shelf = Shelf(settings.data_dir)
 
-    async def header() -> Header:
-        return Header("", "")
+    async def header() -> tuple[str, str]:
+        return "", ""
 
     picture = Picture(lambda: loaded, Intake(shelf, settings, ENV, context))
     return RegistryStatus(resources, Propagation(resources, shelf, redis, header), picture, redis)

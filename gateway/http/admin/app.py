@@ -21,9 +21,13 @@ from gateway.http.admin import (
     models,
     providers,
     refusing,
+    registry,
+    revisions,
     rules,
     session,
     teams,
+    templates,
+    testing,
     tokens,
     usage,
 )
@@ -34,8 +38,8 @@ if TYPE_CHECKING:
     from gateway.http.admin.services import Services
 
 _NOUNS = (
-    *(keys, usage, failures, health, incidents, explain, models, credentials, rules, teams, limits),
-    *(providers, session, admins, tokens, audit, contract),
+    *(keys, usage, failures, health, incidents, explain, testing, models, credentials, rules, teams, limits),
+    *(templates, revisions, registry, providers, session, admins, tokens, audit, contract),
 )
 """In this order their routes are looked through: words that stand where others have a name come first."""
 

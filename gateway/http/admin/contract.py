@@ -24,6 +24,8 @@ TAGS = [
     {"name": "providers", "description": "Where models are served."},
     {"name": "models", "description": "What providers serve."},
     {"name": "credentials", "description": "What opens providers: written, never read."},
+    {"name": "templates", "description": "Providers to be made with few words."},
+    {"name": "revisions", "description": "Changes of the configuration, and who serves which."},
     {"name": "limits", "description": "Teams, limits and quotas."},
     {"name": "keys", "description": "Virtual keys: what clients of the gateway send."},
     {"name": "usage", "description": "What was used and what it cost, from the ledger."},
@@ -66,6 +68,7 @@ def polish(app: FastAPI) -> None:
                 for operation in operations.values():
                     _say_who(operation)
             _share_refusals(document)
+            _say_once(document)
             _forget_framework(document)
             app.openapi_schema = document
         return app.openapi_schema
@@ -79,6 +82,23 @@ def _say_who(operation: dict[str, Any]) -> None:
     if operation[ROLE] == Open.PUBLIC:
         operation["security"], needed = [], "Needs no credential."
     operation["description"] = f"{operation.get('description', '')}\n\n{needed}"
+
+
+def _say_once(document: dict[str, Any]) -> None:
+    """Every POST of a known caller can be repeated safely."""
+    for operations in document["paths"].values():
+        operation = operations.get("post")
+        if operation is not None and operation[ROLE] != Open.PUBLIC:
+            operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
+    document["components"]["parameters"] = {
+        "IdempotencyKey": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Sent again with the same request within 24 hours, the first answer comes back.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]{1,200}$"},
+        }
+    }
 
 
 def _share_refusals(document: dict[str, Any]) -> None:

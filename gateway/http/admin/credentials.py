@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import Response
@@ -107,7 +108,7 @@ async def create_credential(provider: str, draft: CredentialDraft, desk: Desk, r
     """Several of one provider are used in turn."""
     owner = await desk.find(Kind.PROVIDER, provider)
     desk.refuse_filed(owner)
-    secret, references = _material(draft, owner)
+    secret, references = material(draft, owner.details)
     settings: dict[str, Any] = {"status": draft.status} if draft.status != "active" else {}
     if references:
         settings["references"] = references
@@ -148,7 +149,7 @@ async def rotate_credential(
     """The new secret serves new calls; calls under way end with the old one. No call fails for it."""
     found = await desk.find(Kind.CREDENTIAL, credential)
     owner = await desk.find(Kind.PROVIDER, found.provider_id or "")
-    secret, references = _material(rotation, owner)
+    secret, references = material(rotation, owner.details)
     overlap, version = rotation.overlap_seconds, wanted(if_match)
     await desk.change(Rotate(found.id, secret, references, overlap, version))
     return await answered(desk, await desk.find(Kind.CREDENTIAL, found.id), response)
@@ -167,8 +168,8 @@ async def remove_credential(credential: str, desk: Desk, cascade: Cascade = Fals
     await desk.remove(await desk.find(Kind.CREDENTIAL, credential), wanted(if_match), cascade=cascade)
 
 
-def _material(given: Material, owner: Resource) -> tuple[dict[str, str] | None, dict[str, str]]:
-    """What is to be sealed, and references. Raises Invalid without either."""
+def material(given: Material, notes: Mapping[str, Any]) -> tuple[dict[str, str] | None, dict[str, str]]:
+    """What is to be sealed, and references, for a provider with these details. Raises Invalid without either."""
     fields = dict(given.fields or {})
     if given.value is not None:
         if "api_key" in fields:
@@ -181,12 +182,12 @@ def _material(given: Material, owner: Resource) -> tuple[dict[str, str] | None, 
             field="value",
             suggestions=["Send `value`, `fields` or `references`."],
         )
-    return (_with_headers(fields, owner) if fields else None), references
+    return (_with_headers(fields, notes) if fields else None), references
 
 
-def _with_headers(fields: dict[str, str], owner: Resource) -> dict[str, str]:
+def _with_headers(fields: dict[str, str], notes: Mapping[str, Any]) -> dict[str, str]:
     """With the headers that the provider's templates make of the fields; those that only fill templates go away."""
-    config = owner.details.get("auth_config") or {}
+    config = notes.get("auth_config") or {}
     templates: dict[str, str] = config.get("header_templates") or {}
     found, used = dict(fields), set()
     for header, template in templates.items():

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Response
+from pydantic import ConfigDict, Field, field_validator
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.auth.admins import Role
-from gateway.health import reports
+from gateway.auth.admins import Note, Record, Role
+from gateway.health import by_hand, reports
+from gateway.health.by_hand import IncidentOpen, IncidentOver, Told
+from gateway.health.layout import Layout
 from gateway.health.reports import IncidentRow
+from gateway.http.admin.access import Recorder
 from gateway.http.admin.moments import Since, microseconds
 from gateway.http.admin.paging import Cursor, Limit, cut, read_cursor
-from gateway.http.admin.problems import NotThere
+from gateway.http.admin.problems import Clash, Detail, NotThere
+from gateway.http.admin.resource_desk import Desk
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.services import Rooms, Services
-from gateway.http.admin.shapes import Page, Shown, Stamp
-from gateway.usage.wording import stamp
+from gateway.http.admin.shapes import Given, Page, Shown, Stamp
+from gateway.registry.resources.records import Kind
+from gateway.usage.wording import moment, stamp
 
 routes = Routes("health")
 
@@ -36,6 +44,24 @@ class Incident(Shown):
     failures: int
     deployments: list[str]
     routes: list[str]
+
+
+class IncidentDraft(Given):
+    """Trouble that a person tells of."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"cause": "maintenance"}]})
+
+    cause: Annotated[str, Field(min_length=1, max_length=200, description="What is wrong.")]
+    since: Annotated[str, Field(max_length=40)] | None = Field(
+        None, description="When it began: a time, or how long ago; omitted: now.", examples=["2h"]
+    )
+
+    @field_validator("since")
+    @classmethod
+    def _is_past(cls, value: str | None) -> str | None:
+        if value is not None and not 0 <= moment(value) <= time.time() * 1_000_000:
+            raise ValueError("name a time that is over")
+        return value
 
 
 def shown(row: IncidentRow) -> Incident:
@@ -77,6 +103,54 @@ async def list_incidents(
 ) -> Page[Incident]:
     """The newest first; with `since`, those that were not over by then."""
     return await page(rooms, limit, cursor, provider=provider, state=state, since=since)
+
+
+@routes.post(
+    "/providers/{provider}/incidents",
+    policy=Role.OPERATOR,
+    status_code=201,
+    answers=(404,),
+    summary="Tell of an incident",
+)
+async def open_incident(
+    provider: str, draft: IncidentDraft, desk: Desk, record: Recorder, response: Response
+) -> Incident:
+    """It stays open until somebody closes it. A provider has one open incident at a time."""
+    found = await desk.find(Kind.PROVIDER, provider)
+    at = round(time.time() * 1_000_000) if draft.since is None else moment(draft.since)
+    told, layout = Told(found.name, draft.cause, at), Layout(desk.rooms.snapshot())
+    try:
+        row = await by_hand.open_incident(desk.rooms.database, told, layout, _noting(record, "create"))
+    except IncidentOpen as there:
+        raise Clash(
+            "This provider has an open incident already.",
+            details=[Detail("id", str(there))],
+            suggestions=["Close that one first, if it is over."],
+        ) from None
+    response.headers["location"] = f"/api/admin/incidents/{row.id}"
+    return shown(row)
+
+
+@routes.post("/incidents/{incident}/close", policy=Role.OPERATOR, answers=(404,), summary="Close an incident")
+async def close_incident(incident: str, rooms: Rooms, record: Recorder) -> Incident:
+    """It is over now, whoever told of it. If things still fail, another one begins."""
+    at = round(time.time() * 1_000_000)
+    try:
+        return shown(await by_hand.close_incident(rooms.database, incident, at, _noting(record, "update")))
+    except IncidentOver:
+        raise NotThere(
+            "There is no open incident with this id.", suggestions=["GET /incidents?state=open lists those there are."]
+        ) from None
+
+
+def _noting(record: Record, action: str) -> by_hand.Witness:
+    """Writes it into the audit log, in its transaction."""
+
+    async def witness(connection: AsyncConnection, before: IncidentRow | None, after: IncidentRow) -> None:
+        was = None if before is None else shown(before).model_dump()
+        await record(connection, Note(action, "incidents", after.id, was, shown(after).model_dump()))
+
+    return witness
 
 
 @routes.get("/incidents/{incident}", policy=Role.VIEWER, answers=(404,), summary="Show an incident")

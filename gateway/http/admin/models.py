@@ -48,7 +48,7 @@ class BulkDone(Shown):
 _STATUS = {"enable": "active", "disable": "inactive", "deprecate": "deprecated"}
 
 
-@routes.get("/models", "/providers/models", policy=Role.VIEWER, summary="List models")
+@routes.get("/models", "/providers/models", policy=Role.VIEWER, answers=(404,), summary="List models")
 async def list_models(
     desk: Desk,
     limit: Limit = 50,

@@ -69,7 +69,7 @@ def _validation(error: Any) -> Problem:
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         return InvalidJson("The body is no JSON.", field="body", suggestions=["Send one JSON value, encoded as UTF-8."])
-    details = [Detail(_place(one["loc"]), _sentence(one)) for one in found[:_MOST_DETAILS]]
+    details = [Detail(_place(one["loc"]), sentence(one)) for one in found[:_MOST_DETAILS]]
     first = details[0]
     more = f" ({len(found) - 1} more mistakes)" if len(found) > 1 else ""
     return Invalid(
@@ -85,7 +85,8 @@ def _place(trail: Sequence[str | int]) -> str | None:
     return ".".join(map(str, steps))[:200] or None
 
 
-def _sentence(one: dict[str, Any]) -> str:
+def sentence(one: Any) -> str:
+    """One of pydantic's error details in words for callers; values are never repeated."""
     return _WORDS.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
 
 

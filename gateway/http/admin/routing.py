@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from gateway.auth.admins import Open, Policy, Role
 from gateway.http.admin.access import admit
+from gateway.http.admin.once import HEADER, once
 from gateway.http.admin.reading import StrictRequest
 from gateway.http.admin.shapes import ErrorBody
 
@@ -35,6 +36,7 @@ _DESCRIPTIONS = {
     422: "Fields are missing, unknown or wrong.",
     429: "Too many requests.",
     500: "A fault of the gateway.",
+    502: "The provider did not do what was asked of it.",
     503: "Something that this needs does not answer.",
 }
 
@@ -51,7 +53,10 @@ class AdmittedRoute(APIRoute):
             await admit(request, policy)
             strict = StrictRequest(request.scope, request.receive)
             await strict.body()  # kept for the parser; what is wrong with its arrival is told as what it is
-            return await handle(strict)
+            if request.method != "POST" or HEADER not in request.headers or policy is Open.PUBLIC:
+                return await handle(strict)
+            services = request.app.state.services
+            return await once(services, request.state.actor, strict, lambda: handle(strict))
 
         return admitted
 
@@ -72,7 +77,7 @@ class Routes:
         self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any
     ) -> Callable[[_Endpoint], _Endpoint]:
         """Creates, or does."""
-        return self._declare("POST", paths, policy, (*answers, *_WITH_BODY), more)
+        return self._declare("POST", paths, policy, (409, *answers, *_WITH_BODY), more)
 
     def put(
         self, *paths: str, policy: Policy, answers: Sequence[int] = (), **more: Any

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
     from gateway.storage.sql.database import Database
+    from gateway.upstream.checkup import Examiner
+    from gateway.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Services:
     """What is managed at run time."""
     registry: RegistryStatus
     """Whether every worker serves it."""
+    vault: Vault
+    """Seals what is kept of answers."""
+    examiner: Examiner
+    """Looks at providers."""
+    opened: Callable[[], Awaitable[Snapshot]]
+    """The configuration in service with its secrets, as workers have it: for tests of providers alone."""
     document: Callable[[], Mapping[str, Any]] = dict
     """The configuration file as it is written: before its variables are filled in."""
     parked: Callable[[], Sequence[Problem]] = tuple

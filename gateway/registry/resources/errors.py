@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.registry.resources.kinds import Kind
+    from gateway.registry.resources.records import Kind
 
 
 class ResourceError(Exception):
@@ -23,7 +24,8 @@ class NotFound(ResourceError):
         self.wanted = wanted
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reference:
     """Who refers to something: `field` is where."""
 
     kind: str
@@ -60,7 +62,8 @@ class CannotSeal(ResourceError):
         )
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Problem:
     """One mistake: where in which resource, and what to do."""
 
     kind: str

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.registry.resources.kinds import Kind
+from gateway.registry.resources.records import Kind, Resource, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from gateway.registry.resources.records import Resource, State
 
 FORMAT = 1
 """Raised when an older version would read it wrongly."""

@@ -40,6 +40,10 @@ class RegistryStatus:
         self._picture = picture
         self._redis = redis
 
+    async def refresh(self) -> None:
+        """Lay out what is new for the workers now, and have the other replicas look."""
+        await self._propagation.round()
+
     async def look(self) -> Status:
         """What is known now; what cannot be asked is told as trouble."""
         trouble = [] if self._propagation.trouble is None else [self._propagation.trouble]

@@ -5,7 +5,7 @@ No secret stands here: passwords as Argon2id, tokens and sessions as SHA-256.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary, SmallInteger, String, Table, Text
 
 from gateway.storage.sql.tables import metadata
 
@@ -55,3 +55,17 @@ admin_sessions = Table(
     Index("admin_sessions_expires", "expires_at"),
 )
 """`user_id` is null for one that the admin key opened."""
+
+admin_requests = Table(
+    "admin_requests",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("status", SmallInteger),
+    Column("headers", JSON(none_as_null=True)),
+    Column("body", Text),
+    Index("admin_requests_created_at", "created_at"),
+)
+"""What requests with an `Idempotency-Key` came to, for a day. `name` is made of the caller and its key; `status` is
+null while the first one is being served; `body` is sealed where it can be."""

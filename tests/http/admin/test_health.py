@@ -51,3 +51,27 @@ async def test_incidents(desk: Desk) -> None:
     assert shown.json() == incident
     assert (await desk.call("GET", "/incidents", params={"state": "closed"})).json()["items"] == []
     assert (await desk.call("GET", "/incidents/inc-none")).status_code == 404
+
+
+async def test_an_incident_that_a_person_tells_of(desk: Desk) -> None:
+    """It concerns all of the provider, stays open while nobody closes it, and is one at a time; both is on record."""
+    made = await desk.call("POST", "/providers/mock/incidents", {"cause": "maintenance", "since": "2h"})
+    assert made.status_code == 201, made.text
+    incident = made.json()
+    assert (incident["state"], incident["deployments"]) == ("open", ["mock/mock-large", "mock/mock-small"])
+    assert (await desk.call("POST", "/providers/mock/incidents", {"cause": "more"})).status_code == 409
+    layout = Layout(desk.services.snapshot())
+    history = History(desk.services.database)
+    await history.record([("9-1", [ProbeResult("mock", None, "ok", NOW + 99, 0.1)])], layout)
+    closed, going_on = await history.settle(round((NOW + 10_000) * 1_000_000), layout)
+    assert (closed, going_on) == ([], ["mock"])
+    over = await desk.call("POST", f"/incidents/{incident['id']}/close")
+    assert (over.status_code, over.json()["state"]) == (200, "closed")
+    assert (await desk.call("POST", f"/incidents/{incident['id']}/close")).status_code == 404
+    page = (await desk.call("GET", "/providers/mock/incidents", params={"state": "closed"})).json()
+    assert [one["id"] for one in page["items"]] == [incident["id"]]
+    audit = (await desk.call("GET", "/audit", params={"resource_id": incident["id"]})).json()["items"]
+    assert sorted(entry["action"] for entry in audit) == ["create", "update"]
+    assert (
+        await desk.call("POST", "/providers/mock/incidents", {"cause": "x", "since": "2999-01-01"})
+    ).status_code == 422

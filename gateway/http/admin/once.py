@@ -1,0 +1,148 @@
+"""A POST with an `Idempotency-Key` is done once: who sends it again within a day gets the first answer."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from starlette.responses import Response
+
+from gateway.http.admin.problems import Clash, Invalid
+from gateway.storage.sql.admin_tables import admin_requests
+from gateway.vault import VaultError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from gateway.auth.admins import Actor
+    from gateway.http.admin.services import Services
+
+HEADER = "idempotency-key"
+KEPT_SECONDS = 24 * 3600
+STUCK_SECONDS = 120
+"""After these a first request that never came to an end is taken for dead."""
+REPLAYED = "idempotency-replayed"
+_SANE = re.compile(r"[!-~]{1,200}")
+_MICRO = 1_000_000
+_KEPT_HEADERS = ("content-type", "etag", "location")
+_SECRET = b'"secret":"'
+"""How a secret that is shown once stands in an answer."""
+
+Work = Callable[[], Awaitable[Response]]
+
+
+async def once(rooms: Services, actor: Actor, request: Request, work: Work) -> Response:
+    """The answer to this request: the first one's, if there was one. What was refused may be tried again.
+
+    Raises Invalid for a key that came with another request, Clash while the first one is being served, and what `work`
+    raises.
+    """
+    given = request.headers[HEADER]
+    if _SANE.fullmatch(given) is None:
+        raise Invalid("Idempotency-Key: 1 to 200 printable ASCII characters", field="Idempotency-Key")
+    ledger = _Requests(rooms, _digest(actor.kind, actor.user_id or "", actor.name, given))
+    content = _digest(request.method, request.url.path, base64.b64encode(await request.body()).decode())
+    answer = await ledger.claim(content)
+    if answer is not None:
+        return answer
+    try:
+        response = await work()
+    except BaseException:
+        await ledger.release()
+        raise
+    if 200 <= response.status_code < 300 and isinstance(response.body, bytes):
+        await ledger.keep(response)
+    else:
+        await ledger.release()
+    return response
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+class _Requests:
+    """One caller's requests with one key. Every method raises DatabaseUnavailable."""
+
+    def __init__(self, rooms: Services, name: str) -> None:
+        self._rooms = rooms
+        self._name = name
+        self._is_it = admin_requests.c.name == name
+
+    async def claim(self, content: str) -> Response | None:
+        """None: it is ours to do. Else the first answer."""
+        now = round(time.time() * _MICRO)
+        fresh = {"name": self._name, "fingerprint": content, "created_at": now}
+        try:
+            async with self._rooms.database.begin() as connection:
+                over = admin_requests.c.created_at < now - KEPT_SECONDS * _MICRO
+                stuck = self._is_it & admin_requests.c.status.is_(None)
+                stuck &= admin_requests.c.created_at < now - STUCK_SECONDS * _MICRO
+                await connection.execute(delete(admin_requests).where(over | stuck))
+                await connection.execute(insert(admin_requests).values(fresh))
+        except IntegrityError:
+            return await self._first(content)
+        return None
+
+    async def _first(self, content: str) -> Response:
+        async with self._rooms.database.connect() as connection:
+            row = (await connection.execute(select(admin_requests).where(self._is_it))).one_or_none()
+        if row is None or row.status is None:
+            raise Clash(
+                "The first request with this key is still being served.",
+                field="Idempotency-Key",
+                suggestions=["Wait a moment, and send it again."],
+            )
+        if row.fingerprint != content:
+            raise Invalid(
+                "Idempotency-Key: this key came with another request.",
+                field="Idempotency-Key",
+                suggestions=["Use a new key for each request, and the same one to repeat it."],
+            )
+        body = self._opened(row.body)
+        if body is None:
+            raise Clash(
+                "This was done already, and its answer held a secret that is not kept.",
+                field="Idempotency-Key",
+                suggestions=["Look at what was made, and rotate its secret; ENCRYPTION_KEY lets answers be kept."],
+            )
+        return Response(body, row.status, headers={**(row.headers or {}), REPLAYED: "true"})
+
+    async def keep(self, response: Response) -> None:
+        """Remember this answer."""
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        values = {"status": response.status_code, "headers": headers, "body": self._sealed(bytes(response.body))}
+        async with self._rooms.database.begin() as connection:
+            await connection.execute(update(admin_requests).where(self._is_it).values(values))
+
+    async def release(self) -> None:
+        """It was refused, or failed: it may be tried again."""
+        async with self._rooms.database.begin() as connection:
+            await connection.execute(delete(admin_requests).where(self._is_it, admin_requests.c.status.is_(None)))
+
+    @property
+    def _context(self) -> str:
+        return f"admin_requests/{self._name}"
+
+    def _sealed(self, body: bytes) -> str | None:
+        vault, text = self._rooms.vault, base64.b64encode(body).decode()
+        if vault.has_key:
+            return vault.seal(text, context=self._context)
+        return None if _SECRET in body else f"plain:{text}"
+
+    def _opened(self, kept: str | None) -> bytes | None:
+        if kept is None:
+            return None
+        plain: Any = kept.removeprefix("plain:")
+        if not kept.startswith("plain:"):
+            try:
+                plain = self._rooms.vault.unseal(kept, context=self._context)
+            except VaultError:
+                return None
+        return base64.b64decode(plain)
