@@ -27,7 +27,7 @@ from gateway.exchange import CallIds, Exchange, PlannerOf
 from gateway.limits.policy import Policy
 from gateway.ports import Clock, Observer
 from gateway.registry.snapshot import Snapshot
-from gateway.types import Call, Principal, Receipt
+from gateway.types import Call, Deployment, Price, Principal, Receipt
 from gateway.upstream.forward import Answer, Forwarder
 
 MAX_ALLOWED = 10_000
@@ -176,6 +176,10 @@ class Pipeline:
             return None, expected
         exchange.ready(self.clock())
         return exchange.answer, expected
+
+    def price_of(self, deployment: Deployment) -> Price | None:
+        """What a call to it costs, as far as that is known."""
+        return self._accounts.price_of(deployment)
 
     def held_up(self) -> float:
         """The least that the gateway itself held up a call since this was last asked, in seconds; 0 when there was

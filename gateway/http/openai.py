@@ -12,10 +12,10 @@ from gateway.errors import BodyTooLarge, ClientGone, Draining, GatewayError, Key
 from gateway.http.answers import about, answer_error, counted
 from gateway.http.body import Arrival, present_call, read_call
 from gateway.http.cycle import Cycle
-from gateway.http.models import models_body
+from gateway.http.models import Listing, anthropic_models, openai_models
 from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import COUNT_TOKENS, Destination, locate
-from gateway.http.shapes import shape_of
+from gateway.http.shapes import ANTHROPIC, shape_of
 from gateway.http.watch import DRAINED, GONE, REVOKED, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
@@ -79,14 +79,20 @@ class OpenAIApi:
                 pipeline.close(exchange, 499, ClientGone())
 
     def _models(self, exchange: Exchange, destination: Destination, cycle: Cycle) -> None:
+        shape = shape_of(cycle.path, cycle.headers)
         try:
-            body = models_body(exchange.planner.snapshot, exchange.principal, destination)
+            snapshot, pipeline = exchange.planner.snapshot, self._pipeline
+            listing = Listing(snapshot, exchange.principal, pipeline.price_of, destination.pinned)
+            if shape is ANTHROPIC:
+                body = anthropic_models(listing, destination, cycle.target[2])
+            else:
+                body = openai_models(listing, destination)
         except GatewayError as error:
             self._refuse(exchange, error, cycle)
             return
         self._pipeline.close(exchange, 200)
         own = [(b"x-request-id", exchange.request_id.encode()), (b"x-gateway-revision", exchange.revision.encode())]
-        cycle.reply(200, [_JSON, *own], body)
+        cycle.reply(200, [_JSON, *own, *shape.headers(exchange.request_id, ())], body)
 
     async def _serve(self, arrival: Arrival, watched: Watched) -> None:
         exchange, cycle = arrival.exchange, arrival.cycle

@@ -20,6 +20,8 @@ TIGHT_KEY = "gw-conformance-three-a-minute-00000004"
 TINY_KEY = "gw-conformance-few-tokens-000000000005"
 NODE_TIGHT_KEY = "gw-conformance-three-a-minute-node-0005b"
 PAIR_KEYS = ("gw-conformance-one-a-minute-first-00005c", "gw-conformance-one-a-minute-second-0005d")
+TIGHT_MESSAGES_KEY = "gw-conformance-two-a-minute-messages-0005e"
+POOR_KEY = "gw-conformance-nearly-no-money-00000005f"
 UNKNOWN_KEY = "gw-conformance-nobody-has-this-one-0006"
 BATCH = 16
 """Inputs per upstream embeddings call."""
@@ -155,6 +157,8 @@ keys:
   - {{name: node-tight, secret: {NODE_TIGHT_KEY}, limits: {{requests: 3/min}}}}
   - {{name: first, secret: {PAIR_KEYS[0]}, limits: {{requests: 1/min}}}}
   - {{name: second, secret: {PAIR_KEYS[1]}, limits: {{requests: 1/min}}}}
+  - {{name: tight-messages, secret: {TIGHT_MESSAGES_KEY}, limits: {{requests: 2/min}}}}
+  - {{name: poor, secret: {POOR_KEY}, quotas: [{{period: total, cost: 0.0000001}}]}}
   - {{name: tiny, secret: {TINY_KEY}, limits: {{tokens: 50/min}}}}
 """
 

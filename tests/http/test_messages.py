@@ -10,103 +10,25 @@ import pytest
 
 from gateway.errors import Draining
 from gateway.http.throttle import Throttle
-from tests.support.app import Gateway, Reply, running, until
-from tests.support.gateway import Mock, mock_process
-
-KEY = "messages-test-secret-of-everyone-0001"
-TIGHT = "messages-test-secret-of-few-calls-0002"
-COUNTER = "messages-test-secret-of-a-counter-0003"
-CONFIG = f"""
-version: 1
-providers:
-  claude:
-    type: anthropic
-    base_url: MOCK
-    api_key: anthropic-canary-77c1
-    allow_private_network: true
-    breaker: false
-    retry_attempts: 0
-    models:
-      claude-sonnet-4-6: {{price: {{input: 3, output: 15, cached_input: 0.3}}}}
-      claude-warm: {{parameters: {{temperature: 0.2, max_completion_tokens: 9}}}}
-  plain:
-    type: openai_compatible
-    base_url: MOCK
-    api_key: plain-canary-77c2
-    allow_private_network: true
-    breaker: false
-    retry_attempts: 0
-    models:
-      gpt: {{price: {{input: 3, output: 15, cached_input: 0.3}}}}
-      blind: {{capabilities: [chat, tools]}}
-  claudes:
-    type: anthropic
-    base_url: MOCK
-    api_key: anthropic-canary-77c3
-    allow_private_network: true
-    breaker: false
-    retry_attempts: 0
-    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
-  plains:
-    type: openai_compatible
-    base_url: MOCK
-    api_key: plain-canary-77c4
-    allow_private_network: true
-    breaker: false
-    retry_attempts: 0
-    timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
-  parked: {{type: openai_compatible, base_url: MOCK, allow_private_network: true, status: inactive, models: [gpt]}}
-routes:
-  - name: rescued
-    match: {{model: rescued}}
-    targets: [{{provider: claudes, model: mock-fault/error-after-0}}, {{provider: plain, model: gpt}}]
-  - name: back
-    match: {{model: back}}
-    targets: [{{provider: plains, model: mock-fault/status-500}}, {{provider: claude, model: claude-sonnet-4-6}}]
-keys:
-  - {{name: all, secret: {KEY}}}
-  - {{name: tight, secret: {TIGHT}, limits: {{requests: 2/min}}}}
-  - {{name: counter, secret: {COUNTER}, limits: {{requests: 3/min, tokens: 30/min}}}}
-"""
-MESSAGES, COUNT = "/v1/messages", "/v1/messages/count_tokens"
-SAYS = [{"role": "user", "content": "hello"}]
+from tests.http.messages_rig import COUNT, KEY, MESSAGES, SAYS, TIGHT, ask, messages_gateway, refusal, said
+from tests.support.app import Gateway
+from tests.support.gateway import Mock
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
+def rig() -> Iterator[tuple[Gateway, Mock]]:
+    with messages_gateway() as rig:
+        yield rig
 
 
 @pytest.fixture(scope="module")
-def gateway(mock: Mock) -> Iterator[Gateway]:
-    with running(CONFIG.replace("MOCK", mock.url)) as gateway:
-        yield gateway
+def gateway(rig: tuple[Gateway, Mock]) -> Gateway:
+    return rig[0]
 
 
-def ask(gateway: Gateway, model: str = "gpt", path: str = MESSAGES, key: str = KEY, **fields: Any) -> Reply:
-    headers = [("x-api-key", key), *fields.pop("headers", ())]
-    body = {"model": model, "max_tokens": 100, "messages": SAYS, **fields}
-    return gateway.post(path, {name: value for name, value in body.items() if value is not None}, headers)
-
-
-def refusal(reply: Reply) -> dict[str, str]:
-    """The error; fails unless it has exactly Anthropic's shape, and the id that the headers have too."""
-    told = reply.json
-    assert list(told) == ["type", "error", "request_id"], told
-    assert told["type"] == "error"
-    assert list(told["error"]) == ["type", "message"]
-    assert told["request_id"] == reply.header("request-id") == reply.header("x-request-id")
-    error: dict[str, str] = told["error"]
-    assert error["message"]
-    return error
-
-
-def said(reply: Reply) -> str:
-    """The words of a whole message, or of a stream's events."""
-    if reply.header("content-type") == "application/json":
-        return "".join(block.get("text", "") for block in reply.json["content"])
-    return "".join(event["delta"].get("text", "") for event in reply.events if event["type"] == "content_block_delta")
+@pytest.fixture(scope="module")
+def mock(rig: tuple[Gateway, Mock]) -> Mock:
+    return rig[1]
 
 
 # ---- who answers
@@ -385,42 +307,3 @@ def test_draining(gateway: Gateway) -> None:
         gateway.pipeline.draining = False
     assert (reply.status, refusal(reply)["message"]) == (503, Draining.message)
     assert reply.header("x-should-retry") == "true"
-
-
-# ---- counting tokens
-
-
-def test_counting(gateway: Gateway) -> None:
-    """A provider that counts is asked; elsewhere our estimate stands, and the header says which of the two it is."""
-    native = ask(gateway, "claude-sonnet-4-6", COUNT, max_tokens=None)
-    assert (native.json, native.header("x-gateway-token-source")) == ({"input_tokens": 2}, "provider")
-    estimate = ask(gateway, "gpt", COUNT, max_tokens=None)
-    assert estimate.header("x-gateway-token-source") == "estimated"
-    assert estimate.json["input_tokens"] > 0
-    assert estimate.header("request-id")
-
-
-def test_counting_when_the_provider_fails(gateway: Gateway) -> None:
-    """Its refusal of the request is the client's; its failures leave the estimate."""
-    assert ask(gateway, "claudes/mock-fault/status-400", COUNT).status == 400
-    reply = ask(gateway, "claudes/mock-fault/status-500", COUNT)
-    assert (reply.status, reply.header("x-gateway-token-source")) == (200, "estimated")
-
-
-def test_counting_uses_no_tokens(gateway: Gateway) -> None:
-    """It is a request by limits, but no tokens: a long text can be counted that could not be sent."""
-    long = [{"role": "user", "content": "word " * 1000}]
-    replies = [ask(gateway, "claude-sonnet-4-6", COUNT, key=COUNTER, messages=long) for _ in range(4)]
-    assert [reply.status for reply in replies] == [200, 200, 200, 429]
-    assert replies[0].header("anthropic-ratelimit-tokens-remaining") == "30"
-
-
-@pytest.mark.parametrize("model", ["claude-sonnet-4-6", "gpt"])
-def test_counting_is_free(gateway: Gateway, model: str) -> None:
-    """The log knows it by a word of its own, without cost."""
-    ask(gateway, model, COUNT, headers=[("x-request-id", f"count-{model}")])
-    line = gateway.line(f"count-{model}")
-    assert (line["service"], line["status"]) == ("count_tokens", 200)
-    assert not line["cost_nano_usd"]
-    assert not line["input_tokens"]
-    until(gateway.idle)
