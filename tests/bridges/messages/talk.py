@@ -177,9 +177,9 @@ def heard_of(data: bytes, decoder: StreamDecoder | None = None) -> Heard:
 
 
 def _parsed(arguments: str) -> Any:
-    """As the text that it is where the model wrote no JSON, or was cut off."""
+    """As the text that it is where the model wrote no JSON, or was cut off; nothing is an empty object."""
     try:
-        return json.loads(arguments)
+        return json.loads(arguments or "{}")
     except json.JSONDecodeError:
         return arguments
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, UnsupportedParameter
+from gateway.providers.anthropic import DIALECT as ANTHROPIC
 from tests.bridges.messages.talk import bridged, call, deployment, heard_of
 from tests.providers.recordings.exchanges import Exchange, exchanges, present
 
@@ -181,6 +182,35 @@ def _arguments(text: str) -> Any:
         return json.loads(text or "{}")
     except json.JSONDecodeError:
         return text
+
+
+NATIVE = [one for one in exchanges("anthropic", "messages") if one.status == 200]
+
+
+@pytest.mark.parametrize("exchange", NATIVE, ids=lambda one: one.name)
+def test_passed_through(exchange: Exchange) -> None:
+    """Anthropic's own answers reach the client event by event as they came, and their counts are read."""
+    asked, to = call(stream=exchange.stream), deployment("claude", "anthropic")
+    if not exchange.stream:
+        native = json.loads(exchange.body)
+        reply = ANTHROPIC.decode(asked, to, exchange.headers, exchange.body)
+        assert json.loads(reply.body) == {**native, "model": "asked"}
+        assert reply.usage is not None
+        assert reply.usage.output_tokens == native["usage"]["output_tokens"]
+        return
+    decoder = ANTHROPIC.stream(asked, to)
+    out = decoder.feed(exchange.body) + decoder.end()
+    assert decoder.complete
+    came, went = _events(exchange.body), _events(out)
+    came[0]["message"]["model"] = "asked"
+    assert went == came
+    assert decoder.usage is not None
+    counted = next(event["usage"] for event in reversed(came) if event["type"] == "message_delta")
+    assert decoder.usage.output_tokens == counted["output_tokens"]
+
+
+def _events(body: bytes) -> list[Any]:
+    return [json.loads(line[5:]) for line in body.decode().splitlines() if line.startswith("data:")]
 
 
 def _text(content: Any) -> str:
