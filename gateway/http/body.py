@@ -162,7 +162,8 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         fields, choices = completion, completion.answers
     elif endpoint.path in ANTHROPIC_ENDPOINTS:
         asked = decode_message_fields(raw, endpoint.path)
-        fields, needs = asked, message_needs(asked) if exchange.planner.infers else NO_NEEDS
+        fields, choices = asked, 1
+        needs = message_needs(asked) if exchange.planner.infers else NO_NEEDS
     elif exchange.planner.infers and endpoint.service in GENERATIVE:
         wishes = decode_wishes(raw)
         fields, needs = wishes, needs_of(wishes)

@@ -38,6 +38,7 @@ providers:
     models:
       gpt: {{price: {{input: 3, output: 15, cached_input: 0.3}}}}
       blind: {{capabilities: [chat, tools]}}
+  replies: {{type: openai, base_url: MOCK, api_key: k, allow_private_network: true, api: responses, models: [gpt-r]}}
   claudes:
     type: anthropic
     base_url: MOCK

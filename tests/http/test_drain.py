@@ -143,6 +143,26 @@ class TestServer:
             until(lambda: gateway.server._phase is Phase.ENDING, "the end")
             assert stalled.status == 200
 
+    def test_messages_are_told_in_their_own_words(self, gateway: Gateway) -> None:
+        """A stream of Anthropic's API ends in `event: error` and nothing behind it, another call in 503."""
+        with gateway.client() as streaming, gateway.client() as waiting:
+            streaming.post("/v1/messages", chat_body(STALLED, stream=True, max_tokens=9))
+            reply = streaming.head()
+            streaming.chunk(reply)
+            waiting.post("/v1/messages", chat_body("mock-fault/hang", max_tokens=9))
+            until(lambda: gateway.pipeline.in_flight == 2, "both calls")
+            tell(gateway, signal.SIGINT)
+            until(lambda: refused(gateway), "the refusal, without a grace")
+            tell(gateway, HURRY)
+            streaming.rest(reply)
+            assert reply.complete
+            assert reply.events[-1]["type"] == "error"
+            assert reply.events[-1]["error"]["type"] == "api_error"
+            answer = waiting.reply()
+            assert (answer.status, answer.json["type"]) == (503, "error")
+            assert answer.header("x-should-retry") == "true"
+            until(gateway.idle, "everything settled")
+
     @pytest.mark.parametrize("how", ["patience", "hurry"])
     def test_what_runs_at_the_end_is_told(self, gateway: Gateway, how: str) -> None:
         """A stream gets an error frame and `[DONE]`, any other call 503; both are settled and logged."""

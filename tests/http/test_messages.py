@@ -35,9 +35,9 @@ def mock(rig: tuple[Gateway, Mock]) -> Mock:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("model", ["gpt", "claude-sonnet-4-6"])
+@pytest.mark.parametrize("model", ["gpt", "gpt-r", "claude-sonnet-4-6"])
 def test_any_provider(gateway: Gateway, model: str, stream: bool) -> None:
-    """A message from a provider of OpenAI's API and from Anthropic, whole and as events that end without `[DONE]`."""
+    """A message from a provider of chat, of the Responses API, and from Anthropic; events end without `[DONE]`."""
     reply = ask(gateway, model, stream=stream)
     assert reply.status == 200
     assert said(reply) == "echo: hello"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamOverloaded, UpstreamTruncated
 from gateway.ports import Dialect
@@ -181,6 +183,25 @@ def test_broken_streams(end: bytes, error: type[UpstreamError]) -> None:
     assert not decoder.complete
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=12), st.sampled_from([framed([one]) for one in (START, OPEN, TEXT, END, STOP)]))
+    ),
+    st.integers(1, 40),
+)
+def test_any_stream(parts: list[bytes], size: int) -> None:
+    """Whatever comes, however it is cut: the same bytes, and an end or a failure."""
+    data = b"".join(parts)
+    outcomes = []
+    for step in (size, max(1, len(data))):
+        decoder = ANTHROPIC.stream(call(stream=True), to())
+        out = b"".join(decoder.feed(data[at : at + step]) for at in range(0, len(data), step)) + decoder.end()
+        assert decoder.complete is (decoder.failure is None)
+        outcomes.append((out, type(decoder.failure), decoder.usage))
+    assert outcomes[0] == outcomes[1]
+
+
 def test_thinking_that_the_gateway_wrote_is_left_out() -> None:
     """A conversation that was with others before: Anthropic would refuse signatures that are not its own."""
     ours = [
@@ -189,7 +210,10 @@ def test_thinking_that_the_gateway_wrote_is_left_out() -> None:
     ]
     theirs = {"type": "thinking", "thinking": "a", "signature": "c2ln"}
     turn = {"role": "assistant", "content": [*ours, theirs, {"type": "text", "text": '"gateway:'}]}
-    raw = json.dumps({"model": "fast", "max_tokens": 5, "messages": [turn, {"role": "user", "content": "x"}]}).encode()
+    nothing = {"role": "assistant", "content": ours}
+    talk = [turn, nothing, {"role": "user", "content": "x"}]
+    raw = json.dumps({"model": "fast", "max_tokens": 5, "messages": talk}).encode()
     told = json.loads(sent(ANTHROPIC, call(raw), to()))
+    assert len(told["messages"]) == 2
     assert told["messages"][0]["content"] == [theirs, {"type": "text", "text": '"gateway:'}]
     assert told["model"] == MODEL

@@ -68,11 +68,19 @@ def _without_ours(raw: bytes) -> bytes:
     """Without thinking that the gateway wrote for models which sign none: part of the talk was with others."""
     body: dict[str, Any] = msgspec.json.decode(raw)
     turns = body.get("messages")
-    for turn in turns if isinstance(turns, list) else ():
-        content = turn.get("content") if isinstance(turn, dict) else None
-        if isinstance(content, list):
-            turn["content"] = [block for block in content if not _is_ours(block)]
+    if isinstance(turns, list):
+        # A turn of nothing else is no turn: empty ones are refused.
+        body["messages"] = [turn for turn in turns if not _emptied(turn)]
     return msgspec.json.encode(body)
+
+
+def _emptied(turn: Any) -> bool:
+    """Takes what is ours out of a turn; whether that was all of it."""
+    content = turn.get("content") if isinstance(turn, dict) else None
+    if not isinstance(content, list):
+        return False
+    turn["content"] = kept = [block for block in content if not _is_ours(block)]
+    return bool(content) and not kept
 
 
 def _is_ours(block: Any) -> bool:
