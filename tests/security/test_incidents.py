@@ -21,7 +21,14 @@ ELSEWHERE = {
     "CVE-2026-35030: keys cached by their first characters": "auth.test_store:"
     "test_tokens_with_a_common_start_stay_apart",
     "CVE-2026-47102: a stolen hash used as a password": "auth.test_store:test_a_stolen_digest_opens_nothing",
+    "CVE-2026-48710, CVE-2026-49468: Host opens the control plane": "security.test_administration:"
+    "test_host_opens_no_route_of_the_control_plane",
+    "CVE-2026-35029, CVE-2026-47101: routes without a role": "http.admin.test_access:test_every_route_asks_for_its_role",
+    "CVE-2026-47101: callers choose their role": "auth.test_staff:test_nobody_rises_above_themselves",
+    "CVE-2026-47102: a hash opens the control plane": "http.admin.test_access:test_nobody_else_is_let_in",
     "CVE-2026-42208, CVE-2024-5225: SQL in a filter": "security.test_commands:test_no_filter_of_the_commands_is_sql",
+    "CVE-2026-42208: SQL in inputs of the control plane": "security.test_administration:"
+    "test_no_text_is_a_credential_or_a_filter",
     "CVE-2024-6587, PYSEC-2026-4070, CVE-2025-66405: the client names the destination": "security.test_destinations:"
     "test_no_field_chooses_the_destination",
     "CVE-2026-110719: a header names the host": "security.test_destinations:test_no_header_chooses_the_destination",
@@ -31,10 +38,15 @@ ELSEWHERE = {
     "CVE-2026-44563: routes without the list of models": "security.test_access_matrix:"
     "test_every_route_asks_for_the_model",
     "Bifrost #3954, CVE-2025-0330: secrets in answers": "security.test_leaks:test_no_secret_comes_back",
+    "CVE-2024-9606: secrets of the control plane": "security.test_administration:test_no_secret_is_told",
     "CVE-2024-9606: secrets in logs": "telemetry.test_access_log:test_secrets_never_appear",
     "CVE-2024-8984: boundaries that take long to find": "security.test_growth:test_a_boundary_is_found_in_one_pass",
     "CVE-2025-62727: Range": "security.test_growth:test_ranges_are_nobodys_work",
     "CVE-2026-71479, CVE-2026-64865: numbers as credit": "security.test_amounts:test_no_number_of_a_client_is_credit",
+    "CVE-2026-71479, CVE-2026-64865: quotas as credit": "security.test_administration:test_no_number_is_credit",
+    "CVE-2025-59146, -62155: incomplete filters of addresses": "test_addresses:test_there_are_many_vectors",
+    "CVE-2025-59146, -62155: names that change their address": "upstream.engines.test_addresses:"
+    "test_a_rebinding_name_gets_no_connection",
     "LiteLLM #34732, #40095: budgets that are looked at, then used": "endurance.test_races:test_exactly_ten",
     "LiteLLM #27381: a repeated id is a free call": "http.test_api_quotas:test_a_repeated_request_id_is_no_free_call",
     "LiteLLM #13245, #36008, #37140: who leaves pays nothing": "endurance.test_disconnects:test_clients_that_leave",
