@@ -23,7 +23,8 @@ ELSEWHERE = {
     "CVE-2026-47102: a stolen hash used as a password": "auth.test_store:test_a_stolen_digest_opens_nothing",
     "CVE-2026-48710, CVE-2026-49468: Host opens the control plane": "security.test_administration:"
     "test_host_opens_no_route_of_the_control_plane",
-    "CVE-2026-35029, CVE-2026-47101: routes without a role": "http.admin.test_access:test_every_route_asks_for_its_role",
+    "CVE-2026-35029, CVE-2026-47101: routes without a role": "http.admin.test_access:"
+    "test_every_route_asks_for_its_role",
     "CVE-2026-47101: callers choose their role": "auth.test_staff:test_nobody_rises_above_themselves",
     "CVE-2026-47102: a hash opens the control plane": "http.admin.test_access:test_nobody_else_is_let_in",
     "CVE-2026-42208, CVE-2024-5225: SQL in a filter": "security.test_commands:test_no_filter_of_the_commands_is_sql",
