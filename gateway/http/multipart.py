@@ -213,6 +213,10 @@ class Upload:
                 return
             await self._more()
 
+    def field(self, name: str) -> str | None:
+        """See `gateway.types.Form`; the names are `READ_FIELDS`."""
+        return self.scanner.fields.get(name)
+
     def renamed(self, model: str) -> Upload | Renamed:
         """The same form with this model's name; itself when it has that already."""
         return self if self.scanner.fields.get("model") == model else Renamed(self, model)
@@ -267,6 +271,10 @@ class Renamed:
                 for part in (held[:start], self._text, held[end:]):
                     if part:
                         yield part
+
+    def field(self, name: str) -> str | None:
+        """The base's."""
+        return self._base.field(name)
 
     def renamed(self, model: str) -> Upload | Renamed:
         """The base with that name."""

@@ -14,7 +14,7 @@ from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.replies import ChatReply
 from gateway.providers.chat.request import ChatRequest
 from gateway.providers.chat.stream import NativeStream
-from gateway.providers.coherev2 import embeddings, rerank
+from gateway.providers.coherev2 import embeddings, rerank, transcription
 from gateway.providers.coherev2.errors import error_of
 from gateway.providers.coherev2.models import FAMILIES
 from gateway.providers.coherev2.reply import read_reply
@@ -24,7 +24,12 @@ from gateway.providers.wire.head import HeaderPairs, bearer, head_of
 from gateway.providers.wire.models import model_names
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
-_PATHS = {Service.CHAT: "/chat", Service.EMBEDDINGS: "/embed", Service.RERANK: "/rerank"}
+_PATHS = {
+    Service.CHAT: "/chat",
+    Service.EMBEDDINGS: "/embed",
+    Service.RERANK: "/rerank",
+    Service.TRANSCRIPTION: transcription.PATH,
+}
 
 
 class CohereDialect(ChatDialect):
@@ -63,6 +68,8 @@ class CohereDialect(ChatDialect):
         losses = Losses(deployment.provider)
         if call.service is Service.EMBEDDINGS:
             return (embeddings.body_of(call, deployment, losses),)
+        if call.service is Service.TRANSCRIPTION:
+            return transcription.form_of(call, deployment, losses)
         return (rerank.body_of(call, deployment, losses),)
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
@@ -72,6 +79,8 @@ class CohereDialect(ChatDialect):
         try:
             if call.service is Service.EMBEDDINGS:
                 return embeddings.read(body, call)
+            if call.service is Service.TRANSCRIPTION:
+                return transcription.read(body)
             return rerank.read(body, call, deployment)
         except ODD:
             raise UpstreamBadResponse from None

@@ -6,7 +6,7 @@ times faster.
 
 from __future__ import annotations
 
-from gateway.types.calls import NO_NEEDS, Body, Call, Headers, Service, Surface, TokenSource, Usage
+from gateway.types.calls import NO_NEEDS, Body, Call, Form, Headers, Service, Surface, TokenSource, Usage
 from gateway.types.facts import Attempt, Receipt
 from gateway.types.ledger import (
     LAST_MOMENT,
@@ -40,6 +40,7 @@ __all__ = [
     "Condition",
     "Deployment",
     "Drain",
+    "Form",
     "Headers",
     "HealthCheck",
     "Hedge",

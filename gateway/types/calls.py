@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -51,6 +51,15 @@ class Body(Protocol):
 
     def renamed(self, model: str) -> Body:
         """The same body with another model name in its form."""
+        ...
+
+
+@runtime_checkable
+class Form(Protocol):
+    """A body that is a form, some of whose fields are looked for."""
+
+    def field(self, name: str) -> str | None:
+        """What it says under this name; None without it, and while it has not arrived."""
         ...
 
 

@@ -221,6 +221,18 @@ def test_a_model_of_another_kind(model: str, service: Service, instead: str) -> 
     assert f"`{instead}`" in error.value.public_message
 
 
+def test_translations_of_speech() -> None:
+    """Cohere transcribes, and does not translate; a model that chats does neither."""
+    call = call_of(Service.TRANSCRIPTION)
+    call.path = "/audio/translations"
+    with pytest.raises(UnsupportedParameter) as error:
+        COHERE.sent(call, "listener")
+    assert "/v1/audio/transcriptions" in error.value.public_message
+    with pytest.raises(InvalidRequest) as other:
+        COHERE.sent(call, PLAIN)
+    assert other.value.param == "model"
+
+
 @pytest.mark.parametrize(
     ("service", "stream", "target"),
     [

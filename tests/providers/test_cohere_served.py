@@ -110,13 +110,28 @@ def test_searches_are_booked(gateway: Gateway) -> None:
     assert (line["cost_nano_usd"], line["token_source"]) == (4_000_000, "provider")
 
 
+def test_transcription(client: openai.OpenAI, gateway: Gateway) -> None:
+    """The form as it came, and the text; other formats and streams are refused by name."""
+    sound = ("a.wav", b"RIFF" + bytes(500))
+    reply = client.audio.transcriptions.create(model="lab/listener", file=sound, language="en")
+    assert reply.text.startswith("transcript of a.wav: 504 bytes")
+    for fields, param in (({"response_format": "srt"}, "response_format"), ({"stream": True}, "stream")):
+        given: Any = fields
+        with pytest.raises(openai.BadRequestError) as error:
+            client.audio.transcriptions.create(model="lab/listener", file=sound, language="en", **given)
+        assert error.value.param == param
+    with pytest.raises(openai.BadRequestError) as error:
+        client.audio.transcriptions.create(model="lab/listener", file=sound)
+    assert "language is required" in error.value.message
+
+
 @pytest.mark.parametrize(
     ("path", "body", "wanted"),
     [
         ("/v1/rerank", {"model": MODEL, "query": "x", "documents": ["x"]}, "use one for rerank, such as `rerank-v3.5`"),
         ("/v1/chat/completions", {"model": "rerank-v3.5", "messages": [{"role": "user", "content": "x"}]}, "chats"),
         ("/v1/embeddings", {"model": MODEL, "input": "x"}, "`embed-v4.0`"),
-        ("/v1/moderations", {"model": MODEL, "input": "x"}, "its providers serve chat, embeddings, rerank"),
+        ("/v1/moderations", {"model": MODEL, "input": "x"}, "its providers serve chat"),
     ],
 )
 def test_work_that_a_model_does_not_do(gateway: Gateway, path: str, body: Any, wanted: str) -> None:

@@ -28,5 +28,6 @@ class Families:
         """Raises InvalidRequest for a model that is known to be for other work, with what to use."""
         known = {one for one, pattern in self.patterns.items() if pattern.search(model)}
         if known and service not in known:
-            advice = f"{_WORDS.get(service, 'another one')}, such as `{self.examples[service]}`"
+            example = self.examples.get(service)
+            advice = _WORDS.get(service, "another one") + (f", such as `{example}`" if example else "")
             raise InvalidRequest(f"This model is not for {service}: use {advice}.", param="model")
