@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from gateway.ports import DecodedReply, Dialect, RequestHead, StreamDecoder
@@ -16,6 +17,12 @@ from tests.providers.contract.said import Read
 ASKED = "asked"
 PATHS = {Service.CHAT: "/chat/completions", Service.EMBEDDINGS: "/embeddings", Service.RERANK: "/rerank"}
 USER: dict[str, Any] = {"role": "user", "content": "hi"}
+
+
+@cache
+def dialects() -> Mapping[str, Dialect]:
+    """All that are built in: looking for them each time would be most of a test's work."""
+    return discover()
 
 
 def call_of(service: Service = Service.CHAT, *, stream: bool = False, **fields: Any) -> Call:
@@ -40,7 +47,7 @@ class Translated:
 
     @property
     def dialect(self) -> Dialect:
-        return discover()[self.name]
+        return dialects()[self.name]
 
     def deployment(self, model: str = "", **settings: Any) -> Deployment:
         """Of this model; `settings` are the provider's."""
