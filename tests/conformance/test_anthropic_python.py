@@ -15,8 +15,8 @@ from .conftest import GPT_KEY, KEY, POOR_KEY, TIGHT_MESSAGES_KEY, UNKNOWN_KEY, L
 
 USER: list[Any] = [{"role": "user", "content": "Grüße 你好 🎈"}]
 SAID = "echo: Grüße 你好 🎈"
-MODELS = ("gpt-4o", "gemini/any", "claude/any")
-"""One that is bridged, one that is bridged and translated, one that is passed through."""
+MODELS = ("gpt-4o", "gemini/any", "bedrock/any", "claude/any", "bedrock/anthropic.claude-sonnet-4-5")
+"""One that is bridged, two that are bridged and translated, one that is passed through, one out of Amazon's frames."""
 PROVIDERS = ("lab", "claude")
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
