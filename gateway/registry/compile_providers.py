@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry import scalars
+from gateway.registry.abilities import joined, traits_of, words_of
 from gateway.registry.catalogue import ProviderType, provider_type
 from gateway.types import Deployment, Drain, HealthCheck, Price, PriceTier, Provider, RateLimit, Surface, Timeouts
 
@@ -59,7 +60,8 @@ def compile_provider(
         fetch_media=scalars.flag(settings.get("fetch_media", False)),
         fetch_models=scalars.flag(settings.get("fetch_models", False)),
         allow_private_network=scalars.flag(private),
-        capabilities=_shared(settings),
+        capabilities=words_of(settings.get("capabilities")),
+        traits=traits_of(settings.get("capabilities")),
         health=_health(settings.get("health_check", {}), enabled=kind.probed),
         status=settings.get("status", "active"),
         engine=settings.get("engine", "httptools"),
@@ -106,7 +108,8 @@ def _deployment(provider: Provider, name: str, model: Settings) -> Deployment:
         context_window=_optional(model, "context_window", scalars.size),
         price=_price(model["price"]) if "price" in model else None,
         parameters=model.get("parameters", {}),
-        capabilities=_shared(model) or provider.capabilities,
+        capabilities=words_of(model.get("capabilities")) or provider.capabilities,
+        traits=joined(provider.traits, traits_of(model.get("capabilities"))),
         requests=_rate(rates, "requests"),
         tokens=_rate(rates, "tokens"),
         concurrency_limit=_optional(model, "concurrency_limit", scalars.whole),
@@ -124,10 +127,6 @@ def switched_off(settings: Settings) -> frozenset[str]:
     models = settings.get("models")
     listed = models.items() if isinstance(models, dict) else ()
     return frozenset(name for name, model in listed if model and model.get("status") == "inactive")
-
-
-def _shared(settings: Settings) -> frozenset[str]:
-    return frozenset(scalars.words(settings["capabilities"])) if settings.get("capabilities") else frozenset()
 
 
 def _health(value: Any, *, enabled: bool) -> HealthCheck:

@@ -50,4 +50,6 @@ def _made(provider: Provider, name: str, known: Mapping[str, Deployment]) -> Dep
     before = known.get(f"{provider.name}/{name}")
     if before is not None and before.provider is provider:
         return before
-    return Deployment(f"{provider.name}/{name}", provider, name, capabilities=provider.capabilities)
+    return Deployment(
+        f"{provider.name}/{name}", provider, name, capabilities=provider.capabilities, traits=provider.traits
+    )

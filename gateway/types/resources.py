@@ -113,6 +113,8 @@ class Provider:
     """None of its credentials can be read: calls are refused without being sent."""
     capabilities: frozenset[str] = frozenset()
     """Of models that do not say themselves; empty: nothing is known."""
+    traits: tuple[tuple[str, Any], ...] = ()
+    """As a deployment's, for all of its models."""
     health: HealthCheck = HealthCheck()
     status: str = "active"
     engine: str = "httptools"

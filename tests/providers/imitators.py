@@ -48,6 +48,8 @@ def call(fields: dict[str, Any], service: Service = Service.CHAT, *, stream: boo
 def sent(kind: str, service: Service = Service.CHAT, *, stream: bool = False, **fields: Any) -> dict[str, Any]:
     """The body as a provider of this type gets it. `to_*` go to the deployment: `to_traits`, `to_unsupported`, …"""
     settings = {name.removeprefix("to_"): fields.pop(name) for name in list(fields) if name.startswith("to_")}
+    if stream:
+        fields["stream"] = True
     parts = dialect(kind).body(call(fields, service, stream=stream), deployment(kind, **settings))
     assert isinstance(parts, list | tuple)
     body: dict[str, Any] = json.loads(b"".join(parts), object_pairs_hook=_once)

@@ -45,6 +45,8 @@ _FINISH, _CHOICE, _UNFINISHED = b'"finish_reason"', b'"choices":[{', b'"choices"
 _WHOLE = ("chat.completion", "chat.completion.done")
 """What Perplexity calls its events."""
 _OPENING = re.compile(re.escape(_CHOICE) + rb"(?=\s*\")")
+TAIL = 4096
+"""Bytes at the end of a read in which its finish reasons stand."""
 _ENVELOPE = ("id", "object", "created", "model")
 _ODD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _TOOLS = re.compile(rb'"(?:tools|functions)"\s*:\s*\[')
@@ -101,20 +103,34 @@ class MendedStream(ChunkStream):
         return super()._relay(block)
 
     def _looked_at(self, body: bytes) -> bytes:
+        if self._left < 0:
+            return self._block(body)
+        out = b""
+        if self._left > 0:
+            end = _end_of(body, self._left)
+            out, body = self._each(body[:end]), body[end:]
+        if self._left < 0:
+            return out + self._block(body)
+        # Trusted, but for its end: the finish reason may have to be put in other words.
+        if not self._finish:
+            return out + body
+        before = body.rfind(b"\n\n", 0, max(0, len(body) - TAIL))
+        start = before + 2 if before >= 0 else 0
+        return out + body[:start] + self._each(body[start:])
+
+    def _block(self, body: bytes) -> bytes:
+        """Frames that are looked at all at once, and one by one where one of them is odd."""
         apart = False
         if _REASONING in body:
-            self._left = -1
             apart = _OUR_NAME in body
             if not apart:
                 body = body.replace(_REASONING, _OUR_NAME)
-        if body.count(_FINISH) < body.count(_CHOICE):
-            self._left = -1
-            apart = True
-        if apart or self._is_odd(body):
-            return b"".join([self._frame_looked_at(frame) for frame in body.split(b"\n\n") if frame])
-        if self._left > 0:
-            self._left = max(0, self._left - body.count(b"\n\n"))
+        if apart or self._is_odd(body) or body.count(_FINISH) < body.count(_CHOICE):
+            return self._each(body)
         return body
+
+    def _each(self, body: bytes) -> bytes:
+        return b"".join([self._frame_looked_at(frame) for frame in body.split(b"\n\n") if frame])
 
     def _is_odd(self, data: bytes) -> bool:
         if not self._begun or self._held or any(needle in data for needle in _ALIKE):
@@ -124,27 +140,31 @@ class MendedStream(ChunkStream):
     def _frame_looked_at(self, frame: bytes) -> bytes:
         if self.failure is not None:
             return b""
-        if self._left > 0:
-            self._left -= 1
+        given = frame
+        if _REASONING in frame and _OUR_NAME not in frame:
+            frame = frame.replace(_REASONING, _OUR_NAME)
         if _FINISH not in frame:
             frame = _OPENING.sub(_UNFINISHED, frame, 1)
-        if not self._is_odd(frame) and _REASONING not in frame:
-            return frame + b"\n\n"
+        if self._is_odd(frame) or _REASONING in frame:
+            frame = self._apart(frame)
+        if self._left > 0:
+            self._left = self._left - 1 if frame is given else -1
+        return frame + b"\n\n" if frame else b""
+
+    def _apart(self, frame: bytes) -> bytes:
+        """An event that is taken apart; the same object where nothing had to be mended, nothing for one that is not
+        passed on."""
         start = frame.find(b"{")
         try:
             chunk = msgspec.json.decode(frame[start:], type=dict[str, Any])
         except _ODD:
             # JSON that only others can read (half a surrogate pair, say): passed on as it is.
-            return frame + b"\n\n"
+            return frame
         before = msgspec.json.encode(chunk)
         if not self._mended(chunk):
-            self._left = -1
             return b""
         after = msgspec.json.encode(chunk)
-        if after == before:
-            return frame + b"\n\n"
-        self._left = -1
-        return frame[:start] + after + b"\n\n"
+        return frame if after == before else frame[:start] + after
 
     def _with_usage(self, frame: bytes) -> bytes:
         """Usage comes last and alone: where it came with a choice it waits for the end."""
@@ -256,6 +276,17 @@ class MendedStream(ChunkStream):
                 return
             mend_usage(usage)
             self._wanted = usage
+
+
+def _end_of(body: bytes, frames: int) -> int:
+    """Where so many frames end, or all of them."""
+    at = 0
+    for _ in range(frames):
+        found = body.find(b"\n\n", at)
+        if found < 0:
+            return len(body)
+        at = found + 2
+    return at
 
 
 def _index(choice: Json) -> int:

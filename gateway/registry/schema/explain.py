@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from gateway.registry.problems import HINT, Fault, Trail, did_you_mean, shown
+from gateway.registry.schema.abilities import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ _SENTENCES: Mapping[str, str] = {
 
 def explain(detail: Mapping[str, Any], model: type[BaseModel], prefix: Trail) -> Fault:
     """One of pydantic's error details as a fault below `prefix`. Values are never repeated."""
-    location = tuple(detail["loc"])
+    location = tuple(step for step in detail["loc"] if step != PLAIN)
     at_key = bool(location) and location[-1] == "[key]"
     location = location[:-1] if at_key else location
     trail = (*prefix, *location)

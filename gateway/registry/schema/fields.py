@@ -107,6 +107,19 @@ def one_or_many(schema: dict[str, Any]) -> None:
     schema.update({"anyOf": [listed["items"], listed], **described})
 
 
+def or_plain(*options: dict[str, Any]) -> Any:
+    """JSON Schema for a mapping that a plain value may stand for."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        described = take_annotations(schema)
+        inner = dict(schema)
+        inner = inner["anyOf"][0] if "anyOf" in inner else inner
+        schema.clear()
+        schema.update({"anyOf": [*options, inner], **described})
+
+    return extend
+
+
 def take_annotations(schema: dict[str, Any]) -> dict[str, Any]:
     """Remove and return what describes a JSON Schema rather than constrains it."""
     names: tuple[str, ...] = ("description", "title", "default")

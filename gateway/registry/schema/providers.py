@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from gateway.registry.catalogue import RERANKS, ProviderType
+from gateway.registry.schema.abilities import Capabilities, capabilities
 from gateway.registry.schema.fields import (
     Credentials,
     Duration,
@@ -29,7 +30,7 @@ from gateway.registry.schema.fields import (
     Url,
     Whole,
     one_or_many,
-    take_annotations,
+    or_plain,
 )
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -39,12 +40,6 @@ _JSON_DEPTH = 16
 _MOST = 100_000
 """USD: a price above it is a slip."""
 _TIERS = 16
-
-
-def _capability(value: str) -> str:
-    if re.fullmatch(r"[a-z][a-z0-9_]{0,40}", value) is None:
-        raise ValueError("a capability is one lower-case word (such as chat, vision, tools, json_schema)")
-    return value
 
 
 def header_name(value: str) -> str:
@@ -63,9 +58,6 @@ def header_value(value: Any) -> str:
     return value
 
 
-Capabilities = Annotated[
-    list[Annotated[str, AfterValidator(_capability)]], OneOrMany, Field(json_schema_extra=one_or_many)
-]
 Api = Annotated[list[Literal["chat", "responses"]], OneOrMany, Field(json_schema_extra=one_or_many)]
 Headers = dict[
     Annotated[str, AfterValidator(header_name)],
@@ -148,22 +140,11 @@ def _single(name: str) -> BeforeValidator:
     return BeforeValidator(lambda value: {name: value} if isinstance(value, str | int | float) else value)
 
 
-def _or_plain(*options: dict[str, Any]) -> Any:
-    def extend(schema: dict[str, Any]) -> None:
-        described = take_annotations(schema)
-        inner = dict(schema)
-        inner = inner["anyOf"][0] if "anyOf" in inner else inner
-        schema.clear()
-        schema.update({"anyOf": [*options, inner], **described})
-
-    return extend
-
-
 def _rate_limit() -> Any:
     return Field(
         None,
         description="Requests per second, or {requests: 500/min, tokens: 200k/min}.",
-        json_schema_extra=_or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
+        json_schema_extra=or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
     )
 
 
@@ -181,7 +162,7 @@ class Model(Strict):
     parameters: Annotated[dict[str, Any], _FREE_JSON] = Field(
         default_factory=dict, description="Request fields for callers who set none, such as temperature."
     )
-    capabilities: Capabilities = Field(default_factory=list, description="What it can do: chat, vision, tools, …")
+    capabilities: Capabilities | None = capabilities("What it can do (chat, vision, tools, …), and how it differs.")
     api: Api = Field(
         default_factory=list,
         description="By which API it can be called, chat or responses, where that is not both that its provider has; "
@@ -263,14 +244,14 @@ class Provider(Strict):
     timeout: Annotated[Timeout, _single("first_byte")] | None = Field(
         None,
         description="Seconds to the first byte, or {connect: 5, first_byte: 60, idle: 120, total: 600}.",
-        json_schema_extra=_or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
+        json_schema_extra=or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
     )
     retry_attempts: Whole = Field(3, ge=0, le=10, description="Retries on one deployment after its first try.")
     retry_delay: Duration = Field(0.5, ge=0, le=60, description="Base of the backoff between retries, in seconds.")
     on_disconnect: Annotated[Draining | None, BeforeValidator(_draining)] = Field(
         None,
         description="cancel: stop when the client leaves. drain: read on, so that the usage is the provider's.",
-        json_schema_extra=_or_plain({"type": "string", "enum": ["cancel", "drain"]}),
+        json_schema_extra=or_plain({"type": "string", "enum": ["cancel", "drain"]}),
     )
     breaker: Flag = Field(default=True, description="Its models leave rotation while they fail.")
     batch_size: Whole = Field(2048, ge=1, le=100_000, description="Inputs in one upstream embeddings call.")
@@ -286,14 +267,14 @@ class Provider(Strict):
     health_check: Annotated[HealthCheck, _single("enabled")] | None = Field(
         None,
         description="true or false, or {call: true, model: gpt-4o-mini, interval: 60}.",
-        json_schema_extra=_or_plain({"type": "boolean"}),
+        json_schema_extra=or_plain({"type": "boolean"}),
     )
     models: Annotated[dict[ModelName, Model], BeforeValidator(_models)] = Field(
         default_factory=dict,
         description="Its models: a list of names, or a mapping of names to settings.",
-        json_schema_extra=_or_plain({"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
+        json_schema_extra=or_plain({"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
     )
-    capabilities: Capabilities = Field(default_factory=list, description="What models can do that do not say so.")
+    capabilities: Capabilities | None = capabilities("What models can do that do not say so, and how they differ.")
     api: Api = Field(
         default_factory=list,
         description="By which API its models can be called, chat or responses, where that is not both that the type "
