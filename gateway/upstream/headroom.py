@@ -13,16 +13,23 @@ _PAIRS = (
     (b"anthropic-ratelimit-output-tokens-limit", b"anthropic-ratelimit-output-tokens-remaining"),
     (b"x-ratelimit-limit", b"x-ratelimit-remaining"),
     (b"x-requests-limit-rate", b"x-requests-limit-remaining"),
+    # By the minute: what is left of a day or a month says little of the next call.
+    (b"x-ratelimit-limit-req-minute", b"x-ratelimit-remaining-req-minute"),
+    (b"x-ratelimit-limit-req-60-second", b"x-ratelimit-remaining-req-60-second"),
+    (b"x-ratelimit-limit-requests-minute", b"x-ratelimit-remaining-requests-minute"),
+    (b"x-ratelimit-limit-tokens-minute", b"x-ratelimit-remaining-tokens-minute"),
 )
-"""Limit and what remains, as OpenAI, Anthropic, simpler providers and watsonx name them."""
-_SIGNS = frozenset(limit for limit, _ in _PAIRS)
+"""Limit and what remains, as OpenAI, Anthropic, simpler providers, watsonx, Mistral and Cerebras name them."""
+_REMAINING = dict(_PAIRS)
+_SIGNS = frozenset(_REMAINING)
 
 
 def headroom(headers: Mapping[bytes, bytes]) -> float | None:
     """The share left of the tightest limit, 0 to 1; None where the headers tell nothing."""
     if _SIGNS.isdisjoint(headers):
         return None
-    shares = [share for pair in _PAIRS if (share := _share(headers, *pair)) is not None]
+    told = _SIGNS.intersection(headers)
+    shares = [share for limit in told if (share := _share(headers, limit, _REMAINING[limit])) is not None]
     return min(shares, default=None)
 
 

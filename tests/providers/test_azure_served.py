@@ -85,6 +85,31 @@ def test_chat(client: openai.OpenAI, model: str) -> None:
     assert {chunk.model for chunk in chunks} == {model}
 
 
+def tool(name: str) -> Any:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-mini"])
+def test_tools_in_a_stream_of_azures_own_client(gateway: Gateway, model: str) -> None:
+    """Azure's client talks to the gateway, which talks to Azure: calls, their results, the answer."""
+    tools = [tool("one"), tool("two")]
+    messages: list[Any] = [{"role": "user", "content": "call:one call:two"}]
+    with openai.AzureOpenAI(
+        azure_endpoint=f"http://127.0.0.1:{gateway.port}", api_version="2024-10-21", api_key="none", max_retries=0
+    ) as azure:
+        asked: Any = {"model": model, "tools": tools}
+        with azure.chat.completions.stream(**asked, messages=messages) as stream:
+            (choice,) = stream.get_final_completion().choices
+        calls = choice.message.tool_calls or []
+        assert (choice.finish_reason, choice.message.role) == ("tool_calls", "assistant")
+        assert [call.function.name for call in calls] == ["one", "two"]
+        turn: Any = choice.message.model_dump(include={"role", "content", "tool_calls"})
+        results: list[Any] = [{"role": "tool", "tool_call_id": call.id, "content": "done"} for call in calls]
+        reply = azure.chat.completions.create(**asked, messages=[*messages, turn, *results])
+        assert reply.choices[0].message.content == "tool: done"
+
+
 def test_everything_else(client: openai.OpenAI, mock: Mock) -> None:
     """Vectors, sounds and pictures by the dated API, responses by both."""
     assert len(client.embeddings.create(model="text-embedding-3-small", input="x", dimensions=9).data[0].embedding) == 9

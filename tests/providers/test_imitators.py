@@ -12,6 +12,7 @@ from gateway.providers.wire.adapted_messages import short_id
 from gateway.providers.wire.traits import Traits
 from gateway.registry.abilities import TRAITS
 from gateway.types import Service
+from gateway.upstream.headroom import headroom
 
 from .contract.cases import HI, RESULTS, TIME, TWO_CALLS, WEATHER
 from .imitators import call, deployment, dialect, sent
@@ -240,3 +241,18 @@ def test_ids_do_not_collide() -> None:
     found = {short_id(f"call_{number}", 9) for number in range(5000)}
     assert len(found) == 5000
     assert all(len(one) == 9 and one.isalnum() for one in found)
+
+
+@pytest.mark.parametrize(
+    ("headers", "share"),
+    [
+        ({b"x-ratelimit-limit-req-minute": b"60", b"x-ratelimit-remaining-req-minute": b"15"}, 0.25),
+        ({b"x-ratelimit-limit-tokens-minute": b"100", b"x-ratelimit-remaining-tokens-minute": b"50"}, 0.5),
+        # Azure's odd values tell nothing.
+        ({b"x-ratelimit-limit-requests": b"120", b"x-ratelimit-remaining-requests": b"-1"}, None),
+        ({b"x-ratelimit-limit-tokens": b"0", b"x-ratelimit-remaining-tokens": b"0"}, None),
+    ],
+)
+def test_rate_limits_by_the_minute(headers: dict[bytes, bytes], share: float | None) -> None:
+    """Mistral's and Cerebras's headers, and Azure's."""
+    assert headroom(headers) == share

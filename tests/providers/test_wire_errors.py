@@ -42,6 +42,30 @@ STATUSES = [
 BODIES = [b"", b"<html>", b"{", b"\xff", b"[]", b"null", b"5", b'{"error":null}', b'{"error":{"message":"m"}}', b'"x"']
 
 
+def test_lists_of_faults() -> None:
+    """What FastAPI's servers say of a request names the first field that is wrong."""
+    fault = {"type": "extra_forbidden", "loc": ["body", "foo"], "msg": "Extra inputs are not permitted", "input": 1}
+    error = error_from_reply(422, [], json.dumps({"object": "error", "detail": [fault]}).encode())
+    assert (error.public_status, error.param) == (422, "foo")
+    assert error.public_message == "foo: Extra inputs are not permitted"
+    odd: Any
+    for odd in ([], [1], [{}], [{"msg": 7}], [{"msg": "x", "loc": 5}], {"a": 1}):
+        assert error_from_reply(422, [], json.dumps({"detail": odd}).encode()).public_status == 422
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+        "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 30720]",
+    ],
+)
+def test_other_words_for_long_prompts(text: str) -> None:
+    """xAI's and Alibaba's."""
+    body = json.dumps({"error": {"message": text, "code": "x"}}).encode()
+    assert error_from_reply(400, [], body).public_code == "context_length_exceeded"
+
+
 @pytest.mark.parametrize(("status", "kind", "public", "code"), STATUSES)
 @pytest.mark.parametrize("body", BODIES)
 def test_statuses(status: int, kind: type[UpstreamError], public: int, code: str, body: bytes) -> None:

@@ -6,7 +6,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.registry import Defaults, load
+import pytest
+
+from gateway.registry import ConfigError, Defaults, load
 from gateway.registry.snapshot import DYNAMIC_DEPLOYMENTS
 from gateway.types import Price, PriceTier, RateLimit, Timeouts
 from tests.registry.support import MOCK, load_text
@@ -63,6 +65,34 @@ def test_base_urls_that_depend_on_settings(tmp_path: Path) -> None:
     ]
     assert providers["o"].allow_private_network
     assert providers["c"].type == "openai_compatible"
+
+
+def test_capabilities_may_say_how_a_model_differs(tmp_path: Path) -> None:
+    """Words are true or false, traits have their values; a model's own stand beside its provider's."""
+    text = (
+        "providers:\n  c:\n    type: custom\n    base_url: http://127.0.0.1:1/v1\n"
+        "    capabilities: {vision: false, seed_name: none, n_max: 2}\n"
+        "    models:\n      plain: {}\n      old: {capabilities: {chat: true, n_max: 1, tool_choice: [auto]}}\n"
+        "      list: {capabilities: [embeddings]}\n"
+    )
+    found = load_text(tmp_path, text).snapshot.deployments
+    assert found["c/plain"].capabilities == {"audio", "tools", "json_schema"}
+    assert dict(found["c/plain"].traits) == {"seed_name": None, "n_max": 2}
+    assert found["c/old"].capabilities == {"chat"}
+    assert dict(found["c/old"].traits) == {"seed_name": None, "n_max": 1, "tool_choice": frozenset({"auto"})}
+    assert found["c/list"].capabilities == {"embeddings"}
+    assert found["c/list"].traits == found["c/plain"].traits
+
+
+def test_capabilities_that_are_wrong(tmp_path: Path) -> None:
+    """A slip of the pen is an error at its place."""
+    text = "providers:\n  c: {type: mock, capabilities: {developper_role: false, n_max: 0, tool_choice: maybe}}\n"
+    with pytest.raises(ConfigError) as wrong:
+        load_text(tmp_path, text)
+    told = str(wrong.value)
+    assert "2:34: unknown key `developper_role`; did you mean `developer_role`?" in told
+    assert "the value must be at least 1" in told
+    assert "use one of auto, none, required, named, allowed_tools" in told
 
 
 def test_environment_wide_defaults_apply_where_the_file_is_silent(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ _SECRETS = re.compile(
 _URLS = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
 _CONTEXT = re.compile(
     r"maximum context|context[ _](?:length|window|limit)|prompt is too long|too many (?:input )?tokens"
-    r"|length of all messages is too long",
+    r"|length of all messages is too long|maximum prompt length|range of input length should be",
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
@@ -103,7 +103,18 @@ def error_fields(body: bytes) -> Mapping[str, Any]:
     if isinstance(error, dict) and (error is not data or "message" in data or "code" in data):
         return error
     detail = data.get("detail") or data.get("message")
-    return {"message": detail} if isinstance(detail, str) else {}
+    return {"message": detail} if isinstance(detail, str) else _first_fault(detail)
+
+
+def _first_fault(detail: Any) -> Mapping[str, Any]:
+    """The first of the faults that FastAPI's servers list (Mistral, vLLM): what it is, and where."""
+    fault = detail[0] if isinstance(detail, list) and detail else None
+    if not isinstance(fault, dict) or not isinstance(fault.get("msg"), str):
+        return {}
+    place = fault.get("loc")
+    steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
+    param = ".".join(steps[:8])
+    return {"message": f"{param}: {fault['msg']}" if param else fault["msg"], "param": param or None}
 
 
 def error_from_fields(status: int, fields: Mapping[str, Any], wait: float | None) -> UpstreamError:
