@@ -119,7 +119,7 @@ def stable(out: bytes) -> list[Any]:
 
 def test_split_anywhere() -> None:
     """A stream cut in two at any byte gives the same events."""
-    said = Said("ü🎈", reasoning="Hm.", calls=ANSWERS["parallel_calls"].calls[:2], finish="calls")
+    said = Said("ü🎈", calls=ANSWERS["parallel_calls"].calls[:1], finish="calls")
     body = b"".join(NATIVE.stream(said)[1])
     wanted = stable(fed(decoder_of(), [body]))
     for at in range(1, len(body)):
