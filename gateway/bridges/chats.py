@@ -39,7 +39,7 @@ class Said(msgspec.Struct, gc=False):
         content = self.content
         if isinstance(content, str):
             return content
-        return "".join(part.get("text") or "" for part in _parts(content) if part.get("type") == "text")
+        return _joined([part for part in _parts(content) if part.get("type") == "text"])
 
     @property
     def thought(self) -> str:
@@ -49,7 +49,7 @@ class Said(msgspec.Struct, gc=False):
         if self.reasoning and isinstance(self.reasoning, str):
             return self.reasoning
         thoughts = (part.get("thinking") for part in _parts(self.content) if part.get("type") == "thinking")
-        return "".join(piece.get("text") or "" for thought in thoughts for piece in _parts(thought))
+        return "".join(_joined(_parts(thought)) for thought in thoughts)
 
 
 class Likely(msgspec.Struct, gc=False):
@@ -62,6 +62,8 @@ class Choice(msgspec.Struct, gc=False):
     delta: Said | None = None
     finish_reason: str | None = None
     logprobs: Likely | None = None
+    stop_reason: Any = None
+    """Of vLLM: the sequence that ended it."""
 
 
 class Completion(msgspec.Struct, gc=False):
@@ -69,6 +71,10 @@ class Completion(msgspec.Struct, gc=False):
 
     choices: list[Choice] = []
     service_tier: str | None = None
+
+
+def _joined(parts: list[dict[str, Any]]) -> str:
+    return "".join(text for part in parts if isinstance(text := part.get("text"), str))
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.bridges.chats import Called, Choice, Completion, Said
 from gateway.bridges.messages.keepsakes import UNSIGNED, kept_extra
 from gateway.bridges.messages.names import whole
 from gateway.bridges.messages.usage import estimated, usage_object
@@ -30,72 +31,11 @@ UNREADABLE = "INVALID_JSON"
 """The key under which arguments stand that are no JSON object: the client's own check of them tells the model."""
 
 
-class Function(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class Called(msgspec.Struct, gc=False):
-    """A call of a tool, or a fragment of one."""
-
-    index: int | None = None
-    id: str | None = None
-    function: Function | None = None
-    extra_content: Any = None
-
-
-class Said(msgspec.Struct, gc=False):
-    """What a choice says: a whole message, or the delta of a chunk."""
-
-    content: Any = None
-    """Text, or parts, as Mistral has them."""
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: Any = None
-    """The same by another name; of some providers an object."""
-    thinking_blocks: list[Json] | None = None
-    tool_calls: list[Called] | None = None
-
-    @property
-    def thought(self) -> str:
-        """Its reasoning, by whichever name, or among the parts of the content."""
-        told = self.reasoning_content or self.reasoning
-        if isinstance(told, str) and told:
-            return told
-        return _joined(self.content, thought=True) if isinstance(self.content, list) else ""
-
-    @property
-    def signed(self) -> list[Json]:
-        """Blocks of reasoning that the provider wants back as they are."""
-        return [block for block in self.thinking_blocks or () if block.get("type") in _THOUGHTS]
-
-    @property
-    def text(self) -> str:
-        """Its words."""
-        content = self.content
-        if isinstance(content, list):
-            return _joined(content, thought=False)
-        return content if isinstance(content, str) else ""
-
-
-class Choice(msgspec.Struct, gc=False):
-    index: int = 0
-    message: Said | None = None
-    delta: Said | None = None
-    finish_reason: str | None = None
-    stop_reason: Any = None
-    """Of vLLM: the sequence that ended it."""
-
-
-class _Reply(msgspec.Struct, gc=False):
-    choices: list[Choice]
-
-
 class _Stops(msgspec.Struct, gc=False):
     stop_sequences: list[str] | None = None
 
 
-_REPLY = msgspec.json.Decoder(_Reply)
+_REPLY = msgspec.json.Decoder(Completion)
 _STOPS = msgspec.json.Decoder(_Stops)
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
@@ -150,9 +90,14 @@ def _sequences(call: Call) -> list[str]:
         return []
 
 
+def signed(said: Said) -> list[Json]:
+    """Blocks of reasoning that the provider wants back as they are."""
+    return [block for block in said.thinking_blocks or () if block.get("type") in _THOUGHTS]
+
+
 def _content(call: Call, said: Said) -> list[Json]:
     """Thinking first, then words, then calls; empty text is none."""
-    blocks = said.signed
+    blocks = signed(said)
     thought = said.thought
     if thought and not blocks:
         blocks.append({"type": "thinking", "thinking": thought, "signature": UNSIGNED})
@@ -188,17 +133,3 @@ def _input(arguments: str) -> Json:
         return _OBJECT.decode(arguments)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {UNREADABLE: arguments}
-
-
-def _joined(parts: list[Any], *, thought: bool) -> str:
-    """The text of parts, or the thinking among them."""
-    found: list[str] = []
-    for part in parts:
-        if isinstance(part, dict):
-            if (part.get("type") == "thinking") is not thought:
-                continue
-            inner = part.get("thinking") if thought else part.get("text")
-            text = _joined(inner, thought=False) if isinstance(inner, list) else inner
-            if isinstance(text, str):
-                found.append(text)
-    return "".join(found)

@@ -5,40 +5,23 @@ from __future__ import annotations
 import msgspec
 
 from gateway.bridges.chats import Choice, Completion, Said
+from gateway.bridges.reading import ChatReader
 from gateway.bridges.responses.answer import Json, annotation, estimated, is_short, usage_object
 from gateway.bridges.responses.calls import Calls
 from gateway.bridges.responses.events import Events
 from gateway.bridges.responses.keepsakes import Keepsake
-from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamServerError
+from gateway.errors import UpstreamEmpty, UpstreamServerError
 from gateway.ports import StreamDecoder
-from gateway.providers.wire.frames import parse_frame
-from gateway.types import Call, Usage
-
-_OPEN = b"data: "
-_DONE = b"[DONE]"
-_CHUNK = msgspec.json.Decoder(Completion)
+from gateway.types import Call
 
 
-class ResponseStream:
-    """Reads what `inner` hands on, which is chunks. Implements `gateway.ports.StreamDecoder`."""
+class ResponseStream(ChatReader):
+    """See `ChatReader`."""
 
-    __slots__ = (
-        "_blocks",
-        "_call",
-        "_calls",
-        "_events",
-        "_finish",
-        "_inner",
-        "_tier",
-        "complete",
-        "failure",
-    )
+    __slots__ = ("_blocks", "_calls", "_events", "_finish", "_tier")
 
     def __init__(self, call: Call, inner: StreamDecoder) -> None:
-        self.complete = False
-        self.failure: UpstreamError | None = None
-        self._call = call
-        self._inner = inner
+        super().__init__(call, inner)
         self._events = Events(call)
         self._calls = Calls(call, self._events)
         self._blocks: list[Json] = []
@@ -47,71 +30,22 @@ class ResponseStream:
         self._tier: str | None = None
 
     @property
-    def usage(self) -> Usage | None:
-        """See `gateway.ports.StreamDecoder`."""
-        return self._inner.usage
-
-    @property
-    def events(self) -> int:
-        """See `gateway.ports.StreamDecoder`."""
-        return self._inner.events
-
-    @property
-    def relayed_bytes(self) -> int:
-        """Of the chunks, as are the events: what estimates go by."""
-        return self._inner.relayed_bytes
-
-    @property
-    def text(self) -> tuple[int, int] | None:
-        """See `gateway.ports.StreamDecoder`."""
-        return self._inner.text
-
-    @property
     def number(self) -> int:
         """See `gateway.ports.Numbering`."""
         return self._events.number
 
-    def feed(self, data: bytes) -> bytes:
-        """See `gateway.ports.StreamDecoder`."""
-        return self._translated(self._inner.feed(data)) if not self._closed() else b""
-
-    def end(self) -> bytes:
-        """See `gateway.ports.StreamDecoder`."""
-        return self._translated(self._inner.end()) if not self._closed() else b""
-
-    def _closed(self) -> bool:
-        return self.complete or self.failure is not None
-
-    def _translated(self, frames: bytes) -> bytes:
-        try:
-            if frames:
-                for frame in frames.split(b"\n\n"):
-                    if frame:
-                        self._frame(frame)
-            if self._inner.failure is not None:
-                self.failure = self._inner.failure
-            elif self._inner.complete:
-                self._end()
-        except UpstreamError as error:
-            self.failure = error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self.failure = UpstreamBadEvent()
+    def _taken(self) -> bytes:
         return self._events.taken()
 
-    def _frame(self, frame: bytes) -> None:
-        if frame.startswith(_OPEN) and b"\n" not in frame:
-            payload: bytes | None = frame[len(_OPEN) :]
-        else:
-            payload, _ = parse_frame(frame)
-        if payload is None:
-            self._events.comment()
-        elif payload.strip() != _DONE:
-            chunk = _CHUNK.decode(payload)
-            self._tier = chunk.service_tier or self._tier
-            for choice in chunk.choices:
-                if choice.index == 0:
-                    self._events.start()
-                    self._choice(choice)
+    def _comment(self) -> None:
+        self._events.comment()
+
+    def _chunk(self, chunk: Completion) -> None:
+        self._tier = chunk.service_tier or self._tier
+        for choice in chunk.choices:
+            if choice.index == 0:
+                self._events.start()
+                self._choice(choice)
 
     def _choice(self, choice: Choice) -> None:
         if choice.delta is not None:
@@ -150,7 +84,7 @@ class ResponseStream:
             blocks, self._blocks = self._blocks, []
             self._events.close(Keepsake(blocks))
 
-    def _end(self) -> None:
+    def _finished(self) -> None:
         """The answer is whole: what is open is closed, and all of it said once more."""
         events, short = self._events, is_short(self._finish)
         if not events.begun:
@@ -164,4 +98,3 @@ class ResponseStream:
         output = [item for item in events.output if item is not None]
         over = events.response.over(output, self._finish, usage_object(usage), self._tier)
         events.say("response.incomplete" if short else "response.completed", {"response": msgspec.Raw(over)})
-        self.complete = True

@@ -26,7 +26,14 @@ DELTAS = st.fixed_dictionaries(
     {},
     optional={
         "content": st.one_of(
-            TEXT, st.none(), st.lists(st.fixed_dictionaries({"type": TEXT, "text": TEXT}), max_size=2)
+            TEXT,
+            st.none(),
+            st.lists(
+                st.fixed_dictionaries(
+                    {"type": st.sampled_from(["text", "thinking", "x"]), "text": st.one_of(TEXT, st.just(1))}
+                ),
+                max_size=2,
+            ),
         ),
         "reasoning_content": TEXT,
         "refusal": TEXT,
