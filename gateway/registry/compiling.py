@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,11 @@ from gateway.types import Deployment, Provider, Skipped
 if TYPE_CHECKING:
     from gateway.addresses import Network
     from gateway.registry.catalogue import Known
-    from gateway.registry.interpolation import Interpolated
+    from gateway.registry.interpolation import Interpolated, Managed
     from gateway.registry.problems import Trail
     from gateway.registry.snapshot import Route, VirtualKey
+
+Made = tuple[Provider, tuple[Deployment, ...]]
 
 SCHEMA_VERSION = 4
 """Raised when the same document would compile to something else."""
@@ -48,6 +50,27 @@ ABSENT: Mapping[str, str] = MappingProxyType(
 """Why no route leads to a provider of this status."""
 
 
+class Memory:
+    """Providers with their deployments by what they were made of. Whatever is kept by provider (tokens, heads of
+    requests) stays good over a change of another one."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, Made]] = {}
+        self._seen: dict[str, tuple[bytes, Made]] = {}
+
+    def made(self, name: str, parts: Any, make: Callable[[], Made]) -> Made:
+        """The same as last time if it is made of the same."""
+        fingerprint = hashlib.sha256(repr(parts).encode()).digest()
+        known = self._known.get(name)
+        found = known[1] if known is not None and known[0] == fingerprint else make()
+        self._seen[name] = fingerprint, found
+        return found
+
+    def turn(self) -> None:
+        """One document is compiled: what was not in it is forgotten."""
+        self._known, self._seen = self._seen, {}
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What compiling depends on besides the document."""
@@ -57,6 +80,8 @@ class Context:
     defaults: Defaults = field(default_factory=Defaults)
     networks: tuple[Network, ...] = ()
     """Private networks that providers of the database may reach."""
+    memory: Memory | None = field(default=None, compare=False)
+    """What was compiled before: a provider about which nothing changed stays the very same object."""
 
 
 @dataclass(slots=True)
@@ -93,6 +118,8 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
     routes = with_fallbacks([compile_route(item, table.target) for item in listed], listed, table.target)
     compiled = [(route, "match" in item) for route, item in zip(routes, listed, strict=True)]
     table.warnings += [_deserted(route) for route in routes if not route.targets]
+    if context.memory is not None:
+        context.memory.turn()
     zone = data.get("zone", UTC)
     keys = {key.name: key for key in _keys(data, interpolated, table, zone)}
     teams = (compile_team(settings, zone) for settings in data.get("teams", []))
@@ -130,7 +157,7 @@ def _add_provider(
     if unset or settings.get("status") == "inactive":
         table.providers[name] = inactive_provider(name, settings, context.dialects)
         return
-    provider = compile_provider(name, settings, context.dialects, context.defaults, managed)
+    provider, deployments = _made(name, settings, managed, context)
     if managed is not None:
         table.warnings += [f"provider `{name}`: {reason}" for reason in managed.broken]
     if context.dialects is not None and provider.type not in context.dialects:
@@ -141,12 +168,23 @@ def _add_provider(
     if off := switched_off(settings):
         table.off |= {f"{name}/{model}" for model in off}
         table.listing.add(name)
-    for deployment in compile_deployments(provider, settings):
+    for deployment in deployments:
         table.deployments[deployment.id] = deployment
         if not provider.fetch_models:
             table.listing.add(name)
         if provider.status == "active":
             table.models.setdefault(deployment.model, []).append(deployment)
+
+
+def _made(name: str, settings: dict[str, Any], managed: Managed | None, context: Context) -> Made:
+    def make() -> Made:
+        provider = compile_provider(name, settings, context.dialects, context.defaults, managed)
+        return provider, tuple(compile_deployments(provider, settings))
+
+    if context.memory is None:
+        return make()
+    spare = () if managed is None else managed.spare_keys  # no repr shows them
+    return context.memory.made(name, (settings, managed, spare, context.defaults), make)
 
 
 def _keys(data: dict[str, Any], interpolated: Interpolated, table: _Table, zone: str) -> list[VirtualKey]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.bridges.speakers import Speakers
+from gateway.errors import CredentialsUnavailable
 from gateway.ports import (
     Deadlines,
     Dialect,
@@ -111,6 +112,8 @@ class Asker:
             response.abort()
 
     async def _credential(self, dialect: object, provider: Provider) -> str | None:
+        if provider.unusable:
+            raise CredentialsUnavailable
         token = await self._tokens.get(dialect, provider) if isinstance(dialect, TokenDialect) else None
         return token or (provider.api_keys[0] if provider.api_keys else None)
 

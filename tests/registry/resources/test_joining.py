@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway.registry.compiling import Context
+from gateway.registry.compiling import Context, Memory
 from gateway.registry.interpolation import interpolate
 from gateway.registry.resources.fragment import BadFragment, Credential, Fragment, Owner, Piece, decode, encode
 from gateway.registry.resources.joining import Joined, join
 from gateway.registry.resources.unlocking import Opener
+from gateway.registry.snapshot import Snapshot
 from tests.registry.resources.support import FILE, SECRET, seal, unseal
 
 ACME = {"type": "openai", "base_url": "https://acme.example/v1"}
@@ -186,3 +187,31 @@ def test_a_damaged_fragment() -> None:
     for data in (b"", whole[:-1], b"[]", b'{"format": 99}', b'{"providers": 3}', b"\xff"):
         with pytest.raises(BadFragment):
             decode(data)
+
+
+def test_what_stays_the_same() -> None:
+    """A provider about which nothing changed is the very same object in the next snapshot, so that its tokens and
+    connections' heads stay good; one whose settings, models or credentials changed is another."""
+    memory = Memory()
+
+    def compiled(*owners: Owner) -> Snapshot:
+        return joined(Fragment(1, list(owners)), memory=memory).snapshot
+
+    models = [Piece("m", "a", {})]
+    still = owner("still", ACME, credential("main"), models=models)
+    first = compiled(still, owner("other", ACME, credential("main")))
+    second = compiled(still, owner("other", {**ACME, "timeout": 5}, credential("main")))
+    assert second.providers["still"] is first.providers["still"]
+    assert second.deployments["still/a"] is first.deployments["still/a"]
+    assert second.providers["other"] is not first.providers["other"]
+    assert second.providers["mock"] is first.providers["mock"]
+    for changed in (
+        owner("still", ACME, credential("main", "another-key"), models=models),
+        owner("still", ACME, credential("main"), models=[Piece("m", "a", {"context_window": 5})]),
+        owner("still", {**ACME, "org_id": "o"}, credential("main"), models=models),
+    ):
+        third = compiled(changed)
+        assert third.providers["still"] is not first.providers["still"]
+    replaced = seal('{"api_key": "replaced"}', context="credentials/c-main")
+    spare = compiled(owner("still", ACME, credential("main", previous=replaced, until=4e9), models=models))
+    assert spare.providers["still"].spare_keys == ("replaced",)
