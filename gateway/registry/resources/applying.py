@@ -9,6 +9,7 @@ from typing import Any, Protocol, assert_never
 
 from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, VersionMismatch
 from gateway.registry.resources.identifiers import new_id
+from gateway.registry.resources.kinds import context_of
 from gateway.registry.resources.operations import Create, Delete, Operation, Reorder, Rotate, Update, merged
 from gateway.registry.resources.records import WITHIN_PROVIDERS, Change, Kind, Resource, Settings, State
 from gateway.registry.resources.references import references_to, without
@@ -30,11 +31,6 @@ class Stamp:
 
     at: float
     by: str
-
-
-def context_of(credential_id: str) -> str:
-    """What a credential's secret is bound to."""
-    return f"credentials/{credential_id}"
 
 
 def apply(state: State, operations: Sequence[Operation], stamp: Stamp, seal: Seal | None) -> tuple[State, list[Change]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.registry.resources.records import Kind
+    from gateway.registry.resources.kinds import Kind
 
 
 class ResourceError(Exception):
@@ -24,8 +23,7 @@ class NotFound(ResourceError):
         self.wanted = wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """Who refers to something: `field` is where."""
 
     kind: str
@@ -62,8 +60,7 @@ class CannotSeal(ResourceError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake: where in which resource, and what to do."""
 
     kind: str

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.registry.resources.records import Kind, Resource, State
+from gateway.registry.resources.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from gateway.registry.resources.records import Resource, State
 
 FORMAT = 1
 """Raised when an older version would read it wrongly."""

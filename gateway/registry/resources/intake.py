@@ -13,7 +13,6 @@ from gateway.registry.resources.fragment import EMPTY, BadFragment, Fragment
 from gateway.registry.resources.joining import join
 from gateway.registry.resources.reading import References
 from gateway.registry.resources.unlocking import Opener, stand_ins
-from gateway.vault import Header, Vault, VaultError
 
 if TYPE_CHECKING:
     from gateway.registry.compiling import Context
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.registry.resources.merging import Unlock
     from gateway.registry.resources.shelf import Seen, Shelf
     from gateway.settings import Settings
+    from gateway.vault import Vault
 
 
 class Intake:
@@ -76,12 +76,16 @@ class Intake:
         return self._fragment
 
     def _opener(self, fragment: Fragment) -> Unlock:
+        from gateway.vault import VaultError  # noqa: PLC0415 - only where something is sealed
+
         vault = open_vault(self._settings, fragment)
         return Opener(vault.unseal, self._references.read, (VaultError,))
 
 
 def open_vault(settings: Settings, fragment: Fragment) -> Vault:
     """With the keys of this environment, proven on the fragment's canary. Raises OperatorError for a wrong key."""
+    from gateway.vault import Header, Vault  # noqa: PLC0415 - only where something is sealed
+
     if fragment.header is None:
         return Vault(())
     return Vault.with_header(settings, Header(*fragment.header))

@@ -9,8 +9,8 @@ from gateway.registry.compiling import compile_document
 from gateway.registry.loader import check
 from gateway.registry.problems import dotted
 from gateway.registry.resources.errors import Problem
+from gateway.registry.resources.kinds import Kind
 from gateway.registry.resources.merging import Merged, Unlock, merge
-from gateway.registry.resources.records import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

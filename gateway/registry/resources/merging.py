@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.registry.catalogue import provider_type, secret_settings, unmet
 from gateway.registry.interpolation import Interpolated, Managed
-from gateway.registry.resources.records import Kind
+from gateway.registry.resources.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,7 @@ _NO_CREDENTIAL = "its credential"
 """What is told to be unset of a provider that needs one and has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """A resource of the database, as the document's parts are traced back to it."""
 
     kind: Kind

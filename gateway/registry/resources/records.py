@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from gateway.registry.resources.kinds import WITHIN_PROVIDERS, Kind
+
+__all__ = ["WITHIN_PROVIDERS", "Author", "Change", "Kind", "Resource", "Settings", "State"]
+
 Settings = Mapping[str, Any]
-
-
-class Kind(StrEnum):
-    """Kinds of resources; the values are the names of their tables. Those that others refer to come first."""
-
-    PROVIDER = "providers"
-    MODEL = "models"
-    CREDENTIAL = "credentials"
-    TEMPLATE = "templates"
-    RULE = "routing_rules"
-    TEAM = "teams"
-    LIMIT = "limits"
-
-
-WITHIN_PROVIDERS = frozenset({Kind.MODEL, Kind.CREDENTIAL})
-"""Kinds whose resources belong to a provider, and whose names are unique there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.registry.resources.applying import context_of
+from gateway.registry.resources.kinds import context_of
 from gateway.registry.resources.merging import Keys
 
 if TYPE_CHECKING:
