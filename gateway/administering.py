@@ -30,7 +30,7 @@ from gateway.storage.sql.urls import database_url
 from gateway.upstream.asking import Asker
 from gateway.upstream.checkup import Examiner
 from gateway.upstream.engines import create_engine
-from gateway.vault.custody import open_custody, read_custody
+from gateway.vault.custody import header_of, open_custody
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -66,7 +66,7 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
     seal = custody.vault.seal if custody.vault.has_key else None
     resources = Resources(database, rules, seal=seal, record=recorder(audit))
     shelf = Shelf(settings.data_dir)
-    propagation = Propagation(resources, shelf, redis, lambda: _header(database, settings))
+    propagation = Propagation(resources, shelf, redis, lambda: header_of(database))
     picture = Picture(boot.file, Intake(shelf, settings, os.environ, boot.context))
     opening = Intake(shelf, settings, os.environ, boot.context)
     engines = Engines()
@@ -157,8 +157,3 @@ async def _migrated(settings: Settings) -> None:
 
 def _base(boot: AdministratorBoot) -> Interpolated:
     return interpolate(boot.file().document, os.environ)
-
-
-async def _header(database: Database, settings: Settings) -> tuple[str, str]:
-    salt, canary = (await read_custody(database, settings)).header
-    return salt, canary

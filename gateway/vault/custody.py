@@ -88,6 +88,12 @@ def _custody(vault: Vault, rows: dict[str, str]) -> Custody:
     return Custody(vault, Header(rows.get(SALT, ""), canary), _audit_key(vault, rows))
 
 
+async def header_of(database: Database) -> Header:
+    """What goes with sealed secrets, as it is now. Raises DatabaseUnavailable."""
+    rows = await _rows(database)
+    return Header(rows.get(SALT, ""), rows.get(CANARY, ""))
+
+
 async def _salt(_: AsyncConnection) -> str:
     return base64.b64encode(secrets.token_bytes(SALT_BYTES)).decode()
 

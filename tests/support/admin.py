@@ -44,7 +44,7 @@ from gateway.upstream.addresses import resolve
 from gateway.upstream.asking import Asker
 from gateway.upstream.checkup import Examiner
 from gateway.upstream.engines import ENGINES, create_engine
-from gateway.vault import Vault
+from gateway.vault import Header, Vault
 
 ADMIN_KEY = "gwa-test-0123456789abcdef0123456789abcdef"
 CONFIG = """
@@ -165,8 +165,8 @@ def _registry(
     """Who knows whether workers follow; there are none."""
     shelf = Shelf(settings.data_dir)
 
-    async def header() -> tuple[str, str]:
-        return "", ""
+    async def header() -> Header:
+        return Header("", "")
 
     picture = Picture(lambda: loaded, Intake(shelf, settings, ENV, context))
     return RegistryStatus(resources, Propagation(resources, shelf, redis, header), picture, redis)

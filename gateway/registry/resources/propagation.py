@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.registry.resources.records import State
     from gateway.registry.resources.shelf import Seen, Shelf
     from gateway.storage.redis import RedisClient
+    from gateway.vault import Header
 
 CHANNEL = "gw:config"
 POLL_SECONDS = 0.5
@@ -35,7 +36,7 @@ class Propagation:
         resources: Resources,
         shelf: Shelf,
         redis: RedisClient,
-        header: Callable[[], Awaitable[tuple[str, str]]],
+        header: Callable[[], Awaitable[Header]],
         wall: Callable[[], float] = time.time,
     ) -> None:
         """`header`: the vault's, as it is in the database now."""
@@ -49,6 +50,7 @@ class Propagation:
         self._kept: Seen = None
         """What the file looked like when we left it."""
         self._kept_revision = -1
+        self._kept_header: Header | None = None
         self._ends = float("inf")
         """When the next replaced secret has served long enough."""
         self.trouble: str | None = None
@@ -106,16 +108,19 @@ class Propagation:
     async def _step(self) -> None:
         revision = await self._resources.revision()
         seen = await asyncio.to_thread(self._shelf.seen)
-        if revision == self._kept_revision and self._wall() < self._ends and seen == self._kept:
+        header = await self._header()
+        same = (revision, header, seen) == (self._kept_revision, self._kept_header, self._kept)
+        if same and self._wall() < self._ends:
             return
         if revision == 0 and seen is None:
-            self._kept_revision, self._kept = 0, None  # nothing was ever managed here
+            self._kept_revision, self._kept_header, self._kept = 0, header, None  # nothing was ever managed here
             return
         state = await self._resources.state()
         fragment = without_expired(fragment_of(state), self._wall())
-        fragment.header = await self._header()
+        fragment.header = (header.salt, header.canary)
         await asyncio.to_thread(self._shelf.keep, fragment)
-        self._kept, self._kept_revision = await asyncio.to_thread(self._shelf.seen), state.revision
+        self._kept, self._kept_header = await asyncio.to_thread(self._shelf.seen), header
+        self._kept_revision = state.revision
         self._ends = _next_end(fragment)
         _log.info("resources_kept", revision=state.revision)
 

@@ -14,6 +14,7 @@ from gateway.registry.resources.records import Kind
 from gateway.registry.resources.shelf import Shelf
 from gateway.storage.pubsub import Subscription
 from gateway.storage.redis import RedisOptions, connect
+from gateway.vault import Header
 from tests.registry.resources.support import ALICE, SECRET, Office
 from tests.storage.waiting import until_async
 from tests.support.app import store_url
@@ -44,8 +45,17 @@ async def true_now(value: bool) -> bool:
     return value
 
 
-async def header() -> tuple[str, str]:
-    return "salt", "canary"
+class Vaults:
+    """What the database says of the vault."""
+
+    def __init__(self) -> None:
+        self.header = Header("salt", "canary")
+
+    async def __call__(self) -> Header:
+        return self.header
+
+
+header = Vaults()
 
 
 async def test_laid_out(office: Office, redis: RedisClient, tmp_path: Path) -> None:
@@ -97,6 +107,19 @@ async def test_what_a_rotation_replaced(office: Office, redis: RedisClient, tmp_
     found = shelf.read()
     assert found is not None
     assert (found.providers[0].credentials[0].previous, found.revision) == (None, 3)
+
+
+async def test_another_canary(office: Office, redis: RedisClient, tmp_path: Path) -> None:
+    """After a change of the encryption key what proves it is laid out anew, though no resource changed."""
+    shelf, vaults = Shelf(tmp_path / "state"), Vaults()
+    propagation = Propagation(office.resources, shelf, redis, vaults)
+    await office.provider()
+    await propagation.round()
+    vaults.header = Header("salt", "another")
+    await propagation.round()
+    found = shelf.read()
+    assert found is not None
+    assert found.header == ("salt", "another")
 
 
 async def test_no_room(office: Office, redis: RedisClient, tmp_path: Path) -> None:
