@@ -5,23 +5,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from gateway.registry.resources.fragment import decode, encode
 from gateway.registry.resources.operations import Create, Delete, Update
 from gateway.registry.resources.records import Kind
 from gateway.storage.embedded import running_url
+from gateway.storage.sql.audit_tables import audit_log
 from gateway.storage.sql.urls import FILE as DATABASE
 from tests.support.control import KEY, Control, control
 from tests.support.gateway import GatewayProcess, Got, Mock, eventually, mock_process
@@ -57,6 +61,11 @@ class Site:
         """GET a path of the admin API."""
         return self.gateway.get(f"/api/admin{path}", {"authorization": f"Bearer {self.admin_key}"})
 
+    def write(self, method: str, path: str, body: Any) -> Got:
+        """A change over the admin API."""
+        headers = {"authorization": f"Bearer {self.admin_key}"}
+        return post(f"{self.gateway.base_url}/api/admin{path}", json.dumps(body).encode(), headers, method)
+
     def up(self) -> None:
         """Once the admin API answers."""
         eventually(lambda: self.admin("/keys").status == 200, "the admin API", 30)
@@ -81,9 +90,9 @@ def pid_of(gateway: GatewayProcess, name: str) -> int | None:
     return next((pid for pid, found in children(gateway.pid).items() if found == name), None)
 
 
-def post(url: str, body: bytes) -> Got:
-    """POST of JSON, whatever the status."""
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+def post(url: str, body: bytes, headers: Mapping[str, str] = {}, method: str = "POST") -> Got:
+    """A request with JSON, whatever the status of its answer."""
+    request = urllib.request.Request(url, body, {"content-type": "application/json", **headers}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=30) as reply:
@@ -242,6 +251,59 @@ async def test_a_killed_administrator(site: Site, plane: Control) -> None:
     assert site.administrator != administrator
     await site.served(plane, made.revision)
     assert site.chat("acme/mock-large")[0] == 200
+
+
+async def test_killed_in_mid_change(site: Site, plane: Control) -> None:
+    """Killed again and again while it is asked for changes: each of them is there whole, with its revision, or not at
+    all; what was confirmed is there; no call fails of it."""
+    start = await plane.resources.revision()
+    answers: dict[str, int] = {}
+    statuses: set[int] = set()
+    enough = threading.Event()
+
+    def administer() -> None:
+        for number in itertools.count():
+            if enough.is_set():
+                return
+            name = f"made-{number}"
+            body = {"identifier": name, "name": name, "type": "openai_compatible", "base_url": site.mock.url}
+            with contextlib.suppress(OSError):
+                answers[name] = site.write("POST", "/providers", body).status
+
+    def call() -> None:
+        while not enough.is_set():
+            statuses.add(site.chat("mock/mock-small")[0])
+
+    threads = [threading.Thread(target=work) for work in (administer, call)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            before = len([status for status in answers.values() if status == 201])
+            made_more = partial(lambda least: list(answers.values()).count(201) > least, before + 3)
+            eventually(made_more, "changes", 60)
+            os.kill(site.administrator, signal.SIGKILL)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join(60)
+    site.up()
+    assert statuses == {200}
+    assert set(answers.values()) <= {201, 503}
+    there = {one.name for one in (await plane.resources.state()).of(Kind.PROVIDER).values()}
+    assert {name for name, status in answers.items() if status == 201} <= there
+    revisions = [one for one in await plane.resources.revisions(most=1000) if one.revision > start]
+    assert [one.revision for one in revisions] == list(range(await plane.resources.revision(), start, -1))
+    written = {
+        change.name for one in revisions for change in (await plane.resources.one_revision(one.revision)).changes
+    }
+    assert there <= written
+    async with plane.database.connect() as connection:
+        audited = select(audit_log.c.after).where(
+            audit_log.c.resource_kind == "providers", audit_log.c.action == "create"
+        )
+        entries = [json.loads(row)["name"] for row in (await connection.execute(audited)).scalars()]
+    assert there <= set(entries)
 
 
 async def test_a_worker_that_starts_anew(site: Site, plane: Control) -> None:

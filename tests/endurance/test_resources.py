@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,14 +24,15 @@ from .rig import Provider, provider
 from .sizes import sizes
 
 if TYPE_CHECKING:
-    import asyncio
-
     from tests.support.control import Control
     from tests.support.postgres import Postgres
 
 SECRET = "endurance-secret-of-a-key-0123456789abcdef"
 FILE = f"version: 1\nproviders: {{mock: {{type: mock}}}}\nkeys:\n  - {{name: k, secret: {SECRET}}}\n"
 REPLICAS = 2
+FULL = 1000
+QUIET_SECONDS = 10.0
+"""Before the changes begin, at full size."""
 LINES = 4
 """Connections to each replica."""
 
@@ -93,7 +95,7 @@ async def _prepared(plane: Control, under: Estate) -> str:
     return made.the(Kind.RULE).id
 
 
-@sizes("size", (40, 1), (1000, 2))
+@sizes("size", (40, 1), (FULL, 2))
 async def test_changes_under_load(size: tuple[int, int], postgres: Postgres, tmp_path: Path, report: Report) -> None:
     """While resources change again and again both replicas follow within a moment; no call fails, and each answer
     belongs to the revision that it names."""
@@ -105,6 +107,8 @@ async def test_changes_under_load(size: tuple[int, int], postgres: Postgres, tmp
             works = [partial(_call, port, tally) for port in under.ports for _ in range(LINES)]
             started = time.monotonic()
             async with clients(works):
+                await asyncio.sleep(QUIET_SECONDS * (many >= FULL))
+                begun = time.monotonic()
                 for number in range(many):
                     model = "mock-large" if number % 2 == 0 else "mock-small"
                     targets = [{"provider": "acme", "model": model}]
@@ -114,10 +118,13 @@ async def test_changes_under_load(size: tuple[int, int], postgres: Postgres, tmp
                     if number % 10 == 9:
                         waits.append(await plane.served(changed.revision, under.workers))
                 waits.append(await plane.served(changed.revision, under.workers))
-            spent, median = time.monotonic() - started, sorted(waits)[len(waits) // 2]
+            ended = time.monotonic()
+            spent, median = ended - begun, sorted(waits)[len(waits) // 2]
+            quiet, busy = tally.p99(started, begun), tally.p99(begun, ended)
             report(
                 f"{many} changes in {spent:.1f} s beside {tally.admitted} calls of {len(tally.models)} revisions; "
-                f"followed within {median:.2f} s (median), {max(waits):.2f} s (slowest)"
+                f"followed within {median:.2f} s (median), {max(waits):.2f} s (slowest); "
+                f"p99 of calls {quiet * 1000:.0f} ms without changes, {busy * 1000:.0f} ms beside them"
             )
             assert tally.failures == []
             assert tally.broken == 0
