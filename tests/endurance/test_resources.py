@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.registry.resources.operations import Create, Rotate, Update
+from gateway.registry.resources.operations import Create, Operation, Rotate, Update
 from gateway.registry.resources.records import Kind
 from tests.support.control import KEY, control
 from tests.support.gateway import GatewayProcess
@@ -95,14 +95,15 @@ async def _prepared(plane: Control, under: Estate) -> str:
     return made.the(Kind.RULE).id
 
 
-@sizes("size", (40, 1), (FULL, 2))
+@sizes("size", (30, 1), (FULL, 2))
 async def test_changes_under_load(size: tuple[int, int], postgres: Postgres, tmp_path: Path, report: Report) -> None:
-    """While resources change again and again both replicas follow within a moment; no call fails, and each answer
-    belongs to the revision that it names."""
+    """While resources change again and again, the credential among them, both replicas follow within
+    a moment; no call fails, and each answer belongs to the revision that it names."""
     many, workers = size
     with estate(tmp_path, postgres, workers) as under:
         async with control(under.replicas[0].config, under.env) as plane:
             rule = await _prepared(plane, under)
+            credential = (await plane.resources.list(Kind.CREDENTIAL)).items[0].id
             tally, waits = Follower(), []
             works = [partial(_call, port, tally) for port in under.ports for _ in range(LINES)]
             started = time.monotonic()
@@ -114,7 +115,11 @@ async def test_changes_under_load(size: tuple[int, int], postgres: Postgres, tmp
                     targets = [{"provider": "acme", "model": model}]
                     # Another revision each time, of which one model is right.
                     settings = {"targets": targets, "max_output_tokens": 1000 + number}
-                    changed = await plane.change(Update(Kind.RULE, rule, settings))
+                    operations: list[Operation] = [Update(Kind.RULE, rule, settings)]
+                    if number % 5 == 0:
+                        secret = {"api_key": f"sk-rotated-{number:04}-0123456789"}
+                        operations.append(Rotate(credential, secret, overlap=60.0))
+                    changed = await plane.change(*operations)
                     if number % 10 == 9:
                         waits.append(await plane.served(changed.revision, under.workers))
                 waits.append(await plane.served(changed.revision, under.workers))
@@ -132,25 +137,6 @@ async def test_changes_under_load(size: tuple[int, int], postgres: Postgres, tmp
             mixed = {revision: models for revision, models in tally.models.items() if len(models) > 1}
             assert mixed == {}
             assert max(waits) < 10
-
-
-@sizes("size", (6, 1), (100, 2))
-async def test_rotation_under_load(size: tuple[int, int], postgres: Postgres, tmp_path: Path, report: Report) -> None:
-    """While a credential is rotated again and again no call fails."""
-    many, workers = size
-    with estate(tmp_path, postgres, workers) as under:
-        async with control(under.replicas[0].config, under.env) as plane:
-            await _prepared(plane, under)
-            credential = (await plane.resources.list(Kind.CREDENTIAL)).items[0]
-            tally = Follower()
-            works = [partial(_call, port, tally) for port in under.ports for _ in range(LINES)]
-            async with clients(works):
-                for number in range(many):
-                    secret = {"api_key": f"sk-rotated-{number:04}-0123456789"}
-                    changed = await plane.change(Rotate(credential.id, secret, overlap=60.0))
-                    await plane.served(changed.revision, under.workers)
-            report(f"{many} rotations beside {tally.admitted} calls")
-            assert (tally.failures, tally.broken, set(tally.statuses)) == ([], 0, {200})
 
 
 async def _call(port: int, tally: Tally, stop: asyncio.Event) -> None:

@@ -84,9 +84,7 @@ def sqlite_file(directory: Path) -> str:
 
 def postgres_database(server: Postgres) -> str:
     """A migrated PostgreSQL database of one's own; its URL."""
-    url = server.create()
-    migrate(url)
-    return url
+    return server.copy(migrate)
 
 
 @asynccontextmanager

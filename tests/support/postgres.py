@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 USER = "gateway"
 _numbers = itertools.count(1)
@@ -58,6 +58,8 @@ class Postgres:
         self._bin = folder
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._template: str | None = None
+        """The name of a database that others are copied from."""
         self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
     def initialise(self) -> None:
@@ -127,9 +129,20 @@ class Postgres:
 
     def create(self) -> str:
         """A new, empty database; its URL."""
+        return self._create("")
+
+    def copy(self, prepare: Callable[[str], None]) -> str:
+        """A new database, a copy of one that `prepare` filled when it was called with its URL first of all."""
+        if self._template is None:
+            url = self.create()
+            prepare(url)
+            self._template = url.partition("@/")[2].partition("?")[0]
+        return self._create(f" TEMPLATE {self._template}")
+
+    def _create(self, more: str) -> str:
         name = f"t{next(_numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name}{more}".encode())
         return self.url(name)
 
     def stop(self) -> None:
