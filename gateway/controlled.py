@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.http.relay import AdminRelay
 from gateway.ports import Dialect, Engine, Secrets
-from gateway.registry.compiling import Context, Memory
+from gateway.registry.compiling import Context
 from gateway.registry.resources.heartbeats import Beat, Heartbeats, Refused
 from gateway.registry.resources.intake import Intake
 from gateway.registry.resources.shelf import Shelf
@@ -112,4 +112,4 @@ class Controlled:
 
 def context_of(settings: Settings, dialects: Mapping[str, Dialect], defaults: Defaults) -> Context:
     """What a worker's configuration is compiled with."""
-    return Context(dialects, defaults, settings.private_networks, Memory())
+    return Context(dialects, defaults, settings.private_networks)

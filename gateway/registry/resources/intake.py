@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.registry.compiling import Memory
 from gateway.registry.interpolation import interpolate
 from gateway.registry.loader import Loaded
 from gateway.registry.resources.fragment import EMPTY, BadFragment, Fragment
@@ -30,7 +31,8 @@ class Intake:
         self._shelf = shelf
         self._settings = settings
         self._env = env
-        self._context = context
+        # A memory of its own: another intake may open what this one leaves sealed.
+        self._context = replace(context, memory=Memory())
         self._references = References.of(settings, env)
         self._fragment = EMPTY
         self._seen: Seen = None

@@ -46,6 +46,7 @@ class Propagation:
         self._header = header
         self._wall = wall
         self._nudge = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._unsaid = False
         self._kept: Seen = None
         """What the file looked like when we left it."""
@@ -88,8 +89,9 @@ class Propagation:
     async def round(self) -> None:
         """Look once, and repair what differs. Trouble is logged when it begins and when it is over."""
         try:
-            await self._say()
-            await self._step()
+            async with self._turn:
+                await self._say()
+                await self._step()
         except (DatabaseUnavailable, OSError) as error:
             self._note(f"{type(error).__name__}: {error}")
         except Exception as error:  # a fault of ours must not end the propagation: logged, and tried again
