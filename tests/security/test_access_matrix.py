@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.routes import DEPLOYMENTS, ENDPOINTS, PREFIXES, PROVIDERS, Endpoint
+from gateway.http.routes import ANTHROPIC_ENDPOINTS, DEPLOYMENTS, ENDPOINTS, PREFIXES, PROVIDERS, Endpoint
 from gateway.types import Service
 from tests.security.carriers import CARRIERS, carried
 from tests.support.app import Gateway, Reply, unique
@@ -46,6 +46,22 @@ def test_every_route_asks_for_the_model(carrier: str) -> None:
             for model in ("tuned", "a/tuned", "alias"):
                 reply = _asked(rig.gateway, f"{DEPLOYMENTS}{model}", endpoint, "m", header)
                 assert reply.status == 403, (endpoint.path, model)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_anthropics_routes_ask_for_the_model(carrier: str) -> None:
+    """So do those of Anthropic's API, counts of tokens among them."""
+    text = secret()
+    with rigged(keys_config(f"name: few, secret: {text}, models: [m, a/m]")) as rig:
+        header = carried(carrier, text)
+        for path in ANTHROPIC_ENDPOINTS:
+            for prefix in ("/v1", f"{PROVIDERS}a/v1"):
+                rig.fresh()
+                asked = chat_body("m", max_tokens=9)
+                assert rig.gateway.post(prefix + path, asked, [header]).status != 403, (prefix, path)
+                for model in ("upstream-private-a", "a/upstream-private-a", "tuned", "M", "m ", "alias"):
+                    reply = rig.gateway.post(prefix + path, chat_body(model, max_tokens=9), [header])
+                    assert reply.status in (400, 403), (prefix, path, model)
 
 
 def test_every_carrier_counts() -> None:
