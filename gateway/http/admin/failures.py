@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import Query
 
 from gateway.auth.admins import Role
 from gateway.http.admin.moments import Since, Until
+from gateway.http.admin.problems import Invalid
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.services import Rooms
 from gateway.http.admin.shapes import Shown, Stamp
@@ -16,6 +18,9 @@ from gateway.usage.failures import by_provider
 from gateway.usage.wording import moment, stamp
 
 routes = Routes("health")
+
+
+_LONGEST = 31 * 86400 * 1_000_000
 
 
 class Reason(Shown):
@@ -53,8 +58,16 @@ async def count_failures(
     until: Until = None,
     provider: Annotated[str | None, Query(max_length=200)] = None,
 ) -> FailureReport:
-    """Attempts that failed, by provider and by the standard type of the failure; 24 hours unless `since` says more."""
+    """Attempts that failed, by provider and by the standard type of the failure: of 24 hours unless `since` says more,
+    of at most 31 days."""
     chosen = Chosen(since=since, until=until, provider=provider).selection()
+    end = min(chosen.until, round(time.time() * 1_000_000))
+    if end - chosen.since > _LONGEST:
+        raise Invalid(
+            "since: single attempts are counted, of at most 31 days",
+            field="since",
+            suggestions=["Name `until` too, or ask `GET /usage` for sums of longer times."],
+        )
     found = await by_provider(rooms.database, chosen)
     totals = found.attempts
     return FailureReport(

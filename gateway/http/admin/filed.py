@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.audit.masking import masked
@@ -12,6 +12,24 @@ from gateway.registry.resources.records import Kind, Resource
 FILE = "file"
 """Who made them."""
 _SECTIONS = {Kind.RULE: "routes", Kind.TEAM: "teams", Kind.LIMIT: "limits"}
+
+
+class Filed:
+    """The file's resources as it is now; looked through once for each state of the file."""
+
+    def __init__(self, document: Callable[[], Mapping[str, Any]]) -> None:
+        self._document = document
+        self._seen: Mapping[str, Any] | None = None
+        self._found: dict[Kind, list[Resource]] = {}
+
+    def __call__(self, kind: Kind) -> list[Resource]:
+        """Those of one kind."""
+        document = self._document()
+        if document is not self._seen:
+            self._seen, self._found = document, {}
+        if kind not in self._found:
+            self._found[kind] = filed(document, kind)
+        return self._found[kind]
 
 
 def filed(document: Mapping[str, Any], kind: Kind) -> list[Resource]:

@@ -10,7 +10,6 @@ from fastapi import Query, Response
 from gateway.auth.admins import Role
 from gateway.http.admin import health, incidents, usage
 from gateway.http.admin.etags import IfMatch, etag, wanted
-from gateway.http.admin.filed import filed
 from gateway.http.admin.incidents import Incident
 from gateway.http.admin.moments import Since, Until
 from gateway.http.admin.paging import Cursor, Limit
@@ -155,8 +154,7 @@ async def provider_usage(
 async def presented(desk: ResourceDesk, items: list[Resource]) -> list[ProviderShown]:
     """As callers read them; what is counted is counted for all at once."""
     state = await desk.rooms.resources.state()
-    document = desk.rooms.document()
-    mine = [*state.of(Kind.MODEL).values(), *filed(document, Kind.MODEL)]
+    mine = [*state.of(Kind.MODEL).values(), *desk.rooms.filed(Kind.MODEL)]
     models = Counter(one.provider_id for one in mine)
     credentials = Counter(one.provider_id for one in state.of(Kind.CREDENTIAL).values())
     problems = desk.problems()

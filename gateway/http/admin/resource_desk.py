@@ -10,7 +10,7 @@ from fastapi import Depends
 from sqlalchemy import select
 from starlette.requests import Request
 
-from gateway.http.admin.filed import filed, is_filed
+from gateway.http.admin.filed import is_filed
 from gateway.http.admin.paging import cut_sorted, read_cursor
 from gateway.http.admin.problems import Clash, NotThere
 from gateway.http.admin.services import services_of
@@ -72,7 +72,7 @@ class ResourceDesk:
         word = wanted.sort.lstrip("-")
         after = read_cursor(wanted.cursor, wanted.sort, _KINDS[word], str)
         state = await self.rooms.resources.state()
-        every = [*filed(self.rooms.document(), kind), *state.of(kind).values()]
+        every = [*self.rooms.filed(kind), *state.of(kind).values()]
         found = [
             one
             for one in every
@@ -89,7 +89,7 @@ class ResourceDesk:
             found = state.named(kind, wanted)
         if found is not None:
             return (await self._observed(kind, [found]))[0]
-        there = filed(self.rooms.document(), kind)
+        there = self.rooms.filed(kind)
         declared = next((one for one in there if one.id == wanted), None)
         if declared is not None:
             return declared
@@ -104,7 +104,7 @@ class ResourceDesk:
     async def find_all(self, kind: Kind, ids: Sequence[str]) -> list[Resource]:
         """Several, by id. Raises NotThere for the first one that is missing."""
         state = await self.rooms.resources.state()
-        declared = {one.id: one for one in filed(self.rooms.document(), kind)}
+        declared = {one.id: one for one in self.rooms.filed(kind)}
         known = {**declared, **state.of(kind)}
         missing = [one for one in ids if one not in known]
         if missing:
@@ -114,7 +114,7 @@ class ResourceDesk:
     async def names_of_providers(self) -> Mapping[str, str]:
         """By id."""
         state = await self.rooms.resources.state()
-        named = {one.id: one.name for one in filed(self.rooms.document(), Kind.PROVIDER)}
+        named = {one.id: one.name for one in self.rooms.filed(Kind.PROVIDER)}
         return named | {one.id: one.name for one in state.of(Kind.PROVIDER).values()}
 
     def problems(self) -> Mapping[str, str]:
@@ -176,7 +176,7 @@ class ResourceDesk:
             )
 
     def _refuse_filed_name(self, kind: Kind, name: str) -> None:
-        if any(one.name == name for one in filed(self.rooms.document(), kind)):
+        if any(one.name == name for one in self.rooms.filed(kind)):
             raise Clash(
                 f"The configuration file has a {WORDS[kind]} of this name, and the file wins.",
                 field="name",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import Request
+
+from gateway.http.admin.filed import Filed
 
 if TYPE_CHECKING:
     from gateway.auth.records import Change
@@ -50,6 +52,11 @@ class Services:
     """The configuration file as it is written: before its variables are filled in."""
     parked: Callable[[], Sequence[Problem]] = tuple
     """Resources of the database that do not fit the file any more, and why."""
+    filed: Filed = field(init=False, repr=False)
+    """The file's resources."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filed", Filed(self.document))
 
 
 def services_of(request: Request) -> Services:

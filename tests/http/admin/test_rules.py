@@ -130,13 +130,13 @@ async def test_limits_of_users_and_quotas(desk: Desk) -> None:
 
 
 async def test_changes_at_once_all_happen_or_are_told(desk: Desk) -> None:
-    """Twenty rules made at the same time: twenty are there, each in a revision of its own."""
+    """Four rules made at the same time: four are there, each in a revision of its own."""
     answers = await asyncio.gather(
         *(
             desk.call("POST", "/routing-rules", {"name": f"r{n}", "match": {"model": f"r{n}"}, "targets": MOCK})
-            for n in range(20)
+            for n in range(4)
         )
     )
     assert {answer.status_code for answer in answers} == {201}
-    assert len(set(await order(desk))) == 21
-    assert await desk.services.resources.revision() == 20
+    assert len(set(await order(desk))) == 5
+    assert await desk.services.resources.revision() == 4

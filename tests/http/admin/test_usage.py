@@ -15,6 +15,7 @@ from tests.support.admin import Desk
 from tests.support.ledger import START, row
 
 SINCE = "2026-11-01"
+UNTIL = "2026-11-20"
 
 
 async def filled(desk: Desk) -> None:
@@ -73,7 +74,7 @@ async def test_attempts_come_in_pages(desk: Desk) -> None:
 async def test_failures_are_counted_in_the_standard_words(desk: Desk) -> None:
     """By provider and type, with the exact reasons and their share of the provider's attempts."""
     await filled(desk)
-    report = (await desk.call("GET", "/errors", params={"since": SINCE})).json()
+    report = (await desk.call("GET", "/errors", params={"since": SINCE, "until": UNTIL})).json()
     assert report["attempts"] == {"openai": 5, "azure": 1}
     found = {(one["provider"], one["type"]): one for one in report["items"]}
     assert set(found) == {
@@ -83,7 +84,9 @@ async def test_failures_are_counted_in_the_standard_words(desk: Desk) -> None:
     }
     assert found["openai", "request_timeout"]["reasons"] == [{"reason": "ttfb_timeout", "count": 1}]
     assert found["openai", "request_timeout"]["share"] == pytest.approx(0.2)
-    only = (await desk.call("GET", "/providers/errors", params={"since": SINCE, "provider": "azure"})).json()
+    only = (
+        await desk.call("GET", "/providers/errors", params={"since": SINCE, "until": UNTIL, "provider": "azure"})
+    ).json()
     assert {one["provider"] for one in only["items"]} == {"azure"}
 
 
@@ -99,6 +102,7 @@ async def test_failures_are_counted_in_the_standard_words(desk: Desk) -> None:
         ("/usage/attempts", {"cursor": "bm9uc2Vuc2U"}, "cursor"),
         ("/usage/attempts", {"cursor": "WyItYXQiLDEsImEiLDQwMDAwXQ"}, "cursor"),
         ("/errors", {"since": "2026-13-01"}, "since"),
+        ("/errors", {"since": "2020-01-01"}, "since"),
     ],
 )
 async def test_what_cannot_be_asked_is_told_by_field(

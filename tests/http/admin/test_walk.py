@@ -60,8 +60,17 @@ class Walk:
         except AssertionError as error:
             raise AssertionError(f"{head}\nexpected {expected}\ngot {last[-1]}") from error
 
-    def send(self, method: str, path: str, body: str) -> Got:
-        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    def call_beside(self) -> None:
+        """Calls under the admin API's paths take virtual keys, and the admin key opens nothing there."""
+        chat = json.dumps({"model": "fast", "messages": [{"role": "user", "content": "Hello"}], "stream": False})
+        for mount in ("/api/admin", "/api"):
+            got = self.send("POST", f"{mount}/providers/chat", chat, self.values["secret"])
+            assert (got.status, json.loads(got.body)["object"]) == (200, "chat.completion"), got.body
+            refused = self.send("POST", f"{mount}/providers/embeddings", chat)
+            assert (refused.status, json.loads(refused.body)["error"]["code"]) == (401, "invalid_api_key")
+
+    def send(self, method: str, path: str, body: str, key: str = KEY) -> Got:
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         request = urllib.request.Request(self._gateway.base_url + path, body.encode() or None, headers, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -99,6 +108,7 @@ def test_the_walk_in_the_documents(tmp_path: Path, capsys: pytest.CaptureFixture
             else:
                 exec(compile(f"{walk.filled(block)}\nclient.close()\n", "docs/admin.md", "exec"), {})
                 assert "Hello" in capsys.readouterr().out
+                walk.call_beside()
         for secret in ("sk-acme-0123456789abcdef", "sk-acme-fedcba9876543210", walk.values["secret"]):
             assert secret not in gateway.stderr()
             for path in tmp_path.rglob("*"):
