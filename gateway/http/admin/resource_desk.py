@@ -10,6 +10,7 @@ from fastapi import Depends
 from sqlalchemy import select
 from starlette.requests import Request
 
+from gateway.http.admin.door import address_of
 from gateway.http.admin.filed import is_filed
 from gateway.http.admin.paging import cut_sorted, read_cursor
 from gateway.http.admin.problems import Clash, NotThere
@@ -210,8 +211,7 @@ def _value(resource: Resource, word: str) -> Any:
 
 def author_of(request: Request, caller: Actor) -> Author:
     """Who changes something, and from where."""
-    address = getattr(request.state, "address", None) or (request.client.host if request.client else None)
-    return Author(caller.name, caller.kind, caller.role.value, address, request.state.request_id)
+    return Author(caller.name, caller.kind, caller.role.value, address_of(request), request.state.request_id)
 
 
 def _desk(request: Request) -> ResourceDesk:
