@@ -346,6 +346,11 @@ def test_the_list_of_models_holds_every_name_a_client_can_use(rig: Rig) -> None:
         "object": "model",
         "created": 1700000000,
         "owned_by": "a",
+        # What nobody said of it.
+        "context_window": None,
+        "max_output_tokens": None,
+        "capabilities": None,
+        "price": None,
     }
     assert [m["id"] for m in rig.gateway.get("/providers/b/v1/models").json["data"]] == ["m", "up-b"]
     for path in ("/v1/models/unheard", "/providers/none/v1/models", "/providers/b/v1/models/tuned"):

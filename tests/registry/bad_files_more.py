@@ -280,7 +280,7 @@ alerts:
 """,
         [
             "3:12: expected an address (write https://host/path or http://host:port/path)",
-            "4:3: unknown key `url` (known: webhook, headers, allow_private_network)",
+            "4:3: unknown key `url` (known: webhook, headers, secret, allow_private_network)",
             "5:13: this header belongs to the connection and cannot be set (remove it)",
             "5:27: a header value is one line of ASCII text (put it in quotes)",
         ],
