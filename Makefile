@@ -25,8 +25,13 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 serve: $(VENV)/.runtime ## Run the gateway on http://127.0.0.1:8080 (embedded state, built-in mock provider)
 	@$(BIN)/gateway serve
 
-test: $(VENV)/.dev ## Run the tests
+test: $(VENV)/.dev ## Run the tests (COVERAGE=1: the same, with what `make check COVERAGE=1` asks of coverage)
+ifdef COVERAGE
+	@$(BIN)/python scripts/coverage_run.py
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --unmeasured
+else
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+endif
 
 chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 200 times, 10,000 kills (about an hour)
 	@$(BIN)/python -m pytest tests/failures -m endurance
@@ -43,7 +48,9 @@ check: $(VENV)/.dev ## Lint, format, types, layers, sizes, then the tests with b
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/check_sizes.py
+ifndef COVERAGE
 	@$(BIN)/python scripts/coverage_run.py
+endif
 
 format: $(VENV)/.dev ## Rewrite the sources in the house format
 	@$(BIN)/ruff check --fix .

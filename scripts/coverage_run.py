@@ -5,7 +5,8 @@
 pytest's workers, the gateways that tests start, and their forked workers all write data of their own (`patch` in
 pyproject.toml); what earlier runs left is erased first. The report is made only of a run whose tests pass. Tests
 that take seconds each (`slow`), and those of SDKs, documents, deployment files and the benchmark, are left to
-`make test`: what of the gateway they run, others run too.
+`make test`: what of the gateway they run, others run too. `make test COVERAGE=1` is this run and then those, each test
+once.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runpy import run_path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 # Other work on the machine must not decide a test: neither an example nor its making is too slow.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--unmeasured`: only what `scripts/coverage_run.py` leaves out, so that a run after it plays no test twice."""
+    parser.addoption("--unmeasured", action="store_true", help="only the tests that the coverage run leaves out")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """See `--unmeasured`."""
+    if config.getoption("--unmeasured"):
+        paths = run_path(str(config.rootpath / "scripts" / "coverage_run.py"))["OUTER"]
+        outer = tuple(str(config.rootpath / path) for path in paths)
+        kept = [item for item in items if item.get_closest_marker("slow") or str(item.path).startswith(outer)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
 
 
 @pytest.fixture(scope="session")

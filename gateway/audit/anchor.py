@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy import select
 
 from gateway.audit.entries import Head
 from gateway.audit.log import head_of
+from gateway.storage.sql.audit_tables import audit_log
 from gateway.storage.sql.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ class Anchor:
         """Note the end if it moved. Raises DatabaseUnavailable, OSError."""
         async with self._database.connect() as connection:
             head = await head_of(connection)
-        if head is None or head.seq < self._last.seq or (head.seq == self._last.seq and head.hash != self._last.hash):
+            noted = await connection.scalar(select(audit_log.c.hash).where(audit_log.c.seq == self._last.seq))
+        # The entry that was noted has to be there still: a log that was written anew goes on past it, too.
+        gone = self._last.seq > 0 and noted != self._last.hash
+        if head is None or head.seq < self._last.seq or gone:
             self._tell(head or Head(0, ""))
         elif head.seq > self._last.seq:
             await asyncio.to_thread(self._keep, head)

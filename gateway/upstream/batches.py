@@ -48,7 +48,9 @@ async def send_in_batches(call: Call, deployment: Deployment, size: int, send: S
     answer = answers[0]
     answer.body = body
     counted = [a.usage for a in answers if a.usage is not None]
-    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted)) if counted else None
+    # What only some of them counted is not counted: an estimate is nearer than a part.
+    whole = len(counted) == len(answers)
+    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted)) if whole else None
     return answer
 
 
@@ -63,5 +65,7 @@ def slices(call: Call, size: int) -> list[Call]:
         raw = msgspec.json.encode(part)
         # Without a model of its own (the path named it) the body stays without one.
         span = model_spans(raw)[0] if call.model_span is not None else None
-        parts.append(msgspec.structs.replace(call, raw=raw, inputs=len(part[name]), model_span=span))
+        count = len(part[name])
+        tokens = call.input_tokens * count // len(inputs)
+        parts.append(msgspec.structs.replace(call, raw=raw, inputs=count, input_tokens=tokens, model_span=span))
     return parts

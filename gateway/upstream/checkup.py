@@ -196,7 +196,10 @@ class _Run:
 
     async def _at_path(self) -> str:
         assert self._path is not None
-        await self._examiner.asker.get(self._provider, self._path)
+        try:
+            await self._examiner.asker.get(self._provider, self._path)
+        except LookupError:
+            raise _Unfit("a provider of this type has no test endpoint", "remove test_endpoint") from None
         return "the provider's test endpoint answers"
 
     async def _small_call(self) -> str:

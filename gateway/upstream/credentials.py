@@ -33,6 +33,8 @@ class _Refusal(NamedTuple):
     until: float
     """Monotonic seconds."""
     seconds: float
+    trying: bool = False
+    """A call is finding out whether it is accepted again."""
 
 
 class Credentials:
@@ -62,7 +64,7 @@ class Credentials:
             return
         now, place = self._clock(), (provider.name, key)
         before = self._refusals.get(place)
-        if before is not None and before.until > now:
+        if before is not None and before.until > now and not before.trying:
             return  # a call that was under way
         seconds = PARK_SECONDS if before is None else min(MOST_PARKED, 2 * before.seconds)
         if len(self._refusals) >= MOST_KEPT:
@@ -100,7 +102,7 @@ class Credentials:
                 return key
             if refusal.until <= now:
                 # This call tries it, and others leave it out until it is known.
-                self._refusals[provider.name, key] = refusal._replace(until=now + PARK_SECONDS)
+                self._refusals[provider.name, key] = refusal._replace(until=now + PARK_SECONDS, trying=True)
                 return key
             if refusal.until < ends:
                 best, ends = key, refusal.until

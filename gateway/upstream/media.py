@@ -70,8 +70,6 @@ class MediaFetcher:
                 f"A request may name at most {MOST} pictures and files by URL.", param=places[MOST].param
             )
         await self._fetch_all(places, seen)
-        if sum(len(data) for _, data in seen.values()) * 3 // 4 > MAX_TOTAL:
-            raise InvalidRequest(f"The pictures and files of a request may have {MAX_TOTAL >> 20} MiB in all.")
         for place in places:
             place.apply(*seen[place.url])
         raw = msgspec.json.encode(document)
@@ -85,6 +83,9 @@ class MediaFetcher:
         async def one(place: _Place) -> None:
             async with gate:
                 seen[place.url] = await self._fetch(place)
+                # While they come: what is still to be fetched is not even asked for.
+                if sum(len(data) for _, data in seen.values()) * 3 // 4 > MAX_TOTAL:
+                    raise InvalidRequest(f"The pictures and files of a request may have {MAX_TOTAL >> 20} MiB in all.")
 
         tasks = [asyncio.ensure_future(one(place)) for place in wanted.values()]
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,3 +17,8 @@ def sizes(names: str, small: Any, full: Any) -> pytest.MarkDecorator:
             pytest.param(full, id="full", marks=pytest.mark.endurance),
         ],
     )
+
+
+def few_when_small(names: Iterable[str], *kept: str) -> list[Any]:
+    """Every name, of which `make test` plays only these: the others have their turn in `make endurance`."""
+    return [pytest.param(name, marks=() if name in kept else pytest.mark.endurance) for name in names]

@@ -13,7 +13,7 @@ from .configs import config, secret
 from .conftest import Report
 from .load import ANSWER_SECONDS, Line, chat, dial
 from .rig import Rig, rig, settled
-from .sizes import sizes
+from .sizes import few_when_small, sizes
 
 ROOM = 10
 AT_ONCE = 500
@@ -50,7 +50,7 @@ async def _race(under: Rig, request: bytes) -> Counter[int]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", few_when_small(KINDS, "price", "slots", "limit"))
 @sizes("runs", 1, 20)
 async def test_exactly_ten(runs: int, kind: str, tmp_path: Path, report: Report) -> None:
     """Nothing is overdrawn, and nothing is left over."""

@@ -24,7 +24,7 @@ from .configs import config, secret
 from .conftest import Report
 from .load import Tally, chat, client, clients
 from .rig import client_of, rig, settled
-from .sizes import sizes
+from .sizes import few_when_small, sizes
 
 MODEL, DEAR = "mock-small", "mock-fault/tokens-4"
 RATE, BURST = 60, 60
@@ -163,7 +163,7 @@ async def _under_load(fault: Callable[[], Awaitable[None]], port: int, seconds: 
     return tallies
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", few_when_small(FAULTS, "paused", "killed", "flushed", "read_only"))
 @sizes("seconds", 1.0, 5.0)
 async def test_the_store_breaks(seconds: float, fault: str, tmp_path: Path, report: Report) -> None:
     """No rate-limited call fails or exceeds its limit by more than is published; no budget is overdrawn; the ledger is

@@ -58,6 +58,22 @@ def test_again_and_again() -> None:
     assert seconds == [60.0, 120.0, 240.0, 480.0, MOST_PARKED, MOST_PARKED]
 
 
+def test_refused_again_by_the_call_that_tried_it() -> None:
+    """A trial that fails doubles the time as well, and what else was under way then does not count."""
+    time = Time()
+    credentials = Credentials(time)
+    credentials.refused(THREE, "b")
+    seconds = []
+    for _ in range(4):
+        (parked,) = credentials.parked({"p": THREE})
+        time.now += parked.seconds
+        assert "b" in turns(credentials, THREE, 3)
+        credentials.refused(THREE, "b")
+        credentials.refused(THREE, "b")
+        seconds.append(credentials.parked({"p": THREE})[0].seconds)
+    assert seconds == [120.0, 240.0, 480.0, MOST_PARKED]
+
+
 def test_all_refused() -> None:
     """With every key refused the one whose time ends first is used: the deployment is another's to park."""
     time = Time()

@@ -18,7 +18,7 @@ from gateway.types import Call
 class MessageStream(ChatReader):
     """See `ChatReader`."""
 
-    __slots__ = ("_calls", "_end", "_events", "_later", "_refused", "_said")
+    __slots__ = ("_calls", "_end", "_events", "_held", "_later", "_refused", "_said")
 
     def __init__(self, call: Call, inner: StreamDecoder) -> None:
         super().__init__(call, inner)
@@ -30,6 +30,8 @@ class MessageStream(ChatReader):
         self._said = 0
         self._later: list[tuple[bool, str]] = []
         """Words (or thoughts) that came between the arguments of a call."""
+        self._held = 0
+        """Their length."""
 
     def _taken(self) -> bytes:
         return self._events.taken()
@@ -66,7 +68,8 @@ class MessageStream(ChatReader):
         self._said += len(text)
         if self._calls.under_way:
             self._later.append((thought, text))
-            if sum(len(held) for _, held in self._later) > MAX_HELD:
+            self._held += len(text)
+            if self._held > MAX_HELD:
                 raise UpstreamBadEvent
             return
         self._calls.finish()

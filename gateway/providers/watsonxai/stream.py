@@ -102,8 +102,10 @@ class ChunkReader:
         arguments = (function.arguments or "") if function is not None else ""
         key, known = self._calls.get(place, ("", ""))
         given = call.id or ""
-        if key and (not given or given == known):
+        name = (function.name or "") if function is not None else ""
+        # Some servers of its kind invent another id for every fragment: a call begins with its name.
+        if key and (not given or given == known or not name):
             return ToolCallDelta(key, arguments, choice)
         key = f"{place[1]}:{given}"
         self._calls[place] = (key, given)
-        return ToolCallStart(key, given, (function.name or "") if function is not None else "", arguments, None, choice)
+        return ToolCallStart(key, given, name, arguments, None, choice)

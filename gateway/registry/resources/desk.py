@@ -113,6 +113,9 @@ class Resources:
     async def state(self) -> State:
         """Everything as it is now."""
         async with self._database.connect() as connection:
+            if self._database.is_postgres:
+                # One moment for all of it: a rule must not be read without the provider that was made before it.
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             return await self._current(connection, await rows.revision(connection))
 
     # ---- changing
