@@ -65,7 +65,7 @@ routes:
     targets: [{{provider: plains, model: mock-fault/status-500}}, {{provider: claude, model: claude-sonnet-4-6}}]
 keys:
   - {{name: all, secret: {KEY}}}
-  - {{name: tight, secret: {TIGHT}, limits: {{requests: 2/min}}}}
+  - {{name: tight-for-messages, secret: {TIGHT}, limits: {{requests: 2/min}}}}
   - {{name: counter, secret: {COUNTER}, limits: {{requests: 3/min, tokens: 30/min}}}}
 """
 MESSAGES, COUNT = "/v1/messages", "/v1/messages/count_tokens"

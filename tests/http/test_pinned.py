@@ -35,7 +35,7 @@ routes:
 keys:
   - {{{{name: all, secret: {KEY}}}}}
   - {{{{name: gpt, secret: {GPT}-0123456789abcdef, models: ["gpt"]}}}}
-  - {{{{name: tight, secret: {TIGHT}-0123456789abcdef, limits: {{{{requests: 2/h}}}}}}}}
+  - {{{{name: tight-and-pinned, secret: {TIGHT}-0123456789abcdef, limits: {{{{requests: 2/h}}}}}}}}
 """
 HI: list[dict[str, str]] = [{"role": "user", "content": "hi"}]
 CALLS: dict[str, dict[str, Any]] = {
