@@ -207,3 +207,17 @@ def test_bug_31_mistrals_ids_have_nine_characters() -> None:
     own = {**TWO_CALLS, "tool_calls": [{**TWO_CALLS["tool_calls"][0], "id": "gSIMJiOkT"}]}
     (kept,) = sent("mistral", messages=[USER, own])["messages"][1]["tool_calls"]
     assert kept["id"] == "gSIMJiOkT"
+
+
+@pytest.mark.parametrize("kind", ["openai", "openai_compatible", "openrouter"])
+def test_bug_13_an_error_in_the_middle_is_told_and_ends_the_stream(kind: str) -> None:
+    """An error event is a failure, for which the relay writes an error frame and `[DONE]`: what stood before it
+    is passed on, what follows is not, and nothing says that the answer is whole."""
+    failing = b'data: {"error":{"message":"overloaded","type":"server_error","code":503}}\n\n'
+    one = decoder(kind)
+    out = one.feed(delta(role="assistant", content="half") + failing + delta(content="lost") + DONE) + one.end()
+    assert one.failure is not None
+    assert not one.complete
+    assert b"half" in out
+    assert b"lost" not in out
+    assert DONE not in out
