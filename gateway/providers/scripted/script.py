@@ -55,6 +55,7 @@ class Script:
     interleave: bool = False
     unicode: bool = False
     no_usage: bool = False
+    usage_unasked: bool = False
     content_filter: bool = False
 
 

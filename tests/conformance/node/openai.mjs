@@ -35,9 +35,10 @@ await serve({
     return { text: final.choices[0].message.content, usage: final.usage };
   },
 
-  async tools({ model }) {
+  async tools({ model, content }) {
+    const asked = content ? [{ role: "user", content }] : messages;
     const tools = [weather, { type: "function", function: { ...weather.function, name: "time" } }];
-    const runner = client().chat.completions.stream({ model, messages, tools });
+    const runner = client().chat.completions.stream({ model, messages: asked, tools });
     let fragments = 0;
     runner.on("tool_calls.function.arguments.delta", () => (fragments += 1));
     const final = await runner.finalChatCompletion();

@@ -19,7 +19,10 @@ Delta = tuple[Json, int]
 
 
 def chat_events(asked: Asked, turns: list[Turn], usage: Json | None) -> list[Send]:
-    """Every event up to and with `[DONE]`; the usage chunk only if `stream_options.include_usage` asks for it."""
+    """Every event up to and with `[DONE]`; the usage chunk only if `stream_options.include_usage` asks for it.
+
+    `usage-unasked` puts the usage beside the finish reason, whatever was asked, as Mistral does.
+    """
     options = asked.body.get("stream_options")
     include = isinstance(options, dict) and bool(options.get("include_usage")) and usage is not None
     base: Json = {
@@ -33,7 +36,10 @@ def chat_events(asked: Asked, turns: list[Turn], usage: Json | None) -> list[Sen
     tail: Json = {"usage": None} if include else {}
     rows = [_choice(index, turn, asked) for index, turn in enumerate(turns)]
     frames = [event({**base, "choices": [choice], **tail}, tokens) for choice, tokens in interleave(rows)]
-    if include:
+    if asked.script.usage_unasked and usage is not None:
+        finish = {"index": len(turns) - 1, "delta": {}, "logprobs": None, "finish_reason": turns[-1].finish}
+        frames[-1] = event({**base, "choices": [finish], "usage": usage})
+    elif include:
         frames.append(event({**base, "choices": [], "usage": usage}))
     return [*frames, DONE]
 
