@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.ports import Bridge, DecodedReply, Dialect, Extended, RequestHead, StreamDecoder
+from gateway.ports import Bridge, DecodedReply, Dialect, Discerning, Extended, RequestHead, StreamDecoder
 from gateway.types import Body, Call, Deployment, Headers
 
 
@@ -20,6 +20,7 @@ class BridgedDialect:
         self._inner = inner
         self._bridge = bridge
         self._understood = _extensions(inner)
+        self._discerning = inner if isinstance(inner, Discerning) else None
 
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
         """See `gateway.ports.Dialect`."""
@@ -27,7 +28,9 @@ class BridgedDialect:
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """See `gateway.ports.Dialect`. What the provider cannot say is told by the client's name for it."""
-        asked = self._bridge.request(call, deployment, self._understood)
+        discerning = self._discerning
+        understood = self._understood if discerning is None else discerning.understood(deployment)
+        asked = self._bridge.request(call, deployment, understood)
         try:
             return self._inner.body(asked, deployment)
         except GatewayError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.ports.bridges import Bridge, Extended, SurfaceDialect
+from gateway.ports.bridges import Bridge, Discerning, Extended, SurfaceDialect
 from gateway.ports.common import Clock, Json, Secrets
 from gateway.ports.dialects import (
     BatchingDialect,
@@ -43,6 +43,7 @@ __all__ = [
     "DecodedReply",
     "DeploymentChanged",
     "Dialect",
+    "Discerning",
     "Endpoint",
     "Engine",
     "Extended",

@@ -45,8 +45,17 @@ class Extended(Protocol):
 
     @property
     def extensions(self) -> frozenset[str]:
-        """The names of those fields: `thinking_blocks`, `extra_content`, `cache_control`, `thinking`, `top_k`. Also
-        `max_completion_tokens`, which many servers do not know."""
+        """The names of those fields: `thinking_blocks`, `extra_content`, `cache_control`, `thinking`, `top_k`, and
+        `reasoning_content` where it is taken back. Also `max_completion_tokens`, which many servers do not know."""
+        ...
+
+
+@runtime_checkable
+class Discerning(Protocol):
+    """An `Extended` dialect whose models do not all understand the same."""
+
+    def understood(self, deployment: Deployment) -> frozenset[str]:
+        """Those of its `extensions` that this deployment's model takes."""
         ...
 
 

@@ -18,6 +18,7 @@ from gateway.providers.chat.replies import ChatReply
 from gateway.providers.chat.request import ChatRequest
 from gateway.providers.chat.stream import Framing, NativeStream
 from gateway.providers.converse.errors import error_of
+from gateway.providers.converse.models import abilities_of
 from gateway.providers.converse.reply import read_reply
 from gateway.providers.converse.request import SPOKEN, body_of
 from gateway.providers.converse.stream import ConverseStream
@@ -35,8 +36,8 @@ _CONVERSE_SURFACES = frozenset({Surface.CHAT})
 
 
 class BedrockDialect(ChatDialect):
-    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`, `SurfaceDialect`, `CountingDialect` and
-    `BatchingDialect`."""
+    """See `ChatDialect`. Implements `gateway.ports.SigningDialect`, `SurfaceDialect`, `CountingDialect`, `Discerning`
+    and `BatchingDialect`."""
 
     stream_type = (EVENT_STREAM, SERVER_SENT)
     spoken = SPOKEN
@@ -74,6 +75,18 @@ class BedrockDialect(ChatDialect):
         if speaks_openai(deployment):
             return _OPENAI_SURFACES
         return _CLAUDE_SURFACES if claude.is_passed(deployment) else _CONVERSE_SURFACES
+
+    def understood(self, deployment: Deployment) -> frozenset[str]:
+        """See `gateway.ports.Discerning`. Thinking in Anthropic's words is Claude's; a profile that customers name
+        themselves may be anybody's, so what it does has to be declared."""
+        if speaks_openai(deployment):
+            return _OPENAI.extensions
+        able, lost = abilities_of(deployment.model), set()
+        if able.claude is None and (able.vendor or "reasoning" not in deployment.capabilities):
+            lost |= {"thinking", "thinking_blocks"}
+        if not able.top_k:
+            lost.add("top_k")
+        return self.extensions - lost
 
     def counts(self, deployment: Deployment) -> bool:
         """See `gateway.ports.CountingDialect`."""

@@ -16,7 +16,7 @@ from gateway.providers.chat.request import ChatRequest
 from gateway.providers.chat.stream import NativeStream
 from gateway.providers.coherev2 import embeddings, rerank, transcription
 from gateway.providers.coherev2.errors import error_of
-from gateway.providers.coherev2.models import FAMILIES
+from gateway.providers.coherev2.models import FAMILIES, reasons
 from gateway.providers.coherev2.reply import read_reply
 from gateway.providers.coherev2.request import SPOKEN, body_of
 from gateway.providers.coherev2.stream import ChatStream
@@ -33,7 +33,7 @@ _PATHS = {
 
 
 class CohereDialect(ChatDialect):
-    """See `ChatDialect`. Implements `gateway.ports.BatchingDialect` and `ListsModels`."""
+    """See `ChatDialect`. Implements `gateway.ports.BatchingDialect`, `Discerning` and `ListsModels`."""
 
     spoken = SPOKEN
 
@@ -59,6 +59,11 @@ class CohereDialect(ChatDialect):
     def native(self, call: Call) -> NativeStream:
         """See `ChatDialect`."""
         return ChatStream()
+
+    def understood(self, deployment: Deployment) -> frozenset[str]:
+        """See `gateway.ports.Discerning`: models that do not reason refuse to be asked for it."""
+        knows = reasons(deployment.model) or "reasoning" in deployment.capabilities
+        return self.extensions if knows else self.extensions - {"thinking"}
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """See `gateway.ports.Dialect`."""

@@ -108,6 +108,7 @@ def check(interpolated: Interpolated, context: Context) -> list[Fault]:
     # Imported late: a worker that finds its compiled table never builds the models.
     from gateway.registry.check_limits import limit_faults  # noqa: PLC0415
     from gateway.registry.check_routes import route_faults  # noqa: PLC0415
+    from gateway.registry.check_surfaces import surface_faults  # noqa: PLC0415
     from gateway.registry.checks import cross_faults  # noqa: PLC0415
     from gateway.registry.plugins import plugin_faults  # noqa: PLC0415
     from gateway.registry.schema.document import faults  # noqa: PLC0415
@@ -118,6 +119,7 @@ def check(interpolated: Interpolated, context: Context) -> list[Fault]:
     found += cross_faults(interpolated.data)
     found += route_faults(interpolated.data)
     found += limit_faults(interpolated.data)
+    found += surface_faults(interpolated.data, context.dialects)
     found += [
         Fault(trail, f"the variable {name} is not set (set it, or write a default: ${{{name}:-value}})")
         for trail, name in interpolated.missing.items()

@@ -103,7 +103,7 @@ def test_bridges_know_what_the_dialect_understands() -> None:
     speakers = Speakers(DIALECTS, (bridge,))
     speakers.of(call(Surface.RESPONSES), to("anthropic")).body(call(Surface.RESPONSES), to("anthropic"))
     assert {"thinking_blocks", "extra_content", "cache_control", "max_completion_tokens"} <= bridge.told
-    for kind, word in (("openai", "max_completion_tokens"), ("ollama", "max_tokens")):
+    for kind, word in (("openai", "max_completion_tokens"), ("huggingface", "max_tokens")):
         chat_only = to(kind, api=frozenset({Surface.CHAT}))
         speakers.of(call(Surface.RESPONSES), chat_only).body(call(Surface.RESPONSES), chat_only)
         assert bridge.told == {word}

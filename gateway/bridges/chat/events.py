@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.bridges.chat.said import Event, citation, item_of
+from gateway.bridges.chat.places import Calls
+from gateway.bridges.chat.said import Event, Item, citation, item_of
 from gateway.errors import UpstreamServerError
 from gateway.providers.chat import events as neutral
 from gateway.providers.wire.errors import error_from_event
@@ -31,8 +32,7 @@ class ResponseEvents:
     __slots__ = ("_calls", "_told")
 
     def __init__(self) -> None:
-        self._calls: dict[int, bool] = {}
-        """By the place of a call: whether any of its arguments were told."""
+        self._calls = Calls()
         self._told: set[tuple[int, str, int]] = set()
         """Parts whose deltas came: what repeats them as a whole says nothing new."""
 
@@ -93,14 +93,17 @@ class ResponseEvents:
         item = item_of(event.item)
         if item is None or item.type != "function_call":
             return _WORKING if item is not None and item.type == "reasoning" else _NOTHING
-        arguments = item.arguments or ""
-        self._calls[event.output_index] = bool(arguments)
-        return (neutral.ToolCallStart(event.output_index, item.call_id or "", item.name or "", arguments),)
+        return (self._begun(event, item),)
+
+    def _begun(self, event: Event, item: Item) -> neutral.Event:
+        call = self._calls.begin(event.output_index, item, told=bool(item.arguments))
+        return neutral.ToolCallStart(call.number, item.call_id or "", item.name or "", item.arguments or "")
 
     def _arguments(self, event: Event) -> Iterable[neutral.Event]:
+        call = self._calls.of_delta(event)
         if event.delta:
-            self._calls[event.output_index] = True
-        return (neutral.ToolCallDelta(event.output_index, event.delta or ""),)
+            call.told = True
+        return (neutral.ToolCallDelta(call.number, event.delta or ""),)
 
     def _item_done(self, event: Event) -> Iterable[neutral.Event]:
         item = item_of(event.item)
@@ -111,14 +114,15 @@ class ResponseEvents:
             return _NOTHING if sealed is None else (neutral.ReasoningBlock(sealed),)
         if item.type != "function_call":
             return _NOTHING
-        at = event.output_index
         said: list[neutral.Event] = []
-        if at not in self._calls:
-            said.append(neutral.ToolCallStart(at, item.call_id or "", item.name or "", item.arguments or ""))
-        elif not self._calls[at]:
-            said.append(neutral.ToolCallDelta(at, item.arguments or ""))
-        self._calls[at] = True
-        return [*said, neutral.ToolCallEnd(at)]
+        call = self._calls.of_item(event.output_index, item)
+        if call is None:
+            said.append(self._begun(event, item))
+            call = self._calls.at(event.output_index)
+        elif not call.told:
+            said.append(neutral.ToolCallDelta(call.number, item.arguments or ""))
+        call.told = True
+        return [*said, neutral.ToolCallEnd(call.number)]
 
     # -- the end
 

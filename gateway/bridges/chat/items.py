@@ -16,11 +16,19 @@ def items_of(chat: ChatRequest, losses: Losses) -> list[Json]:
     """The input. Raises UnsupportedParameter for content that has no word, InvalidRequest for content that has none at
     all."""
     items: list[Json] = []
+    thought: list[Json] = []
     for index, message in enumerate(chat.messages):
         at = f"messages[{index}]"
         if message.role == "assistant":
-            items += _said(message, at, losses)
-        elif message.role == "tool":
+            # Reasoning that nothing follows is refused.
+            thought += _thought(message)
+            said = list(_said(message, at, losses))
+            if said:
+                items += thought + said
+                thought = []
+            continue
+        thought = []
+        if message.role == "tool":
             output = _content(message, at, losses)
             items.append({"type": "function_call_output", "call_id": message.tool_call_id, "output": output})
         else:
@@ -28,12 +36,14 @@ def items_of(chat: ChatRequest, losses: Losses) -> list[Json]:
     return items
 
 
+def _thought(message: Message) -> list[Json]:
+    """What the model thought; other providers' blocks say nothing to this one."""
+    blocks = message.thinking_blocks or ()
+    return [block for block in blocks if block.get("type") == "reasoning" and block.get("encrypted_content")]
+
+
 def _said(message: Message, at: str, losses: Losses) -> Iterator[Json]:
-    """What the model thought, said and called, in this order."""
-    for block in message.thinking_blocks or ():
-        # Other providers' blocks say nothing to this one.
-        if block.get("type") == "reasoning" and block.get("encrypted_content"):
-            yield block
+    """What the model said and called, in this order."""
     parts = message.parts
     for number, part in enumerate(parts):
         if part.type not in ("text", "refusal"):

@@ -95,6 +95,7 @@ class Response(msgspec.Struct, gc=False):
 class Event(msgspec.Struct, gc=False):
     """One event of a stream."""
 
+    item_id: str | None = None
     output_index: int = 0
     content_index: int = 0
     summary_index: int = 0

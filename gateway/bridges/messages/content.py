@@ -148,6 +148,7 @@ class Conversation:
         texts: list[str] = []
         calls: list[Json] = []
         thoughts: list[Json] = []
+        unsigned = ""
         extra: Any = None
         for number, block in enumerate(blocks):
             if block.type == "text":
@@ -157,6 +158,7 @@ class Conversation:
                 extra = None
             elif block.type in _THOUGHTS:
                 extra = extra_of(block.data) or extra
+                unsigned += block.thinking if block.signature.startswith(MARK) else ""
                 thoughts += self._thought(block)
             else:
                 raise self._losses.content(f"{at}.content[{number}]", f"a block of type `{block.type}`", _ADVICE)
@@ -164,6 +166,9 @@ class Conversation:
             message["thinking_blocks"] = thoughts
         if texts or calls:
             message["content"] = "".join(texts) or None
+            if calls and unsigned and "reasoning_content" in self._extensions:
+                # What it goes on from; of a turn that is over nobody wants it.
+                message["reasoning_content"] = unsigned
             if calls:
                 message["tool_calls"] = calls
             self.messages.append(message)

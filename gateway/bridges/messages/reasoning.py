@@ -9,9 +9,9 @@ from gateway.bridges.messages.asked import MessagesRequest
 from gateway.types import Deployment
 
 CAPABILITY = "reasoning"
-# OpenAI's own, those with its open weights, and Google's: the families whose API takes `reasoning_effort`.
+# OpenAI's own, those with its open weights, Google's, and Amazon's: the families whose API takes `reasoning_effort`.
 _REASONS = re.compile(
-    r"(?:^|[/.:@_-])(?:o[1-9](?![\w.])|gpt-[5-9](?!.*chat)|gpt-oss|codex|gemini-(?:2\.5|[3-9]))", re.IGNORECASE
+    r"(?:^|[/.:@_-])(?:o[1-9](?![\w.])|gpt-[5-9](?!.*chat)|gpt-oss|codex|gemini-(?:2\.5|[3-9])|nova-2)", re.IGNORECASE
 )
 _BUDGETS = ((4096, "low"), (16_384, "medium"))
 """Tokens of thinking below which the word fits."""

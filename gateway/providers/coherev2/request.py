@@ -125,6 +125,10 @@ def _reason(body: Json, chat: ChatRequest, model: str, losses: Losses) -> None:
     if chat.thinking is not None:
         budget = chat.thinking.get("token_budget", chat.thinking.get("budget_tokens"))
         kind = "disabled" if chat.thinking.get("type") == "disabled" else "enabled"
+        if cannot_reason(model):
+            if kind == "enabled":
+                losses.parameter("thinking", "This model does not reason: leave it out.")
+            return
         body["thinking"] = {"type": kind, **({"token_budget": budget} if budget is not None else {})}
         return
     effort = chat.reasoning_effort

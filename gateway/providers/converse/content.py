@@ -26,7 +26,7 @@ _LIVES = {"5m": "5m", "1h": "1h", "30m": "1h", "12h": "1h"}
 class Conversation:
     """The translated messages."""
 
-    __slots__ = ("_able", "_documents", "_losses", "called", "system", "thought", "turns")
+    __slots__ = ("_able", "_documents", "_losses", "_thinking", "called", "system", "thought", "turns")
 
     def __init__(self, chat: ChatRequest, able: Abilities, losses: Losses) -> None:
         self.system: list[Json] = []
@@ -35,6 +35,8 @@ class Conversation:
         """The tools that were called, in Bedrock's names: it wants to know of each, offered now or not."""
         self.thought = True
         """Every earlier turn with tool calls has its thinking."""
+        self._thinking: list[Json] = []
+        """What the model thought before it says anything: no turn ends with it."""
         self._able = able
         self._losses = losses
         self._documents = DocumentNames()
@@ -72,6 +74,12 @@ class Conversation:
 
     def _append(self, role: str, blocks: list[Json]) -> None:
         """One more turn; what one side says in a row is one turn."""
+        if role == "assistant":
+            if all("reasoningContent" in block for block in blocks):
+                self._thinking += blocks
+                return
+            blocks = self._thinking + blocks
+        self._thinking = []
         if not blocks:
             return
         if self.turns and self.turns[-1]["role"] == role:
@@ -112,6 +120,7 @@ class Conversation:
 
     def _result(self, message: Message, at: str) -> None:
         """All results of a turn stand in one, before anything else that is said in it."""
+        self._thinking = []
         content = self._blocks(message.parts, at, marks=False)
         given = {"toolUseId": id_of(message.tool_call_id or ""), "content": content}
         blocks = self._marked([{"toolResult": given}], message)

@@ -24,12 +24,14 @@ _THOUGHTS = ("thinking", "redacted_thinking")
 class Conversation:
     """The translated messages. `thought`: every earlier turn with tool calls has its thinking."""
 
-    __slots__ = ("_losses", "system", "thought", "turns")
+    __slots__ = ("_losses", "_thinking", "system", "thought", "turns")
 
     def __init__(self, chat: ChatRequest, losses: Losses) -> None:
         self.system: list[Block] = []
         self.turns: list[dict[str, Any]] = []
         self.thought = True
+        self._thinking: list[Block] = []
+        """What the model thought before it says anything: no turn ends with it."""
         self._losses = losses
         for index, message in enumerate(chat.messages):
             self._add(message, f"messages[{index}]")
@@ -57,6 +59,12 @@ class Conversation:
 
     def _append(self, role: str, blocks: list[Block]) -> None:
         """One more turn; what one side says in a row is one turn, results of tools before anything else of it."""
+        if role == "assistant" and all(block["type"] in _THOUGHTS for block in blocks):
+            self._thinking += blocks
+            return
+        if role == "assistant":
+            blocks = self._thinking + blocks
+        self._thinking = []
         if not blocks:
             return
         if not self.turns or self.turns[-1]["role"] != role:

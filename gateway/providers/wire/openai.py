@@ -69,7 +69,8 @@ class OpenAIDialect:
     ) -> None:
         self.name = name
         self.services = services
-        self.extensions = frozenset({chat_cap})
+        takes_back = traits is not None and (traits.reasoning_field is not None or traits.thinking_parts)
+        self.extensions = frozenset({chat_cap, "reasoning_content"} if takes_back else {chat_cap})
         self._credentials = credentials
         self._traits = traits
         self._adapter = None if traits is None else adapter_of(traits)

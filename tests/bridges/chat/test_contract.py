@@ -117,6 +117,36 @@ def stable(out: bytes) -> list[Any]:
     return [{**event, "created": 0} if isinstance(event, dict) else event for event in reading.events(out)]
 
 
+@pytest.mark.parametrize(("ids", "interleaved"), [(True, True), (True, False), (False, False)])
+def test_calls_at_one_place(*, ids: bool, interleaved: bool) -> None:
+    """A server that says the same `output_index` of every item loses no call: ids tell them apart, or their order."""
+    calls = ANSWERS["parallel_calls"].calls
+    said: list[list[dict[str, Any]]] = []
+    for number, one in enumerate(calls):
+        item = {"type": "function_call", "call_id": one.id, "name": one.name, "arguments": ""}
+        named = {"id": f"fc_{number}"} if ids else {}
+        at: dict[str, Any] = {"output_index": 0, **({"item_id": f"fc_{number}"} if ids else {})}
+        whole = json.dumps(one.arguments)
+        said.append(
+            [
+                {"type": "response.output_item.added", "output_index": 0, "item": {**item, **named}},
+                {"type": "response.function_call_arguments.delta", **at, "delta": whole[:3]},
+                {"type": "response.function_call_arguments.delta", **at, "delta": whole[3:]},
+                {"type": "response.output_item.done", "output_index": 0, "item": {**item, **named, "arguments": whole}},
+            ]
+        )
+    events = [one for step in zip(*said, strict=True) for one in step] if interleaved else [e for c in said for e in c]
+    events.append({"type": "response.completed", "response": {"status": "completed", "output": []}})
+    events[-1]["response"]["usage"] = {"input_tokens": 5, "output_tokens": 7}
+    frames = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in events]
+    decoder = decoder_of()
+    read = reading.streamed(fed(decoder, frames), ASKED, usage=True)
+    assert decoder.complete
+    assert [(id_, name, json.loads(arguments)) for id_, name, arguments in read.calls] == [
+        (call.id, call.name, call.arguments) for call in calls
+    ]
+
+
 def test_split_anywhere() -> None:
     """A stream cut in two at any byte gives the same events."""
     said = Said("ü🎈", calls=ANSWERS["parallel_calls"].calls[:1], finish="calls")
@@ -219,6 +249,15 @@ def test_sealed_reasoning_goes_back() -> None:
         capabilities=frozenset({"reasoning"}),
     )
     assert body_of({"messages": [HI]}, capable)["include"] == ["reasoning.encrypted_content"]
+
+
+def test_reasoning_is_followed_by_what_it_led_to() -> None:
+    """A turn of sealed reasoning alone is left out: the provider refuses it without what followed."""
+    sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
+    alone = {"role": "assistant", "content": None, "thinking_blocks": [sealed]}
+    assert body_of({"messages": [HI, alone, HI]})["input"] == [HI, HI]
+    words = {"role": "assistant", "content": "42"}
+    assert body_of({"messages": [HI, alone, words, HI]})["input"] == [HI, sealed, words, HI]
 
 
 def test_defaults_are_in_the_words_of_the_api_that_is_called() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -301,6 +303,36 @@ def test_reasoning_goes_back_to_who_understands_it() -> None:
     assert claude["messages"][1]["content"][0] == BLOCK
     gemini = body_of(DIALECTS["gemini"], {"input": items, "tools": [WEATHER]})
     assert "c2lnbmVk" in str(gemini["contents"][1])
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "bedrock", "vertex"])
+def test_no_turn_ends_with_thinking(kind: str) -> None:
+    """A turn that was broken off after its reasoning is none: Claude refuses turns of thinking alone."""
+    again = {"role": "user", "content": "?"}
+    thought: dict[str, Any] = {
+        "id": "rs_1",
+        "type": "reasoning",
+        "summary": [],
+        "encrypted_content": packed(Keepsake([BLOCK])),
+    }
+    said = {"role": "assistant", "content": "hello"}
+    turns = claude_turns(kind, [HI, thought, again])
+    assert [turn["role"] for turn in turns] == ["user"]
+    assert len(turns[0]["content"]) == 2
+    assert "hello" in str(claude_turns(kind, [HI, said, thought, again])[1]["content"][-1])
+    kept = claude_turns(kind, [HI, thought, said, again])[1]["content"]
+    assert len(kept) == 2
+    assert "c2ln" in str(kept[0])
+
+
+def claude_turns(kind: str, items: list[dict[str, Any]]) -> Any:
+    """What Claude hears of these items at a provider of this type."""
+    model = {"bedrock": "anthropic.claude-sonnet-4-5-20250929-v1:0"}.get(kind, "claude-sonnet-4-5")
+    deployment = replace(deployment_of(DIALECTS[kind]), model=model)
+    call = call_of({"input": items})
+    parts = SPEAKERS.of(call, deployment).body(call, deployment)
+    assert isinstance(parts, list | tuple)
+    return json.loads(b"".join(parts))["messages"]
 
 
 def test_reasoning_of_other_models_is_left_out() -> None:
