@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.natives import NATIVES
 from bench.payloads import STREAM_EVENTS
 
 Facts = Mapping[str, float]
@@ -50,8 +51,16 @@ def _below_percent(facts: Facts) -> float:
     return (1 - facts["gateway.w3.rps"] / facts["nginx.w3.rps"]) * 100
 
 
-def _per_event(facts: Facts) -> float:
-    return facts["gateway-translates.w2.cpu_us"] / STREAM_EVENTS
+def _translated(facts: Facts, fact: str) -> list[float]:
+    return [facts[f"gateway-{native.name}.{fact}"] for native in NATIVES]
+
+
+def _dearest_request(facts: Facts) -> float:
+    return max(_translated(facts, "w1.cpu_us")) / facts["gateway.w1.cpu_us"]
+
+
+def _dearest_event(facts: Facts) -> float:
+    return max(_translated(facts, "w2.cpu_us")) / STREAM_EVENTS
 
 
 GOALS: tuple[Goal, ...] = (
@@ -66,14 +75,8 @@ GOALS: tuple[Goal, ...] = (
         4,
         at_least=False,
     ),
-    Goal(
-        "W1 CPU per request, translated, against passed through",
-        "x",
-        ratio("gateway-translates.w1.cpu_us", "gateway.w1.cpu_us"),
-        2,
-        at_least=False,
-    ),
-    Goal("W2 CPU per event, translated", "µs", _per_event, 30, at_least=False),
+    Goal("W1 CPU per request, dearest translation, against passed through", "x", _dearest_request, 2, at_least=False),
+    Goal("W2 CPU per event, dearest translation", "µs", _dearest_event, 30, at_least=False),
     Goal("W2 streams/s against LiteLLM", "x", ratio("gateway.w2.rps", "litellm.w2.rps"), 300),
     Goal("W2 streams/s against vllm-router", "x", ratio("gateway.w2.rps", "vllm-router.w2.rps"), 0.8),
     Goal("paced streams, CPU per event", "µs", fact("gateway.paced.cpu_us_event"), 18, at_least=False, aim=15),

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bench import native, payloads
+from bench import natives, payloads
 
 CHUNK = 3500  # nginx reads no token of its configuration that is longer than 4096 bytes
 
@@ -33,19 +33,36 @@ http {{
 
 
 def fixed_reply(directory: Path, port: int, *, stream: bool) -> str:
-    """A server that answers every POST with the same reply, in OpenAI's words or in Anthropic's; everything else gets
-    an empty object."""
+    """A server that answers every POST with the same reply, in OpenAI's words or in those of the API that is asked;
+    everything else gets an empty object."""
     openai = payloads.stream() if stream else payloads.reply()
-    anthropic = native.stream() if stream else native.reply()
+    files = directory / "files"
+    files.mkdir()
+    types = "".join(f" {media} {ending};" for ending, media in natives.MEDIA_TYPES.items())
+    others = "\n".join(
+        _file(path, files / f"{one.name}-{number}.{framing}", body)
+        for one in natives.NATIVES
+        for number, (path, framing, body) in enumerate(natives.answers(one, stream=stream))
+        if path != natives.OPENAI_PATH
+    )
     return _frame(
         directory,
-        f"""  server {{
+        f"""  types {{{types} }}
+  open_file_cache max=100;
+  server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{ default_type application/json; return 200 '{{}}'; }}
 {_location("/v1/chat/completions", "chat", openai, stream=stream)}
-{_location(native.PATH, "native", anthropic, stream=stream)}
+{others}
+    location /files/ {{ internal; root {directory}; error_page 405 =200 $uri; }}
   }}""",
     )
+
+
+def _file(path: str, file: Path, body: bytes) -> str:
+    """Bytes that no configuration can hold. nginx refuses to POST to a file: the refusal is answered with the file."""
+    file.write_bytes(body)
+    return f"    location ~ {path} {{ rewrite ^ /files/{file.name} last; }}"
 
 
 def _location(path: str, name: str, body: bytes, *, stream: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import install, nginx, payloads
+from bench.natives import NATIVES, Native
 from bench.processes import free_port
 
 BENCH = Path(__file__).resolve().parent
@@ -100,13 +101,32 @@ def _gateway_many(site: Site) -> list[str]:
     return command
 
 
-def _gateway_translates(site: Site) -> list[str]:
+def _translates(native: Native) -> Callable[[Site], list[str]]:
     """The same file with a provider whose API is not OpenAI's."""
-    config = site.directory / "translates.yaml"
-    config.write_text((BENCH / "gateway.yaml").read_text().replace("type: openai_compatible", "type: anthropic"))
-    command = _gateway(site)
-    command[command.index("--config") + 1] = str(config)
+
+    def command(site: Site) -> list[str]:
+        config = site.directory / "translates.yaml"
+        config.write_text(native.yaml((BENCH / "gateway.yaml").read_text()).replace("ORIGIN", site.upstream))
+        command = _gateway(site)
+        command[command.index("--config") + 1] = str(config)
+        return command
+
     return command
+
+
+def _translating(native: Native) -> System:
+    return System(
+        f"gateway-{native.name}",
+        f"the gateway to {native.title}",
+        f"as the first, but its provider speaks the API of {native.title}, with the same content and counts",
+        install.own_version,
+        _translates(native),
+        _gateway_env,
+        lambda _site: {"authorization": f"Bearer {GATEWAY_KEY}"},
+        workloads=frozenset({"w1", "w2"}),
+        patience=0.5,  # what is read is CPU per request, the steadiest number
+        most_rounds=2,
+    )
 
 
 # ---- peers -----------------------------------------------------------------------------------------------------------
@@ -190,16 +210,7 @@ SYSTEMS: tuple[System, ...] = (
         keys=_many_keys(),
         workloads=frozenset({"w1"}),
     ),
-    System(
-        "gateway-translates",
-        "the gateway, translating",
-        "as the first, but its provider speaks Anthropic's Messages API with the same content and counts",
-        install.own_version,
-        _gateway_translates,
-        _gateway_env,
-        lambda _site: {"authorization": f"Bearer {GATEWAY_KEY}"},
-        workloads=frozenset({"w1", "w2"}),
-    ),
+    *map(_translating, NATIVES),
     System(
         "nginx",
         "nginx",

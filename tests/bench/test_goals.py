@@ -2,6 +2,7 @@ import pytest
 
 from bench import goals
 from bench.goals import Goal, Verdict, fact, judge, ratio
+from bench.natives import NATIVES
 from bench.results import SystemResult, facts, medians
 
 
@@ -32,7 +33,7 @@ def test_every_goal_can_be_judged_from_a_whole_run() -> None:
     for name in (
         "gateway",
         "gateway-many",
-        "gateway-translates",
+        *(f"gateway-{native.name}" for native in NATIVES),
         "nginx",
         "vllm-router",
         "portkey",
