@@ -27,7 +27,7 @@ def completion(call: Call, body: bytes, usage: Usage | None) -> bytes:
     try:
         for item in filter(None, map(item_of, response.output)):
             _add(choice, item)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UpstreamBadResponse from None
     return encode_reply(ChatReply([choice], usage), call)
 
