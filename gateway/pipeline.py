@@ -33,6 +33,8 @@ from gateway.upstream.forward import Answer, Forwarder
 MAX_ALLOWED = 10_000
 COUNTING = "count_tokens"
 """What calls that only ask for a count are in metrics and in the log."""
+_NOWHERE = frozenset({404, 405})
+"""How servers answer that have the API, and nothing in it that counts."""
 
 __all__ = ["Exchange", "KeyStore", "Pipeline", "PlannerOf"]
 
@@ -170,8 +172,10 @@ class Pipeline:
         try:
             attempts = self._admission.attempts(exchange)
             exchange.answer = await self._forwarder.forward(call, plan, exchange.progress, attempts)
-        except UpstreamRejected:
-            raise
+        except UpstreamRejected as error:
+            if error.public_status not in _NOWHERE:
+                raise
+            return None, expected
         except (UpstreamError, NoUpstream, RateLimited):
             return None, expected
         exchange.ready(self.clock())

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from gateway.bridges.dialect import BridgedDialect
 from gateway.bridges.surfaces import SERVICES, surface_of, surfaces_of
 from gateway.bridges.table import BRIDGES
-from gateway.ports import Bridge, Dialect
+from gateway.ports import Bridge, ChatCountingDialect, CountingDialect, Dialect
+from gateway.providers.messages.passing import COUNT_TOKENS
 from gateway.types import Call, Deployment, Service, Surface
 
 MAX_CHOSEN = 8192
+_CHAT = frozenset({Surface.CHAT})
 
 
 class Speakers:
@@ -40,10 +42,17 @@ class Speakers:
         if dialect is None:
             return None
         surface = surface_of(service, path)
+        if path == COUNT_TOKENS and _counts_chats(dialect, deployment):
+            return self._along(dialect, (self._way(Surface.MESSAGES, _CHAT) or ()))
         if surface is None:
             return dialect if service in dialect.services else None
         way = self._way(surface, surfaces_of(dialect, deployment))
         return None if way is None else self._along(dialect, way)
+
+    def counts(self, deployment: Deployment) -> bool:
+        """Whether its provider can be asked how many tokens a message has."""
+        dialect = self._dialects.get(deployment.provider.type)
+        return dialect is not None and (_counts_messages(dialect, deployment) or _counts_chats(dialect, deployment))
 
     def services(self, deployment: Deployment) -> frozenset[Service]:
         """Everything that this deployment's provider serves, natively or through bridges."""
@@ -88,3 +97,11 @@ class Speakers:
                 found = BridgedDialect(found, bridge)
             self._bridged[key] = found
         return found
+
+
+def _counts_messages(dialect: Dialect, deployment: Deployment) -> bool:
+    return isinstance(dialect, CountingDialect) and dialect.counts(deployment)
+
+
+def _counts_chats(dialect: Dialect, deployment: Deployment) -> bool:
+    return isinstance(dialect, ChatCountingDialect) and dialect.counts_chats(deployment)

@@ -6,6 +6,7 @@ from gateway.ports.bridges import Bridge, Discerning, Extended, SurfaceDialect
 from gateway.ports.common import Clock, Json, Secrets
 from gateway.ports.dialects import (
     BatchingDialect,
+    ChatCountingDialect,
     CountingDialect,
     DecodedReply,
     Dialect,
@@ -36,6 +37,7 @@ __all__ = [
     "BatchingDialect",
     "Bridge",
     "ByteSink",
+    "ChatCountingDialect",
     "Clock",
     "Conditions",
     "CountingDialect",

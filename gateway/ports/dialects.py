@@ -174,6 +174,16 @@ class CountingDialect(Protocol):
 
 
 @runtime_checkable
+class ChatCountingDialect(Protocol):
+    """A dialect whose providers count the tokens of a chat without answering it; calls for that are chats with the path
+    `/chat/count_tokens`, and their answer is Anthropic's, as it is clients of its API that ask."""
+
+    def counts_chats(self, deployment: Deployment) -> bool:
+        """Whether this deployment's provider does."""
+        ...
+
+
+@runtime_checkable
 class RankingDialect(Protocol):
     """A dialect whose providers may take few documents in one rerank call; longer lists are split. Only where each
     document is judged by itself, and splitting costs nothing."""

@@ -90,7 +90,7 @@ class BedrockDialect(ChatDialect):
 
     def counts(self, deployment: Deployment) -> bool:
         """See `gateway.ports.CountingDialect`."""
-        return claude.is_passed(deployment) and not speaks_openai(deployment)
+        return abilities_of(deployment.model).claude is not None and not speaks_openai(deployment)
 
     # -- gateway.ports.Dialect, for models that speak OpenAI's API and those that do not
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import UpstreamBadResponse
@@ -11,6 +12,7 @@ from gateway.ports import DecodedReply, RequestHead
 from gateway.providers.chat.dialect import ODD
 from gateway.providers.chat.losses import Losses
 from gateway.providers.generate.batch import batch_of, read_batch
+from gateway.providers.generate.counting import whole_question
 from gateway.providers.generate.dialect import GenerateDialect, chat_method
 from gateway.providers.generate.embeddings import read_ask
 from gateway.providers.wire.head import HeaderPairs, head_of
@@ -29,6 +31,10 @@ class GeminiDialect(GenerateDialect):
         """The version segment is part of the base URL."""
         method = "batchEmbedContents" if call.service is Service.EMBEDDINGS else chat_method(call)
         return f"/{_resource(deployment.model)}:{method}"
+
+    def question(self, body: dict[str, Any], deployment: Deployment) -> dict[str, Any]:
+        """See `GenerateDialect`."""
+        return whole_question(body, _named(deployment.model))
 
     def headers(self, provider: Provider, credential: str | None) -> HeaderPairs:
         """The key."""
@@ -65,6 +71,10 @@ class GeminiDialect(GenerateDialect):
 def _resource(model: str) -> str:
     """The path of a model, which may be named in full (`tunedModels/mine`)."""
     return quote(model) if model.startswith(_COLLECTIONS) else f"models/{quote(model, safe='')}"
+
+
+def _named(model: str) -> str:
+    return model if model.startswith(_COLLECTIONS) else f"models/{model}"
 
 
 DIALECT = GeminiDialect("gemini", frozenset({Service.CHAT, Service.EMBEDDINGS}))

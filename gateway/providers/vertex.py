@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import UpstreamBadResponse, UpstreamError
 from gateway.ports import DecodedReply, StreamDecoder, Token, TokenRequest
 from gateway.providers.chat.dialect import ODD
 from gateway.providers.chat.losses import Losses
+from gateway.providers.generate.counting import bare_question
 from gateway.providers.generate.dialect import GenerateDialect, chat_method
 from gateway.providers.generate.embeddings import read_ask
 from gateway.providers.messages.errors import error_of as claude_error
+from gateway.providers.messages.passing import COUNT_TOKENS
 from gateway.providers.vertexai import account, embeddings
-from gateway.providers.vertexai.claude import ClaudeOnVertex, is_claude
+from gateway.providers.vertexai.claude import COUNTER, ClaudeOnVertex, is_claude
 from gateway.providers.wire.head import HeaderPairs, bearer
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service, Surface
 
@@ -25,16 +28,30 @@ _COLLECTIONS = ("publishers/", "endpoints/")
 
 
 class VertexDialect(GenerateDialect):
-    """See `ChatDialect`. Implements `gateway.ports.TokenDialect`."""
+    """See `ChatDialect`. Implements `gateway.ports.TokenDialect`, `CountingDialect` and `ChatCountingDialect`."""
 
     def surfaces(self, deployment: Deployment) -> frozenset[Surface]:
         """See `gateway.ports.SurfaceDialect`."""
         return _CLAUDE.surfaces(deployment) if is_claude(deployment.model) else _SURFACES
 
+    def counts(self, deployment: Deployment) -> bool:
+        """See `gateway.ports.CountingDialect`: those of Anthropic."""
+        return is_claude(deployment.model)
+
+    def counts_chats(self, deployment: Deployment) -> bool:
+        """See `gateway.ports.ChatCountingDialect`: those of Google."""
+        return not is_claude(deployment.model)
+
+    def question(self, body: dict[str, Any], deployment: Deployment) -> dict[str, Any]:
+        """See `GenerateDialect`."""
+        return bare_question(body)
+
     def path(self, call: Call, deployment: Deployment) -> str:
         """The version segment is part of the base URL."""
         options, model = deployment.provider.options, deployment.model
         place = f"/projects/{quote(str(options.get('project', '')))}/locations/{options.get('location', '')}"
+        if call.path == COUNT_TOKENS:
+            return f"{place}/{COUNTER}"
         return f"{place}/{_resource(model)}:{_method(call, model)}"
 
     def headers(self, provider: Provider, credential: str | None) -> HeaderPairs:

@@ -11,7 +11,6 @@ from gateway.errors import CredentialsUnavailable, ProviderAuthFailed, UpstreamB
 from gateway.ports import (
     BatchingDialect,
     Clock,
-    CountingDialect,
     Deadlines,
     Dialect,
     Engine,
@@ -58,13 +57,11 @@ class Sender:
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
         self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
         self._rankers = {name: one for name, one in dialects.items() if isinstance(one, RankingDialect)}
-        self._counters = {name: one for name, one in dialects.items() if isinstance(one, CountingDialect)}
         self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
 
     def counts(self, deployment: Deployment) -> bool:
         """Whether its provider can be asked how many tokens a request has."""
-        counter = self._counters.get(deployment.provider.type)
-        return counter is not None and counter.counts(deployment)
+        return self._speakers.counts(deployment)
 
     async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""

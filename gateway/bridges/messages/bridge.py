@@ -8,6 +8,8 @@ from gateway.bridges.messages.reply import message
 from gateway.bridges.messages.request import chat_body
 from gateway.bridges.messages.stream import MessageStream
 from gateway.ports import DecodedReply, StreamDecoder
+from gateway.providers.chat.dialect import COUNT_CHAT
+from gateway.providers.messages.passing import COUNT_TOKENS
 from gateway.types import Call, Deployment, Surface
 
 _CHAT = "/chat/completions"
@@ -22,24 +24,32 @@ _NAMES = {
 
 
 class MessagesToChat:
-    """Implements `gateway.ports.Bridge`."""
+    """Implements `gateway.ports.Bridge`, for messages and for questions how many tokens one has."""
 
     spoken = Surface.MESSAGES
     asked = Surface.CHAT
 
     def outline(self, call: Call) -> Call:
         """See `Bridge`. Counts are asked for always: a message has them."""
-        return msgspec.structs.replace(call, path=_CHAT, include_usage=True, forwarded=())
+        return msgspec.structs.replace(call, path=_path(call), include_usage=True, forwarded=())
 
     def request(self, call: Call, deployment: Deployment, extensions: frozenset[str]) -> Call:
         """See `Bridge`."""
         raw, span = chat_body(call, deployment, extensions)
         return msgspec.structs.replace(
-            call, path=_CHAT, raw=raw, model_span=span, include_usage=True, has_stream_options=False, forwarded=()
+            call,
+            path=_path(call),
+            raw=raw,
+            model_span=span,
+            include_usage=True,
+            has_stream_options=False,
+            forwarded=(),
         )
 
     def reply(self, call: Call, reply: DecodedReply) -> DecodedReply:
-        """See `Bridge`."""
+        """See `Bridge`. A count is the client's already."""
+        if call.path == COUNT_TOKENS:
+            return reply
         return DecodedReply(message(call, reply.body, reply.usage), b"application/json", reply.usage)
 
     def stream(self, call: Call, inner: StreamDecoder) -> StreamDecoder:
@@ -53,3 +63,7 @@ class MessagesToChat:
         if name.startswith("response_format"):
             return "output_config.format"
         return _NAMES.get(name, name)
+
+
+def _path(call: Call) -> str:
+    return COUNT_CHAT if call.path == COUNT_TOKENS else _CHAT

@@ -20,6 +20,8 @@ from gateway.providers.wire.frames import EventSplitter
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, head_of
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
+COUNT_CHAT = "/chat/count_tokens"
+"""The path of calls that ask how many tokens a chat has: see `gateway.ports.ChatCountingDialect`."""
 _KEPT = frozenset({"max_completion_tokens", "reasoning_content", "thinking_blocks", "extra_content"})
 """Fields beyond those of every server that each translator reads, or may leave unread without harm."""
 _WORDS = frozenset({"thinking", "top_k", "cache_control", "safety_settings"})

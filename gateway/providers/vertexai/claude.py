@@ -9,11 +9,13 @@ import msgspec
 from gateway.providers.anthropic import AnthropicDialect
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.request import ChatRequest
-from gateway.providers.messages.passing import MESSAGES, passed
+from gateway.providers.messages.passing import COUNT_TOKENS, MESSAGES, passed
 from gateway.providers.messages.request import body_of
 from gateway.types import Body, Call, Deployment
 
 VERSION = "vertex-2023-10-16"
+COUNTER = "publishers/anthropic/models/count-tokens:rawPredict"
+"""Who counts the tokens of a request, whichever model it is for: that one stands in the body then."""
 
 
 class ClaudeOnVertex(AnthropicDialect):
@@ -21,6 +23,8 @@ class ClaudeOnVertex(AnthropicDialect):
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
         """See `ChatDialect`."""
+        if call.path == COUNT_TOKENS:
+            return passed(call, deployment, _counted)
         return passed_to_vertex(call, deployment) if call.path == MESSAGES else super().body(call, deployment)
 
     def request(self, chat: ChatRequest, call: Call, deployment: Deployment, losses: Losses) -> bytes:
@@ -40,6 +44,12 @@ def _renamed(raw: bytes, call: Call, deployment: Deployment) -> Sequence[bytes]:
     fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     fields.pop("model", None)
     return (msgspec.json.encode({**fields, "anthropic_version": VERSION}),)
+
+
+def _counted(raw: bytes, call: Call, deployment: Deployment) -> Sequence[bytes]:
+    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    model = deployment.model.rpartition("/")[2]
+    return (msgspec.json.encode({**fields, "model": model, "anthropic_version": VERSION}),)
 
 
 def is_claude(model: str) -> bool:

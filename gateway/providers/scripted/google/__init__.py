@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.providers.scripted.google.claude import raw_predict
 from gateway.providers.scripted.google.embeddings import batch, predict
-from gateway.providers.scripted.google.generate import generate, stream
+from gateway.providers.scripted.google.generate import count_tokens, generate, stream
 from gateway.providers.scripted.scenario import Json, Rejected, Send, Surface, event
 
 if TYPE_CHECKING:
@@ -49,9 +49,11 @@ SURFACE = Surface(
     (
         ("POST", "/models/{model}:generateContent", "chat", generate),
         ("POST", "/models/{model}:streamGenerateContent", "chat", stream),
+        ("POST", "/models/{model}:countTokens", "chat", count_tokens),
         ("POST", "/models/{model}:batchEmbedContents", "embeddings", batch),
         ("POST", f"{_VERTEX}:generateContent", "chat", generate),
         ("POST", f"{_VERTEX}:streamGenerateContent", "chat", stream),
+        ("POST", f"{_VERTEX}:countTokens", "chat", count_tokens),
         ("POST", f"{_VERTEX}:predict", "embeddings", predict),
         ("POST", f"{_CLAUDE}:rawPredict", "chat", raw_predict),
         ("POST", f"{_CLAUDE}:streamRawPredict", "chat", raw_predict),

@@ -56,6 +56,19 @@ def stream(asked: Asked) -> Reply:
     return stream_reply(frames, price)
 
 
+def count_tokens(asked: Asked) -> Reply:
+    """What either would be charged on input; costs nothing. The Gemini API takes a whole request, Vertex AI its
+    parts."""
+    body = asked.body
+    if "generateContentRequest" in body:
+        body = need(body, "generateContentRequest", dict)
+        if need(body, "model", str).removeprefix("models/") != asked.params.get("model"):
+            raise Rejected(400, "The model in the request does not match the one in the path.")
+    elif odd := body.keys() - {"contents", "systemInstruction", "tools", "generationConfig"}:
+        raise Rejected(400, f'Invalid JSON payload received. Unknown name "{min(odd)}": Cannot find field.')
+    return json_reply({"totalTokens": _input_tokens(body)}, Charge(asked.service, asked.model))
+
+
 def _turns(asked: Asked) -> list[Turn]:
     ask, config = _ask(asked), asked.body.get("generationConfig") or {}
     number = positive(config, "candidateCount", most=_MOST_CANDIDATES) or 1
