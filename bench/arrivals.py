@@ -167,7 +167,7 @@ class Crowd:
 async def open_loop(job: Mapping[str, Any]) -> Seen:
     """`rate` arrivals a second for `seconds`, evenly."""
     crowd = Crowd(job)
-    await crowd.open(MOST)
+    await crowd.open(job.get("open", MOST))
     start = time.monotonic() + 0.1
     crowd.seen.counts_from = start + RAMP * job["seconds"]
     for number in range(int(job["rate"] * job["seconds"])):

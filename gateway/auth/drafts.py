@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.auth.refusals import DraftRejected
+from gateway.registry.problems import shown
 from gateway.registry.schema.access import Key
 
 METADATA_MAX = 64
@@ -57,6 +58,11 @@ def check(draft: Draft) -> None:
         complaints.append(("metadata", f"at most {METADATA_MAX} entries of {4 * METADATA_MAX} characters (shorten it)"))
     if complaints:
         raise DraftRejected(complaints)
+
+
+def unknown_team(team: str) -> DraftRejected:
+    """What to say of a team that there is not: its limits would bind nobody."""
+    return DraftRejected([("team", f"there is no team {shown(team)} (create it first, or leave the team out)")])
 
 
 def _complaint(detail: Any) -> tuple[str, str]:

@@ -69,6 +69,10 @@ Witness = Callable[["AsyncConnection", KeyInfo | None, KeyInfo], Awaitable[None]
 the change."""
 
 
+TeamKnown = Callable[["AsyncConnection", str], Awaitable[bool]]
+"""Whether there is such a team; it stays as it is until the transaction has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """What changed, to be told to the mirror; after `create` and `rotate` with the secret, which nobody sees again."""
@@ -82,9 +86,10 @@ class Issuer:
     """The keys of one database. Every method raises DatabaseUnavailable; those that change something, OperatorError
     for what the operator has to do differently."""
 
-    def __init__(self, database: Database, wall: Wall = time.time) -> None:
+    def __init__(self, database: Database, wall: Wall = time.time, team_known: TeamKnown | None = None) -> None:
         self._database = database
         self._wall = wall
+        self._team_known = team_known
 
     async def create(self, draft: drafts.Draft, by: str, witness: Witness | None = None) -> Issued:
         """A new key; `by` says who made it. Raises DraftRejected, KeyNameTaken."""
@@ -93,6 +98,7 @@ class Issuer:
         async with self._database.begin() as connection:
             revision = await _next_revision(connection)
             await _refuse_used(connection, draft.name)
+            await self._refuse_unknown_team(connection, draft.team)
             values = {
                 "id": secrets.token_hex(8),
                 "name": draft.name,
@@ -131,6 +137,8 @@ class Issuer:
                 raise KeyChanged(f"The key {shown(name)} was changed meanwhile.")
             before = await self._issued(connection, name, revision - 1)
             drafts.check(replace(_draft(before.info), **changes))
+            if changes.get("team") != before.info.team:
+                await self._refuse_unknown_team(connection, changes.get("team"))
             values = dict(changes)
             if "expires_at" in values:
                 ends = values["expires_at"]
@@ -257,6 +265,10 @@ class Issuer:
         old = await _retired(connection, virtual_keys.c.name == name)
         change = await self._change(connection, since, row["revision"], virtual_keys.c.name == name)
         return Issued(self._info(row, old.get(row["id"], {})), change, secret)
+
+    async def _refuse_unknown_team(self, connection: AsyncConnection, team: str | None) -> None:
+        if team is not None and self._team_known is not None and not await self._team_known(connection, team):
+            raise drafts.unknown_team(team)
 
     def _now(self) -> int:
         return round(self._wall() * _MICRO)

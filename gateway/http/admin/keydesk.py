@@ -10,10 +10,14 @@ from gateway.auth.witnessing import witness_of
 from gateway.http.admin.file_keys import shown_of_file
 from gateway.http.admin.key_shapes import KeyShown, shown
 from gateway.http.admin.problems import Clash
+from gateway.registry.resources.records import Kind
+from gateway.registry.resources.teams import team_exists
 from gateway.storage.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.auth.admins import Actor, Record
     from gateway.auth.drafts import Draft
@@ -28,7 +32,7 @@ class KeyDesk:
         self._rooms = rooms
         self._record = record
         self._caller = caller
-        self._issuer = Issuer(rooms.database)
+        self._issuer = Issuer(rooms.database, team_known=self._team_known)
 
     async def create(self, draft: Draft) -> tuple[Issued, bool]:
         """A new key, and whether the workers were told. Raises DraftRejected, KeyNameTaken."""
@@ -86,6 +90,10 @@ class KeyDesk:
             raise Clash(
                 "This key is declared in the configuration file.", field="name", suggestions=["Change it there."]
             )
+
+    async def _team_known(self, connection: AsyncConnection, team: str) -> bool:
+        # A team of the file may go at any time, whoever has keys in it: the file is its operator's.
+        return any(one.name == team for one in self._rooms.filed(Kind.TEAM)) or await team_exists(connection, team)
 
     async def _tell(self, change: Change) -> bool:
         try:

@@ -131,6 +131,7 @@ async def test_names_are_names(sqlite_desk: Desk, payload: str) -> None:
     for path, body in (
         ("/providers", {"identifier": payload, "type": "mock"}),
         ("/keys", {"name": payload}),
+        ("/keys", {"name": "of-a-team", "team": payload}),
         ("/teams", {"name": payload}),
         ("/limits", {"name": payload, "scope": "user", "requests": "1/s"}),
         ("/routing-rules", {"name": payload, "match": {"model": "x"}, "targets": targets}),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from gateway.auth.keyring import Keyring
 from gateway.auth.records import decode, digest_of
-from tests.support.admin import Desk
+from gateway.storage.embedded import EmbeddedRedis
+from tests.support.admin import CONFIG, Desk, opened_desk
+from tests.support.ledger import sqlite_file
 
 FULL = {
     "name": "ci",
@@ -22,8 +25,15 @@ FULL = {
 }
 
 
+async def teams(desk: Desk, *names: str) -> None:
+    """Make these."""
+    for name in names:
+        assert (await desk.call("POST", "/teams", {"name": name})).status_code == 201
+
+
 async def test_a_key_is_made_once_and_shown_without_its_secret(desk: Desk) -> None:
     """201 with the secret, which the workers' store knows at once; nothing shows it again."""
+    await teams(desk, "research")
     made = await desk.call("POST", "/keys", FULL)
     assert made.status_code == 201, made.text
     key = made.json()
@@ -44,6 +54,7 @@ async def test_a_key_is_made_once_and_shown_without_its_secret(desk: Desk) -> No
 
 async def test_making_the_same_key_again_finds_it(desk: Desk) -> None:
     """The same content: 200 without a secret. Other content under that name: 409."""
+    await teams(desk, "research", "sales")
     await desk.call("POST", "/keys", FULL)
     again = await desk.call("POST", "/keys", FULL)
     assert (again.status_code, again.json()["secret"]) == (200, None)
@@ -67,6 +78,7 @@ async def test_changes_name_the_version_they_are_made_to(desk: Desk) -> None:
 
 async def test_of_two_changes_at_once_one_is_refused(desk: Desk) -> None:
     """Both read the same version; one update is not lost, its author is told."""
+    await teams(desk, "a", "b")
     tag = (await desk.call("POST", "/keys", {"name": "ci"})).headers["etag"]
     answers = await asyncio.gather(
         *(desk.call("PATCH", "/keys/ci", {"team": team}, headers={"if-match": tag}) for team in ("a", "b"))
@@ -76,6 +88,7 @@ async def test_of_two_changes_at_once_one_is_refused(desk: Desk) -> None:
 
 async def test_null_removes_and_put_replaces(desk: Desk) -> None:
     """PATCH leaves what it does not name; PUT removes it."""
+    await teams(desk, "research")
     await desk.call("POST", "/keys", FULL)
     patched = (await desk.call("PATCH", "/keys/ci", {"expires_at": None, "limits": {"requests": "5/s"}})).json()
     assert (patched["expires_at"], patched["limits"], patched["team"]) == (None, {"requests": "5/s"}, "research")
@@ -147,6 +160,7 @@ async def test_pages_hold_every_key_once(desk: Desk, sort: str) -> None:
 
 async def test_filters(desk: Desk) -> None:
     """By state, team and part of the name; wildcards of SQL are letters like others."""
+    await teams(desk, "a", "b")
     for name, team in (("one", "a"), ("two", "b"), ("t_o", "b")):
         await desk.call("POST", "/keys", {"name": name, "team": team})
     await desk.call("DELETE", "/keys/one")
@@ -194,3 +208,39 @@ async def test_while_the_store_is_away_a_key_is_made_all_the_same(sqlite_desk: D
     await sqlite_desk.redis.close()
     made = await sqlite_desk.call("POST", "/keys", {"name": "ci"})
     assert (made.status_code, made.json()["told"]) == (201, False)
+
+
+async def test_a_key_belongs_to_a_team_that_there_is(desk: Desk) -> None:
+    """422 for another, with what to do, when a key is made, changed or replaced; what it has already may stay."""
+    await teams(desk, "research")
+    for method, path, body in (
+        ("POST", "/keys", {"name": "other", "team": "nobody"}),
+        ("PATCH", "/keys/ci", {"team": "nobody"}),
+        ("PUT", "/keys/ci", {"team": "nobody"}),
+    ):
+        await desk.call("POST", "/keys", {"name": "ci", "team": "research"})
+        refused = await desk.call(method, path, body)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "team"), refused.text
+        assert "create it first" in refused.text
+    assert (await desk.call("GET", "/keys/other")).status_code == 404
+    assert (await desk.call("GET", "/keys/ci")).json()["team"] == "research"
+    assert (await desk.call("PATCH", "/keys/ci", {"team": "research", "models": ["fast"]})).status_code == 200
+
+
+async def test_a_team_of_the_file_is_one(admin_store: EmbeddedRedis, tmp_path: Path) -> None:
+    """Keys of the database may belong to it."""
+    config = CONFIG + "teams:\n  - {name: filed-team, limits: {requests: 100/min}}\n"
+    async with opened_desk(sqlite_file(tmp_path), admin_store.url, tmp_path, config) as desk:
+        made = await desk.call("POST", "/keys", {"name": "ci", "team": "filed-team"})
+        assert (made.status_code, made.json()["team"]) == (201, "filed-team")
+
+
+async def test_no_key_is_left_in_a_team_that_is_gone(desk: Desk) -> None:
+    """Whoever comes first, the other is refused: keys are made for a team while it is deleted."""
+    for number in range(12):
+        team = f"t{number}"
+        await teams(desk, team)
+        made, gone = await asyncio.gather(
+            desk.call("POST", "/keys", {"name": f"k{number}", "team": team}), desk.call("DELETE", f"/teams/{team}")
+        )
+        assert (made.status_code, gone.status_code) in ((201, 409), (422, 204)), (made.text, gone.text)
