@@ -115,6 +115,16 @@ providers:
     allow_private_network: true
     retry_attempts: 0
     timeout: {{connect: 5, first_byte: 5, idle: 0.3, total: 20}}
+  guarded:                               # Claude there too, asked by Converse: no other API has guardrails
+    type: bedrock
+    base_url: MOCK
+    region: eu-west-1
+    api_key: upstream-credential-14
+    allow_private_network: true
+    retry_attempts: 0
+    models:
+      anthropic.claude-sonnet-4-5:
+        parameters: {{guardrail_config: {{guardrailIdentifier: g, guardrailVersion: "1"}}}}
   retrying:
     type: openai
     base_url: MOCK

@@ -15,8 +15,10 @@ from .conftest import GPT_KEY, KEY, POOR_KEY, TIGHT_MESSAGES_KEY, UNKNOWN_KEY, L
 
 USER: list[Any] = [{"role": "user", "content": "Grüße 你好 🎈"}]
 SAID = "echo: Grüße 你好 🎈"
-MODELS = ("gpt-4o", "gemini/any", "bedrock/any", "claude/any", "bedrock/anthropic.claude-sonnet-4-5")
-"""One that is bridged, two that are bridged and translated, one that is passed through, one out of Amazon's frames."""
+CONVERSE = ("bedrock/any", "bedrock/us.amazon.nova-pro-v1:0", "guarded/anthropic.claude-sonnet-4-5")
+"""By Amazon's Converse: a model that nothing is known of, one of Amazon's, and Claude that is not passed through."""
+MODELS = ("gpt-4o", "gemini/any", *CONVERSE, "claude/any", "bedrock/anthropic.claude-sonnet-4-5")
+"""One that is bridged, four that are bridged and translated, one that is passed through, one out of Amazon's frames."""
 PROVIDERS = ("lab", "claude")
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
@@ -131,16 +133,24 @@ def test_forced_tool(blocking: Sdk, model: str) -> None:
     assert [block.name for block in message.content if block.type == "tool_use"] == ["time"]
 
 
-@pytest.mark.parametrize("model", MODELS)
+class Place(pydantic.BaseModel):
+    city: str
+    inhabitants: int
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if "nova" not in model])
 def test_structured_output(blocking: Sdk, model: str) -> None:
     """`messages.parse` gives an object of the caller's class."""
-
-    class Place(pydantic.BaseModel):
-        city: str
-        inhabitants: int
-
     message = blocking.client.messages.parse(model=model, max_tokens=200, messages=USER, output_format=Place)
     assert isinstance(message.parsed_output, Place)
+
+
+def test_structured_output_that_a_model_cannot_have(blocking: Sdk) -> None:
+    """Amazon's models are held to no schema at Bedrock: that is said, and not left out in silence."""
+    with pytest.raises(anthropic.BadRequestError, match="Use `json_object`, or another model"):
+        blocking.client.messages.parse(
+            model="bedrock/us.amazon.nova-pro-v1:0", max_tokens=200, messages=USER, output_format=Place
+        )
 
 
 @pytest.mark.parametrize("model", MODELS)

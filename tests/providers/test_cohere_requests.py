@@ -86,7 +86,7 @@ def test_content_it_cannot_take(part: dict[str, Any], param: str) -> None:
 # ---- tools
 
 
-def test_bug_30_a_named_function_is_forced_by_offering_no_other() -> None:
+def test_a_named_function_is_forced_by_offering_no_other() -> None:
     """Cohere has words for `required` and `none` alone; `developer` and the rest are its own roles."""
     tools = [tool("a"), tool("b", description="B.", parameters={"type": "object", "properties": {"x": {}}})]
     named = COHERE.chat(tools=tools, tool_choice={"type": "function", "function": {"name": "b"}})
