@@ -87,6 +87,7 @@ class Stage:
         self.site, self.seconds, self.rate = site, seconds, rate
         self.took: dict[str, list[float]] = defaultdict(list)
         self.failed: list[str] = []
+        self._windows = 0
 
     def _program(self, name: str, job: Numbers, *, first: Sequence[str] = ()) -> subprocess.Popen[str]:
         path = self.site.directory / f"{name}.json"
@@ -112,7 +113,9 @@ class Stage:
         hour = 3_600_000_000
         ends = (ledger_scale.START + 7 * hour, ledger_scale.END - 5 * hour)
         since, until = (datetime.fromtimestamp(moment / 1e6, UTC).isoformat() for moment in ends)
-        job = {"url": base, "key": ADMIN_KEY, "since": since, "until": until, "seconds": self.seconds + 0.5}
+        self._windows += 1
+        job = {"url": base, "key": ADMIN_KEY, "since": since, "until": until, "window": self._windows}
+        job["seconds"] = self.seconds + 0.5
         return self._program("admins", job, first=("chrt", "--idle", "0"))
 
 

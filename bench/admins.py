@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -25,8 +25,9 @@ Call = tuple[str, str, str, bytes | None]
 """A name for the figures, method, path and body."""
 
 
-def readings(since: str, until: str) -> Iterator[Call]:
-    """Reports over the whole ledger, their days cut off at both ends, and what a console shows beside."""
+def readings(since: str, until: str, first: int = 0) -> Iterator[Call]:
+    """Reports over the whole ledger, their days cut off at both ends, and what a console shows beside; from the
+    first-th on, so that not everybody asks for the same."""
     span = {"since": since, "until": until}
     groupings = ("key", "team", "user", "model", "provider", "route", "day", "hour", "team,model")
     reports = [("report by " + by, "/usage", {**span, "by": by}) for by in groupings]
@@ -39,7 +40,7 @@ def readings(since: str, until: str) -> Iterator[Call]:
         ("audit", "/audit", {}),
         ("registry", "/providers/registry-status", {}),
     ]
-    for name, path, query in cycle([*reports, *exports, *lists]):
+    for name, path, query in islice(cycle([*reports, *exports, *lists]), first, None):
         yield name, "GET", f"{path}?{urlencode(query)}" if query else path, None
 
 
@@ -48,8 +49,8 @@ def changes(made: Sequence[dict[str, Any]]) -> Iterator[Call]:
 
     `made` gets the answer of the creation before the next call is asked for.
     """
-    fields = {"identifier": f"bench-{os.getpid()}", "name": "Bench", "type": "openai_compatible"}
-    yield "create", "POST", "/providers", json.dumps({**fields, "base_url": "https://192.0.2.1/v1"}).encode()
+    fields = {"identifier": f"bench-{os.getpid()}", "name": "Bench", "type": "mock"}
+    yield "create", "POST", "/providers", json.dumps(fields).encode()
     for number in count():
         change = json.dumps({"description": f"number {number}"}).encode()
         yield "change", "PATCH", f"/providers/{made[0]['id']}", change
@@ -92,11 +93,16 @@ class Admin(threading.Thread):
         connection.close()
 
 
+def reader(job: Mapping[str, Any], number: int) -> Callable[[Sequence[dict[str, Any]]], Iterator[Call]]:
+    """What the number-th reader asks; in each window it begins elsewhere."""
+    return lambda _made: readings(job["since"], job["until"], 6 * number + 5 * job["window"])
+
+
 def main() -> None:
-    """Do the job that the file describes: `url`, `key`, `since`, `until`, `seconds`."""
+    """Do the job that the file describes: `url`, `key`, `since`, `until`, `seconds`, `window`."""
     job = json.loads(Path(sys.argv[1]).read_text())
     until = time.monotonic() + job["seconds"]
-    people = [Admin(job, lambda _: readings(job["since"], job["until"]), 0.0, until) for _ in range(READERS)]
+    people = [Admin(job, reader(job, number), 0.0, until) for number in range(READERS)]
     people.append(Admin(job, changes, CHANGE_SECONDS, until))
     for person in people:
         person.start()
