@@ -10,7 +10,7 @@ import msgspec
 from gateway.bridges.chat.items import items_of
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.reading import read_chat
-from gateway.providers.chat.request import ChatRequest, Function, NamedChoice
+from gateway.providers.chat.request import NO_PARAMETERS, ChatRequest, Function, NamedChoice
 from gateway.types import Call, Deployment
 
 Json = dict[str, Any]
@@ -44,7 +44,6 @@ _REASONING = "reasoning"
 _LOGPROBS = "message.output_text.logprobs"
 _ENCRYPTED = "reasoning.encrypted_content"
 _MODEL = b'{"model":'
-_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 
 
 def responses_body(call: Call, deployment: Deployment) -> tuple[bytes, tuple[int, int]]:
@@ -99,7 +98,7 @@ def _function(function: Function) -> Json:
         "type": "function",
         "name": function.name,
         **described,
-        "parameters": function.parameters if bytes(function.parameters) else _NO_PARAMETERS,
+        "parameters": function.parameters if bytes(function.parameters) else NO_PARAMETERS,
         "strict": bool(function.strict),
     }
 
@@ -112,7 +111,7 @@ def _shape(body: Json, chat: ChatRequest) -> None:
         text["format"] = {
             "type": "json_schema",
             "name": schema.name,
-            "schema": schema.schema if bytes(schema.schema) else _NO_PARAMETERS,
+            "schema": schema.schema if bytes(schema.schema) else NO_PARAMETERS,
             "strict": bool(schema.strict),
         }
         if schema.description:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gateway.bridges.messages.asked import MessagesRequest, Tool
 from gateway.bridges.messages.names import shortened
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
+from gateway.providers.chat.request import NO_PARAMETERS
 
 Json = dict[str, Any]
 
@@ -17,7 +16,6 @@ _OWN = (None, "custom", "function")
 _NEEDLESS = ("tool_search_tool",)
 """Finds tools that are not loaded yet. Here all of them are."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
-_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 
 
 def offer(body: Json, asked: MessagesRequest, extensions: frozenset[str], losses: Losses) -> None:
@@ -58,7 +56,7 @@ def _function(tool: Tool, index: int, extensions: frozenset[str]) -> Json:
     if tool.description:
         function["description"] = tool.description
     schema = bytes(tool.input_schema)
-    function["parameters"] = tool.input_schema if schema[:1] == b"{" else _NO_PARAMETERS
+    function["parameters"] = tool.input_schema if schema[:1] == b"{" else NO_PARAMETERS
     if tool.strict:
         function["strict"] = True
     given: Json = {"type": "function", "function": function}

@@ -13,10 +13,10 @@ import msgspec
 from gateway.bridges.responses.asked import NamedChoice, ResponsesRequest, Tool
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
+from gateway.providers.chat.request import NO_PARAMETERS
 
 Json = dict[str, Any]
 
-_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _FREE_TEXT: Json = {
     "type": "object",
     "properties": {"input": {"type": "string", "description": "The whole input of the tool, as it is."}},
@@ -88,7 +88,7 @@ def _function(tool: Tool, index: int, losses: Losses) -> Json | None:
     if start and start != b"null" and start[:1] != b"{":
         param = f"tools[{index}].parameters"
         raise InvalidRequest(f"`{param}` must be a JSON Schema, an object.", param=param)
-    function["parameters"] = tool.parameters if start[:1] == b"{" else _NO_PARAMETERS
+    function["parameters"] = tool.parameters if start[:1] == b"{" else NO_PARAMETERS
     if tool.strict:
         function["strict"] = True
     return function

@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+"""The schema of a function that takes nothing."""
+
 
 class ImageUrl(msgspec.Struct, gc=False):
     url: str = ""
@@ -89,6 +92,14 @@ class Function(msgspec.Struct, gc=False):
     parameters: msgspec.Raw = msgspec.Raw()
     """A JSON Schema as it came, an object; empty without one."""
     strict: bool | None = None
+
+    @property
+    def schema(self) -> Any:
+        """The parameters, with the type that OpenAI takes for granted and other APIs insist on."""
+        given = bytes(self.parameters)
+        if not given:
+            return NO_PARAMETERS
+        return self.parameters if b'"type"' in given else {"type": "object", **msgspec.json.decode(given)}
 
 
 class Tool(msgspec.Struct, gc=False):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
-from gateway.providers.chat.request import ChatRequest, Function
+from gateway.providers.chat.request import NO_PARAMETERS, ChatRequest, Function
 from gateway.providers.coherev2.content import messages_of
 from gateway.providers.coherev2.models import cannot_reason, reasons
 from gateway.types import Deployment
@@ -37,7 +35,6 @@ SPOKEN = frozenset(
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": None, "xhigh": None, "max": None}
 """Tokens of thinking; without a number as many as the model likes."""
 SMALLEST_P, LARGEST_P = 0.01, 0.99
-_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 
 
 def body_of(chat: ChatRequest, deployment: Deployment, losses: Losses) -> Json:
@@ -84,7 +81,7 @@ def _tool(function: Function) -> Json:
     given: Json = {"name": function.name}
     if function.description is not None:
         given["description"] = function.description
-    given["parameters"] = function.parameters if bytes(function.parameters) else _NO_PARAMETERS
+    given["parameters"] = function.parameters if bytes(function.parameters) else NO_PARAMETERS
     return {"type": "function", "function": given}
 
 

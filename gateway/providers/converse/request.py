@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.providers.chat.losses import Losses
-from gateway.providers.chat.request import ChatRequest, Function, Tool
+from gateway.providers.chat.request import NO_PARAMETERS, ChatRequest, Function, Tool
 from gateway.providers.converse.content import Conversation, cache_point
 from gateway.providers.converse.models import Abilities, abilities_of
 from gateway.providers.converse.names import name_of
@@ -34,7 +34,6 @@ SPOKEN = frozenset(
 """See `ChatDialect.spoken`."""
 TIERS = frozenset({"flex", "priority"})
 """Of OpenAI's service tiers those that Bedrock has too; any other is the default."""
-_ANY_OBJECT = msgspec.Raw(b'{"type":"object","properties":{}}')
 _JSON_ONLY = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
 _NO_CALLS = "Answer in words now: call no tools."
 
@@ -89,7 +88,7 @@ def _tools(chat: ChatRequest, talk: Conversation, able: Abilities, losses: Losse
         tools.append({"toolSpec": _spec(name, function, able, losses)})
         tools += _mark(marks.get(function.name), able)
     gone = (name for name in talk.called if name not in named)
-    tools += [{"toolSpec": {"name": name, "inputSchema": {"json": _ANY_OBJECT}}} for name in gone]
+    tools += [{"toolSpec": {"name": name, "inputSchema": {"json": NO_PARAMETERS}}} for name in gone]
     if not tools:
         return {}
     choice: Json = {}
@@ -110,7 +109,7 @@ def _one_by_one(tools: Json, more: Json, able: Abilities, losses: Losses) -> Non
 
 
 def _spec(name: str, function: Function, able: Abilities, losses: Losses) -> Json:
-    spec: Json = {"name": name, "inputSchema": {"json": _schema(function.parameters)}}
+    spec: Json = {"name": name, "inputSchema": {"json": function.schema}}
     if function.description:
         spec["description"] = function.description
     if function.strict:
@@ -124,15 +123,6 @@ def _spec(name: str, function: Function, able: Abilities, losses: Losses) -> Jso
 def _mark(tool: Tool | None, able: Abilities) -> list[Json]:
     given = tool.cache_control if tool is not None and able.cached_tools else None
     return [cache_point(given)] if given else []
-
-
-def _schema(parameters: msgspec.Raw) -> Any:
-    """The schema as it came; the type that OpenAI takes for granted has to be said."""
-    if not bytes(parameters):
-        return _ANY_OBJECT
-    if b'"type"' in bytes(parameters):
-        return parameters
-    return {"type": "object", **msgspec.json.decode(parameters)}
 
 
 def _shape(body: Json, talk: Conversation, chat: ChatRequest, able: Abilities, losses: Losses) -> None:

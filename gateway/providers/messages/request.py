@@ -29,7 +29,6 @@ SPOKEN = frozenset(
     }
 )
 """See `ChatDialect.spoken`."""
-_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _JSON_ONLY = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
 
 
@@ -82,7 +81,7 @@ def _tool(function: Function, tool: Tool, able: Abilities, losses: Losses) -> Js
     given: Json = {"name": function.name}
     if function.description:
         given["description"] = function.description
-    given["input_schema"] = _schema(function.parameters)
+    given["input_schema"] = function.schema
     if function.strict:
         if able.structured:
             given["strict"] = True
@@ -91,15 +90,6 @@ def _tool(function: Function, tool: Tool, able: Abilities, losses: Losses) -> Js
     if tool.cache_control is not None:
         given["cache_control"] = tool.cache_control
     return given
-
-
-def _schema(parameters: msgspec.Raw) -> Any:
-    """The schema as it came; this API insists on the type that OpenAI takes for granted."""
-    if not bytes(parameters):
-        return _NO_PARAMETERS
-    if b'"type"' in bytes(parameters):
-        return parameters
-    return {"type": "object", **msgspec.json.decode(parameters)}
 
 
 def _shape(output: Json, talk: Conversation, chat: ChatRequest, able: Abilities, losses: Losses) -> None:
