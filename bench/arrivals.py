@@ -217,7 +217,7 @@ def main() -> None:
     """Do the job that the file describes."""
     job = json.loads(Path(sys.argv[1]).read_text())
     seen = uvloop.run((open_loop if "rate" in job else closed_loop)(job))
-    print(json.dumps(summary(seen, job["seconds"])), flush=True)
+    print(json.dumps({**summary(seen, job["seconds"]), "client_cpu_s": round(time.process_time(), 2)}), flush=True)
 
 
 if __name__ == "__main__":

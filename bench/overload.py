@@ -2,7 +2,8 @@
 
 Goals: at least 90 % of the peak is served, the 99th percentile of what is served at most doubles, and who is not served
 hears so within 50 ms. All numbers of a run are of the same minutes; only their ratios mean anything on a shared
-machine. The gateway runs on core 1 with one worker, clients and provider on core 0.
+machine. The gateway runs on core 1 with one worker, clients and provider on core 0: where those two together have used
+up their core and the gateway has not, a run says nothing about the gateway.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import payloads, wire
+from bench import payloads, procstat, wire
 from bench.__main__ import RESULTS, prepare
 from bench.install import own_command
 from bench.processes import LOAD_CORE, TEST_CORE, BenchError, Process, end_descendants, free_port, pinned
@@ -41,6 +42,7 @@ class Stage:
         system = SYSTEMS[0]
         env = {**system.env(self.site), "GATEWAY_MAX_LOOP_LAG": lag, "GATEWAY_MAX_IN_FLIGHT": "5000"}
         self._gateway = Process("gateway", TEST_CORE, system.command(self.site), home, env)
+        self._processes = self._gateway, self._upstream.process
         body = payloads.request(stream=self.stream)
         self._gateway.wait_ready(lambda: wire.answers(self.site.url, body, system.headers(self.site)), 30)
         self.run(1.0, connections=8)
@@ -51,6 +53,7 @@ class Stage:
         job = {"url": self.site.url, "headers": dict(headers), "stream": self.stream, "seconds": seconds, **how}
         path = self.directory / "job.json"
         path.write_text(json.dumps(job))
+        before = [procstat.cpu_seconds(process.pid) for process in self._processes]
         command = pinned(LOAD_CORE, [str(own_command("python")), "-m", "bench.arrivals", str(path)])
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 120, check=False, cwd=RESULTS.parent.parent
@@ -58,6 +61,11 @@ class Stage:
         if done.returncode:
             raise BenchError(f"the clients failed: {done.stderr[-500:]}")
         found: Numbers = json.loads(done.stdout)
+        gateway, provider = (
+            procstat.cpu_seconds(process.pid) - used for process, used in zip(self._processes, before, strict=True)
+        )
+        # Connections are opened beforehand: that is in these seconds, too.
+        found["gateway_cpu_s"], found["provider_cpu_s"] = round(gateway, 2), round(provider, 2)
         return {**how, **found}
 
     def stop(self) -> None:
@@ -80,6 +88,8 @@ def line(found: Numbers) -> str:
     text = f"{found['goodput']:7.0f}/s served, p50 {found['admitted_p50_ms']} ms, p99 {found['admitted_p99_ms']} ms"
     if found["shed"]:
         text += f"; {found['shed']:.0f}/s shed, p50 {found['shed_p50_ms']} ms, p99 {found['shed_p99_ms']} ms"
+    text += f"; CPU s: gateway {found['gateway_cpu_s']}, provider {found['provider_cpu_s']}"
+    text += f", clients {found['client_cpu_s']}"
     return text + (f"; others {found['others']}" if found["others"] else "")
 
 

@@ -1,8 +1,9 @@
 """Overload: how busy the event loop is, and the cheap answer for those that are not taken in because of it.
 
 A refusal must cost next to nothing, or refusing is itself the overload: it is written as soon as a request's head is
-here. No task is made, no key is looked up, the body is not read into memory, and there is no line in the access log;
-the application log says when shedding begins and ends, the metric counts each refusal.
+here, and without parsing it where such a head was refused before (`gateway.http.glance`). No task is made, no key is
+looked up, the body is not read into memory, and there is no line in the access log; the application log says when
+shedding begins and ends, the metric counts each refusal.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.errors import Overloaded
 from gateway.exchange import CallIds
 from gateway.http.cycle import STATUS_LINE
 from gateway.http.errors import error_headers
+from gateway.http.glance import Glance
 from gateway.http.shapes import ANTHROPIC, OPENAI, Shape, shape_of
 from gateway.http.throttle import Throttle
 from gateway.ports import Clock
@@ -27,9 +29,13 @@ TURNS = 10
 """How many turns a call may be held up by us, everything counted. Three or four are usual."""
 _API = (b"/v1/", b"/openai/", b"/providers/")
 """Only calls are shed: never health, metrics or administration."""
+_PLACE = b"=the-id="
+"""Where a request's id comes in."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 HeaderPairs = Iterable[tuple[bytes, bytes]]
+Common = list[tuple[bytes, bytes]]
+"""The headers that every answer has: a new list whenever they change."""
 
 
 class Listener(Protocol):
@@ -64,17 +70,22 @@ class _Refusal:
     """What a shape has to say to those that are not taken in, made once."""
 
     def __init__(self, shape: Shape, error: Overloaded) -> None:
-        self._shape, self._error = shape, error
         self.status = shape.status(error)
         self._line = STATUS_LINE.get(self.status) or b"HTTP/1.1 %d Overloaded\r\n" % self.status
         self._fixed = ((b"content-type", b"application/json"), *error_headers(error))
+        headers = ((b"x-request-id", _PLACE), *shape.headers(_PLACE.decode(), ()))
+        # Each piece ends where the request's id belongs.
+        self._headers = (b"\r\n%b\r\n\r\n" % b"\r\n".join(map(b": ".join, headers))).split(_PLACE)
+        self._body = shape.body(error, _PLACE.decode()).split(_PLACE)
 
-    def bytes_for(self, request_id: str, more: HeaderPairs) -> bytes:
+    def start(self, more: HeaderPairs) -> bytes:
+        """What is the same for each one of a second."""
+        return self._line + b"".join(b"%b: %b\r\n" % pair for pair in (*more, *self._fixed)) + b"content-length: "
+
+    def bytes_for(self, request_id: bytes, start: bytes) -> bytes:
         """Status line, headers and body."""
-        body = self._shape.body(self._error, request_id)
-        own = ((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode()))
-        headers = [*more, *self._fixed, *own, *self._shape.headers(request_id, ())]
-        return b"%b%b\r\n\r\n%b" % (self._line, b"\r\n".join(map(b": ".join, headers)), body)
+        body = request_id.join(self._body)
+        return b"%b%d%b%b" % (start, len(body), request_id.join(self._headers), body)
 
 
 class Overload:
@@ -98,6 +109,9 @@ class Overload:
         self._due = self._looked = self._began = 0.0
         error = Overloaded(retry_after=1.0)
         self._refusals = {shape: _Refusal(shape, error) for shape in (OPENAI, ANTHROPIC)}
+        self._starts: dict[Shape, tuple[Common, str, bytes]] = {}
+        self.glance: Glance[Shape] = Glance()
+        """The heads of requests that were refused, for the next ones."""
 
     # ---- the loop
 
@@ -145,19 +159,40 @@ class Overload:
 
     def refuses(self, url: bytes) -> bool:
         """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
-        return url.startswith(_API) and not self.throttle.admits(self._load.in_flight)
+        return url.startswith(_API) and not self.admits()
 
-    def answer(self, url: bytes, request: HeaderPairs, common: HeaderPairs, *, close: bool) -> bytes:
+    def admits(self) -> bool:
+        """Whether one more call is taken in; to be asked once for each, while shedding."""
+        return self.throttle.admits(self._load.in_flight)
+
+    def answer(self, url: bytes, named: Mapping[bytes, bytes], common: Common, *, close: bool) -> bytes:
         """The whole refusal, as it goes on the wire: to a request for this path with these headers, with the headers
         that every answer has."""
-        named = dict(request)
-        refusal = self._refusals[shape_of(url.partition(b"?")[0].decode("latin-1"), named)]
-        more = [*common, (b"x-gateway-revision", self._load.revision.encode())]
-        if close:
-            more.append((b"connection", b"close"))
+        shape = self.shape_of(url, named)
+        given = named.get(b"x-request-id", b"")
+        request_id = given if _SANE_ID.fullmatch(given) is not None else self._new_id()
+        if not close:
+            return self.again(shape, common, request_id)
+        refusal = self._refusals[shape]
         self._listener.call_shed(refusal.status)
-        return refusal.bytes_for(self._request_id(named), more)
+        return refusal.bytes_for(request_id, refusal.start((*self._common(common), (b"connection", b"close"))))
 
-    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
-        given = headers.get(b"x-request-id", b"")
-        return given.decode() if _SANE_ID.fullmatch(given) is not None else f"req-{self._ids()}"
+    def again(self, shape: Shape, common: Common, request_id: bytes = b"") -> bytes:
+        """The same, to a request of which only the shape is known, on a connection that lives on."""
+        refusal = self._refusals[shape]
+        self._listener.call_shed(refusal.status)
+        known = self._starts.get(shape)
+        # The list of standing headers is a new one each second.
+        if known is None or known[0] is not common or known[1] != self._load.revision:
+            known = self._starts[shape] = common, self._load.revision, refusal.start(self._common(common))
+        return refusal.bytes_for(request_id or self._new_id(), known[2])
+
+    def shape_of(self, url: bytes, named: Mapping[bytes, bytes]) -> Shape:
+        """In which shape the request for this path with these headers is answered."""
+        return shape_of(url.partition(b"?")[0].decode("latin-1"), named)
+
+    def _common(self, common: Common) -> Common:
+        return [*common, (b"x-gateway-revision", self._load.revision.encode())]
+
+    def _new_id(self) -> bytes:
+        return b"req-" + self._ids().encode()

@@ -114,6 +114,12 @@ class Protocol(asyncio.Protocol):
         """Nothing more is read: what came was no HTTP, or what comes is not for us."""
         self._lost = False
         self._in_head = False
+        self._between = True
+        """The parser has read whole requests only."""
+        self._first = b""
+        """While shedding: what came first of a request, until its head is read."""
+        self._taken_in = False
+        """The request whose head comes next is not refused any more."""
         self._framing = 0
         """Bytes that came since the last of a body: head, chunk sizes, trailers."""
         self._url = b""
@@ -134,6 +140,11 @@ class Protocol(asyncio.Protocol):
         """Parse. What is no HTTP ends the connection; what came whole before it is still answered."""
         if self._deaf:
             return
+        overload = self._overload
+        if overload is not None and overload.shedding and self._between and self.cycle is None:
+            if self._refused_at_a_glance(overload, data):
+                return
+            self._first = data
         arriving = self._arriving
         before = 0 if arriving is None else arriving.received
         try:
@@ -146,6 +157,7 @@ class Protocol(asyncio.Protocol):
             now = self._arriving
             if self._in_head or now is not None:
                 self._count(len(data), moved=now is not arriving or (now is not None and now.received != before))
+        self._first = b""
 
     def eof_received(self) -> bool | None:
         """Half a connection is none."""
@@ -222,7 +234,7 @@ class Protocol(asyncio.Protocol):
     # ---- what the parser calls
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head, self._between = True, False
         self._framing = 0
         self._url = b""
         self._pairs = []
@@ -248,9 +260,13 @@ class Protocol(asyncio.Protocol):
             # The parser takes what follows for the other protocol, and so the body for no body.
             return
         overload = self._overload
-        if overload is not None and overload.shedding and self.cycle is None and overload.refuses(self._url):
-            self._shed(overload, named)
-            return
+        if overload is not None and overload.shedding and self.cycle is None:
+            first, self._first, taken_in, self._taken_in = self._first, b"", self._taken_in, False
+            if not taken_in and overload.refuses(self._url):
+                if version == "1.1" and first:
+                    overload.glance.learn(first, pairs, named, overload.shape_of(self._url, named))
+                self._shed(overload, named)
+                return
         try:
             target = target_of(self._url)
         except ValueError:
@@ -278,19 +294,32 @@ class Protocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         cycle, self._arriving = self._arriving, None
+        self._between = True
         if cycle is not None:
             cycle.whole = True
             if cycle.waiter is not None:
                 cycle.wake()
+
+    def _refused_at_a_glance(self, overload: Overload, data: bytes) -> bool:
+        """Refuse one more request of those that were refused before, not parsed at all; or False: it is to be parsed,
+        and may be one that was just taken in."""
+        shape = overload.glance.find(data)
+        if shape is None:
+            return False
+        if overload.admits():
+            self._taken_in = True
+            return False
+        self.turn.write(self.transport, overload.again(shape, self._state.default_headers))
+        self._due = inf
+        self._expect(self._keep_alive)
+        return True
 
     def _shed(self, overload: Overload, headers: dict[bytes, bytes]) -> None:
         """Refuse a request before it becomes one: answered at once, and what follows of its body is dropped. Only where
         no answer is under way: answers go out in the order of the requests."""
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
         close = b"expect" in headers or not self._parser.should_keep_alive()
-        self.turn.write(
-            self.transport, overload.answer(self._url, self._pairs, self._state.default_headers, close=close)
-        )
+        self.turn.write(self.transport, overload.answer(self._url, headers, self._state.default_headers, close=close))
         if close:
             self._deaf = True
             flush()

@@ -83,6 +83,36 @@ class TestRefusal:
             client.post("/v1/chat/completions", chat_body("mock-small"), KEY)
             assert client.reply().status == 503
 
+    def test_a_head_that_comes_again(self, gateway: Gateway) -> None:
+        """Refused like the first one, each with an id of its own, whatever its length; a body of a refused request that
+        looks like one is none; and once there is room again the same head is served."""
+        body = chat_body("mock-small")
+        known = len(gateway.worker.overload.glance)
+        before = sheds(gateway)
+        with gateway.client() as client:
+            ids = set()
+            for size in (1, 20, 300):
+                client.post("/v1/chat/completions", chat_body("mock-small", user="x" * size), KEY)
+                answer = client.reply()
+                assert (answer.status, answer.error["code"]) == (503, "overloaded")
+                assert answer.header("x-gateway-revision") == gateway.worker.revision
+                ids.add(answer.header("x-request-id"))
+            assert len(ids) == 3
+            assert sheds(gateway) == before + 3
+            assert len(gateway.worker.overload.glance) <= known + 1
+            inner = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+            client.send("POST", "/v1/chat/completions", b"", KEY, length=len(inner))
+            assert client.reply().status == 503
+            client.write(inner)
+            gateway.worker.overload.throttle.shedding = False
+            client.post("/v1/chat/completions", body, KEY)
+            assert client.reply().status == 200
+            gateway.worker.overload.throttle.shedding = True
+            gateway.worker.overload.throttle.share = 1.0
+            client.post("/v1/chat/completions", body, KEY)
+            assert client.reply().status == 200, "known, and taken in"
+        assert gateway.pipeline.in_flight == 0
+
     @pytest.mark.parametrize("headers", [[("connection", "close")], [("expect", "100-continue")]])
     def test_the_connection_ends(self, gateway: Gateway, headers: list[tuple[str, str]]) -> None:
         """Where the client wants that, and where nobody can tell whether a body follows."""
