@@ -9,9 +9,12 @@ from typing import Any
 import openai
 import pytest
 
+from tests.support import served
 from tests.support.app import Gateway, Reply, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 
+__all__ = ["client", "mock"]
 CONFIG = """
 version: 1
 providers:
@@ -37,22 +40,6 @@ routes:
     match: {{model: either}}
     targets: [{{provider: claude, model: claude-sonnet-4-6}}, {{provider: plain, model: gpt}}]
 """
-TOOLS: list[Any] = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-    for name in ("weather", "time")
-]
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
 
 
 @pytest.fixture(scope="module")
@@ -61,65 +48,25 @@ def gateway(mock: Mock) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-def ask(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
 def test_chat(client: openai.OpenAI) -> None:
     """A whole answer, under the name that was asked for, with its counts."""
-    reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=ask("grüße 🎈"))
-    assert reply.choices[0].message.content == "echo: grüße 🎈"
-    assert reply.choices[0].finish_reason == "stop"
-    assert reply.model == "claude-sonnet-4-6"
-    assert reply.usage is not None
-    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
+    served.chats(client, "claude-sonnet-4-6")
 
 
 def test_stream(client: openai.OpenAI) -> None:
     """A stream: text in pieces, usage when asked for."""
-    chunks = list(
-        client.chat.completions.create(
-            model="claude-sonnet-4-6", messages=ask("hello"), stream=True, stream_options={"include_usage": True}
-        )
-    )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 3
+    served.streams(client, "claude-sonnet-4-6")
 
 
 def test_tools_in_a_stream(client: openai.OpenAI) -> None:
     """The SDK's own accumulator puts parallel calls together; their results go back and are answered."""
-    messages: list[Any] = ask("call:weather call:time")
-    with client.chat.completions.stream(model="claude-sonnet-4-6", messages=messages, tools=TOOLS) as stream:
-        final = stream.get_final_completion().choices[0]
-    assert final.finish_reason == "tool_calls"
-    calls = final.message.tool_calls or []
-    assert [call.function.name for call in calls] == ["weather", "time"]
-    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
-    turn: Any = {
-        "role": "assistant",
-        "tool_calls": [
-            {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
-            for call in calls
-        ],
-    }
-    results: list[Any] = [
-        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
-    ]
-    reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=[*messages, turn, *results], tools=TOOLS)
-    assert reply.choices[0].message.content == "tool: result 0result 1"
+    served.calls_tools(client, "claude-sonnet-4-6")
 
 
 def test_reasoning_goes_round(client: openai.OpenAI, mock: Mock) -> None:
     """Reasoning is shown, and its signed blocks come back to the provider as they were."""
     model = "lab/mock-fault/reasoning-8"
-    first = client.chat.completions.create(model=model, messages=ask("hm"), max_tokens=4000)
+    first = client.chat.completions.create(model=model, messages=served.ask("hm"), max_tokens=4000)
     message = first.choices[0].message
     assert getattr(message, "reasoning_content", "").startswith("thinking about it")
     blocks = getattr(message, "thinking_blocks", [])
@@ -128,23 +75,20 @@ def test_reasoning_goes_round(client: openai.OpenAI, mock: Mock) -> None:
     assert first.usage.completion_tokens_details is not None
     assert first.usage.completion_tokens_details.reasoning_tokens == 8
     turn: Any = message.model_dump(exclude_none=True)
-    client.chat.completions.create(model=model, messages=[*ask("hm"), turn, *ask("and?")])
+    client.chat.completions.create(model=model, messages=[*served.ask("hm"), turn, *served.ask("and?")])
     sent = json.loads(mock.seen()[-1].body)
     assert sent["messages"][1]["content"][0] == blocks[0]
 
 
 def test_structured_output(client: openai.OpenAI) -> None:
     """A JSON Schema is the provider's own structured output."""
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
-    reply = client.chat.completions.create(model="claude-sonnet-4-6", messages=ask("where?"), response_format=form)
-    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+    served.gives_json(client, "claude-sonnet-4-6")
 
 
 def test_unsupported_parameter(client: openai.OpenAI) -> None:
     """What Anthropic cannot say is a 400 that names the field and says what to do."""
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.create(model="claude-sonnet-4-6", messages=ask("x"), seed=7)
+        client.chat.completions.create(model="claude-sonnet-4-6", messages=served.ask("x"), seed=7)
     assert refused.value.param == "seed"
     assert refused.value.code == "unsupported_parameter"
     assert "Leave it out" in refused.value.message
@@ -242,7 +186,7 @@ def test_thinking_shows_signs_of_life(gateway: Gateway) -> None:
             "/v1/chat/completions",
             {
                 "model": "lab/mock-fault/reasoning-8+stall-after-3",
-                "messages": ask("x"),
+                "messages": served.ask("x"),
                 "stream": True,
             },
         )

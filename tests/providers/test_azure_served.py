@@ -11,10 +11,12 @@ import openai
 import pytest
 
 from tests.support.app import Gateway, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 from tests.support.steps import json_reply
 from tests.support.upstream import ScriptedUpstream
 
+__all__ = ["client", "mock"]
 CONFIG = """
 version: 1
 providers:
@@ -50,12 +52,6 @@ SAID = "echo: grüße 🎈"
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
-
-
-@pytest.fixture(scope="module")
 def identity() -> Iterator[ScriptedUpstream]:
     granted = json_reply({"token_type": "Bearer", "access_token": "azure-canary-token-5d10", "expires_in": 3599})
     with ScriptedUpstream(default=granted) as server:
@@ -67,12 +63,6 @@ def gateway(mock: Mock, identity: ScriptedUpstream) -> Iterator[Gateway]:
     base = mock.url.removesuffix("/v1")
     with running(CONFIG.format(mock=base, identity=identity.base_url)) as gateway:
         yield gateway
-
-
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-mini"])

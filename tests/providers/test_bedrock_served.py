@@ -17,10 +17,12 @@ import pytest
 
 from tests.support import served
 from tests.support.app import Gateway, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 from tests.support.steps import json_reply
 from tests.support.upstream import Received, ScriptedUpstream
 
+__all__ = ["client", "mock"]
 SECRET = "aws-canary-7c41/secret+key"
 CONFIG = """
 version: 1
@@ -64,12 +66,6 @@ ODD: Any = {"type": "function", "function": {"name": "time.of/day"}}
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
-
-
-@pytest.fixture(scope="module")
 def bare() -> Iterator[ScriptedUpstream]:
     message = {"role": "assistant", "content": [{"text": "signed"}]}
     answer = {"output": {"message": message}, "stopReason": "end_turn", "usage": {"inputTokens": 1, "outputTokens": 1}}
@@ -81,12 +77,6 @@ def bare() -> Iterator[ScriptedUpstream]:
 def gateway(mock: Mock, bare: ScriptedUpstream) -> Iterator[Gateway]:
     with running(CONFIG.format(mock=mock.url, bare=bare.base_url, secret=SECRET)) as gateway:
         yield gateway
-
-
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 def test_chat(client: openai.OpenAI) -> None:
@@ -229,8 +219,7 @@ def test_streams_in_pieces(gateway: Gateway) -> None:
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
     """An exception before the first word leaves room for another deployment, streamed or not."""
-    for stream in (False, True):
-        assert gateway.chat("rescued", stream=stream).status == 200
+    served.falls_over(gateway)
 
 
 @pytest.mark.parametrize("stream", [False, True])

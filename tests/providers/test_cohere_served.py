@@ -11,8 +11,10 @@ import pytest
 
 from tests.support import served
 from tests.support.app import Gateway, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 
+__all__ = ["client", "mock"]
 CONFIG = """
 version: 1
 providers:
@@ -42,22 +44,10 @@ DOCUMENTS = ["a red house", {"text": "a blue boat on the sea"}, "the sea"]
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
-
-
-@pytest.fixture(scope="module")
 def gateway(mock: Mock) -> Iterator[Gateway]:
     base = mock.url.removesuffix("/v1")
     with running(CONFIG.format(mock=base)) as gateway:
         yield gateway
-
-
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 def test_chat(client: openai.OpenAI) -> None:
@@ -164,8 +154,7 @@ def test_broken_streams(gateway: Gateway) -> None:
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
     """An error event before the first word leaves room for another deployment, streamed or not."""
-    for stream in (False, True):
-        assert gateway.chat("rescued", stream=stream).status == 200
+    served.falls_over(gateway)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -11,9 +11,12 @@ from typing import Any
 import openai
 import pytest
 
+from tests.support import served
 from tests.support.app import Gateway, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 
+__all__ = ["client", "mock"]
 CONFIG = """
 version: 1
 providers:
@@ -38,22 +41,6 @@ routes:
     targets: [{{provider: lab, model: mock-fault/error-after-0}}, {{provider: plain, model: gpt}}]
 """
 MODEL = "gemini-3-flash-preview"
-TOOLS: list[Any] = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-    for name in ("weather", "time")
-]
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
 
 
 @pytest.fixture(scope="module")
@@ -62,46 +49,26 @@ def gateway(mock: Mock) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-def ask(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
 def test_chat(client: openai.OpenAI) -> None:
     """A whole answer, under the name that was asked for, with its counts."""
-    reply = client.chat.completions.create(model=MODEL, messages=ask("grüße 🎈"))
-    assert reply.choices[0].message.content == "echo: grüße 🎈"
-    assert reply.choices[0].finish_reason == "stop"
-    assert reply.model == MODEL
-    assert reply.usage is not None
-    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)
+    served.chats(client, MODEL)
 
 
 def test_stream(client: openai.OpenAI) -> None:
     """A stream: text in pieces, usage when asked for."""
-    chunks = list(
-        client.chat.completions.create(
-            model=MODEL, messages=ask("hello"), stream=True, stream_options={"include_usage": True}
-        )
-    )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hello"
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 3
+    served.streams(client, MODEL)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_several_choices(client: openai.OpenAI, stream: bool) -> None:
     """`n` choices, each with its own text, calls and finish reason; one count for all of them."""
     if not stream:
-        reply = client.chat.completions.create(model=MODEL, messages=ask("x"), n=2)
+        reply = client.chat.completions.create(model=MODEL, messages=served.ask("x"), n=2)
         assert [choice.message.content for choice in reply.choices] == ["echo: x", "echo[1]: x"]
         return
-    with client.chat.completions.stream(model=MODEL, messages=ask("call:weather"), n=2, tools=TOOLS) as events:
+    with client.chat.completions.stream(
+        model=MODEL, messages=served.ask("call:weather"), n=2, tools=served.TOOLS
+    ) as events:
         choices = events.get_final_completion().choices
     assert [choice.finish_reason for choice in choices] == ["tool_calls", "tool_calls"]
     ids = {call.id for choice in choices for call in choice.message.tool_calls or ()}
@@ -110,8 +77,8 @@ def test_several_choices(client: openai.OpenAI, stream: bool) -> None:
 
 def test_tools_in_a_stream(client: openai.OpenAI, mock: Mock) -> None:
     """The SDK's own accumulator puts parallel calls together; their results go back signed and are answered."""
-    messages: list[Any] = ask("call:weather call:time")
-    with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as stream:
+    messages: list[Any] = served.ask("call:weather call:time")
+    with client.chat.completions.stream(model=MODEL, messages=messages, tools=served.TOOLS) as stream:
         final = stream.get_final_completion().choices[0]
     assert final.finish_reason == "tool_calls"
     calls = final.message.tool_calls or []
@@ -132,7 +99,7 @@ def test_tools_in_a_stream(client: openai.OpenAI, mock: Mock) -> None:
     results: list[Any] = [
         {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
     ]
-    reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=TOOLS)
+    reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=served.TOOLS)
     assert reply.choices[0].message.content == "tool: result 0result 1"
     sent = json.loads(mock.seen()[-1].body)["contents"]
     assert sent[1]["parts"][0]["thoughtSignature"] == "bW9jaw=="
@@ -140,10 +107,7 @@ def test_tools_in_a_stream(client: openai.OpenAI, mock: Mock) -> None:
 
 def test_structured_output(client: openai.OpenAI) -> None:
     """A JSON Schema is the provider's own structured output."""
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
-    reply = client.chat.completions.create(model=MODEL, messages=ask("where?"), response_format=form)
-    assert set(json.loads(reply.choices[0].message.content or "")) == {"city"}
+    served.gives_json(client, MODEL)
 
 
 def test_bug_34_vectors_have_the_encoding_that_was_asked_for(client: openai.OpenAI) -> None:
@@ -202,8 +166,7 @@ def test_broken_streams(gateway: Gateway) -> None:
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
     """An error event before the first word leaves room for another deployment, streamed or not."""
-    for stream in (False, True):
-        assert gateway.chat("rescued", stream=stream).status == 200
+    served.falls_over(gateway)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -222,7 +185,7 @@ def test_cost_is_that_of_any_provider(gateway: Gateway, mock: Mock, stream: bool
 
 def test_reasoning(client: openai.OpenAI) -> None:
     """Thoughts are shown and counted as reasoning within the output."""
-    reply = client.chat.completions.create(model="lab/mock-fault/reasoning-8", messages=ask("hm"))
+    reply = client.chat.completions.create(model="lab/mock-fault/reasoning-8", messages=served.ask("hm"))
     assert getattr(reply.choices[0].message, "reasoning_content", "").startswith("thinking about it")
     assert reply.usage is not None
     assert reply.usage.completion_tokens_details is not None

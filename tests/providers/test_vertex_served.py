@@ -11,12 +11,14 @@ import openai
 import pytest
 
 from tests.support.app import Gateway, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 from tests.support.steps import json_reply
 from tests.support.upstream import ScriptedUpstream
 
 from .test_vertex import written
 
+__all__ = ["client", "mock"]
 CONFIG = """
 version: 1
 providers:
@@ -42,12 +44,6 @@ ASK: list[Any] = [{"role": "user", "content": "grüße 🎈"}]
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
-
-
-@pytest.fixture(scope="module")
 def identity() -> Iterator[ScriptedUpstream]:
     granted = json_reply({"access_token": "ya29.vertex-canary-5d10", "expires_in": 3599})
     with ScriptedUpstream(default=granted) as server:
@@ -60,12 +56,6 @@ def gateway(mock: Mock, identity: ScriptedUpstream, tmp_path_factory: pytest.Tem
     account = written(file, token_uri=f"{identity.base_url}/token")
     with running(CONFIG.format(mock=mock.url, identity=identity.base_url, file=account)) as gateway:
         yield gateway
-
-
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 @pytest.mark.parametrize("model", ["gemini-3-flash-preview", "claude-sonnet-4-6"])

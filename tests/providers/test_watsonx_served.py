@@ -11,10 +11,12 @@ import pytest
 
 from tests.support import served
 from tests.support.app import Gateway, running
-from tests.support.gateway import Mock, mock_process
+from tests.support.gateway import Mock
+from tests.support.served import client, mock
 from tests.support.steps import json_reply
 from tests.support.upstream import ScriptedUpstream
 
+__all__ = ["client", "mock"]
 CONFIG = """
 version: 1
 providers:
@@ -62,12 +64,6 @@ RANKER = "cross-encoder/ms-marco-minilm-l-12-v2"
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with mock_process() as mock:
-        yield mock
-
-
-@pytest.fixture(scope="module")
 def identity() -> Iterator[ScriptedUpstream]:
     granted = json_reply({"access_token": "iam-token-canary-5d10", "expires_in": 3600})
     with ScriptedUpstream(default=granted) as server:
@@ -78,12 +74,6 @@ def identity() -> Iterator[ScriptedUpstream]:
 def gateway(mock: Mock, identity: ScriptedUpstream) -> Iterator[Gateway]:
     with running(CONFIG.format(mock=mock.url, identity=identity.base_url)) as gateway:
         yield gateway
-
-
-@pytest.fixture(scope="module")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 @pytest.mark.parametrize("model", [MODEL, "deployments/abc-1"])
@@ -188,8 +178,7 @@ def test_broken_streams(gateway: Gateway) -> None:
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:
     """An error event before the first word leaves room for another deployment, streamed or not."""
-    for stream in (False, True):
-        assert gateway.chat("rescued", stream=stream).status == 200
+    served.falls_over(gateway)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import openai
+import pytest
 
 from tests.support.app import Gateway
-from tests.support.gateway import Mock
+from tests.support.gateway import Mock, mock_process
 
 TOOLS: list[Any] = [
     {
@@ -23,6 +25,20 @@ TOOLS: list[Any] = [
 ]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    """The scripted provider."""
+    with mock_process() as mock:
+        yield mock
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+    """Of a module's own gateway; no retries, so that each call is one request."""
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="none", max_retries=0) as client:
+        yield client
 
 
 def ask(text: str) -> list[Any]:
@@ -98,6 +114,12 @@ def breaks(gateway: Gateway, lab: str, *scripts: str) -> None:
         assert "error" in reply.events[-2]
         assert reply.events[-1] == "[DONE]"
         assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+
+
+def falls_over(gateway: Gateway) -> None:
+    """A failure before the first word leaves room for another deployment (the route `rescued`), streamed or not."""
+    for stream in (False, True):
+        assert gateway.chat("rescued", stream=stream).status == 200
 
 
 def costs(gateway: Gateway, mock: Mock, models: tuple[str, str], *, stream: bool) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from gateway.bridges.chat.body import responses_body
 from gateway.bridges.chat.reply import completion
 from gateway.bridges.chat.stream import ChunkedResponse
+from gateway.bridges.naming import named
 from gateway.ports import DecodedReply, StreamDecoder
 from gateway.types import Call, Deployment, Service, Surface
 
@@ -54,7 +55,4 @@ class ChatToResponses:
 
     def param(self, name: str) -> str:
         """See `Bridge`."""
-        for theirs, chats in _PARTS.items():
-            if name.startswith(theirs):
-                return chats
-        return _NAMES.get(name, name)
+        return named(name, _PARTS, _NAMES)

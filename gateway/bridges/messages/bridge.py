@@ -7,6 +7,7 @@ import msgspec
 from gateway.bridges.messages.reply import message
 from gateway.bridges.messages.request import chat_body
 from gateway.bridges.messages.stream import MessageStream
+from gateway.bridges.naming import named
 from gateway.ports import DecodedReply, StreamDecoder
 from gateway.providers.chat.dialect import COUNT_CHAT
 from gateway.providers.messages.passing import COUNT_TOKENS
@@ -17,10 +18,10 @@ _NAMES = {
     "max_completion_tokens": "max_tokens",
     "stop": "stop_sequences",
     "reasoning_effort": "output_config.effort",
-    "response_format": "output_config.format",
     "safety_identifier": "metadata.user_id",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
 }
+_PARTS = {"messages": "messages", "response_format": "output_config.format"}
 
 
 class MessagesToChat:
@@ -57,12 +58,8 @@ class MessagesToChat:
         return MessageStream(call, inner)
 
     def param(self, name: str) -> str:
-        """See `Bridge`. Places inside messages differ between the two: only which list it is can be told."""
-        if name.startswith("messages"):
-            return "messages"
-        if name.startswith("response_format"):
-            return "output_config.format"
-        return _NAMES.get(name, name)
+        """See `Bridge`."""
+        return named(name, _PARTS, _NAMES)
 
 
 def _path(call: Call) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.bridges.naming import named
 from gateway.bridges.responses.body import chat_body
 from gateway.bridges.responses.reply import response
 from gateway.bridges.responses.stream import ResponseStream
@@ -55,7 +56,4 @@ class ResponsesToChat:
 
     def param(self, name: str) -> str:
         """See `Bridge`."""
-        for chats, ours in _PARTS.items():
-            if name.startswith(chats):
-                return ours
-        return _NAMES.get(name, name)
+        return named(name, _PARTS, _NAMES)
