@@ -161,6 +161,12 @@ class Overload:
         """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
         return url.startswith(_API) and not self.admits()
 
+    def crowded(self) -> None:
+        """A call was taken in for which there was no room: the next ones are not."""
+        throttle = self.throttle
+        if throttle.crowded(self._load.in_flight):
+            self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
+
     def admits(self) -> bool:
         """Whether one more call is taken in; to be asked once for each, while shedding."""
         return self.throttle.admits(self._load.in_flight)

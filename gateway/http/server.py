@@ -259,14 +259,8 @@ class Protocol(asyncio.Protocol):
         if b"upgrade" in named and parser.should_upgrade():
             # The parser takes what follows for the other protocol, and so the body for no body.
             return
-        overload = self._overload
-        if overload is not None and overload.shedding and self.cycle is None:
-            first, self._first, taken_in, self._taken_in = self._first, b"", self._taken_in, False
-            if not taken_in and overload.refuses(self._url):
-                if version == "1.1" and first:
-                    overload.glance.learn(first, pairs, named, overload.shape_of(self._url, named))
-                self._shed(overload, named)
-                return
+        if self._overload is not None and self._refused(self._overload, version, named):
+            return
         try:
             target = target_of(self._url)
         except ValueError:
@@ -299,6 +293,21 @@ class Protocol(asyncio.Protocol):
             cycle.whole = True
             if cycle.waiter is not None:
                 cycle.wake()
+
+    def _refused(self, overload: Overload, version: str, named: dict[bytes, bytes]) -> bool:
+        """Refuse the request whose head was just read, or count it as taken in."""
+        if not overload.shedding or self.cycle is not None:
+            overload.throttle.room -= 1
+            if overload.throttle.room < 0:
+                overload.crowded()
+            return False
+        first, self._first, taken_in, self._taken_in = self._first, b"", self._taken_in, False
+        if taken_in or not overload.refuses(self._url):
+            return False
+        if version == "1.1" and first:
+            overload.glance.learn(first, self._pairs, named, overload.shape_of(self._url, named))
+        self._shed(overload, named)
+        return True
 
     def _refused_at_a_glance(self, overload: Overload, data: bytes) -> bool:
         """Refuse one more request of those that were refused before, not parsed at all; or False: it is to be parsed,

@@ -32,6 +32,13 @@ CALM = 0.5
 FLOOR = 64
 """Calls under way below which none is refused: so few are never more than a loop can do."""
 
+BURST = 1024
+"""Calls that may come at once, beyond what is worked off meanwhile."""
+PER_LOOK = 256
+"""Calls for which there is room again at each look: more than can be served between two looks of a loop that is on
+time, and the fewer, the longer its turns. Without it turns grow into each other: what comes during a long one makes the
+next one longer still, and thousands wait before the lightest turn of a window is known."""
+
 
 @dataclass(slots=True)
 class Throttle:
@@ -46,6 +53,8 @@ class Throttle:
     """Since shedding began."""
     standing: float = 0.0
     """The lightest turn of the last window, in seconds."""
+    room: int = BURST
+    """Calls that may still come before the next look. Counted down by who takes them in while nobody is refused."""
     _least: float = inf
     _elapsed: float = 0.0
     _heavy: int = 0
@@ -54,12 +63,21 @@ class Throttle:
     def sample(self, turn: float, seconds: float) -> bool:
         """A turn took so many seconds, `seconds` after the last look; whether shedding has just begun or ended."""
         before = self.shedding
+        self.room = min(BURST, max(0, self.room) + PER_LOOK)
         self._least = min(self._least, turn)
         self._elapsed += seconds
         if self._elapsed >= WINDOW:
             self.standing, self._least, self._elapsed = self._least, inf, 0.0
             self._judge(self.standing)
         return self.shedding is not before
+
+    def crowded(self, in_flight: int) -> bool:
+        """More came than there was room for; whether shedding has just begun. The share stays whole: what has no room
+        is refused, and if turns get heavy too, the share falls."""
+        if self.shedding or self.target <= 0 or in_flight < self.floor:
+            return False
+        self.shedding, self.refused = True, 0
+        return True
 
     def _judge(self, standing: float) -> None:
         if self.target <= 0:
@@ -80,9 +98,11 @@ class Throttle:
         """Whether one more call may come in while so many run; to be asked once for each, and only while shedding."""
         if in_flight < self.floor:
             return True
-        self._credit += self.share
-        if self._credit >= 1.0:
-            self._credit -= 1.0
-            return True
+        if self.room > 0 or self.target <= 0:
+            self._credit += self.share
+            if self._credit >= 1.0:
+                self._credit -= 1.0
+                self.room -= 1
+                return True
         self.refused += 1
         return False

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.overload import PERIOD
-from gateway.http.throttle import FLOOR, LEAST_SHARE, PATIENCE, WINDOW, Throttle
+from gateway.http.throttle import BURST, FLOOR, LEAST_SHARE, PATIENCE, PER_LOOK, WINDOW, Throttle
 
 TARGET = 0.03
 TURNS = st.one_of(st.floats(0, 0.05), st.floats(0, 2))
@@ -59,7 +59,7 @@ def test_switched_off(turns: list[float]) -> None:
 @given(st.floats(LEAST_SHARE, 1), st.integers(1, 2000))
 def test_the_share_is_kept_exactly(share: float, calls: int) -> None:
     """Of any number of calls in a row, so many are taken in as the share says, give or take one."""
-    throttle = Throttle(TARGET, shedding=True, share=share)
+    throttle = Throttle(TARGET, shedding=True, share=share, room=calls)
     admitted = sum(throttle.admits(FLOOR) for _ in range(calls))
     assert abs(admitted - share * calls) <= 1
     assert throttle.refused == calls - admitted
@@ -75,6 +75,27 @@ def test_a_peak_is_nothing() -> None:
     assert not throttle.shedding
     feed(throttle, TARGET * 1.5, WINDOW * 4)
     assert throttle.shedding
+
+
+def test_a_rush() -> None:
+    """More calls than a burst and what looks make room for: shedding begins at once, each look lets so many more in,
+    and calm ends it. A burst itself is nothing, nor is a rush where few run or shedding is switched off."""
+    throttle = Throttle(TARGET, room=BURST)
+    throttle.room -= BURST
+    throttle.sample(0.0, PERIOD)
+    assert (throttle.room, throttle.shedding) == (PER_LOOK, False)
+    throttle.room = -1
+    assert not throttle.crowded(FLOOR - 1)
+    assert not Throttle(0, room=-1).crowded(FLOOR)
+    assert throttle.crowded(FLOOR)
+    assert not throttle.crowded(FLOOR), "it has begun already"
+    assert not throttle.admits(FLOOR)
+    throttle.sample(TARGET * 0.75, PERIOD)
+    assert [throttle.admits(FLOOR) for _ in range(PER_LOOK + 2)] == [True] * PER_LOOK + [False] * 2
+    assert throttle.refused == 3
+    assert throttle.admits(FLOOR - 1), "few are never refused"
+    feed(throttle, 0.0, WINDOW * 3)
+    assert (throttle.shedding, throttle.room) == (False, BURST)
 
 
 def test_between_calm_and_heavy_it_stays() -> None:
