@@ -50,6 +50,8 @@ class Actor:
     """`admin_key`, `user` or `token`."""
     user_id: str | None = None
     """The user behind it; None for the admin key and for tokens of machines."""
+    token_id: str | None = None
+    """The token that it came with: names of tokens are not unique."""
     session: bool = False
     """It came with a cookie: a browser may have been made to send it."""
 

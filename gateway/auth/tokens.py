@@ -129,7 +129,7 @@ class Tokens:
         if row["user_id"] is not None:
             role = least(role, Role(row["user_role"]))
         owner = f"{row['user_name']}/{row['name']}" if row["user_id"] is not None else row["name"]
-        return Actor(owner, role, "token", row["user_id"])
+        return Actor(owner, role, "token", row["user_id"], row["id"])
 
     async def _used(self, row: RowMapping) -> None:
         now = self._now()

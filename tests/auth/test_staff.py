@@ -205,7 +205,7 @@ async def test_a_token_is_shown_once(office: Office) -> None:
     [listed] = await office.tokens.list_for(ROOT)
     assert (listed.secret, listed.prefix, listed.user, listed.state) == ("", made.secret[:12], "ada", "active")
     found = await office.tokens.find(made.secret.encode())
-    assert found == Actor("ada/deploy", Role.OPERATOR, "token", user.id)
+    assert found == Actor("ada/deploy", Role.OPERATOR, "token", user.id, listed.id)
     assert made.secret not in str(office.notes)
     async with office.database.connect() as connection:
         rows = (await connection.execute(text("SELECT * FROM admin_tokens"))).all()
@@ -231,7 +231,7 @@ async def test_a_token_ends(office: Office) -> None:
     assert found.role is Role.VIEWER
     await office.staff.change(ROOT, office.notes, "ada", Changed(disabled=True))
     assert await office.tokens.find(token.secret.encode()) is None
-    assert await office.tokens.find(machine.secret.encode()) == Actor("machine", Role.VIEWER, "token")
+    assert await office.tokens.find(machine.secret.encode()) == Actor("machine", Role.VIEWER, "token", None, machine.id)
     for _ in range(2):
         assert (await office.tokens.revoke(ROOT, office.notes, machine.id)).state == "revoked"
     assert await office.tokens.find(machine.secret.encode()) is None

@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from starlette.responses import Response
 
 from gateway.http.admin.problems import Clash, Invalid
 from gateway.storage.sql.admin_tables import admin_requests
+from gateway.storage.sql.errors import DatabaseUnavailable
 from gateway.vault import VaultError
 
 if TYPE_CHECKING:
@@ -33,12 +37,14 @@ _MICRO = 1_000_000
 _KEPT_HEADERS = ("content-type", "etag", "location")
 _SECRETS = (b'"secret":"', b'"token":"', b'"csrf_token":"')
 """How what is shown once stands in an answer."""
+_log = structlog.stdlib.get_logger("gateway.admin")
 
 Work = Callable[[], Awaitable[Response]]
 
 
 async def once(rooms: Services, actor: Actor, request: Request, work: Work) -> Response:
-    """The answer to this request: the first one's, if there was one. What was refused may be tried again.
+    """The answer to this request: the first one's, if there was one. What was refused may be tried again. What was
+    done is answered, also when that cannot be remembered.
 
     Raises Invalid for a key that came with another request, Clash while the first one is being served, and what `work`
     raises.
@@ -46,39 +52,63 @@ async def once(rooms: Services, actor: Actor, request: Request, work: Work) -> R
     given = request.headers[HEADER]
     if _SANE.fullmatch(given) is None:
         raise Invalid("Idempotency-Key: 1 to 200 printable ASCII characters", field="Idempotency-Key")
-    ledger = _Requests(rooms, _digest(actor.kind, actor.user_id or "", actor.name, given))
-    content = _digest(request.method, request.url.path, base64.b64encode(await request.body()).decode())
-    answer = await ledger.claim(content)
+    ledger = _Requests(rooms, _name(actor, given))
+    answer = await ledger.claim(rooms.door.fingerprint(_content(request, await request.body())))
     if answer is not None:
         return answer
     try:
         response = await work()
     except BaseException:
-        await ledger.release()
+        with _forgiven():
+            await ledger.release()
         raise
-    if 200 <= response.status_code < 300 and isinstance(response.body, bytes):
-        await ledger.keep(response)
-    else:
-        await ledger.release()
+    with _forgiven():
+        if 200 <= response.status_code < 300 and isinstance(response.body, bytes):
+            await ledger.keep(response)
+        else:
+            await ledger.release()
     return response
 
 
-def _digest(*words: str) -> str:
+def _name(actor: Actor, given: str) -> str:
+    """One caller's key: of the same words, another caller's is another one."""
+    words = (actor.kind, actor.user_id or "", actor.token_id or "", actor.name, given)
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
 
+def _content(request: Request, body: bytes) -> bytes:
+    """Everything that decides what is done: what is asked of whom, on which condition, and with what."""
+    head = (request.method, request.url.path, request.url.query, request.headers.get("if-match", ""))
+    return b"\0".join((*(word.encode() for word in head), body))
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """What is done is done: a database that went away since then is logged. The claim is free again after
+    STUCK_SECONDS."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        _log.warning("idempotency_not_kept", reason=str(error))
+
+
 class _Requests:
-    """One caller's requests with one key. Every method raises DatabaseUnavailable."""
+    """One caller's requests with one key. Every method raises DatabaseUnavailable.
+
+    A claim has an owner: one that was taken for dead and is served yet changes nothing of its successor's.
+    """
 
     def __init__(self, rooms: Services, name: str) -> None:
         self._rooms = rooms
         self._name = name
         self._is_it = admin_requests.c.name == name
+        self._claim = secrets.token_hex(16)
+        self._is_ours = self._is_it & (admin_requests.c.claim == self._claim) & admin_requests.c.status.is_(None)
 
     async def claim(self, content: str) -> Response | None:
         """None: it is ours to do. Else the first answer."""
         now = round(time.time() * _MICRO)
-        fresh = {"name": self._name, "fingerprint": content, "created_at": now}
+        fresh = {"name": self._name, "fingerprint": content, "created_at": now, "claim": self._claim}
         try:
             async with self._rooms.database.begin() as connection:
                 over = admin_requests.c.created_at < now - KEPT_SECONDS * _MICRO
@@ -119,12 +149,12 @@ class _Requests:
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         values = {"status": response.status_code, "headers": headers, "body": self._sealed(bytes(response.body))}
         async with self._rooms.database.begin() as connection:
-            await connection.execute(update(admin_requests).where(self._is_it).values(values))
+            await connection.execute(update(admin_requests).where(self._is_ours).values(values))
 
     async def release(self) -> None:
         """It was refused, or failed: it may be tried again."""
         async with self._rooms.database.begin() as connection:
-            await connection.execute(delete(admin_requests).where(self._is_it, admin_requests.c.status.is_(None)))
+            await connection.execute(delete(admin_requests).where(self._is_ours))
 
     @property
     def _context(self) -> str:

@@ -65,7 +65,9 @@ admin_requests = Table(
     Column("status", SmallInteger),
     Column("headers", JSON(none_as_null=True)),
     Column("body", Text),
+    Column("claim", String),
     Index("admin_requests_created_at", "created_at"),
 )
 """What requests with an `Idempotency-Key` came to, for a day. `name` is made of the caller and its key; `status` is
-null while the first one is being served; `body` is sealed where it can be."""
+null while the first one is being served, which `claim` names; `body` is sealed where it can be, and `fingerprint` is
+made with the admin key: passwords among what was sent cannot be guessed from it."""

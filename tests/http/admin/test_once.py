@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gateway.auth.admins import Actor, Role
+from gateway.http.admin.door import AccessDoor, Entry
+from gateway.http.admin.once import once
+from gateway.http.admin.problems import Invalid
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.vault import Vault
 from gateway.vault.keys import master_key
 from tests.http.admin.test_providers import ACME
-from tests.support.admin import Desk, opened_desk
+from tests.support.admin import ADMIN_KEY, Desk, opened_desk
 from tests.support.ledger import sqlite_file
 
 KEY = {"idempotency-key": "try-1"}
+ROOT = Actor("admin", Role.ADMIN, "admin_key")
+
+
+def asking(body: bytes = b"{}", query: str = "", **headers: str) -> Request:
+    """A POST with the key."""
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in {**KEY, **headers}.items()]
+    scope = {"type": "http", "method": "POST", "path": "/api/admin/x", "query_string": query.encode(), "headers": pairs}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    return Request(scope, receive)
+
+
+async def answer(words: str) -> Response:
+    """What was done."""
+    return Response(words)
 
 
 async def test_the_first_answer_comes_back(desk: Desk) -> None:
@@ -73,3 +98,67 @@ async def test_keys_of_others_are_others(sqlite_desk: Desk) -> None:
     async with sqlite_desk.services.database.begin() as connection:
         await connection.execute(text("UPDATE admin_requests SET status = NULL, created_at = created_at - 200000000"))
     assert (await sqlite_desk.call("POST", "/keys", {"name": "i"}, headers=KEY)).status_code == 201
+
+
+async def test_a_key_is_one_callers(desk: Desk) -> None:
+    """Two machines' tokens of one name use one word for two things, and neither sees what the other was answered."""
+    wanted = {"name": "ci", "role": "admin"}
+    tokens = [(await desk.call("POST", "/tokens", wanted)).json()["token"] for _ in range(2)]
+    seen = set()
+    for number, token in enumerate(tokens):
+        carried = {**KEY, "authorization": f"Bearer {token}"}
+        made = await desk.call("POST", "/teams", {"name": f"team-{number}"}, headers=carried)
+        assert (made.status_code, made.headers.get("idempotency-replayed")) == (201, None)
+        seen.add(made.json()["name"])
+    assert seen == {"team-0", "team-1"}
+
+
+async def test_everything_that_decides_is_content(sqlite_desk: Desk) -> None:
+    """Another query, condition or body is another request."""
+    rooms = sqlite_desk.services
+    first = await once(rooms, ROOT, asking(query="dry_run=true"), lambda: answer("done"))
+    again = await once(rooms, ROOT, asking(query="dry_run=true"), lambda: answer("twice"))
+    assert (first.body, again.body) == (b"done", b"done")
+    for other in (asking(), asking(query="dry_run=true", if_match='"1"'), asking(b"[]", query="dry_run=true")):
+        with pytest.raises(Invalid):
+            await once(rooms, ROOT, other, lambda: answer("twice"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_was_taken_for_dead_changes_nothing(desk: Desk, fails: bool) -> None:
+    """A first request that is done, or fails, after its time neither frees nor overwrites what its successor did."""
+    rooms, go, begun = desk.services, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> Response:
+        begun.set()
+        await go.wait()
+        if fails:
+            raise ConnectionAbortedError
+        return Response("late")
+
+    slow = asyncio.create_task(once(rooms, ROOT, asking(), slowly))
+    await begun.wait()
+    async with rooms.database.begin() as connection:
+        await connection.execute(text("UPDATE admin_requests SET created_at = created_at - 200000000"))
+    holding = asyncio.Event()
+
+    async def successor() -> Response:
+        go.set()
+        await asyncio.wait([slow])
+        holding.set()
+        return Response("in time")
+
+    assert (await once(rooms, ROOT, asking(), successor)).body == b"in time"
+    assert holding.is_set()
+    assert isinstance(slow.exception(), ConnectionAbortedError) if fails else slow.result().body == b"late"
+    assert (await once(rooms, ROOT, asking(), lambda: answer("twice"))).body == b"in time"
+
+
+async def test_what_was_sent_cannot_be_guessed_from_the_database(sqlite_desk: Desk) -> None:
+    """The fingerprint of a request is made with the admin key: another admin key has another one, and refuses."""
+    rooms = sqlite_desk.services
+    assert (await once(rooms, ROOT, asking(b"pw"), lambda: answer("done"))).body == b"done"
+    door = AccessDoor(Entry(ADMIN_KEY + "-next"), rooms.database, rooms.door.audit)
+    object.__setattr__(rooms, "door", door)
+    with pytest.raises(Invalid):
+        await once(rooms, ROOT, asking(b"pw"), lambda: answer("twice"))
