@@ -117,11 +117,11 @@ def permitted(address: Address, *, private: bool, networks: tuple[Network, ...] 
     """Whether a connection may go there: `private` allows every private address, `networks` those inside them."""
     reach = reach_of(address)
     if reach is Reach.PRIVATE:
-        return private or any(_plain(address) in network for network in networks)
+        return private or any(plain(address) in network for network in networks)
     return reach is Reach.PUBLIC
 
 
-def _plain(address: Address) -> Address:
+def plain(address: Address) -> Address:
     """An IPv4 address that is written as an IPv6 one, as itself."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped

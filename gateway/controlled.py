@@ -73,7 +73,9 @@ class Controlled:
         self._seat = seat
         self.shelf = Shelf(settings.data_dir)
         self.intake = Intake(self.shelf, settings, os.environ, context)
-        self.relay = AdminRelay(engine, admin_socket(settings.data_dir), loopback=seat.loopback)
+        self.relay = AdminRelay(
+            engine, admin_socket(settings.data_dir), loopback=seat.loopback, proxies=settings.trusted_proxies
+        )
         self.status: Callable[[], Status | None] = lambda: None
         """What is served, as the reloader has it."""
         self.refused: Callable[[], tuple[Refused, ...]] = tuple

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     private_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     """Networks that providers created through the API may reach."""
 
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks of proxies whose `X-Forwarded-For` says where a request comes from."""
     admin_api: bool = True
     """Run the administrator, which serves `/api` and brings the database's resources to this replica."""
     credential_env: Annotated[tuple[str, ...], NoDecode] = ()
@@ -92,12 +94,19 @@ class Settings(BaseSettings):
             return value
         return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
 
-    @field_validator("private_networks", mode="before")
+    @field_validator("private_networks", "trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _not_everybody(cls, value: tuple[Network, ...]) -> tuple[Network, ...]:
+        if any(network.prefixlen == 0 for network in value):
+            raise ValueError("who trusts everybody believes anything")
+        return value
 
     @classmethod
     def settings_customise_sources(

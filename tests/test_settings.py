@@ -46,6 +46,7 @@ def test_defaults_need_no_environment() -> None:
         ("GATEWAY_PORT", "9000", "port", 9000),
         ("GATEWAY_LOG_LEVEL", "WARNING", "log_level", "warning"),
         ("GATEWAY_PRIVATE_NETWORKS", "10.0.0.0/8, fd00::/8", "private_networks", None),
+        ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8", "trusted_proxies", None),
         ("GATEWAY_PORT", "", "port", 8080),
     ],
 )
@@ -55,7 +56,7 @@ def test_variables_are_read(
     """Each variable sets its field; an empty one counts as unset."""
     monkeypatch.setenv(variable, value)
     found = getattr(load_settings(), field)
-    if field == "private_networks":
+    if field in ("private_networks", "trusted_proxies"):
         expected = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     assert found == expected
 
@@ -88,6 +89,7 @@ def test_every_bad_variable_is_named_with_advice(monkeypatch: pytest.MonkeyPatch
         "GATEWAY_DRAIN_SECONDS": ("soon", "use a number of seconds, such as 30 or 2.5"),
         "GATEWAY_LOG_LEVEL": ("loud", "use one of 'debug', 'info', 'warning', 'error' or 'critical'"),
         "GATEWAY_PRIVATE_NETWORKS": ("lan", "use network addresses such as 10.0.0.0/8, separated by commas"),
+        "GATEWAY_TRUSTED_PROXIES": ("0.0.0.0/0", "use network addresses such as 10.0.0.0/8, separated by commas"),
     }
     for name, (value, _) in bad.items():
         monkeypatch.setenv(name, value)

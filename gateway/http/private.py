@@ -4,7 +4,7 @@ dropped."""
 from __future__ import annotations
 
 PEER = b"x-gateway-peer"
-"""The address that the request came from, as the connection says."""
+"""The address that the request came from, as the connection says, or a proxy of the operator's."""
 LISTENER = b"x-gateway-listener"
 """`loopback`, or `network` when the gateway listens on an address that others reach."""
 LOOPBACK, NETWORK = b"loopback", b"network"

@@ -15,8 +15,10 @@ from typing import Any
 
 import orjson
 
+from gateway.addresses import Network
 from gateway.errors import BodyTooLarge, ClientGone, GatewayError, SlowUpload, UpstreamError
 from gateway.http.cycle import Cycle
+from gateway.http.forwarding import client_of
 from gateway.http.private import LISTENER, LOOPBACK, NETWORK, PEER, PRIVATE
 from gateway.ports import Deadlines, Endpoint, Engine, RequestHead, UpstreamRequest, UpstreamResponse
 from gateway.types import Headers
@@ -39,10 +41,13 @@ _CODES: Mapping[type[GatewayError], str] = {BodyTooLarge: "request_too_large", S
 class AdminRelay:
     """One worker's way to the administrator."""
 
-    def __init__(self, engine: Callable[[], Engine], socket: Path, *, loopback: bool) -> None:
-        """`loopback`: this gateway listens on a loopback address."""
+    def __init__(
+        self, engine: Callable[[], Engine], socket: Path, *, loopback: bool, proxies: tuple[Network, ...] = ()
+    ) -> None:
+        """`loopback`: this gateway listens on a loopback address. `proxies`: those that may say who their client is."""
         self._engine = engine
         self._endpoint = Endpoint("administrator", 80, tls=False, path=str(socket), max_connections=MOST_AT_ONCE)
+        self._proxies = proxies
         self._listener = (LISTENER, LOOPBACK if loopback else NETWORK)
 
     async def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> None:
@@ -82,8 +87,8 @@ class AdminRelay:
     def _head(self, cycle: Cycle, peer: Any) -> RequestHead:
         _, raw_path, query = cycle.target
         passed = [(name, value) for name, value in cycle.pairs if name not in _NOT_PASSED_ON]
-        address = peer[0] if isinstance(peer, tuple) else ""
-        own = ((PEER, str(address).encode()), self._listener)
+        address = client_of(str(peer[0]) if isinstance(peer, tuple) else "", cycle.pairs, self._proxies)
+        own = ((PEER, address.encode()), self._listener)
         target = raw_path + b"?" + query if query else raw_path
         return RequestHead(self._endpoint, cycle.method.encode(), target, (*passed, *own))
 

@@ -6,11 +6,13 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from gateway.addresses import Network
 from gateway.administrator import listen
 from gateway.http.cycle import Cycle
 from gateway.http.private import is_administration
@@ -27,9 +29,9 @@ JSON = [(b"content-type", b"application/json")]
 class Worker:
     """Passes everything on."""
 
-    def __init__(self, socket: Path, *, loopback: bool = True) -> None:
+    def __init__(self, socket: Path, *, loopback: bool = True, proxies: tuple[Network, ...] = ()) -> None:
         self._engine = HttptoolsEngine()
-        self._relay = AdminRelay(lambda: self._engine, socket, loopback=loopback)
+        self._relay = AdminRelay(lambda: self._engine, socket, loopback=loopback, proxies=proxies)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def close(self) -> None:
@@ -121,6 +123,25 @@ def test_what_cannot_be_forged(tmp_path: Path) -> None:
             assert client.reply().status == 204
         assert seen[-1][b"x-gateway-peer"] == b"127.0.0.1"
         assert seen[-1][b"x-gateway-listener"] == word
+
+
+def test_a_proxy_of_ours_says_who_its_client_is(tmp_path: Path) -> None:
+    """The administrator is told of the client, and gets the header as it came; one that is no proxy of ours stays who
+    it is."""
+    seen: list[dict[bytes, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(dict(scope["headers"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    said = "6.6.6.6, 203.0.113.9"
+    for network, address in (("127.0.0.0/8", b"203.0.113.9"), ("10.0.0.0/8", b"127.0.0.1")):
+        proxies = (ip_network(network),)
+        with administering(tmp_path / "s", app), passing_on(tmp_path / "s", proxies=proxies) as client:
+            client.send("GET", "/api/x", b"", [("X-Forwarded-For", said), ("X-Gateway-Peer", "9.9.9.9")])
+            assert client.reply().status == 204
+        assert (seen[-1][b"x-gateway-peer"], seen[-1][b"x-forwarded-for"]) == (address, said.encode())
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ alerts: {{webhook: '{hook}', secret: {signing}}}
 """
 
 
+PROXY = "127.0.0.2"
 HOSTS = ("h/?", "h/#", "h/#@x", "127.0.0.1/api?", "evil.example", "localhost.evil.example", "")
 PATHS = (
     *("/api/admin/../admin/keys", "//api/admin/keys", "/api/admin//keys"),
@@ -50,10 +51,16 @@ class Site:
         self.port = int(gateway.base_url.rpartition(":")[2])
 
     def ask(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        *,
+        source: str = "127.0.0.1",
     ) -> tuple[int, dict[str, Any]]:
-        """Status and JSON; only these headers are sent, besides those of the body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        """Status and JSON; only these headers are sent, besides those of the body. `source`: who connects."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=(source, 0))
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             data = b"" if body is None else json.dumps(body).encode()
@@ -79,7 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ExitStack() as stack:
         hook = stack.enter_context(hook_server())
         text = FILE.format(key=FILE_KEY, hook=hook.url, signing=SIGNING)
-        env = {"GATEWAY_ADMIN_API": "true"}
+        env = {"GATEWAY_ADMIN_API": "true", "GATEWAY_TRUSTED_PROXIES": f"{PROXY}/32"}
         gateway = stack.enter_context(GatewayProcess(text, tmp_path_factory.mktemp("site"), env=env))
         found = Site(gateway, hook, text)
         eventually(lambda: found.admin("GET", "/keys")[0] == 200, "the admin API", 60)
@@ -118,6 +125,24 @@ def test_no_header_of_a_client_is_taken_for_a_workers(site: Site) -> None:
     assert site.admin("POST", "/keys", {"name": "forged"}, **forged)[0] == 201
     entries = site.admin("GET", "/audit?resource_id=forged")[1]["items"]
     assert [entry["address"] for entry in entries] == ["127.0.0.1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of Linux machines alone")
+def test_clients_behind_a_proxy_are_told_apart(site: Site) -> None:
+    """The audit log names the proxy's client, not what the client invents; who guesses passwords there is slowed down,
+    and its neighbours are not."""
+
+    def through(client: str, method: str, path: str, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
+        return site.ask(method, path, body, {"x-forwarded-for": f"6.6.6.6, {client}", **headers}, source=PROXY)
+
+    one, other = "203.0.113.9", "203.0.113.10"
+    assert through(one, "POST", "/api/admin/keys", {"name": "proxied"}, **{"x-api-key": site.key})[0] == 201
+    entries = site.admin("GET", "/audit?resource_id=proxied")[1]["items"]
+    assert [entry["address"] for entry in entries] == [one]
+    login = {"name": "nobody", "password": "not the password of anybody"}
+    statuses = [through(one, "POST", "/api/admin/session", login)[0] for _ in range(8)]
+    assert (statuses[0], statuses[-1]) == (401, 429)
+    assert through(other, "POST", "/api/admin/session", login)[0] == 401
 
 
 @pytest.mark.parametrize("host", HOSTS)

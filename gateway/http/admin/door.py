@@ -141,7 +141,7 @@ class AccessDoor:
 
 
 def address_of(request: Request) -> str:
-    """Where the request came from, as the worker's connection says; without a worker as ours says."""
+    """Where the request came from, as the worker says; without a worker as our connection says."""
     for name, value in request.scope["headers"]:
         if name == PEER:
             return bytes(value).decode("latin-1")[:64]
