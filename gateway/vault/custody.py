@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.errors import OperatorError
-from gateway.storage.sql.audit_tables import audit_head
+from gateway.storage.sql.audit_tables import audit_head, audit_log
 from gateway.storage.sql.vault_tables import vault_secrets
 from gateway.vault.errors import VaultError
 from gateway.vault.keys import SALT_BYTES, make_key
@@ -103,9 +103,23 @@ async def _canary(vault: Vault, _: AsyncConnection) -> str:
 
 
 async def _sealed_audit_key(vault: Vault, connection: AsyncConnection) -> str:
+    await _refuse_lost_key(connection)
     key = base64.b64encode(secrets.token_bytes(AUDIT_KEY_BYTES)).decode()
     entries = (await connection.execute(select(audit_head.c.seq))).scalar() or 0
     return vault.seal(f"{key} {entries + 1}", context=context_of(AUDIT))
+
+
+async def _refuse_lost_key(connection: AsyncConnection) -> None:
+    """Raises OperatorError when entries were made with a key already: with a new one, whoever takes the key's row away
+    could write the log anew."""
+    made = select(audit_log.c.seq).where(audit_log.c.keyed == 1).limit(1)
+    headed = select(audit_head.c.seq).where(audit_head.c.keyed == 1)
+    if await connection.scalar(made) is not None or await connection.scalar(headed) is not None:
+        raise OperatorError(
+            "The key of the audit log is gone from the table vault_secrets, and the log has entries made with it. "
+            "Restore the row `audit` from a backup. If there is none, keep audit_log and audit_head under other names "
+            "as evidence and empty the tables: the log then begins anew, and its anchor tells that it did."
+        )
 
 
 def _audit_key(vault: Vault, rows: dict[str, str]) -> AuditKey | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
+from gateway.audit.opening import open_audit
 from gateway.errors import OperatorError
+from gateway.storage.sql.audit_tables import audit_head, audit_log
 from gateway.storage.sql.database import Database
 from gateway.storage.sql.vault_tables import vault_secrets
 from gateway.vault import Vault
@@ -107,3 +109,21 @@ async def test_a_lost_salt_is_not_made_anew_unseen(database: Database, tmp_path:
         await connection.execute(delete(vault_secrets).where(vault_secrets.c.name == "salt"))
     with pytest.raises(OperatorError, match="Set the right key"):
         await open_custody(database, settings)
+
+
+async def test_a_lost_audit_key_is_not_made_anew_unseen(database: Database, tmp_path: Path) -> None:
+    """Whoever deletes its row cannot have the log begin with a key of their own; an empty log begins anew."""
+    settings = settings_with(tmp_path, PHRASE)
+    first = await open_custody(database, settings)
+    await open_audit(database, first.audit_key)  # which makes the key's own entry
+    async with database.begin() as connection:
+        await connection.execute(delete(vault_secrets).where(vault_secrets.c.name == "audit"))
+    with pytest.raises(OperatorError, match="Restore the row `audit`"):
+        await open_custody(database, settings)
+    assert set(await stored(database)) == {"salt", "canary"}
+    async with database.begin() as connection:
+        await connection.execute(delete(audit_log))
+        await connection.execute(delete(audit_head))
+    again = await open_custody(database, settings)
+    assert again.audit_key is not None
+    assert again.audit_key != first.audit_key

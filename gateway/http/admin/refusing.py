@@ -32,7 +32,7 @@ from gateway.http.admin.problems import (
     of_status,
 )
 from gateway.registry.problems import did_you_mean
-from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, Rejected, VersionMismatch
+from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, Redirected, Rejected, VersionMismatch
 from gateway.registry.resources.records import Kind
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable, is_bad_row
@@ -135,6 +135,11 @@ def _conflict(error: Any) -> Problem:
     return Clash(str(error), field=error.field, details=details, suggestions=advice)
 
 
+def _redirected(error: Any) -> Problem:
+    advice = "Remove the credentials first and store them anew afterwards, or ask an admin."
+    return Clash(str(error), field="base_url", suggestions=[advice])
+
+
 def _cannot_seal(error: Any) -> Problem:
     return Clash(str(error), field="value", suggestions=["Set ENCRYPTION_KEY, or send `references`."])
 
@@ -232,6 +237,7 @@ _TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
     (AdminInvalid, _admin_invalid),
     (NotFound, _no_resource),
     (Conflict, _conflict),
+    (Redirected, _redirected),
     (VersionMismatch, _changed),
     (CannotSeal, _cannot_seal),
     (Rejected, _rejected),

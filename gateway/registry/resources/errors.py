@@ -41,6 +41,17 @@ class Conflict(ResourceError):
         self.field = field
 
 
+class Redirected(ResourceError):
+    """Stored credentials would go elsewhere, and their author is not known to know them."""
+
+    def __init__(self, provider: str, credentials: Sequence[str]) -> None:
+        listed = ", ".join(credentials[:10])
+        super().__init__(
+            f"The stored credentials of provider {provider!r} ({listed}) would be sent elsewhere: only an admin may "
+            "change that."
+        )
+
+
 class VersionMismatch(ResourceError):
     """It was changed since it was read."""
 
