@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from gateway.http.admin.etags import IfMatch, etag, wanted
 from gateway.http.admin.moments import iso
 from gateway.http.admin.paging import Cursor, Limit
 from gateway.http.admin.problems import Detail, Invalid
+from gateway.http.admin.provider_shapes import FIELD_PLACE
 from gateway.http.admin.providers import Cascade, Sort
 from gateway.http.admin.resource_desk import Desk, Listing, ResourceDesk
 from gateway.http.admin.resource_shapes import ResourceShown, common
@@ -29,7 +29,6 @@ Secret = Annotated[
 ]
 FieldName = Annotated[str, Field(pattern=r"^(header:)?[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 Reference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[!-~]{1,1024})$")]
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,40})\}")
 _DAY = 86400.0
 
 
@@ -191,7 +190,7 @@ def _with_headers(fields: dict[str, str], notes: Mapping[str, Any]) -> dict[str,
     templates: dict[str, str] = config.get("header_templates") or {}
     found, used = dict(fields), set()
     for header, template in templates.items():
-        names = _PLACE.findall(template)
+        names = FIELD_PLACE.findall(template)
         missing = [name for name in names if name not in fields]
         if missing:
             raise Invalid(
@@ -199,7 +198,7 @@ def _with_headers(fields: dict[str, str], notes: Mapping[str, Any]) -> dict[str,
                 field=f"fields.{missing[0]}",
                 details=[Detail(f"fields.{name}", "is missing (add it)") for name in missing],
             )
-        found[f"header:{header.lower()}"] = _PLACE.sub(lambda place: fields[place[1]], template)
+        found[f"header:{header.lower()}"] = FIELD_PLACE.sub(lambda place: fields[place[1]], template)
         used |= set(names)
     return {name: value for name, value in found.items() if name not in used}
 

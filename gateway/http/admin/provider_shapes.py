@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from gateway.http.admin.resource_shapes import ResourceShown
 from gateway.http.admin.shapes import Given, LongText, ShortText, Shown, Stamp
+from gateway.registry.resources.vetting import opens_something
 
 AuthMethod = Literal["api_key", "oauth2", "aws_iam", "custom"]
 ServiceType = Literal["llm", "embedding", "reranking", "speech", "vision"]
@@ -59,11 +61,26 @@ class AuthField(Given):
     secret: bool = True
 
 
+FIELD_PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,40})\}")
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/_=.-]{16,}")
+
+
+def _made_of_fields(templates: dict[str, str]) -> dict[str, str]:
+    """Everybody who may look sees them: what opens something has to come from a credential."""
+    for header, template in templates.items():
+        literal = FIELD_PLACE.sub(" ", template)
+        if opens_something(header) and (literal == template or _LONG_WORD.search(literal)):
+            raise ValueError(f"{header}: a secret is a field of a credential (write `{{name}}` where it belongs)")
+    return templates
+
+
 class AuthConfig(Given):
     """How the provider is told who calls."""
 
     fields: Annotated[list[AuthField], Field(max_length=20)] = []
-    header_templates: Annotated[dict[ShortText, Annotated[str, Field(max_length=1000)]], Field(max_length=20)] = Field(
+    header_templates: Annotated[
+        dict[ShortText, Annotated[str, Field(max_length=1000)]], Field(max_length=20), AfterValidator(_made_of_fields)
+    ] = Field(
         {},
         description="Headers that are made from a credential's fields: `{name}` stands for the field of that name.",
         examples=[{"x-api-key": "{api_key}"}],

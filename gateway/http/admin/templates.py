@@ -14,7 +14,7 @@ from gateway.http.admin.model_shapes import ModelDraft
 from gateway.http.admin.model_shapes import whole as whole_model
 from gateway.http.admin.paging import Cursor, Limit, cut_sorted, read_cursor
 from gateway.http.admin.problems import Clash, Detail, Invalid, NotThere
-from gateway.http.admin.provider_shapes import ProviderDraft
+from gateway.http.admin.provider_shapes import AuthConfig, ProviderDraft
 from gateway.http.admin.provider_words import whole as whole_provider
 from gateway.http.admin.providers import Cascade, Search
 from gateway.http.admin.refusing import sentence
@@ -37,6 +37,7 @@ from gateway.registry.problems import did_you_mean
 from gateway.registry.resources.identifiers import new_id
 from gateway.registry.resources.operations import Create, Operation, Update, merged
 from gateway.registry.resources.records import Kind, Resource
+from gateway.registry.resources.vetting import opens_something
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
     from gateway.http.admin.credentials import Material
 
 routes = Routes("templates")
+
+
+class _WithAuth(BaseModel):
+    """The part of a template's provider in which secrets could stand."""
+
+    auth_config: AuthConfig | None = None
+
 
 _ONE = "/provider-templates/{template}"
 
@@ -202,6 +210,23 @@ def _check(settings: Mapping[str, Any]) -> None:
         if field != "credential" and used & secret:
             name = min(used & secret)
             raise Invalid(f"{field}: `{name}` is secret and belongs in the credential alone", field=field)
+    _check_secrets(settings, secret)
+
+
+def _check_secrets(settings: Mapping[str, Any], secret: set[str]) -> None:
+    """Raises Invalid for what would be a secret in the open: everybody who may look sees templates."""
+    for name, value in ((settings.get("credential") or {}).get("fields") or {}).items():
+        if not places(value) & secret:
+            field = f"credential.fields.{name}"
+            raise Invalid(f"{field}: this is a secret (make it a parameter, `secret: true`)", field=field)
+    provider = settings.get("provider") or {}
+    headers = provider.get("headers")
+    for header in headers if isinstance(headers, dict) else ():
+        if opens_something(header):
+            field = f"provider.headers.{header}"
+            raise Invalid(f"{field}: a header that opens something belongs in the credential", field=field)
+    if "auth_config" in provider:
+        _read(_WithAuth, {"auth_config": provider["auth_config"]}, "provider")
 
 
 async def _every(desk: ResourceDesk) -> list[Resource]:

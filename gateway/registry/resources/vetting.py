@@ -54,6 +54,11 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential|password",
 _REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\0]{1,1024})")
 
 
+def opens_something(header: str) -> bool:
+    """Whether a header of this name usually holds a secret."""
+    return _SECRET_HEADER.search(header) is not None
+
+
 def problems_of(change: Change, state: State, bounds: Bounds) -> list[Problem]:
     """What is wrong with a resource as it is after a change."""
     resource = change.after
@@ -98,7 +103,7 @@ def _provider(resource: Resource, bounds: Bounds) -> Iterator[tuple[str, str]]:
             yield name, _ELSEWHERE[KEY]
     headers = settings.get("headers")
     for header in headers if isinstance(headers, dict) else ():
-        if isinstance(header, str) and _SECRET_HEADER.search(header):
+        if isinstance(header, str) and opens_something(header):
             yield (
                 f"headers.{header}",
                 f"a header that opens something is no setting (store a credential with `{HEADER}{header}`)",

@@ -223,6 +223,18 @@ async def test_references_in_place_of_secrets(sqlite_desk: Desk) -> None:
     assert (odd.status_code, odd.json()["error"]["field"]) == (422, "fields.password")
 
 
+@pytest.mark.parametrize(
+    ("header", "template"), [("X-Api-Key", SECRET), ("authorization", f"Bearer {SECRET}{{account}}")]
+)
+async def test_a_secret_is_no_header_template(sqlite_desk: Desk, header: str, template: str) -> None:
+    """Everybody who may look sees them: refused, and not repeated."""
+    config = {"header_templates": {header: template}}
+    draft = {"identifier": "acme", "type": "openai_compatible", "base_url": "https://acme.example/v1"}
+    refused = await sqlite_desk.call("POST", "/providers", {**draft, "auth_config": config})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "auth_config.header_templates")
+    assert SECRET not in refused.text
+
+
 async def test_header_templates_are_filled_from_fields(sqlite_desk: Desk) -> None:
     """A custom way to say who calls: headers from a credential's fields; placeholders are names and nothing else."""
     config = {"header_templates": {"X-Acme": "key={account}:{token}", "x-odd": "{{7*7}} {account.__class__}"}}

@@ -100,6 +100,16 @@ async def test_a_template_becomes_a_provider_in_one_revision(desk: Desk) -> None
             {"parameters": [*ACME["parameters"][:3], {"name": "api_key", "secret": True, "default": SECRET}]},
             "parameters.3.default",
         ),
+        ({"credential": {"fields": {"api_key": SECRET}}}, "credential.fields.api_key"),
+        ({"credential": {"fields": {"api_key": "{{region}}"}}}, "credential.fields.api_key"),
+        (
+            {"provider": {**ACME["provider"], "headers": {"Authorization": f"Bearer {SECRET}"}}},
+            "provider.headers.Authorization",
+        ),
+        (
+            {"provider": {**ACME["provider"], "auth_config": {"header_templates": {"x-api-key": SECRET}}}},
+            "provider.auth_config.header_templates",
+        ),
         ({"name": "openai"}, "name"),
     ],
 )
