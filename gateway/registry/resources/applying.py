@@ -10,9 +10,20 @@ from typing import Any, Protocol, assert_never
 from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, VersionMismatch
 from gateway.registry.resources.identifiers import new_id
 from gateway.registry.resources.kinds import context_of
-from gateway.registry.resources.operations import Create, Delete, Operation, Reorder, Rotate, Update, merged
+from gateway.registry.resources.operations import (
+    Create,
+    Delete,
+    Held,
+    Operation,
+    Reorder,
+    Restore,
+    Rotate,
+    Update,
+    merged,
+)
 from gateway.registry.resources.records import WITHIN_PROVIDERS, Change, Kind, Resource, Settings, State
 from gateway.registry.resources.references import references_to, without
+from gateway.registry.resources.restoring import brought_back, taken_back
 
 MOST_HINTED = 4
 _SHORTEST_HINTED = 20
@@ -69,6 +80,9 @@ class _Bench:
             self.delete(operation)
         elif isinstance(operation, Reorder):
             self.reorder(operation.ids)
+        elif isinstance(operation, Restore):
+            for held in operation.resources:
+                self.restore(held)
         else:
             assert_never(operation)
 
@@ -143,6 +157,19 @@ class _Bench:
         if sorted(ids) != sorted(self.now[Kind.RULE]):
             raise Conflict("An order names every routing rule once: read the list again, and send all of them.")
         self._renumber(ids)
+
+    def restore(self, held: Held) -> None:
+        there, shown = self.now[held.kind].get(held.id), held.shown
+        if shown is None:
+            self.now[held.kind].pop(held.id, None)
+        elif there is None:
+            self.now[held.kind][held.id] = brought_back(held, shown, self.stamp)
+        else:
+            back = taken_back(there, shown)
+            if back != there:
+                self._put(back)
+            now = self.now[held.kind][held.id]
+            self.now[held.kind][held.id] = replace(now, position=shown.get("position"))
 
     # ---- parts of them
 

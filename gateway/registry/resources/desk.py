@@ -136,7 +136,7 @@ class Resources:
         async def find(connection: AsyncConnection, state: State) -> Sequence[Operation]:
             if not 0 <= to <= state.revision:
                 raise LookupError(to)
-            return history.way_back(state, await history.between(connection, to, state.revision))
+            return history.way_back(await history.between(connection, to, state.revision))
 
         return await self._transact(author, find, to)
 

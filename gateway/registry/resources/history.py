@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
-from gateway.registry.resources.operations import Create, Delete, Operation, Update
-from gateway.registry.resources.records import Author, Change, Kind, Settings, State
+from gateway.registry.resources.operations import Held, Operation, Restore
+from gateway.registry.resources.records import Author, Change, Kind
 from gateway.storage.sql.resource_tables import config_changes, config_revisions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,32 +104,9 @@ async def between(connection: AsyncConnection, older: int, newer: int) -> list[D
     return [one for one in found if one.before != one.after]
 
 
-def way_back(state: State, differences: list[Difference]) -> list[Operation]:
-    """The operations that undo these differences. A credential comes back without its secret, and a rotated one keeps
-    its present one: secrets are kept nowhere else."""
-    order = list(Kind)
-    lost = sorted((one for one in differences if one.before is None), key=lambda one: -order.index(one.kind))
-    operations: list[Operation] = [
-        Delete(one.kind, one.id, cascade=True) for one in lost if one.id in state.of(one.kind)
-    ]
-    for one in sorted((one for one in differences if one.before is not None), key=lambda one: order.index(one.kind)):
-        assert one.before is not None
-        there = state.of(one.kind).get(one.id)
-        settings, details = _settings(one.kind, one.before), one.before["details"]
-        name, position = one.before["name"], one.before.get("position")
-        if there is None:
-            within = one.before.get("provider_id")
-            operations.append(Create(one.kind, name, settings, details, within, position, id=one.id))
-        else:
-            operations.append(Update(one.kind, one.id, settings, details, merge=False, name=name, position=position))
-    return operations
-
-
-def _settings(kind: Kind, shown: dict[str, Any]) -> Settings:
-    settings = dict(shown["settings"])
-    if kind is Kind.CREDENTIAL:
-        settings.pop("fields", None)
-    return settings
+def way_back(differences: Sequence[Difference]) -> list[Operation]:
+    """What undoes these differences. See `restoring` for what comes back of a credential."""
+    return [Restore([Held(one.kind, one.id, one.before) for one in differences])]
 
 
 async def _changes(connection: AsyncConnection, after: int, upto: int) -> list[Difference]:

@@ -68,7 +68,24 @@ class Reorder:
     ids: Sequence[str]
 
 
-Operation = Create | Update | Rotate | Delete | Reorder
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A resource at an earlier revision. `shown` as `Resource.shown`; None: it was not there."""
+
+    kind: Kind
+    id: str
+    shown: Settings | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Every resource that differs from an earlier revision, back to it at once. They held together then, so neither
+    names nor references are judged on the way. Only a history makes one."""
+
+    resources: Sequence[Held]
+
+
+Operation = Create | Update | Rotate | Delete | Reorder | Restore
 
 
 def merged(before: Settings, patch: Settings) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.registry.resources.errors import NotFound
-from gateway.registry.resources.operations import Delete, Update
+from gateway.registry.resources.operations import Delete, Rotate, Update
 from gateway.registry.resources.records import Kind
 from tests.registry.resources.support import ALICE, SECRET
 
@@ -79,3 +79,87 @@ async def test_secrets_do_not_come_back(office: Office) -> None:
     assert (back.secret, dict(back.settings)) == (None, {})
     again = await office.resources.get(Kind.CREDENTIAL, kept.id)
     assert (again.secret, again.settings) == (kept.secret, kept.settings)
+
+
+async def test_a_cascade_is_undone_whole(office: Office) -> None:
+    """A revision from before a provider, its model and their rules were made, and one from before they went, both come
+    back."""
+    empty = await office.resources.revision()
+    provider = await office.provider()
+    await office.model(provider, "m")
+    await office.make(Kind.CREDENTIAL, "c", provider=provider.id, secret={"api_key": SECRET})
+    await office.rule("r", "acme", "m")
+    whole = await office.resources.revision()
+    await office.resources.roll_back(ALICE, empty)
+    nothing = await office.resources.state()
+    assert not any(nothing.of(kind) for kind in Kind)
+    await office.resources.roll_back(ALICE, whole)
+    found = await office.resources.state()
+    assert [len(found.of(kind)) for kind in (Kind.PROVIDER, Kind.MODEL, Kind.CREDENTIAL, Kind.RULE)] == [1, 1, 1, 1]
+    await office.resources.change(ALICE, [Delete(Kind.PROVIDER, provider.id, cascade=True)])
+    await office.resources.roll_back(ALICE, whole)
+    assert (await office.resources.get(Kind.RULE, "r")).settings["targets"] == [{"provider": "acme", "model": "m"}]
+
+
+async def test_names_that_were_swapped(office: Office) -> None:
+    """Two resources have their own names again, also when rules that name them were written since."""
+    one, other = await office.provider("one"), await office.provider("other")
+    before = await office.resources.revision()
+    await office.resources.change(
+        ALICE,
+        [
+            Update(Kind.PROVIDER, one.id, name="aside"),
+            Update(Kind.PROVIDER, other.id, name="one"),
+            Update(Kind.PROVIDER, one.id, name="other"),
+        ],
+    )
+    await office.rule("r", "one", "m")
+    await office.resources.roll_back(ALICE, before)
+    providers = (await office.resources.state()).of(Kind.PROVIDER)
+    assert (providers[one.id].name, providers[other.id].name) == ("one", "other")
+
+
+_VALUE = {"api_key": SECRET}
+_OLD = {"api_key": "env:GATEWAY_CREDENTIAL_OLD"}
+_NEW = {"api_key": "env:GATEWAY_CREDENTIAL_NEW"}
+
+
+@pytest.mark.parametrize(
+    ("was", "rotated", "opens"),
+    [
+        ({"secret": _VALUE}, {"references": _NEW}, {"references": _NEW}),
+        ({"references": _OLD}, {"secret": _VALUE}, {"fields": {"api_key": "…ghij"}}),
+        ({"references": _OLD}, {"references": _NEW}, {"references": _OLD}),
+        ({"secret": _VALUE}, {"secret": {"api_key": f"{SECRET}-new"}}, {"fields": {"api_key": "…-new"}}),
+    ],
+)
+async def test_a_rotated_credential_is_never_emptied(
+    office: Office, was: dict[str, Any], rotated: dict[str, Any], opens: dict[str, Any]
+) -> None:
+    """Where a stored secret is or was, what opens the provider now stays; references follow references. The rest of
+    the credential is as it was."""
+    provider = await office.provider()
+    settings = {"references": was["references"]} if "references" in was else {}
+    made = await office.make(Kind.CREDENTIAL, "c", settings, provider=provider.id, secret=was.get("secret"))
+    before = await office.resources.revision()
+    await office.resources.change(ALICE, [Rotate(made.id, **rotated)])
+    sealed = (await office.resources.get(Kind.CREDENTIAL, made.id)).secret
+    await office.resources.change(ALICE, [Update(Kind.CREDENTIAL, made.id, {"status": "inactive"}, name="d")])
+    await office.resources.roll_back(ALICE, before)
+    back = await office.resources.get(Kind.CREDENTIAL, made.id)
+    assert (back.name, dict(back.settings), back.secret) == ("c", opens, sealed)
+
+
+async def test_a_rule_that_was_aimed_at_what_goes(office: Office) -> None:
+    """A rule that was aimed at a provider made since is aimed where it was, and does not go with that provider."""
+    first = await office.provider("first")
+    await office.model(first, "m")
+    rule = await office.rule("r", "first", "m")
+    before = await office.resources.revision()
+    second = await office.provider("second")
+    await office.model(second, "m")
+    await office.resources.change(
+        ALICE, [Update(Kind.RULE, rule.id, {"targets": [{"provider": "second", "model": "m"}]})]
+    )
+    await office.resources.roll_back(ALICE, before)
+    assert (await office.resources.get(Kind.RULE, "r")).settings == rule.settings
