@@ -29,6 +29,8 @@ class Difference:
     name: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+    version: int = 0
+    """The last one it had: of two differences of a resource, the later one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ async def between(connection: AsyncConnection, older: int, newer: int) -> list[D
         first.setdefault((change.kind, change.id), change)
         last[change.kind, change.id] = change
     found = (
-        Difference(kind, name, last[kind, name].name, one.before, last[kind, name].after)
+        Difference(kind, name, last[kind, name].name, one.before, last[kind, name].after, last[kind, name].version)
         for (kind, name), one in first.items()
     )
     return [one for one in found if one.before != one.after]
@@ -106,7 +108,7 @@ async def between(connection: AsyncConnection, older: int, newer: int) -> list[D
 
 def way_back(differences: Sequence[Difference]) -> list[Operation]:
     """What undoes these differences. See `restoring` for what comes back of a credential."""
-    return [Restore([Held(one.kind, one.id, one.before) for one in differences])]
+    return [Restore([Held(one.kind, one.id, one.before, one.version) for one in differences])]
 
 
 async def _changes(connection: AsyncConnection, after: int, upto: int) -> list[Difference]:
@@ -116,9 +118,13 @@ async def _changes(connection: AsyncConnection, after: int, upto: int) -> list[D
         .order_by(config_changes.c.revision, config_changes.c.number)
     )
     return [
-        Difference(Kind(row["kind"]), row["resource_id"], row["name"], row["before"], row["after"])
+        Difference(Kind(row["kind"]), row["resource_id"], row["name"], row["before"], row["after"], _version(row))
         for row in (await connection.execute(query)).mappings()
     ]
+
+
+def _version(row: RowMapping) -> int:
+    return int((row["after"] or row["before"])["version"])
 
 
 def _revision(row: RowMapping, changes: tuple[Difference, ...] = ()) -> Revision:

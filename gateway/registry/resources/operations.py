@@ -75,6 +75,8 @@ class Held:
     kind: Kind
     id: str
     shown: Settings | None
+    version: int = 0
+    """The last one it had, which what comes back counts on from."""
 
 
 @dataclass(frozen=True, slots=True)

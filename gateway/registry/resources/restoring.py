@@ -17,10 +17,11 @@ _OPENS = ("references", "fields")
 
 
 def brought_back(held: Held, shown: Mapping[str, Any], stamp: Stamp) -> Resource:
-    """One that is not there any more. A credential comes without its secret, which is kept nowhere."""
+    """One that is not there any more. A credential comes without its secret, which is kept nowhere. Its version counts
+    on: whoever remembers an earlier one (`If-Match`) did not see what comes back."""
     settings = _without(shown["settings"], "fields") if held.kind is Kind.CREDENTIAL else shown["settings"]
     return Resource(
-        held.kind, held.id, shown["name"], dict(settings), dict(shown["details"]), 1,
+        held.kind, held.id, shown["name"], dict(settings), dict(shown["details"]), held.version + 1,
         stamp.at, stamp.by, stamp.at, stamp.by, provider_id=shown.get("provider_id"), position=shown.get("position"),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.registry.resources.errors import NotFound
+from gateway.registry.resources.errors import NotFound, VersionMismatch
 from gateway.registry.resources.operations import Delete, Rotate, Update
 from gateway.registry.resources.records import Kind
 from tests.registry.resources.support import ALICE, SECRET
@@ -163,3 +163,17 @@ async def test_a_rule_that_was_aimed_at_what_goes(office: Office) -> None:
     )
     await office.resources.roll_back(ALICE, before)
     assert (await office.resources.get(Kind.RULE, "r")).settings == rule.settings
+
+
+async def test_a_version_is_never_given_twice(office: Office) -> None:
+    """What comes back counts on from the last version it had: who remembers an earlier one is refused."""
+    made = await office.provider()
+    await office.resources.change(ALICE, [Update(Kind.PROVIDER, made.id, {"timeout": 5})])
+    before = await office.resources.revision()
+    await office.resources.change(ALICE, [Update(Kind.PROVIDER, made.id, {"timeout": 9})])
+    await office.resources.change(ALICE, [Delete(Kind.PROVIDER, made.id)])
+    await office.resources.roll_back(ALICE, before)
+    back = await office.resources.get(Kind.PROVIDER, made.id)
+    assert (back.version, back.settings["timeout"]) == (4, 5)
+    with pytest.raises(VersionMismatch):
+        await office.resources.change(ALICE, [Update(Kind.PROVIDER, made.id, {"timeout": 1}, version=1)])
