@@ -37,7 +37,7 @@ chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 20
 	@$(BIN)/python -m pytest tests/failures -m endurance
 
 endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about half an hour)
-	@$(BIN)/python -m pytest tests/endurance -m endurance
+	@$(BIN)/python -m pytest tests/endurance tests/conformance -m endurance
 
 quick: $(VENV)/.dev ## Run the tests that take less than a few seconds each
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not endurance'

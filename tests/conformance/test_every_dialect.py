@@ -36,7 +36,12 @@ MODEL_OF = {
 SIGNED = ("gemini/any", "vertex/gemini-3-flash-preview")
 """Whose calls have to come back with their signature."""
 MODELS = [f"{name}/{model}" for name in TYPES for model in MODEL_OF.get(name, ("any",))]
-every_model = pytest.mark.parametrize("model", MODELS)
+ALIKE = ("deepseek", "groq", "huggingface", "meta", "ollama", "openrouter", "together", "vllm", "xai")
+"""They differ in data alone: their turn is in `make endurance`."""
+every_model = pytest.mark.parametrize(
+    "model",
+    [pytest.param(one, marks=[pytest.mark.endurance] * (one.partition("/")[0] in ALIKE)) for one in MODELS],
+)
 RUNS = pytest.mark.xdist_group("every-dialect")
 NODE = [RUNS, *needs_node[1:]]
 

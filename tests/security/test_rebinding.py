@@ -14,6 +14,7 @@ import pytest
 from tests.security.rebinding import PRIVATE
 
 ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rebinding")]
 NAMESPACES = ["unshare", "--user", "--map-root-user", "--mount", "--net"]
 
 
@@ -35,7 +36,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 def test_nothing_private_is_connected_to(found: Any) -> None:
     """By calls, tests, health checks, discovery, pictures and the alerts' webhook: not one connection."""
     assert found["questions"] > 50
@@ -43,7 +43,6 @@ def test_nothing_private_is_connected_to(found: Any) -> None:
     assert found["literal"] == 422
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("address", PRIVATE)
 def test_what_has_turned_is_refused(found: Any, address: str) -> None:
     """It served while it was public; then every way to it fails, also when one of two addresses is private."""
