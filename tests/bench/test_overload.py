@@ -12,7 +12,7 @@ def test_summary() -> None:
     assert found["goodput"] == 10.0
     assert found["admitted_p50_ms"] == 100.0
     assert found["shed_p99_ms"] is None
-    shown = line({**found, "gateway_cpu_s": 1.5, "provider_cpu_s": 0.5})
+    shown = line({**found, "gateway_cpu_s": 1.5, "provider_cpu_s": 0.5, "client_cpu_s": 2})
     assert "shed" not in shown
     assert "gateway 1.5, provider 0.5" in shown
 
