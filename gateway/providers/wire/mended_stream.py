@@ -1,7 +1,7 @@
 """Streams of OpenAI's imitators as OpenAI's SDKs rely on them. Bytes pass as they are where nothing must be mended.
 
-Events are looked at by a few searches; only one that holds something odd is taken apart. Once the first events of an
-answer without tools were as they should be, the others are not looked at either, up to the one with its finish reason.
+Events are looked at by a few searches; only one that holds something odd is taken apart. One that was as it should be
+shows how this provider words its events: others that are worded just so are not looked at further.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.mending import mend_finish, mend_message, mend_usage
+from gateway.providers.wire.plain_chunks import Shape, has_shape, shape_of
 from gateway.providers.wire.sse import DONE, ChunkStream
 from gateway.providers.wire.tool_calls import CallNumbers
 from gateway.providers.wire.usage import WireUsage
@@ -23,17 +24,19 @@ Json = dict[str, Any]
 MOST_CHOICES = 256
 """Choices that are told apart; more are a mistake of the provider's."""
 SETTLING = 8
-"""Events that are looked at before the others are trusted."""
+"""Events that are looked at together when none has shown yet how they are worded."""
+LESSONS = 8
+"""How often an event's wording is taken as the one to come: thoughts are worded otherwise than what follows them."""
 _REASONING, _OUR_NAME = b'"reasoning":', b'"reasoning_content":'
 _ENDED = re.compile(rb'"finish_reason"\s*:\s*"')
 """Where a choice has its finish reason: most events have none."""
-_FINISH, _CHOICE, _UNFINISHED = b'"finish_reason"', b'"choices":[{', b'"choices":[{"finish_reason":null,'
-_WHOLE = ("chat.completion", "chat.completion.done")
-"""What Perplexity calls its events."""
+_FINISH, _INDEX, _CHOICES = b'"finish_reason"', b'"index"', b'"choices"'
+_CHOICE, _UNFINISHED = b'"choices":[{', b'"choices":[{"finish_reason":null,'
+_KIND = "chat.completion.chunk"
+"""What every event is called; Perplexity and others have other names for some."""
 _OPENING = re.compile(re.escape(_CHOICE) + rb"(?=\s*\")")
 _ENVELOPE = ("id", "object", "created", "model")
 _ODD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_TOOLS = re.compile(rb'"(?:tools|functions)"\s*:\s*\[')
 
 
 class MendedStream(ChunkStream):
@@ -48,26 +51,25 @@ class MendedStream(ChunkStream):
         "_envelope",
         "_finishes",
         "_held",
-        "_left",
+        "_lessons",
         "_over",
+        "_shape",
         "_told",
         "_wanted",
-        "_words",
     )
 
     def __init__(self, call: Call, finishes: Mapping[str, str | None]) -> None:
         super().__init__(call.model, hide_usage=not call.include_usage)
         self._call = call.id
         self._finishes = finishes
-        self._words = (b'"stop"', *(b'"%b"' % word.encode() for word in finishes))
-        """Finish reasons that may have to be put in OpenAI's words."""
         self._begun: set[int] = set()
         self._calls: dict[int, CallNumbers] = {}
         self._envelope: Json = {}
         self._held: Json = {}
         """What an event without a choice said, for the next one that has a choice."""
-        self._left = SETTLING if _TOOLS.search(call.raw) is None else -1
-        """Events that are still looked at; -1: all."""
+        self._shape: Shape | None = None
+        """How an ordinary event is worded here, as far as that is known."""
+        self._lessons = LESSONS
         self._wanted: Any = None
         """The usage that came with a choice."""
         self._told = False
@@ -77,9 +79,7 @@ class MendedStream(ChunkStream):
     # -- frames as bytes
 
     def _rewritten(self, body: bytes) -> bytes:
-        if body and (self._left or self._finish):
-            body = self._looked_at(body)
-        return super()._rewritten(body)
+        return super()._rewritten(self._looked_at(body) if body else body)
 
     def _relay(self, block: bytes) -> bytes:
         if block.endswith(DONE):
@@ -87,34 +87,38 @@ class MendedStream(ChunkStream):
         return super()._relay(block)
 
     def _looked_at(self, body: bytes) -> bytes:
-        if self._left < 0:
-            return self._block(body)
-        out = b""
-        if self._left > 0:
-            end = _end_of(body, self._left)
-            out, body = self._settled(body[:end]), body[end:]
-        if self._left < 0:
-            return out + self._block(body)
-        # Trusted, but for its end: the finish reason may have to be put in other words.
-        ended = _ENDED.search(body) if self._finish else None
-        if ended is None:
-            return out + body
-        start = body.rfind(b"\n\n", 0, ended.start()) + 2 if b"\n\n" in body[: ended.start()] else 0
-        return out + body[:start] + self._each(body[start:])
-
-    def _settled(self, body: bytes) -> bytes:
-        """The first events: the very first alone, which says whose turn it is, the others together where they are as
-        they should be."""
         out = b""
         if not self._begun:
+            # The very first event says whose turn it is.
             end = _end_of(body, 1)
             out, body = self._each(body[:end]), body[end:]
-        if self._left <= 0 or not body:
-            return out + self._block(body) if body else out
-        if self._is_odd(body) or _REASONING in body or body.count(_FINISH) < body.count(_CHOICE):
-            return out + self._each(body)
-        self._left = max(0, self._left - body.count(b"\n\n"))
-        return out + body
+            if not body:
+                return out
+        # The finish reason may have to be put in other words.
+        ended = _ENDED.search(body) if self._finish else None
+        if ended is None:
+            return out + self._plain(body) if out else self._plain(body)
+        start = body.rfind(b"\n\n", 0, ended.start()) + 2 if b"\n\n" in body[: ended.start()] else 0
+        return out + (self._plain(body[:start]) if start else b"") + self._each(body[start:])
+
+    def _plain(self, body: bytes) -> bytes:
+        """Events before the last ones."""
+        if self._shape is not None and not self._held and has_shape(body, self._shape):
+            return body
+        if self._shape is None and self._lessons:
+            end = _end_of(body, SETTLING)
+            head, body = body[:end], body[end:]
+            looked = self._learnt(head)
+            return looked + self._plain(body) if body else looked
+        return self._learnt(body)
+
+    def _learnt(self, body: bytes) -> bytes:
+        """Looked at, and the wording of what was as it should be taken for that of what is to come."""
+        looked = self._block(body)
+        if looked is body and self._lessons:
+            self._lessons -= 1
+            self._shape = shape_of(body) or self._shape
+        return looked
 
     def _block(self, body: bytes) -> bytes:
         """Frames that are looked at all at once, and one by one where one of them is odd."""
@@ -123,7 +127,9 @@ class MendedStream(ChunkStream):
             apart = _OUR_NAME in body
             if not apart:
                 body = body.replace(_REASONING, _OUR_NAME)
-        if apart or self._is_odd(body) or body.count(_FINISH) < body.count(_CHOICE):
+        choices = body.count(_CHOICES)
+        alone = choices < body.count(b"\n\n")
+        if apart or alone or self._is_odd(body) or body.count(_FINISH) < choices or body.count(_INDEX) < choices:
             return self._each(body)
         return body
 
@@ -133,20 +139,17 @@ class MendedStream(ChunkStream):
     def _is_odd(self, data: bytes) -> bool:
         if not self._begun or self._held or _differs(data):
             return True
-        return self._finish and _ENDED.search(data) is not None and any(word in data for word in self._words)
+        return self._finish and _ENDED.search(data) is not None
 
     def _frame_looked_at(self, frame: bytes) -> bytes:
         if self.failure is not None:
             return b""
-        given = frame
         if _REASONING in frame and _OUR_NAME not in frame:
             frame = frame.replace(_REASONING, _OUR_NAME)
         if _FINISH not in frame:
             frame = _OPENING.sub(_UNFINISHED, frame, 1)
-        if self._is_odd(frame) or _REASONING in frame:
+        if self._is_odd(frame) or _REASONING in frame or _INDEX not in frame or _FINISH not in frame:
             frame = self._apart(frame)
-        if self._left > 0:
-            self._left = self._left - 1 if frame is given else -1
         return frame + b"\n\n" if frame else b""
 
     def _apart(self, frame: bytes) -> bytes:
@@ -227,8 +230,8 @@ class MendedStream(ChunkStream):
 
     def _complete(self, chunk: Json) -> None:
         """The same id, date and model in every event, and what earlier ones had to say."""
-        if chunk.get("object") in _WHOLE:
-            chunk["object"] = "chat.completion.chunk"
+        if chunk.get("object") != _KIND:
+            chunk["object"] = _KIND
         if chunk.get("id") or not self._envelope:
             if not self._envelope:
                 self._envelope = {name: chunk[name] for name in _ENVELOPE if name in chunk}
@@ -244,6 +247,7 @@ class MendedStream(ChunkStream):
         if not isinstance(delta, dict):
             delta = choice["delta"] = {}
         choice.setdefault("finish_reason", None)
+        choice.setdefault("index", index)
         if index not in self._begun:
             self._begun.add(index)
             if not delta.get("role"):
@@ -285,6 +289,7 @@ def _differs(data: bytes) -> bool:
         or b'"content":[' in data
         or b'"choices":[]' in data
         or b'"x_groq":' in data
+        or b'"id":""' in data
         or b'"object":""' in data
         or b'"object":"error"' in data
         or b'"object":"chat.completion"' in data
@@ -295,6 +300,7 @@ def _differs(data: bytes) -> bool:
         b'"tool_calls": [{' in data
         or b'"content": [' in data
         or b'"choices": []' in data
+        or b'"id": ""' in data
         or b'"object": ""' in data
         or b'"object": "error"' in data
         or b'"object": "chat.completion"' in data
