@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.mending import mend_finish, mend_message, mend_usage
-from gateway.providers.wire.plain_chunks import Shape, has_shape, shape_of
+from gateway.providers.wire.plain_chunks import Shape, count_of, has_shape, is_one, shape_of
 from gateway.providers.wire.sse import DONE, ChunkStream
 from gateway.providers.wire.tool_calls import CallNumbers
 from gateway.providers.wire.usage import WireUsage
@@ -79,7 +79,10 @@ class MendedStream(ChunkStream):
     # -- frames as bytes
 
     def _rewritten(self, body: bytes) -> bytes:
-        return super()._rewritten(self._looked_at(body) if body else body)
+        shape = self._shape
+        if shape is None or self._finish or self._held or not is_one(body, shape):
+            body = self._looked_at(body) if body else body
+        return super()._rewritten(body)
 
     def _relay(self, block: bytes) -> bytes:
         if block.endswith(DONE):
@@ -117,7 +120,7 @@ class MendedStream(ChunkStream):
         looked = self._block(body)
         if looked is body and self._lessons:
             self._lessons -= 1
-            self._shape = shape_of(body) or self._shape
+            self._shape = shape_of(body, self._shape) or self._shape
         return looked
 
     def _block(self, body: bytes) -> bytes:
@@ -128,7 +131,7 @@ class MendedStream(ChunkStream):
             if not apart:
                 body = body.replace(_REASONING, _OUR_NAME)
         choices = body.count(_CHOICES)
-        alone = choices < body.count(b"\n\n")
+        alone = choices < count_of(body)
         if apart or alone or self._is_odd(body) or body.count(_FINISH) < choices or body.count(_INDEX) < choices:
             return self._each(body)
         return body

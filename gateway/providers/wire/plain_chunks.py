@@ -18,13 +18,22 @@ _OBJECT = re.compile(rb'"object"\s*:\s*"chat\.completion\.chunk"')
 _ID = re.compile(rb'"id"\s*:\s*"[^"\\]+"')
 _INDEX, _FINISH = re.compile(rb'"index"\s*:\s*\d'), re.compile(rb'"finish_reason"\s*:\s*null')
 
+BETWEEN = b"}\n\ndata: {"
+"""Where one event ends and the next begins: a needle that is found faster than two line feeds."""
+
 Shape = tuple[bytes, ...]
-"""What each chunk has exactly once."""
+"""What each chunk has exactly once. Two parts: all before its text, and what follows it. Four, where that differs from
+chunk to chunk (a date, say): the choice before its text and after it, the object's name, the id."""
 
 
-def shape_of(body: bytes) -> Shape | None:
+def count_of(body: bytes) -> int:
+    """How many plain events a block holds."""
+    return body.count(BETWEEN) + 1
+
+
+def shape_of(body: bytes, before: Shape | None = None) -> Shape | None:
     """That of the last chunk of a block that holds nothing odd; None when it is no ordinary one: with a choice's index,
-    without its finish reason, with an id and an object."""
+    without its finish reason, with an id and an object. `before` is the shape that this block did not have."""
     frame = body[body.rfind(b"\n\n", 0, len(body) - 2) + 2 :] if body.find(b"\n\n") < len(body) - 2 else body
     choice, kind, name = _CHOICE.search(frame), _OBJECT.search(frame), _ID.search(frame)
     if choice is None or kind is None or name is None:
@@ -32,18 +41,19 @@ def shape_of(body: bytes) -> Shape | None:
     around = choice[1] + choice[2]
     if _INDEX.search(around) is None or _FINISH.search(around) is None:
         return None
+    prefix = frame[: choice.end(1)]
+    wordy = kind.end() <= len(prefix) and name.end() <= len(prefix)
+    if wordy and (before is None or before[1] != choice[2]):
+        return prefix, choice[2]
     return choice[1], choice[2], kind[0], name[0]
+
+
+def is_one(body: bytes, shape: Shape) -> bool:
+    """Whether this is a single chunk that begins and ends so, as most reads of a paced stream are."""
+    return body.startswith(shape[0]) and shape[1] in body and BETWEEN not in body
 
 
 def has_shape(body: bytes, shape: Shape) -> bool:
     """Whether every chunk of this block is worded so."""
-    first, last, kind, name = shape
-    chunks = body.count(b"\n\n")
-    if chunks == 1:
-        return first in body and last in body and kind in body and name in body
-    return (
-        body.count(first) == chunks
-        and body.count(last) == chunks
-        and body.count(kind) == chunks
-        and body.count(name) == chunks
-    )
+    chunks = count_of(body)
+    return all(body.count(part) == chunks for part in shape)
