@@ -227,9 +227,9 @@ def test_the_client_reads_the_name_it_asked_for(rig: Rig) -> None:
 def test_a_stream_is_passed_byte_for_byte(rig: Rig) -> None:
     """Chunks of a model without alias stay as they came; the client asked for usage and gets it."""
     frames = [
-        b'data: {"model":"m","choices":[{"finish_reason":null,"delta":{"role":"assistant","content":""}}]}\n\n',
-        b'data: { "model":"m", "id":1.0,"choices":[{"finish_reason":null,"delta":{"content":"h\xc3\xa9"}}]}\n\n',
-        b'data: {"model":"m","choices":[{"delta":{},"finish_reason":"stop"}], "x":1E5}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"finish_reason":null,"delta":{"role":"assistant"}}]}\n\n',
+        b'data: { "model":"m","y":1.0,"choices":[{"index":0,"finish_reason":null,"delta":{"content":"\xc3\xa9"}}]}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}], "x":1E5}\n\n',
         b'data: {"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
     ]
     reply = stream_of(rig, sse(frames), "m", stream_options={"include_usage": True})

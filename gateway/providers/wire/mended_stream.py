@@ -233,7 +233,7 @@ class MendedStream(ChunkStream):
 
     def _complete(self, chunk: Json) -> None:
         """The same id, date and model in every event, and what earlier ones had to say."""
-        if chunk.get("object") != _KIND:
+        if chunk.get("object", _KIND) != _KIND:
             chunk["object"] = _KIND
         if chunk.get("id") or not self._envelope:
             if not self._envelope:
