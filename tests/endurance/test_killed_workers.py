@@ -59,7 +59,8 @@ async def test_kill_9_of_workers_under_streaming_load(kills: int, tmp_path: Path
         bill, books = under.bill(), under.ledger()
         assert under.in_rollups() == len(books)
         abandoned = [row for row in books.values() if row.state == "abandoned"]
-        assert abandoned
+        # A worker that has only just come back may be killed before it has a call.
+        assert abandoned or not tally.broken
         report(f"{tally.admitted} streams, {tally.broken} broken; all free after {freed:.1f} s; {summary(bill, books)}")
         assert tally.admitted > 0
         assert not tally.failures
