@@ -55,14 +55,13 @@ def test_malformed_requests_never_reach_a_provider(rig: Rig, name: str) -> None:
     head = b"\r\n".join([b"POST /v1/chat/completions HTTP/1.1", b"host: 127.0.0.1", *MALFORMED[name], b"", b""])
     with rig.gateway.client() as client:
         client.write(head + BODY + SMUGGLED)
-        client.socket.shutdown(1)
         assert client.ended() or client.head().status >= 400
     until(rig.gateway.idle, "an idle gateway")
     assert not rig.a.received
 
 
 @pytest.mark.parametrize(
-    "chunk", [b"1b;" + b"x" * 100_000 + b"\r\n" + BODY, b"-1\r\n", b"0x1b\r\n" + BODY, b"1b \r\n" + BODY]
+    "chunk", [b"1b;" + b"x" * 1_000_000 + b"\r\n" + BODY, b"-1\r\n", b"0x1b\r\n" + BODY, b"1b \r\n" + BODY]
 )
 def test_malformed_chunks_never_reach_a_provider(rig: Rig, chunk: bytes) -> None:
     """A body whose chunks are no chunks is no body."""
@@ -70,7 +69,7 @@ def test_malformed_chunks_never_reach_a_provider(rig: Rig, chunk: bytes) -> None
         client.send("POST", "/v1/chat/completions", b"", [("transfer-encoding", "chunked")])
         with suppress(ConnectionError):
             client.write(chunk)
-            client.socket.shutdown(1)
+        assert client.ended() or client.head().status >= 400
     until(rig.gateway.idle, "an idle gateway")
     assert not rig.a.received
 
