@@ -15,10 +15,11 @@ from gateway.ports import Dialect
 from gateway.types import Deployment, Service, Surface, Usage
 from tests.bridges.messages.talk import call, heard_of
 from tests.providers.contract.cases import ANSWERS
-from tests.providers.contract.natives import Native, native_of
+from tests.providers.contract.natives import Native, answering, native_of
 from tests.providers.contract.said import Said
 from tests.providers.contract.test_contract import DIALECTS, deployment_of
 
+ANSWERING = answering(DIALECTS)
 STOPS = {"stop": "end_turn", "length": "max_tokens", "calls": "tool_use", "refused": "refusal"}
 TOOL = {"name": "weather", "description": "Tells it.", "input_schema": {"type": "object", "properties": {}}}
 TALK = [
@@ -104,11 +105,9 @@ def check(message: dict[str, Any], said: Said, usage: Usage | None) -> None:
     assert (usage.input_tokens, usage.output_tokens) == (counts.input, counts.output)
 
 
-@pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.parametrize(("provider", "case"), ANSWERING, indirect=["provider"])
 def test_replies(provider: Provider, case: str) -> None:
     """The client reads what the model said: words, thinking, calls, why it ended, every count."""
-    if case in provider.native.silent:
-        pytest.skip("this provider never answers so")
     content_type, body = provider.native.reply(ANSWERS[case])
     reply = provider.dialect.decode(call(), provider.deployment, [(b"content-type", content_type)], body)
     message = json.loads(reply.body)
@@ -116,11 +115,9 @@ def test_replies(provider: Provider, case: str) -> None:
     check(message, ANSWERS[case], reply.usage)
 
 
-@pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.parametrize(("provider", "case"), ANSWERING, indirect=["provider"])
 def test_streams(provider: Provider, case: str) -> None:
     """The same of a stream, in one piece or byte by byte."""
-    if case in provider.native.silent:
-        pytest.skip("this provider never answers so")
     body = b"".join(provider.native.stream(ANSWERS[case])[1])
     seen = set()
     for size in (len(body), 7, 1):

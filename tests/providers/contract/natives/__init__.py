@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from gateway.ports import Dialect, RequestHead
 from gateway.providers.wire.openai import OpenAIDialect
+from tests.providers.contract.cases import ANSWERS
 from tests.providers.contract.said import Heard, Said
 
 
@@ -48,6 +49,13 @@ class Native(Protocol):
     def broken(self) -> bytes:
         """The event by which a stream says that it failed: the provider is overloaded."""
         ...
+
+
+def answering(dialects: Mapping[str, Dialect]) -> list[tuple[str, str]]:
+    """Each of these with each case of an answer that its API gives."""
+    return [
+        (name, case) for name in sorted(dialects) for case in ANSWERS if case not in native_of(dialects[name]).silent
+    ]
 
 
 def native_of(dialect: Dialect) -> Native:
