@@ -2,24 +2,17 @@
 
 import argparse
 import json
-import os
-import resource
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-from bench import chart, goals, install, report, session
-from bench.processes import BenchError, adopt_orphans, end_descendants
+from bench import chart, goals, report, runner, session
+from bench.processes import BenchError
 from bench.results import SystemResult, facts
 from bench.systems import SYSTEMS, System
 from bench.workloads import WORKLOADS, Workload
-
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def _names(text: str) -> list[str]:
@@ -36,7 +29,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="rounds per workload (3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="seconds per round and system (4)")
     parser.add_argument("--quick", action="store_true", help="one round of one second: does it all work?")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="directory for latest.json and latest.svg")
+    parser.add_argument("--output", type=Path, default=runner.RESULTS, help="directory for latest.json and latest.svg")
     options = parser.parse_args(arguments)
     unknown = (set(options.only) - set(_names(systems))) | (set(options.workloads) - set(_names(workloads)))
     if unknown:
@@ -44,21 +37,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if options.quick:
         options.rounds, options.seconds = 1, 1.0
     return options
-
-
-def prepare() -> None:
-    install.require_tools()
-    if not {0, 1} <= os.sched_getaffinity(0):
-        raise BenchError("cores 0 and 1 are needed: one for the system under test, one for the load and the upstream")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    adopt_orphans()
-    signal.signal(signal.SIGTERM, _stop)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(143)
 
 
 def _install(systems: Sequence[System]) -> tuple[list[System], dict[str, SystemResult]]:
@@ -111,22 +89,16 @@ def publish(results: dict[str, SystemResult], options: argparse.Namespace) -> No
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when something was measured; goals are reported, not enforced."""
+    """See `runner.run`."""
     options = parse(arguments)
-    started = time.monotonic()
-    try:
-        prepare()
-        results = measure(options)
-        publish(results, options)
+
+    def measured() -> None:
+        started = time.monotonic()
+        runner.prepare()
+        publish(measure(options), options)
         print(f"\n{time.monotonic() - started:.0f} s; written to {options.output}/latest.json and latest.svg")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        end_descendants()
-    return 0
+
+    return runner.run(measured)
 
 
 if __name__ == "__main__":

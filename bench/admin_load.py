@@ -25,10 +25,9 @@ from typing import Any
 
 import psycopg
 
-from bench import ledger_scale, payloads, procstat, wire
-from bench.__main__ import RESULTS, prepare
+from bench import ledger_scale, payloads, procstat, runner, wire
 from bench.install import own_command
-from bench.processes import LOAD_CORE, TEST_CORE, BenchError, Process, end_descendants, free_port, pinned
+from bench.processes import LOAD_CORE, TEST_CORE, BenchError, Process, free_port, pinned
 from bench.systems import SYSTEMS, Site
 from bench.upstreams import start
 from gateway.storage.sql.migrate import migrate
@@ -36,7 +35,7 @@ from gateway.storage.sql.migrate import migrate
 ADMIN_KEY = "bench-admin-0123456789abcdef0123456789abcdef"
 GOAL = 1.10
 AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
-ROOT = RESULTS.parent.parent
+ROOT = runner.RESULTS.parent.parent
 
 Numbers = dict[str, Any]
 
@@ -183,36 +182,33 @@ def _line(found: Numbers) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when something was measured; the goal is reported, not enforced."""
+    """See `runner.run`."""
     parser = argparse.ArgumentParser(prog="python -m bench.admin_load", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000, help="attempts in the ledger (10,000,000)")
     parser.add_argument("--url", help="a PostgreSQL database: filled by `bench.ledger_scale`, or empty")
     parser.add_argument("--rate", type=float, default=1000.0, help="calls a second (1,000)")
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds of a window (10)")
     parser.add_argument("--pairs", type=int, default=6, help="windows of each kind (6)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="directory for admin_load.json")
+    parser.add_argument("--output", type=Path, default=runner.RESULTS, help="directory for admin_load.json")
     options = parser.parse_args(arguments)
-    try:
-        prepare()
-        with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-admin-load-")))
-            url = stack.enter_context(ledger_scale.where(options.url))
-            rows = filled(url, options.rows)
-            stack.enter_context(one_ranking())
-            give_way(url)
-            print(f"{rows:,} attempts in the ledger; {options.rate:,.0f} calls a second", flush=True)
-            found = measure(stack.enter_context(serving(directory, url)), options)
-        for name, asked in found["asked"].items():
-            print(f"  {name:20} {asked['times']:5} x  median {asked['median_s']} s, slowest {asked['slowest_s']} s")
-        print(f"  p99 beside admins: {found['ratio']} x that without (goal: at most {GOAL}); failed: {found['failed']}")
-        result = {"rows": rows, "rate": options.rate, "seconds": options.seconds, "goal": GOAL, **found}
-        (options.output / "admin_load.json").write_text(json.dumps(result, indent=2) + "\n")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    finally:
-        end_descendants()
-    return 0
+    return runner.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> None:
+    runner.prepare()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-admin-load-")))
+        url = stack.enter_context(ledger_scale.where(options.url))
+        rows = filled(url, options.rows)
+        stack.enter_context(one_ranking())
+        give_way(url)
+        print(f"{rows:,} attempts in the ledger; {options.rate:,.0f} calls a second", flush=True)
+        found = measure(stack.enter_context(serving(directory, url)), options)
+    for name, asked in found["asked"].items():
+        print(f"  {name:20} {asked['times']:5} x  median {asked['median_s']} s, slowest {asked['slowest_s']} s")
+    print(f"  p99 beside admins: {found['ratio']} x that without (goal: at most {GOAL}); failed: {found['failed']}")
+    result = {"rows": rows, "rate": options.rate, "seconds": options.seconds, "goal": GOAL, **found}
+    (options.output / "admin_load.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

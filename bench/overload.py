@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import payloads, procstat, wire
-from bench.__main__ import RESULTS, prepare
+from bench import payloads, procstat, runner, wire
 from bench.install import own_command
-from bench.processes import LOAD_CORE, TEST_CORE, BenchError, Process, end_descendants, free_port, pinned
+from bench.processes import LOAD_CORE, TEST_CORE, BenchError, Process, free_port, pinned
 from bench.systems import SYSTEMS, Site
 from bench.upstreams import start
 
@@ -55,9 +54,8 @@ class Stage:
         path.write_text(json.dumps(job))
         before = [procstat.cpu_seconds(process.pid) for process in self._processes]
         command = pinned(LOAD_CORE, [str(own_command("python")), "-m", "bench.arrivals", str(path)])
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + 120, check=False, cwd=RESULTS.parent.parent
-        )
+        root, most = runner.RESULTS.parent.parent, seconds + 120
+        done = subprocess.run(command, capture_output=True, text=True, timeout=most, check=False, cwd=root)
         if done.returncode:
             raise BenchError(f"the clients failed: {done.stderr[-500:]}")
         found: Numbers = json.loads(done.stdout)
@@ -113,6 +111,8 @@ def measure(directory: Path, mode: str, seconds: float, factor: float) -> Number
     stage = Stage(directory, mode, "0.03")
     try:
         peak, steps = peak_of(stage, seconds)
+        if not peak["goodput"]:
+            raise BenchError("nothing was served in time: give each step more --seconds")
         over = stage.run(2 * seconds, rate=factor * peak["goodput"])
         print(f"  {factor:g} times the peak: {line(over)}", flush=True)
     finally:
@@ -127,27 +127,24 @@ def measure(directory: Path, mode: str, seconds: float, factor: float) -> Number
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when something was measured; goals are reported, not enforced."""
+    """See `runner.run`."""
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each step (4); overload: twice that")
     parser.add_argument("--factor", type=float, default=3.0, help="how many times the peak (3)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="directory for overload.json")
+    parser.add_argument("--output", type=Path, default=runner.RESULTS, help="directory for overload.json")
     options = parser.parse_args(arguments)
+    return runner.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> None:
     results: Numbers = {"factor": options.factor, "seconds": options.seconds, "goals": GOALS}
-    try:
-        prepare()
-        with tempfile.TemporaryDirectory(prefix="gw-overload-") as directory:
-            for mode, title in (("pace", "streams of 62 events, 10 ms apart"), ("think", "answers after 60 ms")):
-                print(title, flush=True)
-                results[mode] = {"title": title, **measure(Path(directory), mode, options.seconds, options.factor)}
-                print(f"  found {results[mode]['found']}, met {results[mode]['met']}", flush=True)
-        (options.output / "overload.json").write_text(json.dumps(results, indent=2) + "\n")
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    finally:
-        end_descendants()
-    return 0
+    runner.prepare()
+    with tempfile.TemporaryDirectory(prefix="gw-overload-") as directory:
+        for mode, title in (("pace", "streams of 62 events, 10 ms apart"), ("think", "answers after 60 ms")):
+            print(title, flush=True)
+            results[mode] = {"title": title, **measure(Path(directory), mode, options.seconds, options.factor)}
+            print(f"  found {results[mode]['found']}, met {results[mode]['met']}", flush=True)
+    (options.output / "overload.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

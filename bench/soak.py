@@ -22,10 +22,9 @@ from typing import Any
 
 import uvloop
 
-from bench import procstat, soak_chart, wire
-from bench.__main__ import RESULTS
+from bench import procstat, runner, soak_chart, wire
 from bench.install import own_command
-from bench.processes import BenchError, Process, adopt_orphans, end_descendants, free_port
+from bench.processes import Process, free_port
 from bench.soak_metrics import Histogram, lag_histogram
 from bench.streams import raw_request
 
@@ -299,27 +298,23 @@ def judged(samples: Sequence[Sample], seen: Seen, load: float) -> dict[str, Any]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when it ran; figures are reported, not enforced."""
+    """See `runner.run`."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (30)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="directory for soak.json and soak.svg")
+    parser.add_argument("--output", type=Path, default=runner.RESULTS, help="directory for soak.json and soak.svg")
     options = parser.parse_args(arguments)
-    adopt_orphans()
-    try:
-        with tempfile.TemporaryDirectory(prefix="gw-soak-") as directory:
-            samples, seen = run(Path(directory), options.minutes * 60)
-        found = judged(samples, seen, os.getloadavg()[2])
-        data = {**found, "samples": [asdict(sample) for sample in samples]}
-        options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "soak.json").write_text(json.dumps(data, indent=1) + "\n")
-        (options.output / "soak.svg").write_text(soak_chart.svg(samples, found))
-        print(json.dumps(found, indent=1))
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    finally:
-        end_descendants()
-    return 0
+    return runner.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="gw-soak-") as directory:
+        samples, seen = run(Path(directory), options.minutes * 60)
+    found = judged(samples, seen, os.getloadavg()[2])
+    data = {**found, "samples": [asdict(sample) for sample in samples]}
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "soak.json").write_text(json.dumps(data, indent=1) + "\n")
+    (options.output / "soak.svg").write_text(soak_chart.svg(samples, found))
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.gateway import GatewayProcess, Mock, mock_process
 
+from .applications import Application, application, install
+
 KEY = "gw-conformance-everything-000000000001"
 GPT_KEY = "gw-conformance-gpt-models-000000000002"
 EMBED_KEY = "gw-conformance-embeddings-000000000003"
@@ -253,3 +255,26 @@ def sdk(
     request: pytest.FixtureRequest, client: openai.OpenAI, aclient: openai.AsyncOpenAI, runner: asyncio.Runner
 ) -> Sdk:
     return Sdk(client if request.param == "blocking" else None, aclient, runner)
+
+
+# ---- Node
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """The Node SDKs."""
+    install()
+
+
+@pytest.fixture(scope="module")
+def node(request: pytest.FixtureRequest, lab: Lab, installed: None) -> Iterator[Application]:
+    """The module's own `SCRIPT`, or openai-node."""
+    with application(getattr(request.module, "SCRIPT", "openai.mjs"), lab.gateway.api, KEY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ai(lab: Lab, installed: None) -> Iterator[Application]:
+    """The Vercel AI SDK."""
+    with application("ai.mjs", lab.gateway.api, KEY) as running:
+        yield running

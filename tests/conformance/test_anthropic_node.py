@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from .applications import Application, needs_node
 from .conftest import GPT_KEY, KEY, UNKNOWN_KEY, Lab, fault
 from .test_anthropic_python import MODELS, PROVIDERS, SAID
-from .test_node import Application, application, installed, pytestmark
 
-__all__ = ["installed", "pytestmark"]
-
-
-@pytest.fixture(scope="module")
-def node(lab: Lab, installed: None) -> Iterator[Application]:
-    with application("anthropic.mjs", lab) as running:
-        yield running
+pytestmark = needs_node
+SCRIPT = "anthropic.mjs"
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -18,12 +18,9 @@ from gateway.providers import discover
 from gateway.types import Service
 from tests.support.gateway import GatewayProcess, mock_process
 
+from .applications import Application, needs_node
 from .conftest import KEY, Lab, Sdk
-from .test_node import Application, application, installed
-from .test_node import pytestmark as needs_node
 from .test_openai_python import SAID, USER, tool
-
-__all__ = ["installed"]
 
 TYPES = tuple(sorted(name for name, one in discover().items() if Service.CHAT in one.services))
 MODEL_OF = {
@@ -84,18 +81,6 @@ def sdk(request: pytest.FixtureRequest, lab: Lab, runner: asyncio.Runner) -> Ite
     yield Sdk(client if request.param == "blocking" else None, aclient, runner)
     client.close()
     runner.run(aclient.close())
-
-
-@pytest.fixture(scope="module")
-def node(lab: Lab, installed: None) -> Iterator[Application]:
-    with application("openai.mjs", lab) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def ai(lab: Lab, installed: None) -> Iterator[Application]:
-    with application("ai.mjs", lab) as running:
-        yield running
 
 
 # ---- openai-python

@@ -3,29 +3,14 @@ chat, and at one that has both."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
 
-from .conftest import RESPONDERS, Lab, fault
-from .test_node import Application, application, installed
+from .applications import Application, needs_node
+from .conftest import RESPONDERS, fault
 
-__all__ = ["installed"]
-
-pytestmark = [
-    pytest.mark.xdist_group("node"),
-    pytest.mark.skipif(
-        shutil.which("node") is None or shutil.which("npm") is None, reason="the Node SDKs need node and npm in PATH"
-    ),
-]
+pytestmark = needs_node
+SCRIPT = "responses.mjs"
 ALL = ("lab", *RESPONDERS)
-
-
-@pytest.fixture(scope="module")
-def node(lab: Lab, installed: None) -> Iterator[Application]:
-    with application("responses.mjs", lab) as running:
-        yield running
 
 
 @pytest.mark.parametrize("provider", ALL)

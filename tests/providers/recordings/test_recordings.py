@@ -135,6 +135,7 @@ def test_requests(key: str) -> None:
     name, exchange = RECORDED[key]
     reader = READERS[name]
     asked: dict[str, Any] | None = reader.asked(exchange)
+    assert asked is not None
     assert exchange.request is not None
     raw = json.dumps({"model": ASKED, **asked}).encode()
     parts = dialect_of(name).body(call_of(exchange, raw), deployment_of(name, model_of(exchange)))
