@@ -91,6 +91,8 @@ def test_own_words_for_thinking() -> None:
     """A caller who knows Anthropic's `thinking` is taken at his word."""
     given = {"type": "enabled", "budget_tokens": 1500}
     assert sent("claude-sonnet-4-5", thinking=given, reasoning_effort="high")["thinking"] == given
+    body = sent("claude-opus-4-6", thinking={"type": "disabled"}, reasoning_effort="low")
+    assert (body["thinking"], body["output_config"]) == ({"type": "disabled"}, {"effort": "low"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.bridges.messages.asked import MessagesRequest, decode
 from gateway.bridges.messages.content import Conversation
-from gateway.bridges.messages.reasoning import effort_of
+from gateway.bridges.messages.reasoning import think
 from gateway.bridges.messages.shapes import is_strict
 from gateway.bridges.messages.tools import offer
 from gateway.errors import InvalidJson, InvalidRequest
@@ -35,7 +35,7 @@ def chat_body(call: Call, deployment: Deployment, extensions: frozenset[str]) ->
     offer(body, asked, extensions, losses)
     _sample(body, asked, extensions)
     _shape(body, asked)
-    _think(body, asked, call, deployment, extensions)
+    think(body, asked, call.raw, deployment, extensions)
     if asked.metadata is not None and asked.metadata.user_id:
         body["safety_identifier"] = _user(asked.metadata.user_id)
     if call.stream:
@@ -98,24 +98,8 @@ def _shape(body: Json, asked: MessagesRequest) -> None:
     body["response_format"] = {"type": "json_schema", "json_schema": schema}
 
 
-def _think(body: Json, asked: MessagesRequest, call: Call, deployment: Deployment, extensions: frozenset[str]) -> None:
-    effort = effort_of(asked, deployment)
-    if asked.thinking is not None and "thinking" in extensions and (effort is None or asked.thinking.type == "enabled"):
-        body["thinking"] = _thinking(call.raw)
-    elif effort is not None:
-        body["reasoning_effort"] = effort
-
-
 def _user(name: str) -> str:
     return name if len(name) <= LONGEST_USER else hashlib.sha256(name.encode()).hexdigest()
-
-
-class _Thought(msgspec.Struct, gc=False):
-    thinking: msgspec.Raw
-
-
-def _thinking(raw: bytes) -> msgspec.Raw:
-    return msgspec.json.decode(raw, type=_Thought).thinking
 
 
 def _refuse(asked: MessagesRequest, losses: Losses) -> None:

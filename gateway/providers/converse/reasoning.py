@@ -57,6 +57,8 @@ def _claude(
     able, losses = means
     if able.claude is None:
         more["thinking"] = chat.thinking
+        if chat.reasoning_effort not in (None, "none"):
+            more["output_config"] = {"effort": chat.reasoning_effort}
         return True
     limit = chat.limit if chat.limit is not None else deployment.max_output_tokens or able.claude.max_output
     forced = {"type": "any"} if chat.choice[0] in ("required", "named") else {}

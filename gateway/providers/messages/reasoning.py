@@ -26,14 +26,13 @@ class Talk(Protocol):
 def reason(body: Json, output: Json, talk: Talk, chat: ChatRequest, means: tuple[Abilities, Losses]) -> None:
     """Sets `thinking` in the body and `effort` in its `output_config`. Raises UnsupportedParameter."""
     able, losses = means
-    if chat.thinking is not None:
-        body["thinking"] = chat.thinking
-        return
-    effort = chat.reasoning_effort
+    own, effort = chat.thinking, chat.reasoning_effort
+    if own is not None:
+        body["thinking"] = own
     if effort is None:
         return
     if effort == "none":
-        if able.quiet and (able.adaptive or able.budget):
+        if own is None and able.quiet and (able.adaptive or able.budget):
             body["thinking"] = {"type": "disabled"}
         return
     if effort not in BUDGETS:
@@ -41,6 +40,8 @@ def reason(body: Json, output: Json, talk: Talk, chat: ChatRequest, means: tuple
         return
     if able.efforts:
         output["effort"] = next((word for word in _NEAREST.get(effort, (effort,)) if word in able.efforts), "high")
+    if own is not None:
+        return  # it says how much, or that there is none; of models without levels it says all
     if able.adaptive:
         body["thinking"] = {"type": "adaptive", **({"display": "summarized"} if able.summaries else {})}
     elif able.budget:

@@ -24,6 +24,7 @@ WEATHER = {
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
 }
 CONFIG = {"type": "json_schema", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
+BUDGET = {"type": "enabled", "budget_tokens": 2048}
 
 
 def said(*blocks: dict[str, Any], role: str = "user") -> list[dict[str, Any]]:
@@ -259,6 +260,31 @@ def test_effort(model: str, fields: dict[str, Any], effort: str | None) -> None:
     assert asked(deployment(model), **fields).get("reasoning_effort") == effort
 
 
+@pytest.mark.parametrize(
+    ("model", "fields", "more"),
+    [
+        ("claude-opus-4-6", {"thinking": {"type": "adaptive"}, "effort": "max"}, {"thinking": {"type": "adaptive"}}),
+        ("claude-sonnet-4-6", {"effort": "low"}, {"thinking": {"type": "disabled"}}),
+        ("claude-opus-4-5", {"thinking": BUDGET, "effort": "medium"}, {"thinking": BUDGET}),
+        ("claude-fable-5", {"effort": "high"}, {"thinking": {"type": "adaptive", "display": "summarized"}}),
+        ("claude-sonnet-4-5", {"thinking": BUDGET, "effort": "high"}, {"thinking": BUDGET}),
+    ],
+)
+def test_claude_elsewhere(model: str, fields: dict[str, Any], more: dict[str, Any]) -> None:
+    """Claude behind Bedrock's own API thinks as its client says, and as hard: neither word is lost or stands for the
+    other; a model without levels is not sent one."""
+    effort = fields.pop("effort")
+    sent = asked(
+        deployment(f"anthropic.{model}", "bedrock"),
+        BEDROCK,
+        output_config={"effort": effort},
+        max_tokens=4000,
+        **fields,
+    )
+    told = {} if model == "claude-sonnet-4-5" else {"output_config": {"effort": effort}}
+    assert sent["additionalModelRequestFields"] == {**more, **told}
+
+
 @pytest.mark.parametrize("able", [{"chat", "reasoning"}, {"chat"}])
 def test_declared_reasoning(able: set[str]) -> None:
     """What a deployment declares counts more than its name."""
@@ -413,7 +439,6 @@ THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 HIDDEN = {"type": "redacted_thinking", "data": "eA=="}
 CALLED = {"type": "tool_use", "id": "t1", "name": "weather", "input": {}}
 TOLD = {"type": "tool_result", "tool_use_id": "t1", "content": "rain"}
-BUDGET = {"type": "enabled", "budget_tokens": 2048}
 
 
 @pytest.mark.parametrize(
