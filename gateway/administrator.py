@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import uvloop
 
 from gateway.controlled import AdministratorBoot, admin_socket
 from gateway.errors import OperatorError
+from gateway.registry.resources.shelf import Shelf
 from gateway.storage.redis import RedisOptions, connect
 from gateway.telemetry import logs
 
@@ -29,6 +31,8 @@ CANNOT_ADMINISTER = 4
 NICE = 5
 """Calls of models come first."""
 RETRY_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0
+"""How long a database may take to be there, or to be migrated, before the workers are told."""
 LAST_WORDS_SECONDS = 3
 KEEP_ALIVE = 75
 """Seconds that a worker's idle connection stays open: longer than the worker keeps it."""
@@ -107,7 +111,8 @@ class Administrator:
 
         redis = connect(self._boot.redis_url, RedisOptions(timeout=1.0, client_name="gateway-administrator"))
         stack.push_async_callback(redis.close)
-        told = ""
+        told, patient = "", time.monotonic() + PATIENCE_SECONDS
+        shelf = Shelf(self._boot.settings.data_dir)
         while True:
             try:
                 return await open_rooms(self._boot, database, redis)
@@ -118,6 +123,8 @@ class Administrator:
                 if reason != told:
                     told = reason
                     self._log.warning("database_away", reason=reason, retry_in=RETRY_SECONDS)
+                if time.monotonic() > patient and shelf.complaint() != reason:
+                    shelf.complain(reason)
             await asyncio.sleep(RETRY_SECONDS)
 
 

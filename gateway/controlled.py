@@ -92,6 +92,9 @@ class Controlled:
     def remarks(self) -> list[str]:
         """What operators should know."""
         found = [f"resources of the database: {self.intake.trouble}"] if self.intake.trouble is not None else []
+        complaint = self.shelf.complaint()
+        if complaint is not None:
+            found.append(f"control plane: what admins change does not come here: {complaint}")
         return [*found, *self._parked()]
 
     def _parked(self) -> tuple[str, ...]:

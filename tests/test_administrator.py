@@ -323,6 +323,10 @@ async def test_a_worker_that_starts_anew(site: Site, plane: Control) -> None:
         os.kill(administrator, signal.SIGCONT)
 
 
+def reasons(site: Site) -> str:
+    return "; ".join(site.gateway.get("/readyz").json()["reasons"])
+
+
 def ready(site: Site) -> bool:
     try:
         return site.gateway.get("/readyz", timeout=5).status == 200
@@ -375,6 +379,7 @@ async def test_the_estate_away(database: Postgres, tmp_path: Path) -> None:
             store.start()
         database.stop()
         eventually(lambda: site.admin("/keys").status == 503, "the admin API's refusal", 20)
+        eventually(lambda: "DatabaseUnavailable" in reasons(site), "the word of it", 20)
         worker = pid_of(gateway, "worker")
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
@@ -383,6 +388,7 @@ async def test_the_estate_away(database: Postgres, tmp_path: Path) -> None:
         assert site.chat("acme/mock-large")[0] == 200
         database.start()
         eventually(lambda: site.admin("/keys").status == 200, "the admin API", 30)
+        eventually(lambda: reasons(site) == "", "no more word of it", 30)
         assert gateway.stop() == 0
         other = {**env, "ENCRYPTION_KEY": "quite another passphrase"}
         # By what is laid out here, and by the database alone.

@@ -56,6 +56,8 @@ class Propagation:
         """When the next replaced secret has served long enough."""
         self.trouble: str | None = None
         """Why the shelf may be behind the database."""
+        self._told: str | None = ""
+        """What the workers know of it; at first it is a predecessor's word, whatever that was."""
         resources.on_commit(self._committed)
 
     @property
@@ -96,7 +98,7 @@ class Propagation:
             self._note(f"{type(error).__name__}: {error}")
         except Exception as error:  # a fault of ours must not end the propagation: logged, and tried again
             _log.exception("resources could not be propagated")
-            self.trouble = type(error).__name__
+            self._tell(type(error).__name__)
         else:
             self._note(None)
 
@@ -131,6 +133,12 @@ class Propagation:
             _log.warning("resources_not_propagated", reason=trouble)
         elif trouble is None and self.trouble is not None:
             _log.info("resources_propagated_again")
+        self._tell(trouble)
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble != self._told:
+            self._shelf.complain(trouble)
+            self._told = trouble
         self.trouble = trouble
 
 

@@ -10,6 +10,8 @@ from gateway.registry.resources.fragment import BadFragment, Fragment, decode, e
 
 DIRECTORY = "registry"
 FILE = "resources.json"
+COMPLAINT = "administrator.trouble"
+LONGEST_COMPLAINT = 500
 MOST_BYTES = 64 * 1024 * 1024
 
 Seen = tuple[int, int, int] | None
@@ -20,10 +22,28 @@ class Shelf:
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / DIRECTORY / FILE
+        self._complaint = data_dir / COMPLAINT
+        """Not in the directory that is watched: it is no news of resources."""
 
     def make(self) -> None:
         """Have the directory, which is watched. Raises OSError."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def complain(self, trouble: str | None) -> None:
+        """Why what is kept may be behind the database, for the workers to pass on; None: nothing is wrong. Where it
+        cannot be written, the log alone has it."""
+        with suppress(OSError):
+            if trouble is None:
+                self._complaint.unlink(missing_ok=True)
+            else:
+                self._complaint.write_text(trouble[:LONGEST_COMPLAINT])
+
+    def complaint(self) -> str | None:
+        """What the administrator has to complain of, if anything."""
+        try:
+            return self._complaint.read_text(errors="replace")[:LONGEST_COMPLAINT] or None
+        except OSError:
+            return None
 
     def seen(self) -> Seen:
         """What tells one state of the file from another; None while there is none."""

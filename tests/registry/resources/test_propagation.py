@@ -131,9 +131,11 @@ async def test_no_room(office: Office, redis: RedisClient, tmp_path: Path) -> No
     await office.provider()
     await propagation.round()
     assert propagation.trouble is not None
+    assert shelf.complaint() == propagation.trouble
     shelf.path.parent.unlink()
     await propagation.round()
     assert shelf.read() is not None
+    assert shelf.complaint() is None
     trouble: object = propagation.trouble
     assert trouble is None
 
