@@ -99,9 +99,9 @@ def _run_time_key(settings: Settings, snapshot: Snapshot, name: str) -> Principa
 
 
 async def _explained(rooms_made: Callable[[], Rooms], call: Call, principal: Principal) -> Explanation:
-    """Everything as a worker has it, but for what only workers know: how deployments are doing."""
+    """Everything as a worker has it, but for what only workers know: how fast and how busy deployments are."""
     rooms = rooms_made()
     try:
-        return await rooms.explainer.explain(rooms.planner, rooms.policy, call, principal)
+        return await rooms.explain(call, principal)
     finally:
         await rooms.close()

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from gateway.accounts import Accounts
 from gateway.admission import Admission
 from gateway.explaining import Explainer
+from gateway.health.hints import told_out
 from gateway.limits.gate import Gate
 from gateway.limits.peek import Peek
 from gateway.limits.policy import Policy, many_shards, one_shard
-from gateway.routing.facts import Senses
+from gateway.routing.facts import Senses, Unwatched
 from gateway.routing.planner import Planner
 from gateway.storage.embedded import running_url
+from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
 from gateway.usage.catalogue import ConfiguredPrices, PriceBook
@@ -24,12 +26,15 @@ from gateway.usage.rpc import ledger_socket
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.explaining import Explanation
     from gateway.ports import Dialect
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
+    from gateway.types import Call, Principal
 
 NOWHERE = "redis://127.0.0.1:1/0"
 """No store: the gate is there for its words only and is never asked."""
+NOT_LOOKED = "which deployments are out of rotation was not looked at: the store in which workers tell it is not there"
 
 
 class Rooms:
@@ -47,10 +52,33 @@ class Rooms:
             lambda one: prices.price_of(one.provider.type, one.provider.name, one.model), gate.store_clock.at, clock
         )
         admission = Admission(gate, accounts)
-        senses = Senses(clock=clock, cost_of=admission.quote, headroom_of=admission.headroom.of)
-        self.planner = Planner(snapshot, dialects, Random(), senses)  # noqa: S311 - as a worker's
-        self.policy = Policy(snapshot, many_shards if self._redis.cluster else one_shard, "explain")
-        self.explainer = Explainer(admission, Peek(gate, self._redis, self._ledger) if url is not None else None)
+        self._conditions, self._clock = Unwatched(), clock
+        senses = Senses(self._conditions, clock, admission.quote, admission.headroom.of)
+        self._planner = Planner(snapshot, dialects, Random(), senses)  # noqa: S311 - as a worker's
+        self._policy = Policy(snapshot, many_shards if self._redis.cluster else one_shard, "explain")
+        self._explainer = Explainer(admission, Peek(gate, self._redis, self._ledger) if url is not None else None)
+        self._stored = url is not None
+
+    async def explain(self, call: Call, principal: Principal) -> Explanation:
+        """What would become of this call of this caller now."""
+        looked = await self._look()
+        found = await self._explainer.explain(self._planner, self._policy, call, principal)
+        if not looked:
+            found.notes = (*found.notes, NOT_LOOKED)
+        return found
+
+    async def _look(self) -> bool:
+        """Which deployments are out of rotation, as workers told each other; False where that cannot be known."""
+        if not self._stored:
+            return False
+        try:
+            hints = await told_out(self._redis)
+        except StoreUnavailable:
+            return False
+        for hint in hints:
+            condition = self._conditions.named(hint.deployment)
+            condition.out_for, condition.out_until = hint.out_for, self._clock() + hint.seconds
+        return True
 
     async def close(self) -> None:
         """Close every connection."""

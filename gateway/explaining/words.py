@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gateway.registry.snapshot import Snapshot
     from gateway.types import Call
 
-BLIND = "how deployments are doing is known to the workers alone: all were taken for well"
+BLIND = "how fast and how busy deployments are is known to the workers alone: all were taken for alike"
 
 
 def as_dict(found: Explanation, call: Call, snapshot: Snapshot) -> dict[str, Any]:

@@ -26,6 +26,15 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Hint).decode
 
 
+async def told_out(redis: RedisClient) -> list[Hint]:
+    """What workers found out of deployments and is so yet, with the seconds that are left. Changes nothing.
+
+    Raises StoreUnavailable.
+    """
+    told = redis.load_script("gateway.health", "lua/hints.lua")
+    return _hints(await told.run((OUT,), ("look",)))
+
+
 class Hints:
     """One worker's share in the talk. `run` keeps the board's time too."""
 
@@ -89,24 +98,26 @@ class Hints:
 
     async def _catch_up(self) -> None:
         """Raises StoreUnavailable."""
-        found = await self._read.run((OUT,), ())
-        for left, message in zip(found[::2], found[1::2], strict=True):
-            self._hear(message, int(left) / 1000)
+        for hint in _hints(await self._read.run((OUT,), ())):
+            self._hear(hint)
 
     def _joined(self) -> None:
         self._late = True
         self._stirred.set()
 
     def _heard(self, message: bytes) -> None:
-        self._hear(message, None)
+        with suppress(msgspec.MsgspecError):  # of another version
+            self._hear(_decode(message))
 
-    def _hear(self, message: bytes, left: float | None) -> None:
-        try:
-            hint = _decode(message)
-        except msgspec.MsgspecError:
-            return  # of another version
-        if hint.worker == self._worker:
-            return
-        if left is not None:
-            hint.seconds = left
-        self._board.hear(hint)
+    def _hear(self, hint: Hint) -> None:
+        if hint.worker != self._worker:
+            self._board.hear(hint)
+
+
+def _hints(found: list[bytes]) -> list[Hint]:
+    """Those that this version understands."""
+    hints = []
+    for left, message in zip(found[::2], found[1::2], strict=True):
+        with suppress(msgspec.MsgspecError):
+            hints.append(msgspec.structs.replace(_decode(message), seconds=int(left) / 1000))
+    return hints

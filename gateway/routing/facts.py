@@ -29,11 +29,15 @@ class Unwatched:
 
     def of(self, deployment: Deployment) -> Condition:
         """Always the same object for one deployment's id."""
-        found = self._conditions.get(deployment.id)
+        return self.named(deployment.id)
+
+    def named(self, deployment: str) -> Condition:
+        """As `of`, by the id."""
+        found = self._conditions.get(deployment)
         if found is None:
             if len(self._conditions) >= MOST_UNWATCHED:
                 self._conditions.clear()
-            found = self._conditions[deployment.id] = Condition(deployment.id)
+            found = self._conditions[deployment] = Condition(deployment)
         return found
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from gateway.registry.loader import load
 from gateway.storage.redis import RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
 from tests.support.app import store_url, unique
+from tests.support.gateway import GatewayProcess, eventually
 
 CONFIG = """
 version: 1
@@ -104,7 +107,7 @@ def test_for_people(run: Run) -> None:
         "left out  t/cheap: testing: its provider serves only requests that name it",
         "left out  p/other, p/narrow: rule: `by-price` does not lead there",
     ]
-    assert [line.split()[0] for line in lines[9:]] == ["note", "note"]
+    assert [line.split()[0] for line in lines[9:]] == ["note"] * 3
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,43 @@ async def _use_up(run: Run) -> None:
         await gate.reserve(Reservation(unique("call")), sets, Demand())
     await gate.close()
     await redis.close()
+
+
+SICK = """
+version: 1
+providers: {sick: {type: mock, models: [mock-fault/status-500]}, well: {type: mock, models: [m]}}
+routes:
+  - name: pair
+    match: {model: pair}
+    targets: [{provider: sick, model: mock-fault/status-500}, {provider: well, model: m}]
+"""
+
+
+def test_what_workers_took_out_of_rotation_is_left_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A breaker that opened in a worker is known to who asks elsewhere, and stays as it is."""
+    run.config.write_text(SICK)
+    assert [one["deployment"] for one in run.explained("pair")["candidates"]] == SICK_FIRST
+    body = json.dumps({"model": "pair", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    with GatewayProcess(SICK, tmp_path / "one", workers=2) as gateway:
+        monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path / "one" / "state"))
+        assert [one["deployment"] for one in run.explained("pair")["candidates"]] == SICK_FIRST
+        call = urllib.request.Request(f"{gateway.api}/chat/completions", body, {"content-type": "application/json"})
+
+        def told() -> Any:
+            with urllib.request.urlopen(call, timeout=10) as answer:
+                assert answer.headers["x-gateway-provider"] == "well"
+            found = run.explained("pair")
+            return found if [one["deployment"] for one in found["candidates"]] == ["well/m"] else None
+
+        found = eventually(told, "an open breaker", 20)
+        assert found["left_out"][0]["deployment"] == SICK_FIRST[0]
+        assert re.match(r"breaker: out for \d+\.\d s more", found["left_out"][0]["reason"])
+        assert not any("rotation" in note for note in found["notes"])
+
+
+SICK_FIRST = ["sick/mock-fault/status-500", "well/m"]
 
 
 def test_keys_made_at_run_time_are_known_with_their_groups(run: Run) -> None:

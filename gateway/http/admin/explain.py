@@ -116,7 +116,7 @@ async def explain_call(asked: Explain, rooms: Rooms) -> Explanation:
     snapshot = rooms.snapshot()
     parts = ExplainRooms(rooms.settings, snapshot, rooms.dialects)
     try:
-        found = await parts.explainer.explain(parts.planner, parts.policy, call, principal)
+        found = await parts.explain(call, principal)
     finally:
         await parts.close()
     return Explanation.model_validate(as_dict(found, call, snapshot))
