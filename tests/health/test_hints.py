@@ -10,7 +10,7 @@ from random import Random
 
 from gateway.errors import UpstreamServerError
 from gateway.health.board import Board
-from gateway.health.hints import CHANNEL, OUT, Hints
+from gateway.health.hints import CHANNEL, OUT, Hints, told_out
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.types import Deployment, Provider
 from tests.support.app import store_url, unique
@@ -105,6 +105,28 @@ async def test_one_that_comes_later_reads_what_was_said() -> None:
         finally:
             await late.close()
         assert await first.redis.execute("HEXISTS", OUT, first.deployment.id) == 0
+
+
+async def test_who_only_looks_changes_nothing() -> None:
+    """It reads what is out, with the seconds that are left; what is over or of another version is left where it is."""
+    redis = connect(store_url(), RedisOptions(timeout=1.0))
+    now = round(time.time() * 1000)
+    there = {
+        b"p/out": b'%d ["p/out","breaker",60.0,"timeout","w"]' % (now + 20_000),
+        b"p/over": b'%d ["p/over","breaker",9.0,"timeout","w"]' % (now - 1),
+        b"p/odd": b"%d nonsense" % (now + 20_000),
+    }
+    try:
+        for field, value in there.items():
+            await redis.execute("HSET", OUT, field, value, key=OUT)
+        found = {hint.deployment: hint for hint in await told_out(redis) if hint.deployment.encode() in there}
+        assert found.keys() == {"p/out"}
+        assert (found["p/out"].out_for, found["p/out"].cause) == ("breaker", "timeout")
+        assert 10 < found["p/out"].seconds <= 20
+        assert [await redis.execute("HGET", OUT, field, key=OUT) for field in there] == list(there.values())
+    finally:
+        await redis.execute("HDEL", OUT, *there, key=OUT)
+        await redis.close()
 
 
 async def test_nonsense_on_the_channel_harms_nobody() -> None:
