@@ -115,9 +115,10 @@ def test_kills_at_random_offsets(count: int) -> None:
             reply = chaos.gateway.chat("pair", stream=stream)
             kind = check(reply, stream=stream)
             attempts = int(reply.header("x-gateway-attempts") or 0)
-            # A connection that was idle may have died: that one resend is the engine's, and no byte had come back.
+            # A connection that was idle may have died: then the engine sends this attempt once more on a fresh one. No
+            # byte had come back.
             assert attempts <= 4
-            assert chaos.heard() - heard <= attempts + 1
+            assert chaos.heard() - heard <= 2 * attempts
             kinds[kind] += 1
             if kind != "whole":
                 # Retries are budgeted; this is about kills.
