@@ -83,10 +83,14 @@ def check(
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
     snapshot = loaded.snapshot
-    typer.echo(
-        f"{path or 'built-in default'}: ok, revision {snapshot.revision}: {len(snapshot.providers)} providers, "
-        f"{len(snapshot.deployments)} models, {len(snapshot.routes)} routes, {len(snapshot.virtual_keys)} keys"
-    )
+    parts = {
+        "provider": snapshot.providers,
+        "model": snapshot.deployments,
+        "route": snapshot.routes,
+        "key": snapshot.virtual_keys,
+    }
+    counts = ", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in parts.items())
+    typer.echo(f"{path or 'built-in default'}: ok, revision {snapshot.revision}: {counts}")
 
 
 @app.command(name="import")

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from gateway.usage.reprice import PriceOf, Repriced
 
 SHOWN_ROWS = 50
+COLUMNS = (
+    *("requests", "attempts", "of them failed", "input", "output", "cost USD", "unpriced"),
+    *("p50 ms", "p95 ms", "TTFT p50", "p95"),
+)
+"""A request that failed over has failed attempts and was served all the same."""
 
 
 class Form(Protocol):
@@ -103,8 +108,7 @@ class _Text:
         self, database: Database, group_by: Sequence[str], selection: Selection, limit: int | None
     ) -> None:
         found = await report(database, group_by, selection, limit=limit or MOST_GROUPS)
-        names = ("requests", "errors", "input", "output", "cost USD", "unpriced", "p50 ms", "p95 ms", "TTFT p50", "p95")
-        table = _table(group_by, names, footer=_cells(found.total))
+        table = _table(group_by, COLUMNS, footer=_cells(found.total))
         for line in found.lines:
             shown = (
                 stamp(value)[:16] if word in TIMES and isinstance(value, int) else _name(value)
@@ -139,7 +143,7 @@ def _table(left: Sequence[str], right: Sequence[str], footer: Sequence[str] = ()
 
 def _cells(line: Line) -> tuple[str, ...]:
     return (
-        *(_number(line[name]) for name in ("requests", "errors", "input_tokens", "output_tokens")),
+        *(_number(line[name]) for name in ("requests", "attempts", "errors", "input_tokens", "output_tokens")),
         usd(line["cost_nano_usd"]),
         _number(line["unpriced"]),
         *(_ms(line.latency_ms(0.5)), _ms(line.latency_ms(0.95)), _ms(line.ttft_ms(0.5)), _ms(line.ttft_ms(0.95))),

@@ -132,7 +132,7 @@ def test_table(run: Callable[[str], Run], filled: list[LedgerRow]) -> None:
     assert "3.000000007" in out
     assert out.splitlines()[-1].startswith("Attempts that no caller paid for cost 0.000000005 USD. Unpriced requests")
     [total] = [line for line in out.splitlines() if line.split()[:1] == ["total"]]
-    assert total.split()[1:3] == ["5", "1"]
+    assert total.split()[1:4] == ["5", "6", "1"]
     rows = run("usage --rows")[1]
     assert "unknown" in rows
     assert "\x1b" not in rows
