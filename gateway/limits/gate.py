@@ -7,7 +7,6 @@ booked. When its store cannot be reached, `outage.py` decides instead, and the d
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ from gateway.limits.epoch import Epochs
 from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame, LimitSet, headers_over
 from gateway.limits.local import LocalLimits
 from gateway.limits.outage import ALONE, TOLD_SECONDS, Backing, Outage
+from gateway.limits.recent import Recent
 from gateway.limits.refusals import oversized, quota_warning, refusal
 from gateway.limits.reservation import About, Hold, Journal, Reservation
 from gateway.limits.script import (
@@ -49,7 +49,6 @@ __all__ = ["LEASE_SECONDS", "About", "Gate", "Hold", "Journal", "Reservation"]
 
 Asked = tuple[Demand, About | None]
 SEED_TRIES = 6
-REMEMBERED_SECONDS = 2.0
 JOURNAL_SECONDS = 2.0
 MAX_UNSENT = 50_000
 """Settlements kept for a store that is away."""
@@ -81,7 +80,8 @@ class Gate:
         """Shards whose quotas were used while their store was away."""
         self._away: dict[str, float] = {}
         """Shards whose store is away, and since when."""
-        self._recent: deque[tuple[float, Hold, bytes, Used]] = deque()
+        self._recent = Recent()
+        """A store that loses its data loses events that nobody has read yet: the last ones can be sent again."""
 
     def __repr__(self) -> str:
         return f"<Gate live={len(self.live)} unsent={len(self.unsent)}>"
@@ -297,9 +297,8 @@ class Gate:
             parts = [(hold.limits, hold.frame, hold.demand.amounts(hold.output)) for hold in held if hold.limits.quotas]
             if parts:
                 self._outage.tell(reservation.call_id, reservation.user, parts)
-        for at, hold, _, used in self._recent:
-            if hold.limits.names.shard == shard and hold.limits.quotas and at >= now - REMEMBERED_SECONDS:
-                self._outage.tell(hold.id, hold.user, [(hold.limits, hold.frame, used.amounts)])
+        for spent in self._recent.quotas(shard, now):
+            self._outage.tell(spent.hold, spent.user, [(spent.limits, spent.frame, spent.amounts)])
 
     def store_back(self, shard: str) -> None:
         """The store answers: when it goes away again there is something new to tell."""
@@ -378,14 +377,7 @@ class Gate:
         args = (SETTLE, hold.id, mode, requests, tokens, reserved, spent, text_of(event))
         self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
         if event is not None:
-            self._remember(hold, event, used)
-
-    def _remember(self, hold: Hold, event: bytes, used: Used) -> None:
-        """A store that loses its data loses events that nobody has read yet: the last ones can be sent again."""
-        now, recent = self._clock(), self._recent
-        recent.append((now, hold, event, used))
-        while recent[0][0] < now - REMEMBERED_SECONDS:
-            recent.popleft()
+            self._recent.add(self._clock(), hold, event, used)
 
     def _later(self, hold: Hold, args: tuple[Any, ...], *, urgent: bool) -> None:
         """With the next reservation, as a rule, at no cost of its own; at once if somebody may wait for it."""
@@ -472,9 +464,9 @@ class Gate:
             for hold in reservation.holds:
                 if hold.limits.names.shard == shard and not hold.degraded:
                     self._put_again(reservation, hold)
-        for _, hold, event, _ in self._recent:
-            if hold.limits.names.shard == shard:
-                self._later(hold, (NOTE, "", False, text_of(event), (0, 0, 0)), urgent=False)
+        for limits, frame, event in self._recent.events(shard):
+            args = (NOTE, "", False, text_of(event), (0, 0, 0))
+            self.channel(shard).submit_nowait(Item(frame.keys, limits.rows, args), linger=True)
 
     def _put_again(self, reservation: Reservation, hold: Hold) -> None:
         """Its record and its slots, and what it holds of quotas under the names of this life."""
