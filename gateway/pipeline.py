@@ -22,6 +22,7 @@ from gateway.errors import (
     RateLimited,
     UpstreamError,
     UpstreamRejected,
+    let_go,
 )
 from gateway.exchange import CallIds, Exchange, PlannerOf
 from gateway.limits.policy import Policy
@@ -256,6 +257,10 @@ class Pipeline:
                 () if exchange.plan is None else exchange.plan.skipped,
             )
         )
+        if error is not None or progress.failures:
+            let_go(error)
+            for failure in progress.failures:
+                let_go(failure.error)
 
     def refused(self, request_id: str, error: GatewayError, started: float, status: int | None = None) -> None:
         """Record a request that never became an exchange: no valid key, no place, no such path. `status` is what the

@@ -11,7 +11,7 @@ has no side effects.
 
 from __future__ import annotations
 
-from gateway.errors.base import GatewayError, OperatorError
+from gateway.errors.base import GatewayError, OperatorError, let_go
 from gateway.errors.client import (
     BodyTooLarge,
     ClientError,
@@ -140,4 +140,5 @@ __all__ = [
     "UpstreamTooLarge",
     "UpstreamTruncated",
     "UpstreamUnreachable",
+    "let_go",
 ]

@@ -59,3 +59,12 @@ class GatewayError(Exception):
 class OperatorError(Exception):
     """Something the operator must change before the gateway can start; the text says what. Printed without a
     traceback."""
+
+
+def let_go(error: BaseException | None) -> None:
+    """It was dealt with: the frames that it came through are let go, and so is what they hold. A frame that holds its
+    error, or whoever keeps it, would be one cycle with it, and the garbage collector stops every call to part them."""
+    while error is not None:
+        before = error.__cause__ or error.__context__
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        error = before

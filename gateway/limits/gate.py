@@ -344,6 +344,7 @@ class Gate:
         if reservation.settled:
             return
         reservation.settled = True
+        reservation.checkpoint = None  # it leads back to whom the reservation belongs: a cycle for the collector
         self.live.pop(reservation.call_id, None)
         for at, hold in enumerate(reservation.holds):
             own = event if at == 0 and hold.recorded else None

@@ -102,7 +102,10 @@ class NodeClient(RedisClient):
             clean = isinstance(failure, _Answered)
             if not clean:
                 self._failed(failure.reason, connecting=connection is None)
-            raise failure from error
+            try:
+                raise failure from error
+            finally:
+                del failure  # it holds this frame, which is not to hold it
         else:
             return reply
         finally:

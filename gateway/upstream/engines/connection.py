@@ -191,6 +191,7 @@ class Connection(asyncio.Protocol):
         else:
             self._fail_and_discard(self._break())
         self._transport = None
+        self._parser.close()
         self._wake_writer()
 
     def pause_writing(self) -> None:

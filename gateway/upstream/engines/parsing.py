@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
@@ -41,7 +41,7 @@ class ResponseParser:
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._response: Response | None = None
         self.idle_seconds = inf
         """What the server says about idle connections, less a margin."""
@@ -83,6 +83,10 @@ class ResponseParser:
     def end(self) -> None:
         """Let go of the response."""
         self._response = None
+
+    def close(self) -> None:
+        """Nothing more is fed. The parser and we hold each other."""
+        self._parser = self._response = None
 
     def framing_broke(self, response: Response) -> bool:
         """The fault lies in the framing of a body whose head was good: the answer began and broke off."""
