@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from math import inf
+from typing import cast
 
 from gateway.errors import (
     DeadlineExceeded,
@@ -113,9 +115,9 @@ class Relay:
         From read to write nothing is awaited: an event costs no task switch. Where the engine cannot do that, the
         next ready bytes are returned (`over` says whether they are the last).
         """
-        if self._held or self.over or not isinstance(self._response, TappedResponse):
+        if self._held or self.over or not _is_tapped(type(self._response)):
             return await self.next()
-        pump = Pump(self, self._response, client)
+        pump = Pump(self, cast("TappedResponse", self._response), client)
         return await pump.run()
 
     def end_with(self, failure: UpstreamError | None) -> None:
@@ -182,6 +184,12 @@ class Pump:
             last.set_exception(bug)
         finally:
             self._moving = False
+
+
+@lru_cache(maxsize=16)
+def _is_tapped(kind: type) -> bool:
+    """Asked of the class, and once: of an object a protocol is asked member by member."""
+    return issubclass(kind, TappedResponse)
 
 
 def _await_end(response: UpstreamResponse) -> None:
