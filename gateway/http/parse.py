@@ -221,7 +221,7 @@ def inputs_of(raw: bytes) -> int:
     text = raw.lstrip()
     if text[:1] != b"[":
         return 1
-    items = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    items = _LIST.decode(raw)
     if items and bytes(items[0])[:1] in (b'"', b"["):
         return len(items)
     return 1

@@ -14,6 +14,7 @@ from gateway.providers.messages.request import body_of
 from gateway.types import Body, Call, Deployment
 
 VERSION = "vertex-2023-10-16"
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 COUNTER = "publishers/anthropic/models/count-tokens:rawPredict"
 """Who counts the tokens of a request, whichever model it is for: that one stands in the body then."""
 
@@ -41,13 +42,13 @@ def passed_to_vertex(call: Call, deployment: Deployment) -> Sequence[bytes]:
 
 
 def _renamed(raw: bytes, call: Call, deployment: Deployment) -> Sequence[bytes]:
-    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    fields = _FIELDS.decode(raw)
     fields.pop("model", None)
     return (msgspec.json.encode({**fields, "anthropic_version": VERSION}),)
 
 
 def _counted(raw: bytes, call: Call, deployment: Deployment) -> Sequence[bytes]:
-    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    fields = _FIELDS.decode(raw)
     model = deployment.model.rpartition("/")[2]
     return (msgspec.json.encode({**fields, "model": model, "anthropic_version": VERSION}),)
 

@@ -23,6 +23,7 @@ _LETTER = {c: rb"(?:[%c%c]|\\u00(?i:%02x|%02x))" % (ord(c), ord(c.upper()), ord(
 MODEL_KEY = re.compile(rb'"' + b"".join(_LETTER[c] for c in "model") + rb'"\s*:\s*')
 _EMPTY = re.compile(rb"\s*\}")
 _OPEN = frozenset((b"{", b"["))
+_TEXT = msgspec.json.Decoder(str)
 _CLOSE = frozenset((b"}", b"]"))
 
 
@@ -79,7 +80,7 @@ def members(raw: bytes) -> list[Member]:
 
 def _text(token: bytes) -> str:
     try:
-        return msgspec.json.decode(token, type=str)
+        return _TEXT.decode(token)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Half a surrogate pair, or no UTF-8: no key that anyone looks for.
         return token.decode("latin-1")

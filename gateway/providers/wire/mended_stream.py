@@ -36,6 +36,7 @@ _KIND = "chat.completion.chunk"
 """What every event is called; Perplexity and others have other names for some."""
 _OPENING = re.compile(re.escape(_CHOICE) + rb"(?=\s*\")")
 _ENVELOPE = ("id", "object", "created", "model")
+_CHUNK = msgspec.json.Decoder(dict[str, Any])
 _ODD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -160,7 +161,7 @@ class MendedStream(ChunkStream):
         passed on."""
         start = frame.find(b"{")
         try:
-            chunk = msgspec.json.decode(frame[start:], type=dict[str, Any])
+            chunk = _CHUNK.decode(frame[start:])
         except _ODD:
             # JSON that only others can read (half a surrogate pair, say): passed on as it is.
             return frame
@@ -174,7 +175,7 @@ class MendedStream(ChunkStream):
         """Usage comes last and alone: where it came with a choice it waits for the end."""
         start = frame.find(b"{")
         try:
-            chunk = msgspec.json.decode(frame[start:], type=dict[str, Any])
+            chunk = _CHUNK.decode(frame[start:])
             usage = chunk.pop("usage")
         except (*_ODD, LookupError):
             return super()._with_usage(frame)

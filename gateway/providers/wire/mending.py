@@ -18,6 +18,7 @@ from gateway.types import Usage
 
 Json = dict[str, Any]
 _ABSENT = msgspec.Raw()
+_REPLY = msgspec.json.Decoder(dict[str, Any])
 _ODD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -55,7 +56,7 @@ def mended_reply(body: bytes, call_id: str, finishes: Mapping[str, str | None]) 
     except _ODD:
         return body
     try:
-        reply = msgspec.json.decode(body, type=dict[str, Any])
+        reply = _REPLY.decode(body)
     except _ODD:
         return body
     if not reply.get("choices") and reply.get("object") == "error":
