@@ -18,7 +18,9 @@ from gateway.types import Receipt, Skipped
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 _LONGEST = 256
 """Characters of what a client may choose."""
-_REMEMBERED = 4096
+_MOST_CALLERS = 20_000
+"""As many as keys are cached."""
+_MOST_KINDS = 4096
 _MOST_SKIPPED = 8
 """Deployments that one line names."""
 
@@ -30,25 +32,29 @@ class AccessLog(SilentObserver):
     def __init__(self, secrets: Secrets, *, fd: int = 1, limit: int = 20_000) -> None:
         self.writer = LineWriter(fd, limit=limit, on_dropped=_dropped)
         self._redact = Redactor(secrets)
-        self._parts: dict[tuple[object, ...], bytes] = {}
+        self._callers: dict[tuple[object, ...], bytes] = {}
+        self._kinds: dict[tuple[object, ...], bytes] = {}
 
     def call_finished(self, receipt: Receipt) -> None:
         """Queue the line of one request."""
+        # What calls of one caller, or of one kind, share is encoded and redacted once: it is half of the line. Each
+        # revision may know more secrets.
+        who = (receipt.key, receipt.team, receipt.revision)
+        caller = self._callers.get(who)
+        if caller is None:
+            caller = _kept(self._callers, who, _MOST_CALLERS, self._redact(b"," + orjson.dumps(_caller(receipt))[1:-1]))
         about = (
-            receipt.deployment, receipt.key, receipt.team, receipt.route, receipt.service,
+            receipt.deployment, receipt.route, receipt.service,
             receipt.requested_model, receipt.revision, receipt.stream,
         )  # fmt: skip
-        part = self._parts.get(about)
-        if part is None:
-            if len(self._parts) >= _REMEMBERED:
-                self._parts.clear()
-            # What calls of one kind share is encoded and redacted once: it is half of the line.
-            part = self._parts[about] = self._redact(b"," + orjson.dumps(_shared(receipt))[1:] + b"\n")
+        kind = self._kinds.get(about)
+        if kind is None:
+            kind = _kept(self._kinds, about, _MOST_KINDS, self._redact(b"," + orjson.dumps(_kind(receipt))[1:] + b"\n"))
         own = _encode(_own(receipt))[:-1]
         if receipt.call is None or receipt.request_id[4:] != receipt.call.id:
             # Of what is left only a request id that is not ours is the client's choice.
             own = self._redact(own)
-        self.writer.write(own + part)
+        self.writer.write(own + caller + kind)
 
     def close(self, timeout: float = 2.0) -> bool:
         """Write what is queued, for at most `timeout` seconds; whether all of it was."""
@@ -57,7 +63,7 @@ class AccessLog(SilentObserver):
 
 def line(receipt: Receipt) -> dict[str, Any]:
     """The fields of one line; what is not known is null. Durations in milliseconds."""
-    return {**msgspec.structs.asdict(_own(receipt)), **_shared(receipt)}
+    return {**msgspec.structs.asdict(_own(receipt)), **_caller(receipt), **_kind(receipt)}
 
 
 class _Own(msgspec.Struct, gc=False):
@@ -114,11 +120,20 @@ def _skipped(skipped: tuple[Skipped, ...]) -> list[str]:
     return [f"{one.deployment}: {one.reason.partition(':')[0]}"[:_LONGEST] for one in skipped[:_MOST_SKIPPED]]
 
 
-def _shared(receipt: Receipt) -> dict[str, Any]:
+def _kept(parts: dict[tuple[object, ...], bytes], about: tuple[object, ...], most: int, part: bytes) -> bytes:
+    if len(parts) >= most:
+        parts.clear()
+    parts[about] = part
+    return part
+
+
+def _caller(receipt: Receipt) -> dict[str, Any]:
+    return {"key": receipt.key, "team": receipt.team}
+
+
+def _kind(receipt: Receipt) -> dict[str, Any]:
     deployment = receipt.deployment
     return {
-        "key": receipt.key,
-        "team": receipt.team,
         "route": receipt.route,
         "service": receipt.service,
         "provider": None if deployment is None else deployment.provider.name,

@@ -44,6 +44,7 @@ _SYSTEMS = {
 
 _STATES = {"healthy": 0, "degraded": 1, "out": 2}
 _REMEMBERED = 4096
+_MOST_PAYERS = 20_000
 _SHED = "overloaded"
 
 
@@ -82,6 +83,7 @@ class Metrics(SilentObserver):
         self._decided: dict[tuple[LimitDecision, ...], list[int]] = {}
         self._copying = threading.Lock()
         self._series: dict[tuple[object, ...], Series] = {}
+        self._payers: dict[tuple[Deployment, str | None], tuple[str, str, str]] = {}
         self._tried: dict[tuple[Deployment, str], tuple[str, str, str]] = {}
         self._sharer = Sharer(directory, self._copy, flush_seconds)
         self._requests = tallies.counter(families.REQUESTS)
@@ -150,6 +152,7 @@ class Metrics(SilentObserver):
         self._aliases = frozenset(names)
         self._series.clear()
         self._tried.clear()
+        self._payers.clear()
 
     def set_deployment_state(self, deployment: str, state: int) -> None:
         """0 healthy, 1 degraded, 2 out."""
@@ -183,7 +186,7 @@ class Metrics(SilentObserver):
             return
         about = (
             deployment, receipt.service, receipt.requested_model,
-            receipt.route, receipt.status, receipt.reason, receipt.team,
+            receipt.route, receipt.status, receipt.reason,
         )  # fmt: skip
         series = self._series.get(about)
         if series is None:
@@ -191,6 +194,19 @@ class Metrics(SilentObserver):
                 self._series.clear()
             series = self._series[about] = self._series_of(receipt, deployment)
         series.count(receipt)
+        if receipt.cost_nano_usd is not None and receipt.usage is not None:
+            self._count_cost(deployment, receipt.team, receipt.cost_nano_usd)
+
+    def _count_cost(self, deployment: Deployment, team: str | None, cost: int) -> None:
+        """Apart from the rest: it alone is told by teams, of which there may be thousands."""
+        about = (deployment, team)
+        labels = self._payers.get(about)
+        if labels is None:
+            if len(self._payers) >= _MOST_PAYERS:
+                self._payers.clear()
+            whose = "" if team is None else self._team(team)
+            labels = self._payers[about] = (deployment.provider.name, self._model(deployment.model), whose)
+        self._families.cost.add(labels, cost * 1e-9)
 
     def _series_of(self, receipt: Receipt, deployment: Deployment) -> Series:
         kind, model = deployment.provider.type, self._model(deployment.model)
@@ -201,8 +217,7 @@ class Metrics(SilentObserver):
             model,
         )
         request = (receipt.route or "", model, str(receipt.status), receipt.reason)
-        team = "" if receipt.team is None else self._team(receipt.team)
-        return Series(self._families, call, request, (deployment.provider.name, model, team))
+        return Series(self._families, call, request)
 
     def _requested(self, name: str, deployment: Deployment) -> str:
         if name in (deployment.model, deployment.id) or name in self._aliases:

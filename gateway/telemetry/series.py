@@ -26,13 +26,12 @@ class Families(msgspec.Struct, frozen=True):
 class Series:
     """Calls that share every label. A row comes into being with the first value it holds."""
 
-    __slots__ = ("_call", "_cost", "_duration", "_families", "_input", "_output", "_overhead", "_request")
+    __slots__ = ("_call", "_duration", "_families", "_input", "_output", "_overhead", "_request")
 
-    def __init__(self, families: Families, call: Labels, request: Labels, cost: Labels) -> None:
+    def __init__(self, families: Families, call: Labels, request: Labels) -> None:
         self._families = families
         self._call = call
         self._request = request
-        self._cost = cost
         self._duration = families.duration.row(call)
         self._overhead = families.overhead.row(())
         self._input: list[float] | None = None
@@ -71,5 +70,3 @@ class Series:
         made[-1] += usage.output_tokens
         if cost is None:
             families.unpriced.add(())
-        else:
-            families.cost.add(self._cost, cost * 1e-9)
