@@ -47,6 +47,7 @@ class Series:
 
     def __init__(self) -> None:
         self._ids: dict[Dimensions, int] = {}
+        self._owners: dict[tuple[str | None, str | None], int] = {}
 
     def id(self, dimensions: Dimensions) -> int:
         found = self._ids.get(dimensions)
@@ -54,6 +55,15 @@ class Series:
             if len(self._ids) >= _REMEMBERED:
                 self._ids.clear()
             found = self._ids[dimensions] = series_id(dimensions)
+        return found
+
+    def owner(self, key: str | None, team: str | None) -> int:
+        """See `owner_id`."""
+        found = self._owners.get((key, team))
+        if found is None:
+            if len(self._owners) >= _REMEMBERED:
+                self._owners.clear()
+            found = self._owners[key, team] = owner_id(key, team)
         return found
 
 
@@ -133,7 +143,7 @@ class Changes:
         if found is None:
             self.dimensions[series] = dimensions
             if cells is self._hours and series not in self._owners:
-                self._owners[series] = owner = owner_id(*dimensions[:2])
+                self._owners[series] = owner = self._series.owner(*dimensions[:2])
                 self.dimensions[owner] = owner_of(dimensions)
             found = cells[cell] = [0] * WIDTH
         return found
