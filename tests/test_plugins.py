@@ -131,7 +131,7 @@ def test_an_installed_package(tmp_path: Path) -> None:
         "settings"
     ]
     assert "acme: ok" in gateway("providers", "test", "acme")
-    assert "1 models" in gateway("check", str(path))
+    assert "1 model," in gateway("check", str(path))
 
 
 @pytest.mark.parametrize(
