@@ -39,8 +39,11 @@ chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 20
 endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about half an hour)
 	@$(BIN)/python -m pytest tests/endurance tests/conformance -m endurance
 
-quick: $(VENV)/.dev ## Run the tests that take less than a few seconds each
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not endurance'
+QUICK := bridges commands health http importing providers registry routing telemetry upstream usage
+
+quick: $(VENV)/.dev ## Run, in less than two minutes, the tests that start no processes or few
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not endurance' \
+	  $(addprefix tests/,$(QUICK)) --ignore=tests/http/admin
 
 check: $(VENV)/.dev ## Lint, format, types, layers, sizes, then the tests with branch coverage
 	@$(BIN)/ruff check .
