@@ -33,10 +33,10 @@ else
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 endif
 
-chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 200 times, 10,000 kills (about an hour)
+chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 200 times, 10,000 kills (about a quarter of an hour)
 	@$(BIN)/python -m pytest tests/failures -m endurance
 
-endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about half an hour)
+endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about a quarter of an hour)
 	@$(BIN)/python -m pytest tests/endurance tests/conformance -m endurance
 
 QUICK := bridges commands health http importing providers registry routing telemetry upstream usage
