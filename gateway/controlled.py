@@ -71,6 +71,8 @@ class Controlled:
         seat: Seat,
     ) -> None:
         self._seat = seat
+        self._administered = settings.admin_api
+        """Otherwise what an administrator left is nobody's complaint."""
         self.shelf = Shelf(settings.data_dir)
         self.intake = Intake(self.shelf, settings, os.environ, context)
         self.relay = AdminRelay(
@@ -92,7 +94,7 @@ class Controlled:
     def remarks(self) -> list[str]:
         """What operators should know."""
         found = [f"resources of the database: {self.intake.trouble}"] if self.intake.trouble is not None else []
-        complaint = self.shelf.complaint()
+        complaint = self.shelf.complaint() if self._administered else None
         if complaint is not None:
             found.append(f"control plane: what admins change does not come here: {complaint}")
         return [*found, *self._parked()]

@@ -9,7 +9,9 @@ import pytest
 
 from gateway.registry.resources.fragment import BadFragment, Fragment, Piece
 from gateway.registry.resources.shelf import Shelf
+from tests.support.app import running
 
+PLAIN = "version: 1\nproviders: {m: {type: mock}}\n"
 ONE = Fragment(3, routes=[Piece("r", "fast", {"match": {"model": "fast"}, "targets": []})])
 
 
@@ -57,3 +59,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert [path.name for path in shelf.path.parent.iterdir()] == [shelf.path.name]
     shelf.keep(Fragment(4))
     assert shelf.read() == Fragment(4)
+
+
+@pytest.mark.parametrize("administered", [True, False])
+def test_complaints(administered: bool) -> None:
+    """What the administrator complains of is in `/readyz`; where there is none, what an earlier one left is not."""
+    with running(PLAIN, admin_api=administered) as gateway:
+        shelf = Shelf(gateway.config.parent)
+        assert gateway.get("/readyz").json["reasons"] == []
+        shelf.complain("DatabaseUnavailable: " + "x" * 1000)
+        reply = gateway.get("/readyz")
+        assert (reply.status, len(reply.json["reasons"])) == (200, int(administered))
+        assert all("DatabaseUnavailable" in reason and len(reason) < 700 for reason in reply.json["reasons"])
+        shelf.complain(None)
+        assert gateway.get("/readyz").json["reasons"] == []
