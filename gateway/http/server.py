@@ -18,6 +18,7 @@ import httptools
 
 from gateway.corking import flush, turn_of
 from gateway.http.cycle import Cycle
+from gateway.http.starts import starts_of
 from gateway.http.target import target_of
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Protocol(asyncio.Protocol):
         self.cycle: Cycle | None = None
         """The request that is being served."""
         self.turn = turn_of(self.loop)
+        self._starts = starts_of(self.loop)
         self.write_paused = False
         self.unread_since: float | None = None
         self.read_paused = False
@@ -278,7 +280,7 @@ class Protocol(asyncio.Protocol):
         self._due = inf
         if self.cycle is None and self._idle is not None:
             self.cycle = cycle
-            self._let_go(self._idle)
+            self._starts.begin(self._idle)
         else:
             self._accept(cycle)
 

@@ -1,0 +1,66 @@
+"""How many requests begin in one turn of the event loop.
+
+What becomes ready while a long turn runs is found all at once by the next one. If all of it began together it would go
+on together: one batch for the store, one burst to the providers, one burst of answers, and the next long turn. Callers
+who wait for providers then wait for each other as well. A few at a time, the turns stay short and what comes in between
+is seen in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+
+MOST = 32
+"""Requests that begin in one turn; the others follow in the order in which they came."""
+
+
+class Starts:
+    """Of one loop."""
+
+    __slots__ = ("_begun", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._begun = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is this loop's."""
+        return self._loop is loop
+
+    def begin(self, waiter: asyncio.Future[None]) -> None:
+        """Let the one go who waits for a request, now or in one of the next turns. Whoever leaves meanwhile is done
+        with."""
+        begun = self._begun
+        if begun >= MOST:
+            self._waiting.append(waiter)
+            return
+        if not begun:
+            self._loop.call_soon(self._turn)
+        self._begun = begun + 1
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def _turn(self) -> None:
+        """The next one."""
+        self._begun = 0
+        waiting = self._waiting
+        while waiting and self._begun < MOST:
+            self.begin(waiting.popleft())
+
+
+class _Here(threading.local):
+    starts: Starts | None = None
+
+
+_here = _Here()
+
+
+def starts_of(loop: asyncio.AbstractEventLoop) -> Starts:
+    """Those of this thread's loop."""
+    found = _here.starts
+    if found is None or not found.of(loop):
+        found = _here.starts = Starts(loop)
+    return found
