@@ -39,7 +39,7 @@ chaos: $(VENV)/.dev ## Break upstreams and networks at full size: every fault 20
 endurance: $(VENV)/.dev ## Run the load and fault tests at full size, one after the other (about a quarter of an hour)
 	@$(BIN)/python -m pytest tests/endurance tests/conformance -m endurance
 
-QUICK := bridges commands health http importing providers registry routing telemetry upstream usage
+QUICK := bridges http importing providers registry routing telemetry
 
 quick: $(VENV)/.dev ## Run, in less than two minutes, the tests that start no processes or few
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not endurance' \
