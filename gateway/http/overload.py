@@ -20,6 +20,7 @@ from gateway.http.cycle import STATUS_LINE
 from gateway.http.errors import error_headers
 from gateway.http.glance import Glance
 from gateway.http.shapes import ANTHROPIC, OPENAI, Shape, shape_of
+from gateway.http.starts import Starts, starts_of
 from gateway.http.throttle import Throttle
 from gateway.ports import Clock
 
@@ -104,6 +105,8 @@ class Overload:
         self._load = load
         self._clock, self._work = clocks
         self._ids = CallIds()
+        self._queue: Starts | None = None
+        """The loop's requests that have not begun."""
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._due = self._looked = self._began = 0.0
@@ -118,7 +121,9 @@ class Overload:
     def start(self) -> None:
         """Watch the running loop."""
         self._looked = self._clock()
-        self._wait(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._queue = starts_of(loop)
+        self._wait(loop)
 
     def stop(self) -> None:
         """Watch no more, and refuse nobody."""
@@ -142,10 +147,11 @@ class Overload:
         """One turn later."""
         if self._stopped:
             return
-        throttle, now = self.throttle, self._clock()
+        throttle, now, queue = self.throttle, self._clock(), self._queue
+        # Of what is ready a turn begins only a few: the others make turns like this one.
+        ready = (self._work() - self._began) * (1 if queue is None else queue.turns)
         # A queue may stand elsewhere than before the loop: for the store, whose checks go out in batches.
-        turn = max(self._work() - self._began, self._load.held_up() / TURNS)
-        if throttle.sample(turn, now - self._looked):
+        if throttle.sample(max(ready, self._load.held_up() / TURNS), now - self._looked, self._running):
             self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
         self._looked = now
         self._wait(loop)
@@ -162,14 +168,20 @@ class Overload:
         return url.startswith(_API) and not self.admits()
 
     def crowded(self) -> None:
-        """A call was taken in for which there was no room: the next ones are not."""
+        """A burst waits to begin: what comes next is not taken in."""
         throttle = self.throttle
-        if throttle.crowded(self._load.in_flight):
+        if throttle.crowded(self._running):
             self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
 
     def admits(self) -> bool:
         """Whether one more call is taken in; to be asked once for each, while shedding."""
-        return self.throttle.admits(self._load.in_flight)
+        return self.throttle.admits(self._running)
+
+    @property
+    def _running(self) -> int:
+        """Calls under way, with those that have not begun."""
+        queue = self._queue
+        return self._load.in_flight + (0 if queue is None else queue.pending)
 
     def answer(self, url: bytes, named: Mapping[bytes, bytes], common: Common, *, close: bool) -> bytes:
         """The whole refusal, as it goes on the wire: to a request for this path with these headers, with the headers

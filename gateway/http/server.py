@@ -20,6 +20,7 @@ from gateway.corking import flush, turn_of
 from gateway.http.cycle import Cycle
 from gateway.http.starts import starts_of
 from gateway.http.target import target_of
+from gateway.http.throttle import BURST
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -280,7 +281,7 @@ class Protocol(asyncio.Protocol):
         self._due = inf
         if self.cycle is None and self._idle is not None:
             self.cycle = cycle
-            self._starts.begin(self._idle)
+            self._starts.begin(self._go_on)
         else:
             self._accept(cycle)
 
@@ -299,8 +300,7 @@ class Protocol(asyncio.Protocol):
     def _refused(self, overload: Overload, version: str, named: dict[bytes, bytes]) -> bool:
         """Refuse the request whose head was just read, or count it as taken in."""
         if not overload.shedding or self.cycle is not None:
-            overload.throttle.room -= 1
-            if overload.throttle.room < 0:
+            if len(self._starts.waiting) >= BURST:
                 overload.crowded()
             return False
         first, self._first, taken_in, self._taken_in = self._first, b"", self._taken_in, False
@@ -350,9 +350,18 @@ class Protocol(asyncio.Protocol):
             return
         self.cycle = cycle
         if self.task is None:
+            self._starts.begin(self._set_out)
+
+    def _set_out(self) -> None:
+        """It is the first request's turn."""
+        if self.task is None and not self._lost:
             self.task = task = self.loop.create_task(self._serve())
             self._state.tasks.add(task)
             task.add_done_callback(self._state.tasks.discard)
+
+    def _go_on(self) -> None:
+        """It is another one's turn."""
+        self._let_go(self._idle)
 
     async def _serve(self) -> None:
         """Answer every request of this connection, in their order."""

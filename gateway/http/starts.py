@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 
 MOST = 32
 """Requests that begin in one turn; the others follow in the order in which they came."""
@@ -19,34 +20,43 @@ MOST = 32
 class Starts:
     """Of one loop."""
 
-    __slots__ = ("_begun", "_loop", "_waiting")
+    __slots__ = ("_begun", "_loop", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._begun = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: deque[Callable[[], None]] = deque()
+        """Who comes next."""
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait, or begin in this turn."""
+        return len(self.waiting) + self._begun
+
+    @property
+    def turns(self) -> int:
+        """How many it takes from this one on until all of them have begun."""
+        return 1 + -(-len(self.waiting) // MOST)
 
     def of(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether it is this loop's."""
         return self._loop is loop
 
-    def begin(self, waiter: asyncio.Future[None]) -> None:
-        """Let the one go who waits for a request, now or in one of the next turns. Whoever leaves meanwhile is done
-        with."""
+    def begin(self, go: Callable[[], None]) -> None:
+        """Call `go`, which lets a request begin, now or in one of the next turns. It may find that its client left."""
         begun = self._begun
         if begun >= MOST:
-            self._waiting.append(waiter)
+            self.waiting.append(go)
             return
         if not begun:
             self._loop.call_soon(self._turn)
         self._begun = begun + 1
-        if not waiter.done():
-            waiter.set_result(None)
+        go()
 
     def _turn(self) -> None:
         """The next one."""
         self._begun = 0
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and self._begun < MOST:
             self.begin(waiting.popleft())
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 
 from gateway.http.overload import PERIOD, Overload
-from gateway.http.throttle import FLOOR, Throttle
+from gateway.http.starts import MOST, starts_of
+from gateway.http.throttle import BURST, FLOOR, Throttle
 from tests.support.app import Client, Gateway, chat_body, running, until
 
 CONFIG = """version: 1
@@ -35,8 +37,8 @@ def served() -> Iterator[Gateway]:
 def gateway(served: Gateway) -> Iterator[Gateway]:
     """A worker that takes in nobody."""
     throttle = served.worker.overload.throttle
-    # As after seconds of lag, with a share that is used up for the next million of calls.
-    served.worker.overload.throttle = Throttle(0, floor=0, shedding=True, share=1e-6)
+    # As after seconds of lag, without a floor.
+    served.worker.overload.throttle = Throttle(0, floor=0, shedding=True, most=0)
     yield served
     served.worker.overload.throttle = throttle
 
@@ -108,7 +110,7 @@ class TestRefusal:
             client.post("/v1/chat/completions", body, KEY)
             assert client.reply().status == 200
             gateway.worker.overload.throttle.shedding = True
-            gateway.worker.overload.throttle.share = 1.0
+            gateway.worker.overload.throttle.most = inf
             client.post("/v1/chat/completions", body, KEY)
             assert client.reply().status == 200, "known, and taken in"
         assert gateway.pipeline.in_flight == 0
@@ -262,3 +264,42 @@ async def test_what_the_probe_tells() -> None:
     count = len(heard.lags)
     await asyncio.sleep(0.1)
     assert len(heard.lags) == count
+
+
+def nothing() -> None:
+    """A request that is over when it begins."""
+
+
+async def test_what_waits_to_begin_is_work() -> None:
+    """Turns in which only a few requests begin are short, however many wait: the others make turns of the same kind.
+    And where a burst waits, nothing more is taken in at once."""
+    loop = asyncio.get_running_loop()
+    heard, idle, work = Heard(), Idle(in_flight=FLOOR), Clock()
+    overload = Overload(Throttle(0.03), heard, idle, (time.monotonic, work))
+    overload.start()
+    work.step = 0.002
+    await looks(heard, 40)
+    assert not heard.changes, "short turns, and nobody waits"
+    starts = starts_of(loop)
+
+    async def fill() -> None:
+        while not heard.changes:
+            while starts.pending < 30 * MOST:
+                starts.begin(nothing)
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(fill(), 30)
+    assert overload.shedding
+    assert not overload.refuses(b"/healthz")
+    overload.stop()
+
+    crowded = Overload(Throttle(0.03), heard, idle)
+    crowded.start()
+    while starts.pending < FLOOR + BURST:
+        starts.begin(nothing)
+    before = crowded.shedding
+    crowded.crowded()
+    assert (before, crowded.shedding) == (False, True)
+    assert crowded.throttle.most == FLOOR + starts.pending
+    assert crowded.refuses(b"/v1/chat/completions")
+    crowded.stop()

@@ -3,72 +3,86 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.overload import PERIOD
-from gateway.http.throttle import BURST, FLOOR, LEAST_SHARE, PATIENCE, PER_LOOK, WINDOW, Throttle
+from gateway.http.throttle import (
+    BURST,
+    FIRST,
+    FLOOR,
+    GENTLEST,
+    PATIENCE,
+    QUIET,
+    RECOVERY,
+    STEEPEST,
+    WINDOW,
+    Throttle,
+)
 
 TARGET = 0.03
 TURNS = st.one_of(st.floats(0, 0.05), st.floats(0, 2))
+RUNNING = st.integers(0, 3000)
 
 
-def feed(throttle: Throttle, turn: float, seconds: float) -> None:
-    """Turns of this length, for so long."""
+def feed(throttle: Throttle, work: float, seconds: float, running: int = FLOOR) -> None:
+    """Looks that find this much work, for so long."""
     spent = 0.0
     while spent < seconds:
-        throttle.sample(turn, PERIOD + turn)
-        spent += PERIOD + turn
+        throttle.sample(work, PERIOD + work, running)
+        spent += PERIOD + work
 
 
-@given(st.lists(TURNS, max_size=60), st.integers(0, 300))
-def test_for_any_turns(turns: list[float], in_flight: int) -> None:
-    """The share stays within its bounds, nothing is refused while it is whole, and few calls are never refused."""
+def shedding(most: float) -> Throttle:
+    """One that refuses what is beyond so many calls."""
+    return Throttle(TARGET, shedding=True, most=most)
+
+
+@given(st.lists(st.tuples(TURNS, RUNNING), max_size=60), RUNNING)
+def test_for_any_looks(looks: list[tuple[float, int]], running: int) -> None:
+    """A change is told when it happens; the bound is never below the floor, and there is none while nobody is refused;
+    what it says is what is done, and counted."""
     throttle = Throttle(TARGET)
-    for turn in turns:
+    for work, under_way in looks:
         before = throttle.shedding
-        assert throttle.sample(turn, PERIOD + turn) is (throttle.shedding is not before)
-        assert LEAST_SHARE <= throttle.share <= 1
+        assert throttle.sample(work, PERIOD + work, under_way) is (throttle.shedding is not before)
+        assert throttle.most >= FLOOR
         if not throttle.shedding:
-            assert throttle.share == 1
-        elif in_flight < FLOOR:
-            assert throttle.admits(in_flight)
+            assert throttle.most == inf
+            continue
+        refused = throttle.refused
+        admitted = throttle.admits(running)
+        assert admitted is (running < max(FLOOR, throttle.most))
+        assert throttle.refused == refused + (not admitted)
 
 
-@given(st.lists(TURNS, max_size=60))
-def test_calm_ends_it(turns: list[float]) -> None:
-    """Whatever happened, a loop that is on time for some seconds takes everybody in."""
+@given(st.lists(st.tuples(TURNS, RUNNING), max_size=60))
+def test_calm_ends_it(looks: list[tuple[float, int]]) -> None:
+    """Whatever happened, a loop that is on time for some windows, and refuses nobody in them, takes everybody in."""
     throttle = Throttle(TARGET)
-    for turn in turns:
-        throttle.sample(turn, PERIOD + turn)
-    feed(throttle, 0.0, WINDOW * 70)
+    for work, running in looks:
+        throttle.sample(work, PERIOD + work, running)
+    feed(throttle, 0.0, WINDOW * (QUIET + 4))
     assert not throttle.shedding
 
 
-@given(st.lists(TURNS, min_size=10, max_size=60))
-def test_switched_off(turns: list[float]) -> None:
+@given(st.lists(st.tuples(TURNS, RUNNING), min_size=10, max_size=60))
+def test_switched_off(looks: list[tuple[float, int]]) -> None:
     """With a target of 0 nothing is refused."""
     throttle = Throttle(0)
-    for turn in turns:
-        assert not throttle.sample(turn, PERIOD + turn)
+    for work, running in looks:
+        assert not throttle.sample(work, PERIOD + work, running)
+    assert not throttle.crowded(BURST)
     assert not throttle.shedding
-
-
-@given(st.floats(LEAST_SHARE, 1), st.integers(1, 2000))
-def test_the_share_is_kept_exactly(share: float, calls: int) -> None:
-    """Of any number of calls in a row, so many are taken in as the share says, give or take one."""
-    throttle = Throttle(TARGET, shedding=True, share=share, room=calls)
-    admitted = sum(throttle.admits(FLOOR) for _ in range(calls))
-    assert abs(admitted - share * calls) <= 1
-    assert throttle.refused == calls - admitted
 
 
 def test_a_peak_is_nothing() -> None:
     """One turn of two seconds, or heavy ones for less than half a second, begin nothing; heavy ones that go on do."""
     throttle = Throttle(TARGET)
-    throttle.sample(2.0, 2.0)
+    throttle.sample(2.0, 2.0, 500)
     feed(throttle, 0.0, WINDOW)
     assert not throttle.shedding
     feed(throttle, TARGET * 1.5, WINDOW * (PATIENCE - 2))
@@ -78,31 +92,50 @@ def test_a_peak_is_nothing() -> None:
 
 
 def test_a_rush() -> None:
-    """More calls than a burst and what looks make room for: shedding begins at once, each look lets so many more in,
-    and calm ends it. A burst itself is nothing, nor is a rush where few run or shedding is switched off."""
-    throttle = Throttle(TARGET, room=BURST)
-    throttle.room -= BURST
-    throttle.sample(0.0, PERIOD)
-    assert (throttle.room, throttle.shedding) == (PER_LOOK, False)
-    throttle.room = -1
+    """When a burst waits to begin, nothing is taken in beyond what is under way; calm ends it. Where few run, or
+    nothing is to be refused, a rush is nothing."""
+    throttle = Throttle(TARGET)
     assert not throttle.crowded(FLOOR - 1)
-    assert not Throttle(0, room=-1).crowded(FLOOR)
-    assert throttle.crowded(FLOOR)
-    assert not throttle.crowded(FLOOR), "it has begun already"
-    assert not throttle.admits(FLOOR)
-    throttle.sample(TARGET * 0.75, PERIOD)
-    assert [throttle.admits(FLOOR) for _ in range(PER_LOOK + 2)] == [True] * PER_LOOK + [False] * 2
-    assert throttle.refused == 3
-    assert throttle.admits(FLOOR - 1), "few are never refused"
-    feed(throttle, 0.0, WINDOW * 3)
-    assert (throttle.shedding, throttle.room) == (False, BURST)
+    assert throttle.crowded(1500)
+    assert not throttle.crowded(2000), "it has begun already"
+    assert [throttle.admits(running) for running in (FLOOR - 1, 1499, 1500, 2000)] == [True, True, False, False]
+    assert throttle.refused == 2
+    feed(throttle, 0.0, WINDOW * (QUIET + 3))
+    assert not throttle.shedding
+    assert throttle.admits(10**6)
+
+
+def test_as_many_as_make_the_target() -> None:
+    """After heavy windows as many calls stay as would have made just the target's work. The first of them may have been
+    a peak and leaves most; one a little too heavy takes a little."""
+    throttle = shedding(1000)
+    feed(throttle, TARGET * 2, WINDOW, 1000)
+    assert throttle.most == pytest.approx(1000 * FIRST)
+    feed(throttle, TARGET * 2, WINDOW, 1000)
+    assert throttle.most == pytest.approx(500)
+    feed(throttle, TARGET * 50, WINDOW * 0.5, 1000)
+    assert throttle.most == pytest.approx(1000 * STEEPEST)
+    feed(throttle, TARGET * 1.01, WINDOW, 400)
+    assert throttle.most == pytest.approx(400 * GENTLEST)
 
 
 def test_between_calm_and_heavy_it_stays() -> None:
-    """Turns between half the target and the target move the share neither way."""
-    throttle = Throttle(TARGET, shedding=True, share=0.4)
-    feed(throttle, TARGET * 0.75, 5)
-    assert throttle.share == 0.4
+    """Work between half the target and the target moves the bound neither way."""
+    throttle = shedding(400)
+    for _ in range(50):
+        feed(throttle, TARGET * 0.75, WINDOW, 400)
+        assert not throttle.admits(400)
+    assert throttle.most == 400
+
+
+def test_room_for_calls_that_do_nothing() -> None:
+    """Thousands of quiet streams are no reason to refuse what comes beside them: in calm the bound grows from what is
+    there, however low it was."""
+    throttle = shedding(200)
+    assert not throttle.admits(3000)
+    feed(throttle, TARGET * 0.1, WINDOW, 3000)
+    assert throttle.most == pytest.approx(3000 * RECOVERY)
+    assert throttle.admits(3000)
 
 
 @dataclass
@@ -141,7 +174,7 @@ class Loop:
             self.done += [(self.now, self.now - at) for at in self.born[:finished]]
             del self.born[:finished]
             if self.now >= self.looked + PERIOD:
-                self.throttle.sample(cost, self.now - self.looked)
+                self.throttle.sample(cost, self.now - self.looked, sum(self.stages))
                 self.looked = self.now
 
     def goodput(self, since: float) -> float:
