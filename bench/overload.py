@@ -113,13 +113,13 @@ def measure(directory: Path, mode: str, seconds: float, factor: float) -> Number
         peak, steps = peak_of(stage, seconds)
         if not peak["goodput"]:
             raise BenchError("nothing was served in time: give each step more --seconds")
-        over = stage.run(2 * seconds, rate=factor * peak["goodput"])
+        over = stage.run(3 * seconds, rate=factor * peak["goodput"])
         print(f"  {factor:g} times the peak: {line(over)}", flush=True)
     finally:
         stage.stop()
     stage = Stage(directory, mode, "0")
     try:
-        free = stage.run(2 * seconds, rate=factor * peak["goodput"])
+        free = stage.run(3 * seconds, rate=factor * peak["goodput"])
         print(f"  the same, nobody shed: {line(free)}", flush=True)
     finally:
         stage.stop()
@@ -129,7 +129,9 @@ def measure(directory: Path, mode: str, seconds: float, factor: float) -> Number
 def main(arguments: Sequence[str]) -> int:
     """See `runner.run`."""
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each step (4); overload: twice that")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="seconds of each step (4); overload: three times that"
+    )
     parser.add_argument("--factor", type=float, default=3.0, help="how many times the peak (3)")
     parser.add_argument("--output", type=Path, default=runner.RESULTS, help="directory for overload.json")
     options = parser.parse_args(arguments)

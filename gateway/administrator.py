@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 CANNOT_ADMINISTER = 4
 """The exit code that says: starting again will not help."""
-NICE = 5
-"""Calls of models come first."""
 RETRY_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
 """How long a database may take to be there, or to be migrated, before the workers are told."""
@@ -42,8 +40,6 @@ def run_administrator(boot: AdministratorBoot) -> None:
     """Serve the control plane until SIGTERM. Raises SystemExit, with CANNOT_ADMINISTER when another start would not
     help: a wrong ENCRYPTION_KEY."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    with suppress(OSError):
-        os.nice(NICE)
     logs.configure(boot.settings.log_level, boot.secrets, background=True)
     for chatty in ("alembic", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -7,7 +7,8 @@ turn's messages find most of their peers awake: on loopback that is a sixth of t
 from __future__ import annotations
 
 import asyncio
-import threading
+
+from gateway.perloop import PerLoop
 
 MOST = 16
 """Writes that wait for each other: in a long turn nobody's message waits for all the others' work."""
@@ -21,10 +22,6 @@ class Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pending: list[tuple[asyncio.WriteTransport, bytes]] = []
-
-    def of(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it is this loop's."""
-        return self._loop is loop
 
     def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Write at the end of this turn, in the order of the calls. Who closes a transport calls `flush` before."""
@@ -46,19 +43,8 @@ class Turn:
                 transport.write(data)
 
 
-class _Here(threading.local):
-    turn: Turn | None = None
-
-
-_here = _Here()
-
-
-def turn_of(loop: asyncio.AbstractEventLoop) -> Turn:
-    """That of this thread's loop. What a loop that is gone left behind has nowhere to go."""
-    found = _here.turn
-    if found is None or not found.of(loop):
-        found = _here.turn = Turn(loop)
-    return found
+_turns = PerLoop(Turn)
+turn_of = _turns.of
 
 
 def write_soon(transport: asyncio.WriteTransport, data: bytes) -> None:
@@ -68,5 +54,6 @@ def write_soon(transport: asyncio.WriteTransport, data: bytes) -> None:
 
 def flush() -> None:
     """Write everything now that this thread's loop has to write."""
-    if _here.turn is not None:
-        _here.turn.flush()
+    turn = _turns.here()
+    if turn is not None:
+        turn.flush()

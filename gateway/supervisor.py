@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -37,6 +38,9 @@ LATER = 0.5
 """Seconds from the start until the administrator is forked: calls of models are answered first."""
 HURRIED_SECONDS = 5.0
 """What workers get to end their calls with a last word after a second signal."""
+NICE = 5
+"""Calls of models come first. What is written of them comes in lots of tens of milliseconds of work, which on a
+processor that both share every call would feel; with this the lots still get a quarter of it."""
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 Serve = Callable[[socket.socket], None]
@@ -65,6 +69,8 @@ class _Slot:
 
     name: str
     run: Callable[[], None]
+    nice: int = 0
+    """How far it stands back behind others where processors are short."""
     pid: int | None = None
     started: float = 0.0
     next_start: float = 0.0
@@ -99,10 +105,11 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         self._slots = [_Slot("worker", self._work) for _ in range(self.workers)]
         # After the workers: what it imports must not delay their first answer.
-        self._books = [_Slot("bookkeeper", self.keep_books)] if self.keep_books is not None else []
+        self._books = [_Slot("bookkeeper", self.keep_books, NICE)] if self.keep_books is not None else []
         if self.administer is not None:
             # Later still: it imports more than all others together.
-            self._administrator = [_Slot("administrator", self.administer, next_start=time.monotonic() + LATER)]
+            later = time.monotonic() + LATER
+            self._administrator = [_Slot("administrator", self.administer, NICE, next_start=later)]
         for slot in (*self._slots, *self._books):
             self._fork(slot)
         while True:
@@ -144,6 +151,8 @@ class Supervisor:
             code = 1
             try:
                 _show_as(slot.name)
+                with suppress(OSError):
+                    os.nice(slot.nice)
                 if guard.preexec is not None:
                     guard.preexec()
                 # Until the worker listens for them these signals must not end it, which they would by default.

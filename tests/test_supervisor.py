@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.supervisor import NICE
 from tests.support.app import Client, Reply, until
 from tests.support.gateway import GatewayProcess
 
@@ -111,6 +112,16 @@ class TestRunning:
 
         until(both, "answers of both workers")
         until(lambda: sum_of_requests(gateway) == len(gateway.access_log()), "numbers of both workers in one page")
+
+    def test_calls_come_first(self, gateway: GatewayProcess) -> None:
+        """Workers and the store have the processor before the bookkeeper has, whoever is replaced."""
+        store, books = server_of(gateway), bookkeeper_of(gateway)
+        assert store is not None
+        assert books is not None
+        priorities = {pid: os.getpriority(os.PRIO_PROCESS, pid) for pid in (*workers_of(gateway), store, books)}
+        own = priorities.pop(books) - NICE
+        assert own == os.getpriority(os.PRIO_PROCESS, 0)
+        assert set(priorities.values()) == {own}
 
     def test_a_killed_worker_is_replaced(self, gateway: GatewayProcess) -> None:
         """SIGKILL to one worker: the other goes on answering, and soon there are two again."""

@@ -9,11 +9,12 @@ is seen in between.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable
 
-MOST = 32
+from gateway.perloop import PerLoop
+
+MOST = 16
 """Requests that begin in one turn; the others follow in the order in which they came."""
 
 
@@ -38,10 +39,6 @@ class Starts:
         """How many it takes from this one on until all of them have begun."""
         return 1 + -(-len(self.waiting) // MOST)
 
-    def of(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it is this loop's."""
-        return self._loop is loop
-
     def begin(self, go: Callable[[], None]) -> None:
         """Call `go`, which lets a request begin, now or in one of the next turns. It may find that its client left."""
         begun = self._begun
@@ -61,16 +58,4 @@ class Starts:
             self.begin(waiting.popleft())
 
 
-class _Here(threading.local):
-    starts: Starts | None = None
-
-
-_here = _Here()
-
-
-def starts_of(loop: asyncio.AbstractEventLoop) -> Starts:
-    """Those of this thread's loop."""
-    found = _here.starts
-    if found is None or not found.of(loop):
-        found = _here.starts = Starts(loop)
-    return found
+starts_of = PerLoop(Starts).of

@@ -287,7 +287,7 @@ def test_overload(gateway: Gateway) -> None:
     """A refusal before anything is read has the shape too, and is counted by the status that went out."""
     shed = 'gateway_requests_total{route="",model="other",status="529",reason="overloaded"}'
     before, overload = gateway.metric(shed), gateway.worker.overload
-    kept, overload.throttle = overload.throttle, Throttle(0, floor=0, shedding=True, share=1e-6)
+    kept, overload.throttle = overload.throttle, Throttle(0, floor=0, shedding=True, most=0)
     try:
         reply = ask(gateway, headers=[("x-request-id", "mine-1")])
     finally:
