@@ -24,6 +24,21 @@ STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".enco
 _BODILESS = (204, 304)
 
 
+_standing: tuple[object, bytes, bool] = (None, b"", False)
+"""The last list of standing headers, its lines, and whether they say `connection: close`."""
+
+
+def standing_lines(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
+    """The lines of the headers that every answer has. uvicorn makes a new list each second, with the date."""
+    global _standing  # noqa: PLW0603 - a memo of one value
+    known, lines, closing = _standing
+    if known is not headers:
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        closing = any(name == b"connection" and value == b"close" for name, value in headers)
+        _standing = (headers, lines, closing)
+    return lines, closing
+
+
 class Carrier(Protocol):
     """What a cycle needs of its connection."""
 

@@ -28,8 +28,8 @@ PERIOD = 0.02
 """Seconds between two looks at the loop."""
 TURNS = 10
 """How many turns a call may be held up by us, everything counted. Three or four are usual."""
-_API = (b"/v1/", b"/openai/", b"/providers/")
-"""Only calls are shed: never health, metrics or administration."""
+CALLS = (b"/v1/", b"/openai/", b"/providers/")
+"""What calls are sent to. Only they wait their turn and are shed: never health, metrics or administration."""
 _PLACE = b"=the-id="
 """Where a request's id comes in."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
@@ -165,7 +165,7 @@ class Overload:
 
     def refuses(self, url: bytes) -> bool:
         """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
-        return url.startswith(_API) and not self.admits()
+        return url.startswith(CALLS) and not self.admits()
 
     def crowded(self) -> None:
         """A burst waits to begin: what comes next is not taken in."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 from typing import Protocol as Interface
@@ -17,7 +17,8 @@ from typing import Protocol as Interface
 import httptools
 
 from gateway.corking import flush, turn_of
-from gateway.http.cycle import Cycle
+from gateway.http.cycle import Cycle, standing_lines
+from gateway.http.overload import CALLS
 from gateway.http.starts import starts_of
 from gateway.http.target import target_of
 from gateway.http.throttle import BURST
@@ -61,21 +62,6 @@ class Application(Interface):
 
 class Refused(Exception):
     """The request breaks a rule that the parser itself does not check."""
-
-
-_standing: tuple[object, bytes, bool] = (None, b"", False)
-"""The last list of standing headers, its lines, and whether they say `connection: close`."""
-
-
-def standing_lines(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
-    """The lines of the headers that every answer has. uvicorn makes a new list each second, with the date."""
-    global _standing  # noqa: PLW0603 - a memo of one value
-    known, lines, closing = _standing
-    if known is not headers:
-        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
-        closing = any(name == b"connection" and value == b"close" for name, value in headers)
-        _standing = (headers, lines, closing)
-    return lines, closing
 
 
 def _check_unique(pairs: list[tuple[bytes, bytes]]) -> None:
@@ -281,7 +267,7 @@ class Protocol(asyncio.Protocol):
         self._due = inf
         if self.cycle is None and self._idle is not None:
             self.cycle = cycle
-            self._starts.begin(self._go_on)
+            self._begin(self._go_on)
         else:
             self._accept(cycle)
 
@@ -350,7 +336,14 @@ class Protocol(asyncio.Protocol):
             return
         self.cycle = cycle
         if self.task is None:
-            self._starts.begin(self._set_out)
+            self._begin(self._set_out)
+
+    def _begin(self, go: Callable[[], None]) -> None:
+        """Calls take their turn. Who asks how the worker is hears of it at once, however many calls wait."""
+        if self._url.startswith(CALLS):
+            self._starts.begin(go)
+        else:
+            go()
 
     def _set_out(self) -> None:
         """It is the first request's turn."""

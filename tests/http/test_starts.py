@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 
+import pytest
+
 from gateway.http.cycle import Cycle
 from gateway.http.server import Protocol
 from gateway.http.starts import MOST, Starts, starts_of
@@ -37,40 +39,52 @@ async def test_a_few_at_a_time_in_their_order() -> None:
     assert starts_of(asyncio.get_running_loop()) is starts_of(asyncio.get_running_loop()) is not starts
 
 
-def test_new_connections_take_their_turn_as_well() -> None:
-    """What was sent on many new connections while the loop was busy does not begin all at once."""
-    begun: Counter[int] = Counter()
-    turn = 0
-    busy, go_on = threading.Event(), threading.Event()
+class Busy:
+    """An application whose first call of `/v1/hold` holds its loop until `go_on`; notes in which turn others began."""
 
-    def tick(loop: asyncio.AbstractEventLoop) -> None:
-        nonlocal turn
-        turn += 1
-        if not go_on.is_set() or sum(begun.values()) < 3 * MOST:
-            loop.call_soon(tick, loop)
+    def __init__(self) -> None:
+        self.busy, self.go_on = threading.Event(), threading.Event()
+        self.calls: Counter[int] = Counter()
+        self.others: Counter[int] = Counter()
+        self.expected = 0
+        self._turn = 0
 
-    class App:
-        """Counts the requests of each turn of its loop; the first one holds it up."""
+    async def serve(self, cycle: Cycle, addresses: tuple[object, object]) -> None:
+        if cycle.path == "/v1/hold":
+            self.busy.set()
+            self.go_on.wait(30)
+            self._tick(asyncio.get_running_loop())
+        elif self.go_on.is_set():
+            (self.calls if cycle.path.startswith("/v1/") else self.others)[self._turn] += 1
+        cycle.reply(200, (), b"")
 
-        async def serve(self, cycle: Cycle, addresses: tuple[object, object]) -> None:
-            if not busy.is_set():
-                busy.set()
-                go_on.wait(30)
-                tick(asyncio.get_running_loop())
-            else:
-                begun[turn] += 1
-            cycle.reply(200, (), b"")
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn += 1
+        if self.calls.total() + self.others.total() < self.expected:
+            loop.call_soon(self._tick, loop)
 
-        async def __call__(self, scope: object, receive: object, send: object) -> None:
-            raise NotImplementedError
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        raise NotImplementedError
 
-    with serving(App(), http=Protocol) as port, ExitStack() as stack:
-        first, *others = [stack.enter_context(Client(port)) for _ in range(3 * MOST + 1)]
-        first.send("GET", "/", b"")
-        assert busy.wait(30)
-        for client in others:
-            client.send("GET", "/", b"")
-        go_on.set()
-        assert [client.reply().status for client in (first, *others)] == [200] * (3 * MOST + 1)
-    assert sum(begun.values()) == 3 * MOST
-    assert max(begun.values()) <= MOST
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_calls_take_their_turn(known: bool) -> None:
+    """What was sent while the loop was busy does not begin all at once, whether its connection is new or served before.
+    Who asks how the worker is waits for none of them."""
+    app, count = Busy(), 3 * MOST
+    app.expected = count + 1
+    with serving(app, http=Protocol) as port, ExitStack() as stack:
+        first, *others = [stack.enter_context(Client(port)) for _ in range(count + 2)]
+        for client in (first, *others) if known else (first, others[-1]):
+            client.send("GET", "/v1/models", b"")
+            assert client.reply().status == 200
+        first.send("GET", "/v1/hold", b"")
+        assert app.busy.wait(30)
+        for client in others[:-1]:
+            client.send("GET", "/v1/models", b"")
+        others[-1].send("GET", "/healthz", b"")
+        app.go_on.set()
+        assert [client.reply().status for client in (first, *others)] == [200] * (count + 2)
+    assert (app.calls.total(), app.others.total()) == (count, 1)
+    assert max(app.calls.values()) <= MOST
+    assert min(app.others) <= sorted(app.calls)[1]
