@@ -19,7 +19,8 @@ from gateway.exchange import CallIds
 from gateway.http.cycle import STATUS_LINE
 from gateway.http.errors import error_headers
 from gateway.http.glance import Glance
-from gateway.http.shapes import ANTHROPIC, OPENAI, Shape, shape_of
+from gateway.http.routes import is_api
+from gateway.http.shapes import ANTHROPIC, OPENAI, Shape
 from gateway.http.starts import Starts, starts_of
 from gateway.http.throttle import Throttle
 from gateway.ports import Clock
@@ -28,8 +29,6 @@ PERIOD = 0.02
 """Seconds between two looks at the loop."""
 TURNS = 10
 """How many turns a call may be held up by us, everything counted. Three or four are usual."""
-CALLS = (b"/v1/", b"/openai/", b"/providers/")
-"""What calls are sent to. Only they wait their turn and are shed: never health, metrics or administration."""
 _PLACE = b"=the-id="
 """Where a request's id comes in."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
@@ -46,7 +45,7 @@ class Listener(Protocol):
 
     def call_shed(self, status: int) -> None: ...
 
-    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None: ...
+    def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None: ...
 
 
 class Load(Protocol):
@@ -163,15 +162,16 @@ class Overload:
         """Whether requests have to be asked about at all."""
         return self.throttle.shedding
 
-    def refuses(self, url: bytes) -> bool:
-        """Whether the request for this path is not taken in; to be asked once for each, while shedding."""
-        return url.startswith(CALLS) and not self.admits()
+    def refuses(self, path: str) -> bool:
+        """Whether the request for this path is not taken in; to be asked once for each, while shedding. Only calls are
+        refused: never health, metrics or administration."""
+        return is_api(path) and not self.admits()
 
     def crowded(self) -> None:
         """A burst waits to begin: what comes next is not taken in."""
         throttle = self.throttle
-        if throttle.crowded(self._running):
-            self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
+        if not self._stopped and throttle.crowded(self._running):
+            self._listener.overload_changed(throttle.shedding, None, throttle.refused)
 
     def admits(self) -> bool:
         """Whether one more call is taken in; to be asked once for each, while shedding."""
@@ -183,10 +183,9 @@ class Overload:
         queue = self._queue
         return self._load.in_flight + (0 if queue is None else queue.pending)
 
-    def answer(self, url: bytes, named: Mapping[bytes, bytes], common: Common, *, close: bool) -> bytes:
-        """The whole refusal, as it goes on the wire: to a request for this path with these headers, with the headers
+    def answer(self, shape: Shape, named: Mapping[bytes, bytes], common: Common, *, close: bool) -> bytes:
+        """The whole refusal, as it goes on the wire: in this shape, to a request with these headers, with the headers
         that every answer has."""
-        shape = self.shape_of(url, named)
         given = named.get(b"x-request-id", b"")
         request_id = given if _SANE_ID.fullmatch(given) is not None else self._new_id()
         if not close:
@@ -204,10 +203,6 @@ class Overload:
         if known is None or known[0] is not common or known[1] != self._load.revision:
             known = self._starts[shape] = common, self._load.revision, refusal.start(self._common(common))
         return refusal.bytes_for(request_id or self._new_id(), known[2])
-
-    def shape_of(self, url: bytes, named: Mapping[bytes, bytes]) -> Shape:
-        """In which shape the request for this path with these headers is answered."""
-        return shape_of(url.partition(b"?")[0].decode("latin-1"), named)
 
     def _common(self, common: Common) -> Common:
         return [*common, (b"x-gateway-revision", self._load.revision.encode())]

@@ -18,7 +18,8 @@ import httptools
 
 from gateway.corking import flush, turn_of
 from gateway.http.cycle import Cycle, standing_lines
-from gateway.http.overload import CALLS
+from gateway.http.routes import is_api
+from gateway.http.shapes import Shape, shape_of
 from gateway.http.starts import starts_of
 from gateway.http.target import target_of
 from gateway.http.throttle import BURST
@@ -248,12 +249,12 @@ class Protocol(asyncio.Protocol):
         if b"upgrade" in named and parser.should_upgrade():
             # The parser takes what follows for the other protocol, and so the body for no body.
             return
-        if self._overload is not None and self._refused(self._overload, version, named):
-            return
         try:
             target = target_of(self._url)
         except ValueError:
             raise Refused("no path") from None
+        if self._overload is not None and self._refused(self._overload, version, named, target[0]):
+            return
         cycle = Cycle(self, _METHODS.get(given) or given.decode("ascii"), target[0], target, pairs, named)
         if version != "1.1":
             if version not in _VERSIONS:
@@ -267,7 +268,7 @@ class Protocol(asyncio.Protocol):
         self._due = inf
         if self.cycle is None and self._idle is not None:
             self.cycle = cycle
-            self._begin(self._go_on)
+            self._begin(self._go_on, target[0])
         else:
             self._accept(cycle)
 
@@ -283,18 +284,19 @@ class Protocol(asyncio.Protocol):
             if cycle.waiter is not None:
                 cycle.wake()
 
-    def _refused(self, overload: Overload, version: str, named: dict[bytes, bytes]) -> bool:
-        """Refuse the request whose head was just read, or count it as taken in."""
+    def _refused(self, overload: Overload, version: str, named: dict[bytes, bytes], path: str) -> bool:
+        """Refuse the request whose head was just read, or not."""
+        if len(self._starts.waiting) >= BURST:
+            overload.crowded()
         if not overload.shedding or self.cycle is not None:
-            if len(self._starts.waiting) >= BURST:
-                overload.crowded()
             return False
         first, self._first, taken_in, self._taken_in = self._first, b"", self._taken_in, False
-        if taken_in or not overload.refuses(self._url):
+        if taken_in or not overload.refuses(path):
             return False
+        shape = shape_of(path, named)
         if version == "1.1" and first:
-            overload.glance.learn(first, self._pairs, named, overload.shape_of(self._url, named))
-        self._shed(overload, named)
+            overload.glance.learn(first, self._pairs, named, shape)
+        self._shed(overload, named, shape)
         return True
 
     def _refused_at_a_glance(self, overload: Overload, data: bytes) -> bool:
@@ -311,12 +313,12 @@ class Protocol(asyncio.Protocol):
         self._expect(self._keep_alive)
         return True
 
-    def _shed(self, overload: Overload, headers: dict[bytes, bytes]) -> None:
+    def _shed(self, overload: Overload, headers: dict[bytes, bytes], shape: Shape) -> None:
         """Refuse a request before it becomes one: answered at once, and what follows of its body is dropped. Only where
         no answer is under way: answers go out in the order of the requests."""
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
         close = b"expect" in headers or not self._parser.should_keep_alive()
-        self.turn.write(self.transport, overload.answer(self._url, headers, self._state.default_headers, close=close))
+        self.turn.write(self.transport, overload.answer(shape, headers, self._state.default_headers, close=close))
         if close:
             self._deaf = True
             flush()
@@ -336,11 +338,11 @@ class Protocol(asyncio.Protocol):
             return
         self.cycle = cycle
         if self.task is None:
-            self._begin(self._set_out)
+            self._begin(self._set_out, cycle.path)
 
-    def _begin(self, go: Callable[[], None]) -> None:
+    def _begin(self, go: Callable[[], None], path: str) -> None:
         """Calls take their turn. Who asks how the worker is hears of it at once, however many calls wait."""
-        if self._url.startswith(CALLS):
+        if is_api(path):
             self._starts.begin(go)
         else:
             go()

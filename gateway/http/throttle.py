@@ -32,8 +32,9 @@ RECOVERY = 1.1
 """What a calm window with refusals multiplies the bound by."""
 CALM = 0.5
 """Of the target: below it the bound grows, in between it stays, so that it does not swing."""
-QUIET = 5
-"""Calm windows in a row without a refusal that end it."""
+QUIET = 12
+"""Windows in a row, none of them heavy, without a refusal that end it: longer than clients who were told to come again
+in a second stay away, or they all came back to an open door."""
 FLOOR = 64
 """Calls under way below which none is refused: so few are never more than a loop can do."""
 BURST = 1024
@@ -82,7 +83,10 @@ class Throttle:
     def crowded(self, running: int) -> bool:
         """`BURST` calls wait to begin; whether shedding has just begun. It is bound to what is under way already: if
         that is more work than the target, the bound falls."""
-        if self.shedding or self.target <= 0 or running < self.floor:
+        if self.target <= 0 or running < self.floor:
+            return False
+        if self.shedding:
+            self.most = min(self.most, running)
             return False
         self._begin(running)
         return True
@@ -113,7 +117,7 @@ class Throttle:
         if not self.shedding:
             return
         binding, self._refused_before = self.refused > self._refused_before, self.refused
-        self._quiet = 0 if binding or standing >= self.target * CALM else self._quiet + 1
+        self._quiet = 0 if binding else self._quiet + 1
         if self._quiet >= QUIET:
             self.shedding, self.most = False, inf
         elif binding and standing < self.target * CALM:

@@ -164,8 +164,9 @@ class Observer(Protocol):
         """A request was refused unread with this status, because there is more to do than this worker can."""
         ...
 
-    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
-        """Such refusals begin, or have ended after so many; each turn of the loop takes `turn` seconds."""
+    def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
+        """Such refusals begin, or have ended after so many. `work` seconds of it stand ready; None: a rush came, before
+        that was known."""
         ...
 
     def config_loaded(self, revision: str, error: str | None) -> None:

@@ -46,7 +46,7 @@ class SilentObserver:
     def call_shed(self, status: int) -> None:
         """Nothing."""
 
-    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
+    def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
         """Nothing."""
 
     def config_loaded(self, revision: str, error: str | None) -> None:

@@ -35,7 +35,7 @@ class Observers:
     redis_changed: Callable[[bool, str], None]
     loop_lagged: Callable[[float], None]
     call_shed: Callable[[int], None]
-    overload_changed: Callable[[bool, float, int], None]
+    overload_changed: Callable[[bool, float | None, int], None]
     config_loaded: Callable[[str, str | None], None]
     deployment_changed: Callable[[DeploymentChanged], None]
     probe_finished: Callable[[ProbeResult], None]

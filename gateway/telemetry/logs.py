@@ -134,12 +134,14 @@ class EventLog(SilentObserver):
         else:
             self._log.error("redis_unavailable", reason=reason)
 
-    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
+    def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
         """One line per change: the access log does not have these refusals."""
-        if overloaded:
-            self._log.warning("overloaded", loop_turn_ms=round(turn * 1000, 1))
-        else:
+        if not overloaded:
             self._log.warning("overload_ended", refused=refused)
+        elif work is None:
+            self._log.warning("overloaded", cause="rush")
+        else:
+            self._log.warning("overloaded", cause="work", ready_ms=round(work * 1000, 1))
 
     def deployment_changed(self, change: DeploymentChanged) -> None:
         """One line for each that left rotation, and one for its return."""

@@ -65,6 +65,24 @@ class TestRefusal:
         assert sheds(gateway) == before + 1
         assert gateway.pipeline.in_flight == 0
 
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/v1/chat/completions?a=b",
+            "http://gateway/v1/chat/completions",
+            "/%761/chat/completions",
+            "/v2/rerank",
+            "/providers/mock/v1/embeddings",
+            "/api/admin/providers/chat",
+        ],
+    )
+    def test_however_a_call_is_spelt(self, gateway: Gateway, target: str) -> None:
+        """What is a call is decided by the path that it will be served by, not by how it is written."""
+        with gateway.client() as client:
+            client.send("POST", target, b"{}", KEY)
+            answer = client.reply()
+        assert (answer.status, answer.error["code"]) == (503, "overloaded")
+
     def test_an_id_is_given(self, gateway: Gateway) -> None:
         """Each refusal has an id of its own, also where the client's is none that may be repeated."""
         ids = {gateway.chat("mock-small", [("x-request-id", "no good")]).header("x-request-id") for _ in range(3)}
@@ -200,8 +218,8 @@ class Heard:
     def call_shed(self, status: int) -> None:
         raise AssertionError
 
-    def overload_changed(self, overloaded: bool, turn: float, refused: int) -> None:
-        assert overloaded or turn < 0.03
+    def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
+        assert overloaded or (work is not None and work < 0.03)
         assert refused == 0
         self.changes.append(overloaded)
 
@@ -290,7 +308,7 @@ async def test_what_waits_to_begin_is_work() -> None:
 
     await asyncio.wait_for(fill(), 30)
     assert overload.shedding
-    assert not overload.refuses(b"/healthz")
+    assert not overload.refuses("/healthz")
     overload.stop()
 
     crowded = Overload(Throttle(0.03), heard, idle)
@@ -301,5 +319,7 @@ async def test_what_waits_to_begin_is_work() -> None:
     crowded.crowded()
     assert (before, crowded.shedding) == (False, True)
     assert crowded.throttle.most == FLOOR + starts.pending
-    assert crowded.refuses(b"/v1/chat/completions")
+    assert crowded.refuses("/v1/chat/completions")
     crowded.stop()
+    crowded.crowded()
+    assert not crowded.shedding, "nobody would look any more whether it is over"

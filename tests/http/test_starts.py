@@ -11,8 +11,10 @@ from functools import partial
 import pytest
 
 from gateway.http.cycle import Cycle
+from gateway.http.overload import Overload
 from gateway.http.server import Protocol
 from gateway.http.starts import MOST, Starts, starts_of
+from gateway.http.throttle import Throttle
 from tests.support.app import Client
 from tests.support.scripted_server import serving
 
@@ -42,7 +44,8 @@ async def test_a_few_at_a_time_in_their_order() -> None:
 class Busy:
     """An application whose first call of `/v1/hold` holds its loop until `go_on`; notes in which turn others began."""
 
-    def __init__(self) -> None:
+    def __init__(self, overload: Overload | None = None) -> None:
+        self.overload = overload
         self.busy, self.go_on = threading.Event(), threading.Event()
         self.calls: Counter[int] = Counter()
         self.others: Counter[int] = Counter()
@@ -51,6 +54,8 @@ class Busy:
 
     async def serve(self, cycle: Cycle, addresses: tuple[object, object]) -> None:
         if cycle.path == "/v1/hold":
+            if self.overload is not None:
+                self.overload.start()
             self.busy.set()
             self.go_on.wait(30)
             self._tick(asyncio.get_running_loop())
@@ -88,3 +93,50 @@ def test_calls_take_their_turn(known: bool) -> None:
     assert (app.calls.total(), app.others.total()) == (count, 1)
     assert max(app.calls.values()) <= MOST
     assert min(app.others) <= sorted(app.calls)[1]
+
+
+class Listener:
+    """What was told of refusals."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    in_flight = 0
+    revision = "r"
+
+    def held_up(self) -> float:
+        return 0.0
+
+    def loop_lagged(self, seconds: float) -> None:
+        pass
+
+    def call_shed(self, status: int) -> None:
+        self.told.append(status)
+
+    def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
+        self.told.append((overloaded, work))
+
+
+def test_a_rush_is_refused_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a burst waits to begin, what comes beyond it is refused at once, not after it has waited as well. Who asks
+    how the worker is, is not."""
+    monkeypatch.setattr("gateway.http.server.BURST", MOST)
+    listener = Listener()
+    app, count = Busy(Overload(Throttle(60.0, floor=0), listener, listener)), 4 * MOST
+    with serving(app, http=Protocol) as port, ExitStack() as stack:
+        first, *others = [stack.enter_context(Client(port)) for _ in range(count + 2)]
+        for client in (first, *others):
+            client.send("GET", "/v1/models", b"")
+            assert client.reply().status == 200
+        first.send("GET", "/v1/hold", b"")
+        assert app.busy.wait(30)
+        for client in others[:-1]:
+            client.send("GET", "/v1/models", b"")
+        others[-1].send("GET", "/healthz", b"")
+        app.go_on.set()
+        statuses = Counter(client.reply().status for client in others[:-1])
+        assert others[-1].reply().status == 200
+    assert statuses[200] >= 2 * MOST
+    assert statuses[503] >= 1
+    assert statuses.total() == count
+    assert listener.told == [(True, None), *[503] * statuses[503]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 import pytest
@@ -126,6 +127,53 @@ def test_between_calm_and_heavy_it_stays() -> None:
         feed(throttle, TARGET * 0.75, WINDOW, 400)
         assert not throttle.admits(400)
     assert throttle.most == 400
+
+
+def test_once_it_sheds_the_mean_counts() -> None:
+    """A window begins nothing with one calm look, and takes from the bound by the mean of all of its looks."""
+    looks = [(0.0, 0.05), (TARGET * 4, 0.05)]
+    throttle = Throttle(TARGET)
+    for work, seconds in looks * PATIENCE * 2:
+        throttle.sample(work, seconds, 500)
+    assert not throttle.shedding
+    throttle = shedding(1000)
+    for work, seconds in looks:
+        throttle.sample(work, seconds, 500)
+    assert throttle.standing == pytest.approx(TARGET * 2)
+    assert throttle.most == pytest.approx(500 * FIRST)
+
+
+def window(throttle: Throttle, work: float, *, refuse: bool) -> None:
+    """One look that makes a window of its own, after a call that is refused or none."""
+    if refuse:
+        assert not throttle.admits(10**6)
+    throttle.sample(work, WINDOW, FLOOR)
+
+
+def test_what_ends_it() -> None:
+    """So many windows in a row without a refusal; one with a refusal, or a heavy one, and it counts anew."""
+    for work in (0.0, TARGET * 0.75):
+        for spoilt in (partial(window, work=work, refuse=True), partial(window, work=TARGET * 2, refuse=False)):
+            throttle = shedding(400)
+            for _ in range(3):
+                for _ in range(QUIET - 1):
+                    window(throttle, work, refuse=False)
+                spoilt(throttle)
+            for _ in range(QUIET - 1):
+                window(throttle, work, refuse=False)
+            assert throttle.shedding
+            window(throttle, work, refuse=False)
+            assert not throttle.shedding
+
+
+def test_a_rush_within() -> None:
+    """Where more could come in than is under way, and a burst waits, nothing more comes in than is there."""
+    throttle = shedding(5000)
+    assert not throttle.crowded(1500), "it is no news"
+    assert throttle.admits(1499)
+    assert not throttle.admits(1500)
+    assert not throttle.crowded(2000)
+    assert throttle.most == 1500
 
 
 def test_room_for_calls_that_do_nothing() -> None:
