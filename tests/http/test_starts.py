@@ -72,24 +72,31 @@ class Busy:
         raise NotImplementedError
 
 
+def rush(app: Busy, count: int, *, known: bool = True) -> Counter[int]:
+    """So many calls, and one question how the worker is, that all came while the loop was busy: the calls' statuses.
+    `known` connections were served before."""
+    with serving(app, http=Protocol) as port, ExitStack() as stack:
+        first, *others, asking = [stack.enter_context(Client(port)) for _ in range(count + 2)]
+        for client in (first, *others, asking) if known else (first, asking):
+            client.send("GET", "/v1/models", b"")
+            assert client.reply().status == 200
+        first.send("GET", "/v1/hold", b"")
+        assert app.busy.wait(30)
+        for client in others:
+            client.send("GET", "/v1/models", b"")
+        asking.send("GET", "/healthz", b"")
+        app.go_on.set()
+        assert [client.reply().status for client in (first, asking)] == [200, 200]
+        return Counter(client.reply().status for client in others)
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
 def test_calls_take_their_turn(known: bool) -> None:
     """What was sent while the loop was busy does not begin all at once, whether its connection is new or served before.
     Who asks how the worker is waits for none of them."""
     app, count = Busy(), 3 * MOST
     app.expected = count + 1
-    with serving(app, http=Protocol) as port, ExitStack() as stack:
-        first, *others = [stack.enter_context(Client(port)) for _ in range(count + 2)]
-        for client in (first, *others) if known else (first, others[-1]):
-            client.send("GET", "/v1/models", b"")
-            assert client.reply().status == 200
-        first.send("GET", "/v1/hold", b"")
-        assert app.busy.wait(30)
-        for client in others[:-1]:
-            client.send("GET", "/v1/models", b"")
-        others[-1].send("GET", "/healthz", b"")
-        app.go_on.set()
-        assert [client.reply().status for client in (first, *others)] == [200] * (count + 2)
+    assert rush(app, count, known=known) == {200: count}
     assert (app.calls.total(), app.others.total()) == (count, 1)
     assert max(app.calls.values()) <= MOST
     assert min(app.others) <= sorted(app.calls)[1]
@@ -118,25 +125,11 @@ class Listener:
 
 
 def test_a_rush_is_refused_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a burst waits to begin, what comes beyond it is refused at once, not after it has waited as well. Who asks
-    how the worker is, is not."""
+    """When a burst waits to begin, what comes beyond it is refused at once, not after it has waited as well."""
     monkeypatch.setattr("gateway.http.server.BURST", MOST)
     listener = Listener()
-    app, count = Busy(Overload(Throttle(60.0, floor=0), listener, listener)), 4 * MOST
-    with serving(app, http=Protocol) as port, ExitStack() as stack:
-        first, *others = [stack.enter_context(Client(port)) for _ in range(count + 2)]
-        for client in (first, *others):
-            client.send("GET", "/v1/models", b"")
-            assert client.reply().status == 200
-        first.send("GET", "/v1/hold", b"")
-        assert app.busy.wait(30)
-        for client in others[:-1]:
-            client.send("GET", "/v1/models", b"")
-        others[-1].send("GET", "/healthz", b"")
-        app.go_on.set()
-        statuses = Counter(client.reply().status for client in others[:-1])
-        assert others[-1].reply().status == 200
+    statuses = rush(Busy(Overload(Throttle(60.0, floor=0), listener, listener)), 4 * MOST)
     assert statuses[200] >= 2 * MOST
     assert statuses[503] >= 1
-    assert statuses.total() == count
+    assert statuses.total() == 4 * MOST
     assert listener.told == [(True, None), *[503] * statuses[503]]
