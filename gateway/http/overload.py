@@ -33,6 +33,11 @@ _PLACE = b"=the-id="
 """Where a request's id comes in."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
+ENOUGH = 16
+"""Calls whose cost is taken together."""
+RECENT = 0.3
+"""The weight of the latest of them."""
+
 HeaderPairs = Iterable[tuple[bytes, bytes]]
 Common = list[tuple[bytes, bytes]]
 """The headers that every answer has: a new list whenever they change."""
@@ -109,6 +114,7 @@ class Overload:
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._due = self._looked = self._began = 0.0
+        self._count, self._counted, self._cost = 0, 0.0, 0.0
         error = Overloaded(retry_after=1.0)
         self._refusals = {shape: _Refusal(shape, error) for shape in (OPENAI, ANTHROPIC)}
         self._starts: dict[Shape, tuple[Common, str, bytes]] = {}
@@ -122,6 +128,7 @@ class Overload:
         self._looked = self._clock()
         loop = asyncio.get_running_loop()
         self._queue = starts_of(loop)
+        self._count, self._counted = self._queue.count, self._work()
         self._wait(loop)
 
     def stop(self) -> None:
@@ -147,13 +154,24 @@ class Overload:
         if self._stopped:
             return
         throttle, now, queue = self.throttle, self._clock(), self._queue
-        # Of what is ready a turn begins only a few: the others make turns like this one.
-        ready = (self._work() - self._began) * (1 if queue is None else queue.turns)
+        # Of what is ready a turn begins only a few.
+        ready = self._work() - self._began
+        if queue is not None:
+            ready += len(queue.waiting) * self._cost_of_a_call(queue.count)
         # A queue may stand elsewhere than before the loop: for the store, whose checks go out in batches.
         if throttle.sample(max(ready, self._load.held_up() / TURNS), now - self._looked, self._running):
             self._listener.overload_changed(throttle.shedding, throttle.standing, throttle.refused)
         self._looked = now
         self._wait(loop)
+
+    def _cost_of_a_call(self, count: int) -> float:
+        """What calls took of the processor lately, with everything around them, in seconds."""
+        work = self._work()
+        begun = count - self._count
+        if begun >= ENOUGH:
+            self._cost += (max(0.0, work - self._counted) / begun - self._cost) * RECENT
+            self._count, self._counted = count, work
+        return self._cost
 
     # ---- refusals
 

@@ -21,10 +21,11 @@ MOST = 16
 class Starts:
     """Of one loop."""
 
-    __slots__ = ("_begun", "_loop", "waiting")
+    __slots__ = ("_before", "_begun", "_loop", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._before = 0
         self._begun = 0
         self.waiting: deque[Callable[[], None]] = deque()
         """Who comes next."""
@@ -35,9 +36,9 @@ class Starts:
         return len(self.waiting) + self._begun
 
     @property
-    def turns(self) -> int:
-        """How many it takes from this one on until all of them have begun."""
-        return 1 + -(-len(self.waiting) // MOST)
+    def count(self) -> int:
+        """How many have begun so far."""
+        return self._before + self._begun
 
     def begin(self, go: Callable[[], None]) -> None:
         """Call `go`, which lets a request begin, now or in one of the next turns. It may find that its client left."""
@@ -52,6 +53,7 @@ class Starts:
 
     def _turn(self) -> None:
         """The next one."""
+        self._before += self._begun
         self._begun = 0
         waiting = self.waiting
         while waiting and self._begun < MOST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
@@ -289,24 +289,23 @@ def nothing() -> None:
 
 
 async def test_what_waits_to_begin_is_work() -> None:
-    """Turns in which only a few requests begin are short, however many wait: the others make turns of the same kind.
-    And where a burst waits, nothing more is taken in at once."""
-    loop = asyncio.get_running_loop()
-    heard, idle, work = Heard(), Idle(in_flight=FLOOR), Clock()
-    overload = Overload(Throttle(0.03), heard, idle, (time.monotonic, work))
+    """Turns in which only a few requests begin are short, however many wait: what the others will take counts, too. And
+    where a burst waits, nothing more is taken in at once."""
+    starts = starts_of(asyncio.get_running_loop())
+    heard, idle = Heard(), Idle(in_flight=FLOOR)
+    overload = Overload(Throttle(0.03), heard, idle, (time.monotonic, lambda: starts.count * 0.0002))
     overload.start()
-    work.step = 0.002
-    await looks(heard, 40)
-    assert not heard.changes, "short turns, and nobody waits"
-    starts = starts_of(loop)
 
-    async def fill() -> None:
-        while not heard.changes:
-            while starts.pending < 30 * MOST:
+    async def fill(waiting: int, enough: Callable[[], bool]) -> None:
+        """So many are always there."""
+        while not enough():
+            while starts.pending < waiting:
                 starts.begin(nothing)
             await asyncio.sleep(0)
 
-    await asyncio.wait_for(fill(), 30)
+    await asyncio.wait_for(fill(2 * MOST, lambda: len(heard.lags) >= 40), 30)
+    assert not heard.changes, "short turns, and few wait"
+    await asyncio.wait_for(fill(30 * MOST, lambda: bool(heard.changes)), 30)
     assert overload.shedding
     assert not overload.refuses("/healthz")
     overload.stop()

@@ -26,7 +26,7 @@ async def test_a_few_at_a_time_in_their_order() -> None:
     count = 3 * MOST + 2
     for number in range(count - 1):
         starts.begin(partial(begun.append, number))
-    assert (len(begun), starts.pending, starts.turns) == (MOST, count - 1, 4)
+    assert (len(begun), starts.pending, starts.count) == (MOST, count - 1, MOST)
     starts.begin(partial(begun.append, count - 1))
     seen = []
     while len(begun) < count:
@@ -35,7 +35,7 @@ async def test_a_few_at_a_time_in_their_order() -> None:
     assert seen == [2 * MOST, 3 * MOST, count]
     assert begun == list(range(count))
     await asyncio.sleep(0)
-    assert (starts.pending, starts.turns) == (0, 1)
+    assert (starts.pending, starts.count) == (0, count)
     starts.begin(partial(begun.append, count))
     assert begun[-1] == count
     assert starts_of(asyncio.get_running_loop()) is starts_of(asyncio.get_running_loop()) is not starts
