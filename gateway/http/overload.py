@@ -21,7 +21,7 @@ from gateway.http.errors import error_headers
 from gateway.http.glance import Glance
 from gateway.http.routes import is_api
 from gateway.http.shapes import ANTHROPIC, OPENAI, Shape
-from gateway.http.starts import Starts, starts_of
+from gateway.http.starts import MOST, Starts, starts_of
 from gateway.http.throttle import Throttle
 from gateway.ports import Clock
 
@@ -33,8 +33,8 @@ _PLACE = b"=the-id="
 """Where a request's id comes in."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
-ENOUGH = 16
-"""Calls whose cost is taken together."""
+ENOUGH = MOST
+"""Calls between two looks from which their cost is learnt. While any wait there are as many."""
 RECENT = 0.3
 """The weight of the latest of them."""
 
@@ -165,12 +165,13 @@ class Overload:
         self._wait(loop)
 
     def _cost_of_a_call(self, count: int) -> float:
-        """What calls took of the processor lately, with everything around them, in seconds."""
+        """What calls took of the processor lately, with everything around them, in seconds. From look to look: what an
+        idle worker does in hours is not the next call's."""
         work = self._work()
-        begun = count - self._count
+        begun, took = count - self._count, work - self._counted
+        self._count, self._counted = count, work
         if begun >= ENOUGH:
-            self._cost += (max(0.0, work - self._counted) / begun - self._cost) * RECENT
-            self._count, self._counted = count, work
+            self._cost += (took / begun - self._cost) * RECENT
         return self._cost
 
     # ---- refusals

@@ -292,8 +292,8 @@ async def test_what_waits_to_begin_is_work() -> None:
     """Turns in which only a few requests begin are short, however many wait: what the others will take counts, too. And
     where a burst waits, nothing more is taken in at once."""
     starts = starts_of(asyncio.get_running_loop())
-    heard, idle = Heard(), Idle(in_flight=FLOOR)
-    overload = Overload(Throttle(0.03), heard, idle, (time.monotonic, lambda: starts.count * 0.0002))
+    heard, idle, idled = Heard(), Idle(in_flight=FLOOR), 0.0
+    overload = Overload(Throttle(0.03), heard, idle, (time.monotonic, lambda: idled + starts.count * 0.0002))
     overload.start()
 
     async def fill(waiting: int, enough: Callable[[], bool]) -> None:
@@ -303,7 +303,10 @@ async def test_what_waits_to_begin_is_work() -> None:
                 starts.begin(nothing)
             await asyncio.sleep(0)
 
-    await asyncio.wait_for(fill(2 * MOST, lambda: len(heard.lags) >= 40), 30)
+    await looks(heard, 5)
+    idled = 6000.0  # of work in some weeks in which hardly a call came
+    await looks(heard, 10)
+    await asyncio.wait_for(fill(4 * MOST, lambda: len(heard.lags) >= 60), 30)
     assert not heard.changes, "short turns, and few wait"
     await asyncio.wait_for(fill(30 * MOST, lambda: bool(heard.changes)), 30)
     assert overload.shedding
