@@ -47,6 +47,7 @@ from gateway.routing.facts import Senses
 from gateway.routing.planner import Planner
 from gateway.settings import Settings
 from gateway.spending import Spending, has_budgets
+from gateway.storage.companions import Companions
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.pubsub import Subscription
 from gateway.storage.redis import RedisClient, RedisOptions, connect
@@ -94,6 +95,8 @@ class Boot:
     """What this gateway is called among those that share a store."""
     dialects: Mapping[str, Dialect] | None = None
     """What can be spoken, the configuration's plugins among it; None: what is installed."""
+    companions: Companions | None = None
+    """What the workers tell each other; None: there is one alone."""
 
 
 class Engines:
@@ -136,7 +139,8 @@ class Tables:
 class Worker:
     """One worker: the application and everything behind it. Starts and ends with the server's lifespan."""
 
-    def __init__(self, boot: Boot) -> None:
+    def __init__(self, boot: Boot, place: int = 0) -> None:
+        """`place`: among the workers of this machine, from 0."""
         self._boot = boot
         self._dialects: Mapping[str, Dialect] = discover() if boot.dialects is None else boot.dialects
         self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
@@ -152,7 +156,8 @@ class Worker:
         self.board = Board(events, time.monotonic, self._chance)
         self._senses = Senses(self.board)
         self._observer = Observers(self.metrics, self._access_log, EventLog(), self._alerts, self.board, self._reporter)
-        self._redis = connect(boot.redis_url, RedisOptions(), self._observer.redis_called)
+        lookout = None if boot.companions is None else boot.companions.lookout(place)
+        self._redis = connect(boot.redis_url, RedisOptions(lookout=lookout), self._observer.redis_called)
         self._redis.on_change(self._observer.redis_changed)
         self.board.observer = self._observer
         self._tending = Tending(

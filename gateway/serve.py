@@ -34,6 +34,7 @@ from gateway.registry.resources.judging import Picture
 from gateway.registry.resources.shelf import Shelf
 from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
+from gateway.storage.companions import Companions
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.lock import DirectoryLock
 from gateway.supervisor import Supervisor, bind
@@ -82,6 +83,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             secrets=secrets_known,
             replica=replica_name(settings.data_dir),
             dialects=dialects,
+            companions=Companions(settings.workers),
         )
         _announce(settings, snapshot, listener.getsockname()[1])
         return Supervisor(
@@ -134,10 +136,10 @@ def _guarded(settings: Settings, snapshot: Snapshot, *, loopback: bool) -> bool:
     return run_time_keys
 
 
-def run_worker(boot: Boot, listener: socket.socket) -> None:
-    """Serve on the shared socket until SIGTERM."""
+def run_worker(boot: Boot, listener: socket.socket, place: int) -> None:
+    """Serve on the shared socket until SIGTERM, as the worker in this place."""
     logs.configure(boot.settings.log_level, boot.secrets, background=True)
-    settings, worker = boot.settings, Worker(boot)
+    settings, worker = boot.settings, Worker(boot, place)
     config = uvicorn.Config(
         worker,
         http=Protocol,

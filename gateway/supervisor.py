@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -43,7 +44,8 @@ NICE = 5
 processor that both share every call would feel; with this the lots still get a quarter of it."""
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
-Serve = Callable[[socket.socket], None]
+Serve = Callable[[socket.socket, int], None]
+"""Serves on the socket; the number is the worker's place among the workers, from 0, which its successor takes."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -103,7 +105,7 @@ class Supervisor:
         """Fork, watch, replace; on SIGTERM or SIGINT end everything. The exit code."""
         log = structlog.stdlib.get_logger("gateway.supervisor")
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-        self._slots = [_Slot("worker", self._work) for _ in range(self.workers)]
+        self._slots = [_Slot("worker", partial(self.serve, self.listener, place)) for place in range(self.workers)]
         # After the workers: what it imports must not delay their first answer.
         self._books = [_Slot("bookkeeper", self.keep_books, NICE)] if self.keep_books is not None else []
         if self.administer is not None:
@@ -133,9 +135,6 @@ class Supervisor:
 
     def _children(self) -> list[_Slot]:
         return [*self._slots, *self._books, *self._administrator]
-
-    def _work(self) -> None:
-        self.serve(self.listener)
 
     def _revive(self, slots: Sequence[_Slot]) -> None:
         for slot in slots:

@@ -68,6 +68,16 @@ class StoreBreaker:
         self._missing = self._needed
         return True
 
+    def follow(self, reason: Reason) -> None:
+        """Open because somebody else found the store sick; `close` when nobody does any more."""
+        self.open, self.reason = True, reason
+
+    def close(self) -> None:
+        """The store is well."""
+        self.open = False
+        self.failures = 0
+        self._closed_at = self._clock()
+
     def succeeded(self, *, wrote: bool = True) -> None:
         """A command was answered. A mere read is no sign that a replica takes writes again; nor is a script any that a
         full server does, for one that frees something first may go on to write."""
@@ -91,7 +101,5 @@ class StoreBreaker:
             self._missing = self._missing - 1 if quick else self._needed
             if self._missing > 0:
                 return False
-        self.open = False
-        self.failures = 0
-        self._closed_at = self._clock()
+        self.close()
         return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gateway.storage.companions import Lookout
 from gateway.storage.errors import MissingScript
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class RedisOptions:
     connect_timeout: float = 2.0
     max_connections: int = 4
     client_name: str = "gateway"
+    lookout: Lookout | None = None
+    """What other processes say of the store; those that pass it along give it up and take it back together."""
 
 
 class RedisClient(ABC):

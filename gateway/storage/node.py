@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.storage.breaker import CONFIRMING, StoreBreaker
 from gateway.storage.client import Argument, Connector, Key, OnCall, RedisClient, RedisOptions
+from gateway.storage.companions import Lookout
 from gateway.storage.deadline import Deadline
 from gateway.storage.errors import MissingScript, Reason, Redirected, SlotMoving, StoreUnavailable
 from gateway.storage.faults import classify
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 PROBE_KEY = "gw:probe"
+FOLLOWING = 0.05
+"""Seconds between two looks at whether other processes still find the store away."""
 _READS = frozenset({"GET", "HGET", "HGETALL", "HMGET", "HKEYS", "HSCAN", "PING", "TIME", "INFO", "XLEN", "XRANGE"})
 _Answered = (MissingScript, Redirected, SlotMoving)
 """Refusals by a server that is well."""
@@ -41,6 +44,7 @@ class NodeClient(RedisClient):
         self._pool.on_connected = self._connected
         self._slots = asyncio.Semaphore(options.max_connections)
         self._breaker = StoreBreaker(time.monotonic, random.random)
+        self._lookout = options.lookout
         self._healing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -62,6 +66,8 @@ class NodeClient(RedisClient):
     async def run(self, command: Sequence[Argument], timeout: float, *, asking: bool = False) -> Any:  # noqa: ASYNC109
         """As `execute`, within `timeout` seconds; `asking` announces it as redirected. Raises Redirected, too."""
         breaker = self._breaker
+        if not breaker.open and self._lookout is not None and (reason := self._lookout.heard(self.name)) is not None:
+            self._follow(self._lookout, reason)
         if breaker.open:
             raise StoreUnavailable(breaker.reason, "the store is sick, and probed until it is well")
         started = time.perf_counter()
@@ -121,22 +127,55 @@ class NodeClient(RedisClient):
         if connecting and reason == "slow" and pool.opening and not pool.connected:
             return  # the first handshake of this client's life is under way: its end will say how the store is
         if self._breaker.failed(reason, certain=connecting):
-            pool.forget()
-            if self._healing is None and not pool.closed:
-                self._healing = asyncio.create_task(self._heal())
-            self._tell(reason, available=False)
+            self._pass_on()
+            self._give_up(self._heal())
+
+    def _pass_on(self) -> None:
+        if self._lookout is not None and not self._pool.closed:
+            self._lookout.tell(self.name, self._breaker.reason)
+
+    def _follow(self, lookout: Lookout, reason: Reason) -> None:
+        """Another process finds it away: what both count, both must count in the same place."""
+        self._breaker.follow(reason)
+        self._give_up(self._wait_for_others(lookout))
+
+    def _give_up(self, until_well: Coroutine[None, None, None]) -> None:
+        self._pool.forget()
+        if self._healing is None and not self._pool.closed:
+            self._healing = asyncio.create_task(until_well)
+        else:
+            until_well.close()
+        self._tell(self._breaker.reason, available=False)
 
     async def _heal(self) -> None:
         """Probe until the store is well; a connection that proved it is the first of the new ones."""
-        breaker = self._breaker
-        while breaker.open:
+        breaker, lookout = self._breaker, self._lookout
+        while True:
             await asyncio.sleep(breaker.wait())
             trouble = breaker.reason
             reason, seconds = await self._probe()
             if breaker.probed(reason, quick=seconds < self._options.timeout / 2):
-                self._healing = None
-                self._tell(trouble, available=True)
+                break
+            self._pass_on()
+        if lookout is not None:
+            lookout.well(self.name)
+            if lookout.heard(self.name) is not None:
+                breaker.follow(trouble)
+                await self._wait_for_others(lookout)
                 return
+        self._healed(trouble)
+
+    async def _wait_for_others(self, lookout: Lookout) -> None:
+        """Until nobody finds it away any more: who did has seen that it is well."""
+        while lookout.heard(self.name) is not None:  # noqa: ASYNC110 - another process changes it
+            await asyncio.sleep(FOLLOWING)
+        trouble = self._breaker.reason
+        self._breaker.close()
+        self._healed(trouble)
+
+    def _healed(self, trouble: Reason) -> None:
+        self._healing = None
+        self._tell(trouble, available=True)
 
     async def _probe(self) -> tuple[Reason | None, float]:
         """Connect, PING, and a small write, for a replica and a full server answer PING too. What ails the store, and
@@ -176,4 +215,6 @@ class NodeClient(RedisClient):
         if healing is not None:
             healing.cancel()
             await asyncio.wait([healing])
+        if self._lookout is not None:
+            self._lookout.well(self.name)
         await self._pool.close()

@@ -20,7 +20,9 @@ from gateway.usage.spool_files import OPEN, READY, RESERVE, SpoolName, frame
 _log = logging.getLogger("gateway.usage")
 
 GATHER_SECONDS = 0.02
-"""How long events gather for one fsync."""
+"""How long events gather for one fsync while nobody waits for it."""
+HURRY_SECONDS = 0.002
+"""And while a call does, which has waited for a slow store before."""
 ROTATE_BYTES = 1 << 20
 ROTATE_SECONDS = 1.0
 RESERVE_BYTES = 1 << 20
@@ -56,6 +58,8 @@ class Spool:
         self._lock = threading.Lock()
         self._group = _Group()
         self._wake = threading.Event()
+        self._hurry = threading.Event()
+        """Somebody waits."""
         self._closing = False
         self._number = 0
         self._file: _File | None = None
@@ -83,6 +87,7 @@ class Spool:
             if not self.pending:
                 return
             self._group.waiters.append((loop, future))
+        self._hurry.set()
         self._wake.set()
         await future
 
@@ -103,13 +108,19 @@ class Spool:
         while not self._closing:
             self._wake.wait(self._patience())
             if self._wake.is_set() and not self._closing:
-                time.sleep(GATHER_SECONDS)
+                self._gather()
             self._wake.clear()
             self._round()
         self._round()
         self._rotate()
         with suppress(OSError):
             self._reserve.unlink(missing_ok=True)
+
+    def _gather(self) -> None:
+        """Let more come for the same fsync: it costs what they all cost together."""
+        if self._hurry.wait(GATHER_SECONDS):
+            self._hurry.clear()
+            time.sleep(HURRY_SECONDS)
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do without being woken."""

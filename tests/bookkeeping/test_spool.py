@@ -69,6 +69,20 @@ async def test_flushed_events_are_readable_at_once(tmp_path: Path, reader: Spool
     assert names(tmp_path, "") == []
 
 
+async def test_who_waits_does_not_wait_for_company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that waits until its event is on disk has waited for the store before: gathering ends for it."""
+    monkeypatch.setattr("gateway.usage.spool.GATHER_SECONDS", 3600.0)
+    spool = Spool(tmp_path, "w1")
+    for name in "ab":
+        spool.append([event(name)])
+        await asyncio.wait_for(spool.flush(), 20)
+    assert spool.pending == 0
+    spool.append([event("c")])
+    assert spool.pending == 1
+    await asyncio.wait_for(spool.flush(), 20)
+    spool.close()
+
+
 async def test_files_rotate_by_age_and_disappear(tmp_path: Path, reader: SpoolReader, memory: MemoryLedger) -> None:
     """A file is handed over about a second after its first event, without another one to push it."""
     spool = Spool(tmp_path, "w1")

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from gateway.limits.limitset import SLOTS, Frame, LimitSet, Member, Names
 from gateway.limits.outage import Backing
 from gateway.limits.upkeep import Upkeep
 from gateway.ports import LimitDecision
+from gateway.storage.companions import Lookout
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
@@ -305,10 +307,17 @@ class Outside:
         self.clients: list[RedisClient] = []
         self.upkeep: list[Upkeep] = []
 
-    def gate(self, workers: int, clock: Callable[[], float] = time.monotonic) -> Gate:
-        """One worker's, with its upkeep."""
+    def gate(
+        self,
+        workers: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        url: str | None = None,
+        lookout: Lookout | None = None,
+    ) -> Gate:
+        """One worker's, with its upkeep; `url`: the way by which it reaches the store, `lookout`: to other workers."""
         ledger, journal, decisions = self._given
-        client = connect(self.url, IMPATIENT)
+        client = connect(url or self.url, replace(IMPATIENT, lookout=lookout))
         gate = Gate(client, decisions, clock, Backing(workers, ledger, journal))
         self.clients.append(client)
         self.gates.append(gate)
@@ -328,6 +337,13 @@ class Outside:
             )
 
         await until_async(well)
+
+    async def end(self, gate: Gate) -> None:
+        """This worker ends, whatever it could not say."""
+        at = self.gates.index(gate)
+        await self.gates.pop(at).close()
+        await self.clients.pop(at).close()
+        del self.upkeep[at]
 
     async def close(self) -> None:
         for gate in self.gates:

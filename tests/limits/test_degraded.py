@@ -17,6 +17,7 @@ from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.refusals import Downgrade
+from gateway.storage.companions import Companions
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import connect
 from tests.limits.conftest import (
@@ -42,6 +43,8 @@ from tests.limits.conftest import (
 from tests.storage.waiting import pause, until
 
 AGE = 86400.0 * 365
+AWAY = "redis://127.0.0.1:1"
+"""Where nobody listens."""
 WORKERS = 2
 BOUND_SECONDS = 2.0
 """Ten times the client's timeout: a busy machine, but never a wait for the store."""
@@ -206,6 +209,22 @@ async def test_after_a_restart_the_count_goes_on(own_server: EmbeddedRedis, outs
         assert len(admitted(await many(gate, limits, 20))) == 6 // WORKERS
     await outside.back()
     assert len(admitted(await many(gate, limits, 20))) == 3
+
+
+async def test_one_that_is_cut_off_takes_the_others_along(outside: Outside) -> None:
+    """A worker that alone cannot reach the store takes its share; the others then take theirs, not the whole limit,
+    and all that was taken counts when the store is back for all of them."""
+    companions, name = Companions(WORKERS), fresh()
+    cut, other = (outside.gate(WORKERS, url=url, lookout=companions.lookout(at)) for at, url in enumerate((AWAY, None)))
+    limits, others = (limit_set(rate("requests", 40, AGE), name=name, worker=f"w{at}") for at in range(WORKERS))
+    assert len(admitted(await attempt(other, others, 10))) == 10
+    assert sum([len(admitted(await many(cut, limits, 10))) for _ in range(3)]) == 40 // WORKERS
+    found = admitted(await many(other, others, 60))
+    assert len(found) == (40 - 10) // WORKERS
+    assert all(reservation.degraded for reservation in found)
+    await outside.end(cut)
+    await outside.back()
+    assert round(await ahead(outside.observer, others, 0)) == 10 + len(found)
 
 
 # ---- as declared -----------------------------------------------------------------------------------------------------
