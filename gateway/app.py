@@ -70,6 +70,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 FIRST_WORKERS_SECONDS = 10.0
 """What was found out about keys before the workers were forked is believed by those that start so soon after."""
+KEYS_SECONDS = 10.0
+"""How long a new worker that has no list of the keys made at run time keeps calls away: the bookkeeper may be about to
+write it. Then it serves those who need none."""
+KEYS_UNKNOWN = "keys made at run time cannot be checked: those used of late go on for five minutes, others get 503"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,7 @@ class Worker:
         self._forwarder: Forwarder | None = None
         self._spending: Spending | None = None
         self._keys: Keys | None = None
+        self._started = 0.0
         self._watch = Watch()
         self._leaving = False
         self.overload = Overload(Throttle(boot.settings.max_loop_lag), self._observer, self)
@@ -220,6 +225,7 @@ class Worker:
         loaded, rejected = await self._first_load()
         # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
         clock = time.monotonic
+        self._started = clock()
         await self._learn_prices(loaded.snapshot)
         self._spending = spending = Spending(
             self._boot, self._redis, self._observer, clock, self._worker, self._table_client
@@ -414,7 +420,15 @@ class Worker:
         """Why no traffic should come here."""
         if self._pipeline is None:
             return ["starting"]
-        return ["draining"] if self._leaving else []
+        if self._leaving:
+            return ["draining"]
+        return [KEYS_UNKNOWN] if self._keys_unknown and time.monotonic() - self._started < KEYS_SECONDS else []
+
+    @property
+    def _keys_unknown(self) -> bool:
+        """There are keys made at run time, and no list of them."""
+        keys = self._keys
+        return keys is not None and bool(keys.configured) and not keys.available
 
     def remarks(self) -> list[str]:
         """What operators should know."""
@@ -426,6 +440,8 @@ class Worker:
         found += self._controlled.remarks()
         if not self._redis.available:
             found.append("redis away: limits are enforced as their on_store_failure says")
+        if self._keys_unknown and KEYS_UNKNOWN not in self.blockers():
+            found.append(KEYS_UNKNOWN)
         return found
 
 

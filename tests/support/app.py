@@ -12,11 +12,12 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import uvicorn
@@ -179,8 +180,9 @@ def chat_body(model: str, **fields: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running(config: str, **settings: Any) -> Iterator[Gateway]:
-    """A gateway with this configuration until the block ends; `settings` are fields of `Settings`."""
+def running(config: str, boots: Mapping[str, Any] = MappingProxyType({}), **settings: Any) -> Iterator[Gateway]:
+    """A gateway with this configuration until the block ends; `settings` are fields of `Settings`, `boots` of
+    `Boot`."""
     directory = Path(tempfile.mkdtemp(prefix="gw-app-"))
     file = directory / "gateway.yaml"
     file.write_text(config)
@@ -192,9 +194,9 @@ def running(config: str, **settings: Any) -> Iterator[Gateway]:
         boot = Boot(
             settings=Settings(data_dir=directory, **{"health_check_interval": 0, **settings}),
             config=file,
-            redis_url=store_url(),
             loopback=True,
             access_log_fd=log.fileno(),
+            **{"redis_url": store_url(), **boots},
         )
         worker = Worker(boot)
         watch = Watch()
