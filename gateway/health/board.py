@@ -211,19 +211,24 @@ class Board(SilentObserver):
 
     # ---- in and out of rotation
 
-    def _take_out(self, record: Record, word: str, seconds: float, cause: str, *, told: bool = False) -> None:
+    def _take_out(
+        self, record: Record, word: str, seconds: float, cause: str, *, hinted: bool = False, told: bool = False
+    ) -> None:
+        """`hinted`: no call of ours says so. `told`: another worker does."""
         record.out_until = self._clock() + seconds
-        record.out_for, record.cause, record.hinted, record.on_trial = word, cause, told, False
+        record.out_for, record.cause, record.on_trial = word, cause, False
+        record.hinted, record.told = hinted, told
         self._out.add(record)
         state = State.DEGRADED if word == COOLDOWN else State.OUT
         self._tell(record, state, cause, seconds)
-        if not told:
+        if not hinted:
             self.tell(Hint(record.deployment, word, seconds, cause))
 
     def _back(self, record: Record, cause: str, *, told: bool = False) -> None:
         record.out_until, record.out_for, record.on_trial, record.hinted = 0.0, "", False, False
+        record.told = told
         self._out.discard(record)
-        self._tell(record, State.HEALTHY, cause, told=told)
+        self._tell(record, State.HEALTHY, cause)
         if not told and cause != "expired":
             self.tell(Hint(record.deployment, "", 0.0, cause))
 
@@ -239,13 +244,13 @@ class Board(SilentObserver):
         record.breaker.closed(now)
         self._back(record, "recovered")
 
-    def _tell(self, record: Record, state: State, cause: str, seconds: float = 0.0, *, told: bool = False) -> None:
+    def _tell(self, record: Record, state: State, cause: str, seconds: float = 0.0) -> None:
         parked = record.out_for == PARKED and state is State.OUT
         if state is record.state and not (state is State.OUT and seconds):
             return
         record.state = state
         self.observer.deployment_changed(
-            DeploymentChanged(record.deployment, str(state), cause, time.time(), seconds, parked, told or record.hinted)
+            DeploymentChanged(record.deployment, str(state), cause, time.time(), seconds, parked, record.told)
         )
 
     def tick(self) -> None:
@@ -266,8 +271,12 @@ class Board(SilentObserver):
             return
         if not hint.out_for:
             self._heard_back(record, now)
-        elif not record.out_until and now >= record.doubted_until and hint.seconds > 0:
-            self._take_out(record, hint.out_for, min(hint.seconds, HINT_SECONDS), hint.cause, told=True)
+        elif self._believes(record, hint):
+            seconds = min(hint.seconds, HINT_SECONDS)
+            self._take_out(record, hint.out_for, seconds, hint.cause, hinted=True, told=True)
+
+    def _believes(self, record: Record, hint: Hint) -> bool:
+        return not record.out_until and self._clock() >= record.doubted_until and hint.seconds > 0
 
     def _heard_back(self, record: Record, now: float) -> None:
         if record.hinted:
@@ -288,7 +297,11 @@ class Board(SilentObserver):
             if record is None:
                 continue
             if result.failed:
-                self.hear(Hint(name, BREAKER, seconds, result.outcome))
+                hint = Hint(name, BREAKER, seconds, result.outcome)
+                if self._believes(record, hint):
+                    self._take_out(record, BREAKER, seconds, result.outcome, hinted=True, told=result.heard)
+                    if not result.heard:  # for workers that come later, and who asks what is out
+                        self.tell(hint)
             elif record.out_for == BREAKER:
                 record.out_until = min(record.out_until, self._clock())
 

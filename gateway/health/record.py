@@ -40,7 +40,9 @@ class Record(Condition, eq=False):
     cause: str = ""
     """The outcome that took it out of rotation."""
     hinted: bool = False
-    """It is out because another worker said so."""
+    """It is out because another worker, or a probe, said so."""
+    told: bool = False
+    """Another worker found out what its state is."""
     doubted_until: float = float("-inf")
     """Monotonic seconds until which such hints are not believed: the last one was refuted."""
     state: State = State.HEALTHY

@@ -404,6 +404,7 @@ def test_probes_are_hints(rig: Rig) -> None:
     """A bad one keeps calls away for some seconds, until one has tried; a good one lets a call try at once."""
     rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1))
     assert rig.seconds_out == 5
+    assert not rig.changes.all[0].told
     rig.time.now += 5
     assert rig.attempt()
     rig.fail()
@@ -412,6 +413,18 @@ def test_probes_are_hints(rig: Rig) -> None:
     trial = rig.board.enter(D)
     assert trial is not None
     assert trial.trial
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_who_probed_tells_what_it_found(rig: Rig, heard: bool) -> None:
+    """A worker that comes later, and who asks what is out, learn it as they learn what calls found; from one of all."""
+    rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1, heard=heard))
+    assert rig.changes.all[0].told == heard
+    assert [(hint.out_for, hint.seconds, hint.cause) for hint in rig.told] == (
+        [] if heard else [("breaker", 5.0, "5xx")]
+    )
+    rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1, heard=heard))
+    assert len(rig.told) == (0 if heard else 1)
 
 
 @pytest.mark.parametrize(("outcome", "out"), [("connect_refused", True), ("5xx", False), ("429", False), ("ok", False)])
