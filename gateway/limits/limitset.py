@@ -270,6 +270,10 @@ class LimitSet:
                 base = f"{base}:{spec.period}@{int(period.start)}:{epoch}"
             elif row[0] == THROTTLE:
                 base = f"{base}:throttle"
+            elif row[0] == RATE and isinstance(spec, LimitSpec):
+                # What a bucket that fills in a day has given out must not lock callers out of one that fills in a
+                # minute, once the limit is written anew.
+                base = f"{base}/{spec.period:g}s"
             # One owner may have several quotas of a kind and period, each with an amount of its own. They are counted
             # among themselves: a team's second one has the same name for every key, whatever that key's own limits.
             twin = twins[base] = twins.get(base, -1) + 1

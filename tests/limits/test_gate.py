@@ -243,6 +243,18 @@ async def test_burst_is_the_bucket_and_count_the_speed(gate: Gate) -> None:
     assert 450 <= int(reset[:-2]) <= 500
 
 
+@pytest.mark.parametrize("kind", ["requests", "tokens"])
+async def test_a_limit_that_is_written_anew(gate: Gate, kind: str) -> None:
+    """What a day's bucket gave out does not lock a minute's; a larger or smaller one of the same period goes on."""
+    name = fresh()
+    daily = limit_set(rate(kind, 4, 86400.0), name=name)
+    assert len(admitted(await attempt(gate, daily, 9, 1))) == 4
+    assert len(admitted(await attempt(gate, limit_set(rate(kind, 100), name=name), 9, 1))) == 9
+    larger = limit_set(rate(kind, 8, 86400.0), name=name)
+    (found, *_) = refused(await attempt(gate, larger, 1, 1))
+    assert 0 < (found.retry_after or 0) <= 86400 / 8
+
+
 async def test_headers_of_the_tightest(gate: Gate) -> None:
     """Headers show the limit with the smallest share left, for requests and tokens apart."""
     limits = limit_set(
