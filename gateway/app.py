@@ -22,6 +22,7 @@ from gateway.health.board import Board
 from gateway.health.hints import Hints
 from gateway.health.reporter import Reporter
 from gateway.http import asgi
+from gateway.http.cors import Cors
 from gateway.http.cycle import Cycle
 from gateway.http.openai import OpenAIApi
 from gateway.http.ops import create_ops
@@ -255,7 +256,9 @@ class Worker:
         late = clock() - self._boot.made_at > FIRST_WORKERS_SECONDS
         keys.configured = True if self._boot.run_time_keys else (None if late else False)
         await keys.poll()
-        self._api = OpenAIApi(pipeline, self._watch, self._observer, self._boot.settings.max_body_bytes)
+        settings = self._boot.settings
+        cors = Cors(settings.cors_origins)
+        self._api = OpenAIApi(pipeline, self._watch, self._observer, settings.max_body_bytes, cors)
         watched = [path for path in (self._boot.config, self._controlled.shelf.path) if path is not None]
         self.reloader = reloader = Reloader(watched, self._load, self._swap, self._observer, loaded)
         self._controlled.status = lambda: reloader.status

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.addresses import Network
@@ -16,6 +18,8 @@ from gateway.errors import OperatorError
 PREFIX = "GATEWAY_"
 DEFAULT_CONFIG = Path("config/gateway.yaml")
 """Looked for under the working directory when neither `--config` nor `GATEWAY_CONFIG` names a file."""
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://([a-z0-9.\-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+"""As browsers write it: no path, no slash at the end."""
 
 
 def _either(name: str) -> Any:
@@ -70,6 +74,8 @@ class Settings(BaseSettings):
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     """Networks of proxies whose `X-Forwarded-For` says where a request comes from."""
+    cors_origins: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Origins of pages that browsers let call the API, such as `https://chat.example.com`; `*`: all."""
     admin_api: bool = True
     """Run the administrator, which serves `/api` and brings the database's resources to this replica."""
     credential_env: Annotated[tuple[str, ...], NoDecode] = ()
@@ -93,6 +99,17 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+        for origin in origins - {"*"}:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise PydanticCustomError("origin", "no origin")
+        return origins
 
     @field_validator("private_networks", "trusted_proxies", mode="before")
     @classmethod
@@ -138,6 +155,7 @@ _ADVICE = {
     "greater_than_equal": "use {ge:g} or more",
     "less_than_equal": "use {le:g} or less",
     "literal_error": "use one of {expected}",
+    "origin": "use origins such as https://chat.example.com, without a path, separated by commas, or *",
     "value_error": "use network addresses such as 10.0.0.0/8, separated by commas",
 }
 

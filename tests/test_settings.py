@@ -47,6 +47,13 @@ def test_defaults_need_no_environment() -> None:
         ("GATEWAY_LOG_LEVEL", "WARNING", "log_level", "warning"),
         ("GATEWAY_PRIVATE_NETWORKS", "10.0.0.0/8, fd00::/8", "private_networks", None),
         ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8", "trusted_proxies", None),
+        (
+            "GATEWAY_CORS_ORIGINS",
+            "https://A.example, http://[::1]:3000",
+            "cors_origins",
+            {"https://a.example", "http://[::1]:3000"},
+        ),
+        ("GATEWAY_CORS_ORIGINS", "*", "cors_origins", {"*"}),
         ("GATEWAY_PORT", "", "port", 8080),
     ],
 )
@@ -89,6 +96,10 @@ def test_every_bad_variable_is_named_with_advice(monkeypatch: pytest.MonkeyPatch
         "GATEWAY_DRAIN_SECONDS": ("soon", "use a number of seconds, such as 30 or 2.5"),
         "GATEWAY_LOG_LEVEL": ("loud", "use one of 'debug', 'info', 'warning', 'error' or 'critical'"),
         "GATEWAY_PRIVATE_NETWORKS": ("lan", "use network addresses such as 10.0.0.0/8, separated by commas"),
+        "GATEWAY_CORS_ORIGINS": (
+            "https://a.example, chat.example.com/",
+            "use origins such as https://chat.example.com",
+        ),
         "GATEWAY_TRUSTED_PROXIES": ("0.0.0.0/0", "use network addresses such as 10.0.0.0/8, separated by commas"),
     }
     for name, (value, _) in bad.items():

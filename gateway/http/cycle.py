@@ -101,6 +101,8 @@ class Cycle(msgspec.Struct, eq=False):
     waiter: asyncio.Future[None] | None = None
     head: bytes = b""
     """Made and not sent."""
+    beside: bytes = b""
+    """Header lines of whatever the answer will be."""
     chunked: bool = False
     left: int | None = None
     """Bytes that were announced and are still to come."""
@@ -274,6 +276,8 @@ class Cycle(msgspec.Struct, eq=False):
             self.keep_alive = False
         elif not self.keep_alive:
             block += b"connection: close\r\n"
+        if self.beside:
+            block += self.beside
         line = STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status
         self.head = b"%b%b%b\r\n" % (line, standing, block)
 

@@ -11,6 +11,7 @@ from gateway.corking import flush
 from gateway.errors import BodyTooLarge, ClientGone, Draining, GatewayError, KeyRevoked, SlowUpload
 from gateway.http.answers import about, answer_error, counted
 from gateway.http.body import Arrival, present_call, read_call
+from gateway.http.cors import Cors
 from gateway.http.cycle import Cycle
 from gateway.http.models import Listing, anthropic_models, openai_models
 from gateway.http.openmode import refuse_foreign
@@ -41,11 +42,14 @@ _STREAM_LINES = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 class OpenAIApi:
     """Serves every path of the API."""
 
-    def __init__(self, pipeline: Pipeline, watch: Watch, observer: Observer, max_body: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, watch: Watch, observer: Observer, max_body: int, cors: Cors | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._watch = watch
         self._observer = observer
         self._max_body = max_body
+        self._cors = Cors() if cors is None else cors
 
     async def __call__(self, cycle: Cycle) -> None:
         """Serve one request."""
@@ -55,7 +59,10 @@ class OpenAIApi:
         call_id = pipeline.call_ids()
         given = headers.get(b"x-request-id")
         request_id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else f"req-{call_id}"
+        origin = headers.get(b"origin")
         try:
+            if origin is not None and self._cors.heed(cycle, origin, open_mode=pipeline.open_mode):
+                return
             destination = locate(cycle.method, cycle.path)
             if pipeline.open_mode:
                 refuse_foreign(headers)
