@@ -129,8 +129,8 @@ class Supervisor:
                     return MIGRATION_FAILED
             self._reap(log, self._slots)
             self.refresh()
-            if self.embedded is not None and not self.embedded.check():
-                log.warning("embedded_server_down")
+            if self.embedded is not None:
+                self.embedded.check()
             self._revive(self._children())
 
     def _children(self) -> list[_Slot]:

@@ -6,6 +6,7 @@ Everything here is synchronous and free of threads: the owner forks workers, and
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,10 @@ _STOP_SECONDS = 5.0
 _STEADY_SECONDS = 10.0
 """A server that lived this long and dies is restarted at once."""
 _BACKOFF_MAX = 5.0
+_TOLD = 2
+"""Deaths in a row of which the log tells; from there on it would only repeat itself."""
+
+log = logging.getLogger("gateway.storage")
 
 
 class EmbeddedRedis:
@@ -50,6 +55,8 @@ class EmbeddedRedis:
         self._started = 0.0
         self._backoff = 0.0
         self._next_start = 0.0
+        self._deaths = 0
+        """Since it last lived for a while."""
 
     def __repr__(self) -> str:
         return f"<EmbeddedRedis {self._home} pid={self.pid}>"
@@ -80,23 +87,39 @@ class EmbeddedRedis:
             raise
 
     def check(self) -> bool:
-        """Whether the server's process lives. A dead one is started again, ever slower if it keeps dying."""
+        """Whether the server's process lives. A dead one is started again, ever slower if it keeps dying; the log says
+        that it died, once why it keeps dying, and when it is over."""
         if self._process is None or os.getpid() != self._owner:
             return False
-        if self._process.poll() is None:
-            return True
         now = time.monotonic()
+        steady = now - self._started > _STEADY_SECONDS
+        if self._process.poll() is None:
+            if self._deaths and steady:
+                self._deaths = 0
+                log.warning("the embedded server runs again")
+            return True
         if now < self._next_start:
             return False
-        steady = now - self._started > _STEADY_SECONDS
+        self._died(self._process.returncode)
         self._backoff = 0.0 if steady else min(_BACKOFF_MAX, max(0.1, self._backoff * 2))
         self._next_start = now + self._backoff
         self._guard.release()
         try:
             self._spawn()
-        except (OSError, OperatorError):
+        except (OSError, OperatorError) as error:
+            if self._deaths <= _TOLD:
+                log.error("the embedded server cannot be started again: %s", error)
             return False  # the next round tries again; clients see the store as down meanwhile
         return True
+
+    def _died(self, status: int) -> None:
+        self._deaths += 1
+        if self._deaths == 1:
+            log.error("the embedded server died with status %s; it is started again", status)
+        elif self._deaths == _TOLD:
+            log.error(
+                "the embedded server keeps dying (status %s). %s ends with:\n%s", status, self._log, self._log_tail()
+            )
 
     def stop(self) -> None:
         """End the server (SIGTERM, after 5 s SIGKILL) and free the directory. In a forked child it does nothing."""

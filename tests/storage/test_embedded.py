@@ -15,7 +15,7 @@ import pytest
 
 from gateway.errors import OperatorError
 from gateway.storage import server_binary
-from gateway.storage.embedded import EmbeddedRedis
+from gateway.storage.embedded import EmbeddedRedis, _answers
 from gateway.storage.guard import PipeWatcher
 from gateway.storage.redis import connect
 from gateway.storage.socket_path import socket_path
@@ -184,14 +184,25 @@ def test_unstartable(tmp_path: Path) -> None:
     works.stop()
 
 
-def test_keeps_dying(server: EmbeddedRedis) -> None:
-    """A server that dies again and again is restarted ever later, not in a tight loop."""
-    server._binary = Path("/bin/false")
+def test_keeps_dying(server: EmbeddedRedis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that dies again and again is restarted ever later, not in a tight loop. The log tells of the first
+    death, once why it goes on, and when it is over."""
+    works, server._binary = server._binary, Path("/bin/false")
+    server._log.write_text("the reason\n")
     os.kill(server.pid or 0, signal.SIGKILL)
     until(
         lambda: server.check() and server._process is not None and server._process.wait() != 0 and server._backoff > 0.3
     )
     assert server.check() is False
+    died, dying = (record.getMessage() for record in caplog.records)
+    assert "status -9" in died
+    assert "status 1" in dying
+    assert dying.endswith("the reason")
+    server._binary = works
+    until(lambda: server.check() and _answers(server._socket))
+    monkeypatch.setattr("gateway.storage.embedded._STEADY_SECONDS", 0.0)
+    assert server.check()
+    assert [record.getMessage() for record in caplog.records][2:] == ["the embedded server runs again"]
 
 
 def test_stop_ends_a_paused_server(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
