@@ -17,6 +17,7 @@ from gateway.http.admin.door import AccessDoor, Entry
 from gateway.http.admin.services import Services
 from gateway.registry.interpolation import Interpolated, interpolate
 from gateway.registry.resources.desk import Resources, Rules
+from gateway.registry.resources.errors import KeyReplaced
 from gateway.registry.resources.intake import Intake
 from gateway.registry.resources.judging import Judge, Picture
 from gateway.registry.resources.propagation import CHANNEL, Propagation
@@ -30,7 +31,7 @@ from gateway.storage.sql.urls import database_url
 from gateway.upstream.asking import Asker
 from gateway.upstream.checkup import Examiner
 from gateway.upstream.engines import create_engine
-from gateway.vault.custody import header_of, open_custody
+from gateway.vault.custody import header_of, open_custody, prove_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -64,7 +65,14 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
         Judge(lambda: _base(boot), boot.context), Bounds(references.vet, settings.private_networks, boot.dialects)
     )
     seal = custody.vault.seal if custody.vault.has_key else None
-    resources = Resources(database, rules, seal=seal, record=recorder(audit))
+
+    async def prove(connection: AsyncConnection) -> None:
+        try:
+            await prove_now(custody.vault, connection)
+        except OperatorError:
+            raise KeyReplaced from None
+
+    resources = Resources(database, rules, seal=seal, prove=prove, record=recorder(audit))
     shelf = Shelf(settings.data_dir)
     propagation = Propagation(resources, shelf, redis, lambda: header_of(database))
     picture = Picture(boot.file, Intake(shelf, settings, os.environ, boot.context))

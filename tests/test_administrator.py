@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -402,3 +404,39 @@ async def test_the_estate_away(database: Postgres, tmp_path: Path) -> None:
                 wrong.stop()
             said = wrong.stderr() + wrong.out.read_text()
             assert "ENCRYPTION_KEY is not the key" in said
+
+
+def _rotated(site: Site, keys: str) -> tuple[int, str]:
+    """`gateway rotate-encryption-key`, as an operator runs it: exit code and standard output."""
+    env = {**os.environ, "GATEWAY_DATA_DIR": str(site.gateway.directory / "state"), "ENCRYPTION_KEY": keys}
+    words = [sys.executable, "-m", "gateway", "rotate-encryption-key"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout
+
+
+async def test_a_replica_that_was_left_out_of_a_rotation(tmp_path: Path) -> None:
+    """It goes on with what it has, stores no secret that others could not open, and the command names it; once it has
+    the new key, the old one is needed by nobody."""
+    env = {"GATEWAY_ADMIN_API": "true", "GATEWAY_PRIVATE_NETWORKS": "127.0.0.1/32", "ENCRYPTION_KEY": KEY}
+    both = f"another passphrase,{KEY}"
+    secret = {"name": "spare", "value": SECRET}
+    with mock_process() as mock:
+        with GatewayProcess(FILE, tmp_path, env=env) as gateway:
+            site = Site(gateway, mock, env)
+            site.up()
+            async with control(gateway.config, site.env) as plane:
+                await plane.provider("acme", mock.url, "mock-small", secret=SECRET)
+                await plane.served(await plane.resources.revision(), 1)
+            code, said = await asyncio.to_thread(_rotated, site, both)
+            replica = (gateway.directory / "state" / "replica.id").read_text().strip()
+            assert (code, replica in said) == (1, True), said
+            assert site.write("POST", "/providers/acme/credentials", secret).status == 503
+            assert site.chat("acme/mock-small")[0] == 200
+        env["ENCRYPTION_KEY"] = both
+        with GatewayProcess(FILE, tmp_path, env=env) as gateway:
+            site = Site(gateway, mock, env)
+            site.up()
+            assert site.write("POST", "/providers/acme/credentials", secret).status == 201
+            code, said = await asyncio.to_thread(_rotated, site, both)
+            assert (code, "needed by nobody" in said) == (0, True), said
+            assert site.chat("acme/mock-small")[0] == 200

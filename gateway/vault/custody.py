@@ -94,6 +94,13 @@ async def header_of(database: Database) -> Header:
     return Header(rows.get(SALT, ""), rows.get(CANARY, ""))
 
 
+async def prove_now(vault: Vault, connection: AsyncConnection) -> None:
+    """In the transaction that stores what this vault sealed: raise OperatorError if others open with another key by
+    now, for they could not open that."""
+    rows = await _read(connection)
+    vault.prove(Header(rows.get(SALT, ""), rows.get(CANARY, "")))
+
+
 async def _salt(_: AsyncConnection) -> str:
     return base64.b64encode(secrets.token_bytes(SALT_BYTES)).decode()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+NOT_THE_KEY = "ENCRYPTION_KEY is not the key"
+"""How every word about a wrong one begins."""
+
 
 class VaultError(Exception):
     """A secret cannot be had. The text names no secret, and says what to do."""
@@ -20,7 +23,7 @@ class WrongEncryptionKey(VaultError):
     def __init__(self, key_id: str = "") -> None:
         which = f" ({key_id})" if key_id else ""
         super().__init__(
-            f"ENCRYPTION_KEY is not the key{which} that this secret is sealed with "
+            f"{NOT_THE_KEY}{which} that this secret is sealed with "
             "(add that key after the new one: ENCRYPTION_KEY=new,old)"
         )
         self.key_id = key_id

@@ -64,7 +64,8 @@ class Rotation:
 
 
 async def rotate(database: Database, vault: Vault, holdings: Sequence[Holding]) -> Rotation:
-    """Seal everything with the vault's first key; its canary last, so that the old key is asked for until then.
+    """Seal everything with the vault's first key; its canary last, so that the old key is asked for until then. Once it
+    is new, who has the old key alone stores nothing more (`custody.prove_now`): what came before is looked for again.
 
     Raises EncryptionKeyMissing, DatabaseUnavailable.
     """
@@ -72,16 +73,22 @@ async def rotate(database: Database, vault: Vault, holdings: Sequence[Holding]) 
     vault.canary()  # raises where there is no key at all
     for _ in range(PASSES):
         before = done.resealed
-        done.current, done.damaged = 0, []
-        for holding in (*holdings, OWN):
-            await _pass(database, vault, holding, done)
+        await _over_all(database, vault, holdings, done)
         if done.resealed == before:
             break
     else:
         done.unfinished = True
         return done
-    await _renew_canary(database, vault, done)
+    if await _renew_canary(database, vault, holdings):
+        done.resealed += 1
+        await _over_all(database, vault, holdings, done)
     return done
+
+
+async def _over_all(database: Database, vault: Vault, holdings: Sequence[Holding], done: Rotation) -> None:
+    done.current, done.damaged = 0, []
+    for holding in (*holdings, OWN):
+        await _pass(database, vault, holding, done)
 
 
 async def _pass(database: Database, vault: Vault, holding: Holding, done: Rotation) -> None:
@@ -122,14 +129,17 @@ def _changes(vault: Vault, holding: Holding, row: Any, done: Rotation) -> list[t
     return found
 
 
-async def _renew_canary(database: Database, vault: Vault, done: Rotation) -> None:
-    async with database.begin() as connection:
-        query = select(vault_secrets.c.value).where(vault_secrets.c.name == CANARY)
+async def _renew_canary(database: Database, vault: Vault, holdings: Sequence[Holding]) -> bool:
+    """Whether it had another key."""
+    query = select(vault_secrets.c.value).where(vault_secrets.c.name == CANARY)
+    async with database.connect() as connection:
         found = (await connection.execute(query)).scalar()
-        if found is None or found == vault.canary():
-            return
-        vault.unseal(found, context=CANARY_CONTEXT)
-        await connection.execute(
-            update(vault_secrets).where(vault_secrets.c.name == CANARY).values(value=vault.canary())
-        )
-        done.resealed += 1
+    if found is None or found == vault.canary():
+        return False
+    vault.unseal(found, context=CANARY_CONTEXT)
+    async with database.begin() as connection:
+        for holding in holdings:
+            await holding.begin(connection)  # behind whoever stores a secret at this moment
+        renewed = update(vault_secrets).where(vault_secrets.c.name == CANARY).values(value=vault.canary())
+        await connection.execute(renewed)
+    return True

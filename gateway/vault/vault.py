@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import OperatorError
 from gateway.vault import sealing
-from gateway.vault.errors import CredentialDamaged, EncryptionKeyMissing, WrongEncryptionKey
+from gateway.vault.errors import NOT_THE_KEY, CredentialDamaged, EncryptionKeyMissing, WrongEncryptionKey
 from gateway.vault.keys import MasterKey, key_texts, master_key
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Vault:
                 return
         except WrongEncryptionKey as error:
             raise OperatorError(
-                f"ENCRYPTION_KEY is not the key that stored credentials are sealed with (theirs is {error.key_id}, "
+                f"{NOT_THE_KEY} that stored credentials are sealed with (theirs is {error.key_id}, "
                 f"given: {', '.join(self._keys)}). Set the right key; to change it, set ENCRYPTION_KEY=new,old "
                 "and run `gateway rotate-encryption-key`."
             ) from None

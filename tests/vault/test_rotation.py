@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.errors import OperatorError
 from gateway.storage.sql.database import Database
 from gateway.vault import EncryptionKeyMissing, Vault, VaultError
-from gateway.vault.custody import open_custody
+from gateway.vault.custody import open_custody, prove_now
 from gateway.vault.keys import master_key
 from gateway.vault.rotation import BATCH, Holding, rotate
 from tests.vault.conftest import fernet_key, settings_with
@@ -93,14 +93,14 @@ async def test_everything_gets_the_new_key(shelf: Shelf, tmp_path: Path) -> None
     plain = await shelf.opened(ONLY_OLD)
     done = await rotate(database, BOTH, [shelf.holding])
     assert (done.resealed, done.damaged, done.unfinished) == (len(plain) + 2, [], False)
-    assert shelf.told == 2
+    assert shelf.told == 3
     assert await shelf.opened(ONLY_NEW) == plain
     after = await open_custody(database, settings_with(tmp_path, NEW))
     assert after.audit_key == before.audit_key
     with pytest.raises(OperatorError, match="Set the right key"):
         await open_custody(database, settings_with(tmp_path, OLD))
     again = await rotate(database, BOTH, [shelf.holding])
-    assert (again.resealed, again.current, shelf.told) == (0, len(plain) + 1, 2)
+    assert (again.resealed, again.current, shelf.told) == (0, len(plain) + 1, 3)
 
 
 async def test_a_run_that_was_cut_short_goes_on(shelf: Shelf) -> None:
@@ -164,6 +164,28 @@ async def test_a_key_that_is_missing(shelf: Shelf) -> None:
     assert await shelf.rows() == before
     with pytest.raises(EncryptionKeyMissing):
         await rotate(shelf.database, vault_of(), [shelf.holding])
+
+
+async def test_what_was_sealed_at_the_last_moment(shelf: Shelf, tmp_path: Path) -> None:
+    """Stored with the old key after the last pass and before the canary is new: found. After that nobody stores any
+    more who has the old key alone; who has both does."""
+    await open_custody(shelf.database, settings_with(tmp_path, OLD))
+    await shelf.fill(count=2)
+
+    async def late(connection: AsyncConnection) -> None:
+        shelf.told += 1
+        if shelf.told == 2:  # the first is the batch, the second the canary
+            token = ONLY_OLD.seal("late", context=f"{STORE.name}/late")
+            await prove_now(ONLY_OLD, connection)
+            await connection.execute(insert(STORE).values(id="late", secret=token))
+
+    done = await rotate(shelf.database, BOTH, [Holding(STORE, "id", ("secret", "previous"), late)])
+    assert not done.unfinished
+    assert "late" in await shelf.opened(ONLY_NEW)
+    async with shelf.database.begin() as connection:
+        await prove_now(BOTH, connection)
+        with pytest.raises(OperatorError, match="Set the right key"):
+            await prove_now(ONLY_OLD, connection)
 
 
 async def test_somebody_who_goes_on_with_the_old_key(shelf: Shelf) -> None:

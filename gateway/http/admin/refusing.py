@@ -32,7 +32,15 @@ from gateway.http.admin.problems import (
     of_status,
 )
 from gateway.registry.problems import did_you_mean
-from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, Redirected, Rejected, VersionMismatch
+from gateway.registry.resources.errors import (
+    CannotSeal,
+    Conflict,
+    KeyReplaced,
+    NotFound,
+    Redirected,
+    Rejected,
+    VersionMismatch,
+)
 from gateway.registry.resources.records import Kind
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable, is_bad_row
@@ -144,6 +152,10 @@ def _cannot_seal(error: Any) -> Problem:
     return Clash(str(error), field="value", suggestions=["Set ENCRYPTION_KEY, or send `references`."])
 
 
+def _key_replaced(error: Any) -> Problem:
+    return Away(str(error), suggestions=["Send it to a replica that has the new key."])
+
+
 def _rejected(error: Any) -> Problem:
     details = [Detail(_named(one), one.message) for one in error.problems[:_MOST_DETAILS]]
     first = details[0]
@@ -240,6 +252,7 @@ _TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
     (Redirected, _redirected),
     (VersionMismatch, _changed),
     (CannotSeal, _cannot_seal),
+    (KeyReplaced, _key_replaced),
     (Rejected, _rejected),
     (AuditUnavailable, _audit),
     (DatabaseUnavailable, _database),

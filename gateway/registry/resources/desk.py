@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Record = Callable[["AsyncConnection", int, Author, Change], Awaitable[None]]
 """Writes one change into the audit, in the transaction of the change. Its first number is the new revision."""
+Prove = Callable[["AsyncConnection"], Awaitable[None]]
+"""That what is sealed here can be opened by others. Raises KeyReplaced."""
 Judge = Callable[[Fragment], Sequence[Problem]]
 """What of this fragment does not fit the configuration file. Called beside the loop."""
 
@@ -76,6 +78,7 @@ class Resources:
         rules: Rules,
         *,
         seal: Seal | None = None,
+        prove: Prove | None = None,
         record: Record | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -85,6 +88,7 @@ class Resources:
         self._wall = wall
         self._state: State | None = None
         self._listeners: list[Told] = []
+        self._prove = prove
         self.seal = seal
 
     def on_commit(self, listener: Told) -> None:
@@ -124,8 +128,8 @@ class Resources:
     async def change(self, author: Author, operations: Sequence[Operation]) -> Committed:
         """Do these together, or nothing: the change, its audit and its revision are one transaction.
 
-        Raises NotFound, Conflict, Redirected, VersionMismatch, CannotSeal, and Rejected when the configuration would
-        not hold. What changes nothing makes no revision.
+        Raises NotFound, Conflict, Redirected, VersionMismatch, CannotSeal, KeyReplaced, and Rejected when the
+        configuration would not hold. What changes nothing makes no revision.
         """
         return await self._transact(author, lambda _connection, _state: _given(operations), None)
 
@@ -191,6 +195,8 @@ class Resources:
             refuse_redirection(changes, before, author.role, self._rules.bounds.dialects)
             await _refuse_used_teams(connection, changes)
             await self._hold(before, after, changes)
+            if self._prove is not None and any(map(_sealed_anew, changes)):
+                await self._prove(connection)
             await rows.write(connection, changes)
             await history.keep(connection, revision, now, author, changes, back_to)
             for change in changes if self._record is not None else ():
@@ -219,6 +225,11 @@ class Resources:
                 problems = [one for one in unfit if one.id not in parked]
         if problems:
             raise Rejected(problems)
+
+
+def _sealed_anew(change: Change) -> bool:
+    before, after = change.before, change.after
+    return after is not None and after.secret is not None and (before is None or before.secret != after.secret)
 
 
 async def _given(operations: Sequence[Operation]) -> Sequence[Operation]:

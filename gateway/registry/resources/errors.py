@@ -71,6 +71,16 @@ class CannotSeal(ResourceError):
         )
 
 
+class KeyReplaced(ResourceError):
+    """Others open with another key by now: what is sealed with this one they could not open."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Secrets cannot be stored here: stored credentials have another ENCRYPTION_KEY by now. "
+            "Restart this replica with the new one."
+        )
+
+
 class Problem(NamedTuple):
     """One mistake: where in which resource, and what to do."""
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.registry.compiling import Context
 from gateway.registry.resources.desk import Resources, Rules
-from gateway.registry.resources.errors import CannotSeal, Conflict, NotFound, Rejected, VersionMismatch
+from gateway.registry.resources.errors import CannotSeal, Conflict, KeyReplaced, NotFound, Rejected, VersionMismatch
 from gateway.registry.resources.judging import Judge
 from gateway.registry.resources.operations import Create, Delete, Reorder, Rotate, Update
 from gateway.registry.resources.paging import Query
@@ -227,6 +228,26 @@ async def test_without_a_key(database: Database, office: Office) -> None:
         )
     references = {"references": {"api_key": "env:GATEWAY_CREDENTIAL_ACME"}}
     await resources.change(ALICE, [Create(Kind.CREDENTIAL, "main", references, provider=provider.id)])
+
+
+async def test_a_key_that_was_replaced(database: Database, office: Office) -> None:
+    """What others could not open is not stored; a change without a new secret asks nobody."""
+    asked = []
+
+    async def prove(_: AsyncConnection) -> None:
+        asked.append(1)
+        raise KeyReplaced
+
+    rules = Rules(Judge(office.base, Context()), Bounds(vet))
+    resources = Resources(database, rules, seal=office.resources.seal, prove=prove)
+    settings = {"type": "openai_compatible", "base_url": "https://a.example/v1"}
+    provider = (await resources.change(ALICE, [Create(Kind.PROVIDER, "acme", settings)])).the(Kind.PROVIDER)
+    assert not asked
+    with pytest.raises(KeyReplaced, match="another ENCRYPTION_KEY"):
+        await resources.change(
+            ALICE, [Create(Kind.CREDENTIAL, "main", provider=provider.id, secret={"api_key": SECRET})]
+        )
+    assert not (await resources.list(Kind.CREDENTIAL)).items
 
 
 async def test_what_is_not_to_be_said(office: Office) -> None:
