@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import secrets
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
+from gateway.http.admin.door import address_of
 from gateway.http.admin.problems import (
     InvalidJson,
     Problem,
     TooLarge,
     WrongMedia,
     answer,
+    status_of,
 )
 from gateway.http.admin.refusing import problem_of
 
@@ -32,6 +35,8 @@ _FIXED = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+_WATCHED = frozenset({401, 403, 429})
+"""Statuses that tell of somebody who should not be here."""
 _log = structlog.stdlib.get_logger("gateway.admin")
 
 
@@ -58,10 +63,31 @@ class Frame:
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Problem as problem:
+            scope["state"]["problem"] = problem
             await outlet.instead(answer(problem, request_id), scope, receive)
         except Exception as error:  # the last resort of the API: told in the log under the request's id
             _log.exception("admin_request_failed", request_id=request_id, method=scope["method"])
             await outlet.instead(answer(problem_of(error), request_id), scope, receive)
+        refusal = scope["state"].get("problem")
+        if refusal is not None:
+            _tell(refusal, scope)
+
+
+def _tell(problem: Problem, scope: Scope) -> None:
+    """The line to which the answer's `requestId` leads. Nothing of the body, nothing of the query."""
+    state, status = scope["state"], status_of(problem)
+    actor = state.get("actor")
+    serious = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _WATCHED
+    (_log.warning if serious else _log.info)(
+        "admin_request_refused",
+        request_id=state["request_id"],
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        code=problem.code,
+        actor=None if actor is None else actor.name,
+        address=address_of(Request(scope)),
+    )
 
 
 class _Outlet:

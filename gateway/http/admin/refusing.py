@@ -271,13 +271,18 @@ def install(app: FastAPI) -> None:
 
 async def _handle(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer(error, request.state.request_id)
+    return _answered(request, error)
 
 
 async def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return answer(of_status(error.status_code, error.headers), request.state.request_id)
+    return _answered(request, of_status(error.status_code, error.headers))
 
 
 async def _translated(request: Request, error: Exception) -> Response:
-    return answer(problem_of(error), request.state.request_id)
+    return _answered(request, problem_of(error))
+
+
+def _answered(request: Request, problem: Problem) -> Response:
+    request.state.problem = problem
+    return answer(problem, request.state.request_id)

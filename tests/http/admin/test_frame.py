@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog.testing
 
 from gateway.http.admin.app import create_admin
 from gateway.http.admin.frame import MAX_BODY
@@ -100,6 +101,32 @@ async def test_request_ids(sqlite_desk: Desk) -> None:
     assert (answer.headers["x-request-id"], answer.headers["cache-control"]) == ("mine-1", "no-store")
     answer = await sqlite_desk.call("GET", "/keys", headers={"x-request-id": "<script>"})
     assert answer.headers["x-request-id"].startswith("adm-")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "level"),
+    [
+        ("GET", "/keys/nobody", None, 404, "info"),
+        ("POST", "/keys", b"{", 400, "info"),
+        ("POST", "/keys", b"{}", 422, "info"),
+        ("DELETE", "/healthy", None, 404, "info"),
+        ("POST", "/session", b'{"name": "eve", "password": "canary-of-eve"}', 401, "warning"),
+    ],
+)
+async def test_a_request_id_leads_to_a_line(
+    sqlite_desk: Desk, method: str, path: str, body: bytes | None, status: int, level: str
+) -> None:
+    """Every refusal has one, with what was asked and by whom, and nothing of what was sent."""
+    with structlog.testing.capture_logs() as lines:
+        reply = await sqlite_desk.client.request(
+            method, PREFIX + path, content=body, headers={"content-type": "application/json"}
+        )
+    assert reply.status_code == status
+    (line,) = [one for one in lines if one["event"] == "admin_request_refused"]
+    answer = reply.json()
+    assert (line["request_id"], line["code"], line["status"]) == (answer["requestId"], answer["error"]["code"], status)
+    assert (line["method"], line["path"], line["log_level"]) == (method, path, level)
+    assert "canary" not in str(line)
 
 
 async def test_a_database_that_is_away_is_503(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
