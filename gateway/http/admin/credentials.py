@@ -82,7 +82,7 @@ class CredentialShown(ResourceShown):
     fields: dict[str, str] = Field(description="What it holds, each with the end of the secret if that is long.")
     references: dict[str, str]
     overlap_until: Stamp | None
-    problem: str | None
+    problem: str | None = Field(description="Why nothing can be called with it, if so.")
 
 
 @routes.get("/providers/{provider}/credentials", policy=Role.VIEWER, answers=(404,), summary="List credentials")
@@ -217,7 +217,7 @@ async def presented(desk: ResourceDesk, items: list[Resource]) -> list[Credentia
             fields=dict(one.settings.get("fields", {})),
             references=dict(one.settings.get("references", {})),
             overlap_until=iso(one.previous_until),
-            problem=problems.get(one.id),
+            problem=problems.get(one.id) or desk.trouble_of(one),
         )
         for one in items
     ]

@@ -21,7 +21,7 @@ from gateway.http.admin.shapes import Page
 from gateway.http.admin.usage import By, Chosen
 from gateway.http.admin.usage_shapes import UsageReport
 from gateway.registry.resources.operations import Create, Update
-from gateway.registry.resources.records import Kind, Resource
+from gateway.registry.resources.records import Kind, Resource, State
 
 routes = Routes("providers")
 
@@ -159,9 +159,28 @@ async def presented(desk: ResourceDesk, items: list[Resource]) -> list[ProviderS
     credentials = Counter(one.provider_id for one in state.of(Kind.CREDENTIAL).values())
     problems = desk.problems()
     return [
-        shown(one, models=models[one.id], credentials=credentials[one.id], problem=problems.get(one.id))
+        shown(
+            one,
+            models=models[one.id],
+            credentials=credentials[one.id],
+            problem=problems.get(one.id) or _locked_out(desk, one, state),
+        )
         for one in items
     ]
+
+
+def _locked_out(desk: ResourceDesk, provider: Resource, state: State) -> str | None:
+    """What ails its credentials, if it has some and none of them is of use."""
+    active = [
+        one
+        for one in state.of(Kind.CREDENTIAL).values()
+        if one.provider_id == provider.id and one.settings.get("status", "active") == "active"
+    ]
+    troubles = [(one.name, trouble) for one in active if (trouble := desk.trouble_of(one)) is not None]
+    if not troubles or len(troubles) < len(active):
+        return None
+    name, trouble = troubles[0]
+    return f"credential {name}: {trouble}"
 
 
 async def answered(desk: ResourceDesk, resource: Resource, response: Response) -> ProviderShown:

@@ -17,9 +17,11 @@ from gateway.http.admin.problems import Clash, NotThere
 from gateway.http.admin.services import services_of
 from gateway.registry.problems import did_you_mean
 from gateway.registry.resources.errors import Conflict
+from gateway.registry.resources.kinds import context_of
 from gateway.registry.resources.operations import Create, Delete, Operation, Update
 from gateway.registry.resources.records import WITHIN_PROVIDERS, Author, Kind, Resource
 from gateway.registry.resources.rows import table_of
+from gateway.vault import VaultError
 
 if TYPE_CHECKING:
     from gateway.auth.admins import Actor
@@ -121,6 +123,21 @@ class ResourceDesk:
     def problems(self) -> Mapping[str, str]:
         """By id: why resources of the database are not served though they are there."""
         return {one.id: f"{one.field}: {one.message}".lstrip(": ") for one in self.rooms.parked()}
+
+    def trouble_of(self, credential: Resource) -> str | None:
+        """Why nothing can be called with this credential, if so."""
+        if credential.secret is None:
+            if credential.settings.get("references"):
+                return None
+            return "it holds nothing: rotate it to a secret or a reference"
+        try:
+            if self.rooms.unseal is not None:
+                self.rooms.unseal(credential.secret, context_of(credential.id))
+            else:
+                self.rooms.vault.unseal(credential.secret, context=context_of(credential.id))
+        except VaultError as error:
+            return str(error)
+        return None
 
     async def _observed(self, kind: Kind, items: Sequence[Resource]) -> list[Resource]:
         """With what was found out about them, which changes without a revision."""

@@ -52,6 +52,8 @@ class Services:
     """The configuration file as it is written: before its variables are filled in."""
     parked: Callable[[], Sequence[Problem]] = tuple
     """Resources of the database that do not fit the file any more, and why."""
+    unseal: Callable[[str, str], object] | None = None
+    """Try whether a sealed text opens in its context. Raises VaultError. None: as the vault does."""
     filed: Filed = field(init=False, repr=False)
     """The file's resources."""
 

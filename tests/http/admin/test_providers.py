@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from gateway.registry.resources.records import Kind
 from tests.support.admin import Desk
@@ -179,6 +180,28 @@ async def test_many_models_in_one_revision_or_none(desk: Desk) -> None:
     twice = {"models": [{"model": "same"}, {"model": "same"}]}
     assert (await desk.call("POST", "/providers/acme/models/bulk", twice)).status_code == 409
     assert (await desk.call("GET", "/providers/acme/models")).json()["total"] == 0
+
+
+async def test_a_credential_that_opens_nothing_says_so(desk: Desk) -> None:
+    """Brought back without its secret, or damaged: it and its provider tell why they are not served."""
+    await acme(desk)
+    made = (await desk.call("POST", "/providers/acme/credentials", {"name": "first", "value": SECRET})).json()
+    provider, path = "/providers/acme", f"/credentials/{made['id']}"
+    problems = [(await desk.call("GET", one)).json()["problem"] for one in (provider, path)]
+    assert problems == [None, None]
+    revision = await desk.services.resources.revision()
+    assert (await desk.call("DELETE", f"{provider}?cascade=true")).status_code in (200, 204)
+    assert (await desk.call("POST", f"/revisions/{revision}/rollback")).status_code == 200
+    problems = [(await desk.call("GET", one)).json()["problem"] for one in (provider, path)]
+    assert problems == ["credential first: it holds nothing: rotate it to a secret or a reference", problems[0][18:]]
+    assert (await desk.call("POST", f"{path}/rotate", {"value": SECRET})).status_code == 200
+    assert (await desk.call("GET", provider)).json()["problem"] is None
+    async with desk.services.database.begin() as connection:
+        await connection.execute(text("UPDATE credentials SET secret = 'x' || secret"))
+    desk.services.resources._state = None  # as after a restart
+    (shown,) = (await desk.call("GET", f"{provider}/credentials")).json()["items"]
+    assert "damaged" in shown["problem"]
+    assert "damaged" in (await desk.call("GET", provider)).json()["problem"]
 
 
 async def test_a_credential_is_written_and_never_read(desk: Desk) -> None:
