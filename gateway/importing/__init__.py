@@ -9,6 +9,7 @@ from gateway.importing.emit import emit
 from gateway.importing.litellm import SECTIONS, from_litellm
 from gateway.importing.providers_toml import from_toml, is_providers_toml
 from gateway.importing.repair import repair
+from gateway.importing.trying import harmless
 from gateway.registry.loader import build, context_for, parse
 from gateway.registry.problems import ConfigError, Problem
 from gateway.registry.source import read_bytes
@@ -23,8 +24,8 @@ __all__ = ["import_file"]
 
 
 def import_file(path: Path, dialects: Known) -> str:
-    """This file as a configuration of ours, in YAML: it passes `gateway check`, and has a comment for each thing that
-    could not be carried over. No credential is in it, only the names of variables.
+    """This file as a configuration of ours, in YAML: it passes `gateway check`, its variables set or not, and has a
+    comment for each thing that could not be carried over. No credential is in it, only the names of variables.
 
     `dialects` are the provider types that this version speaks. Raises ConfigError, with places.
     """
@@ -36,7 +37,9 @@ def import_file(path: Path, dialects: Known) -> str:
         raise ConfigError([Problem(source.place(()), _nothing(draft))])
     text = emit(draft)
     # The text is what counts, not what it was made from. Raises ConfigError.
-    build(parse(path.with_suffix(".yaml"), text.encode()), {}, context)
+    written = parse(path.with_suffix(".yaml"), text.encode())
+    for env in ({}, harmless(written.data, context)):
+        build(written, env, context)
     return text
 
 

@@ -19,14 +19,6 @@ def host_of(address: Any) -> str:
         return ""
 
 
-def path_of(address: str) -> str:
-    """The path without its last slash."""
-    try:
-        return urlsplit(address).path.rstrip("/")
-    except ValueError:
-        return ""
-
-
 def is_private(address: Any) -> bool:
     """Whether it is on this machine or in its network, as far as its name tells."""
     host = host_of(address)

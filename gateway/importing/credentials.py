@@ -5,13 +5,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from gateway.registry.problems import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Tell = Callable[[str], None]
+
 _REFERENCE = re.compile(r"(?:os\.environ/|\$\{|\$)([A-Za-z_][A-Za-z0-9_]*)(?::-[^}]*)?\}?")
+_WITHIN = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _NOT_IN_VARIABLES = re.compile(r"[^A-Z0-9]+")
 _INNER = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
-_SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)
+_SECRET_WORD = re.compile(
+    r"auth|key|token|secret|pass|pwd|cookie|credential|bearer|basic|session|signature|\bsk[-_]", re.IGNORECASE
+)
+_WORD = "(?:[A-Za-z]{1,12}|v?[0-9]{1,4})"
+_HARMLESS = re.compile(f"{_WORD}(?:[-._/:;,=+ ]{_WORD}){{0,3}}")
+"""Few short words and numbers: `blue`, `eu-west-1`, `2024-07-31`."""
+_PUBLIC = frozenset({"accept", "anthropic-beta", "anthropic-version", "content-type", "openai-beta", "user-agent"})
+"""Headers that say how to speak, not who speaks."""
+_OF_VARIABLES = re.compile(r"(?:(?:Bearer|Basic) +)?(?:\$\{[A-Za-z_][A-Za-z0-9_]*\})+", re.IGNORECASE)
 
 
 def reference(value: Any) -> str | None:
@@ -32,9 +45,28 @@ def plain(value: Any) -> Any:
     return value
 
 
-def looks_secret(name: str) -> bool:
-    """Whether a setting or a header of this name may hold a credential."""
-    return _SECRET_NAME.search(name) is not None
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a header may hold a credential: by its name, or by a value that is more than a few plain words."""
+    if _OF_VARIABLES.fullmatch(value) is not None or name.lower() in _PUBLIC:
+        return False
+    return _SECRET_WORD.search(f"{name} {value}") is not None or _HARMLESS.fullmatch(value) is None
+
+
+def headers(given: Any, variables: Variables, prefix: str, tell: Tell, place: str) -> dict[str, str]:
+    """Headers of requests to a provider: a literal that may be a credential becomes a variable."""
+    found: dict[str, str] = {}
+    if not isinstance(given, dict):
+        tell(f"the headers were not carried over: they are no mapping ({place})")
+        return found
+    for name, value in given.items():
+        text = str(value)
+        if value is None or isinstance(value, dict | list):
+            tell(f"the header {shown(str(name))} was not carried over: its value is no text ({place})")
+        elif looks_secret(str(name), text):
+            found[str(name)] = variables.take(value, f"{prefix}_{name}", tell, place)
+        else:
+            found[str(name)] = plain(text)
+    return found
 
 
 class Variables:
@@ -44,7 +76,7 @@ class Variables:
         self._taken = set(taken)
         self._literals: dict[str, str] = {}
 
-    def take(self, value: Any, wish: str, tell: Callable[[str], None], place: str) -> str:
+    def take(self, value: Any, wish: str, tell: Tell, place: str) -> str:
         """`${NAME}` for a credential; for a literal, `tell` which variable to set. Nothing of the literal is kept in
         what is written."""
         name = reference(value)
@@ -53,16 +85,18 @@ class Variables:
             return f"${{{name}}}"
         literal = str(value)
         if literal not in self._literals:
-            self._literals[literal] = self._free(variable(wish))
+            self._literals[literal] = self.free(wish)
         found = self._literals[literal]
         tell(f"set the variable {found} to the credential that stands in plain text at {place}")
         return f"${{{found}}}"
 
-    def _free(self, wish: str) -> str:
-        name, number = wish, 1
+    def free(self, wish: str) -> str:
+        """The name of a variable, made of some words, that nothing else has."""
+        base = name = variable(wish)
+        number = 1
         while name in self._taken:
             number += 1
-            name = f"{wish}_{number}"
+            name = f"{base}_{number}"
         self._taken.add(name)
         return name
 
@@ -74,10 +108,11 @@ def variable(text: str) -> str:
 
 
 def references(data: Any) -> frozenset[str]:
-    """Every variable that a file refers to."""
+    """Every variable that a file refers to, also amidst a text."""
     if isinstance(data, dict):
         return frozenset().union(*map(references, data.values()))
     if isinstance(data, list):
         return frozenset().union(*map(references, data))
     name = reference(data)
-    return frozenset() if name is None else frozenset({name})
+    within = _WITHIN.findall(data) if isinstance(data, str) else []
+    return frozenset(within if name is None else {name})

@@ -95,7 +95,7 @@ def _inline(value: Any) -> str | None:
     if isinstance(value, Noted) and value.notes:
         return None
     if isinstance(value, dict):
-        parts = [(scalar(key), _inline(item)) for key, item in value.items()]
+        parts = [(_inline(key), _inline(item)) for key, item in value.items()]
         return None if any(item is None for _, item in parts) else "{" + ", ".join(f"{k}: {v}" for k, v in parts) + "}"
     if isinstance(value, list):
         items = [_inline(item) for item in value]

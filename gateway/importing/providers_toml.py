@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gateway.importing.addresses import is_private
-from gateway.importing.credentials import Variables, plain, reference, references
+from gateway.importing.credentials import Variables, headers, plain, reference, references
 from gateway.importing.draft import Draft, Noted, name_for
 from gateway.registry.catalogue import ALIASES, TYPES
 from gateway.registry.problems import shown
@@ -71,9 +71,10 @@ def _provider(name: str, group: str, given: str, table: dict[str, Any], variable
         settings["models"] = list(dict.fromkeys(plain(model) for model in table["models"] if isinstance(model, str)))
     if "fetch_models" in table:
         settings["fetch_models"] = table["fetch_models"]
-    for key in ("timeout", "headers"):
-        if key in table:
-            settings[key] = plain(table[key])
+    if "timeout" in table:
+        settings["timeout"] = plain(table["timeout"])
+    if table.get("headers"):
+        settings["headers"] = headers(table["headers"], variables, name, settings.note, f"{place}.headers")
     for key in sorted(table.keys() - _KNOWN):
         settings.note(f"{shown(key)} was not carried over: nothing here corresponds to it")
     return settings

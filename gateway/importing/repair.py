@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.importing.credentials import Variables, reference, references
 from gateway.importing.draft import Noted
+from gateway.importing.trying import harmless
+from gateway.registry.catalogue import provider_type, template_fields
 from gateway.registry.loader import faults_of
 from gateway.registry.problems import dotted, shown
 
@@ -15,10 +18,11 @@ if TYPE_CHECKING:
 
 
 def repair(draft: Draft, context: Context) -> None:
-    """Take out of the draft what `gateway check` would complain about. Each round takes something away, so it ends."""
+    """Take out of the draft what `gateway check` would complain about, be its variables set or not. Each round takes
+    something away, or leaves it to a variable, so it ends."""
     while draft.providers:
         document = draft.document()
-        faults = faults_of(document, {}, context)
+        faults = faults_of(document, {}, context) or faults_of(document, harmless(document, context), context)
         if not faults:
             return
         for fault in _once(faults):
@@ -42,9 +46,14 @@ def _leave_out(draft: Draft, document: dict[str, Any], fault: Fault) -> None:
         holders.append(holders[-1][step])
     gone = holders.pop() if len(holders) > 1 else None
     trail = fault.trail[: len(holders)]
+    if _is_needed(holders, trail):
+        if reference(gone) is None:
+            _leave_to_variable(document, holders[-1], trail, fault)
+            return
+        gone, trail = holders.pop(), trail[:2]
     noted: Noted | Draft = next((holder for holder in reversed(holders) if isinstance(holder, Noted)), draft)
     name = _name(gone) or dotted(trail)
-    noted.note(f"left out {shown(name)}: {fault.message}")
+    noted.note(f"left out {shown(name)}: {fault.text}")
     if isinstance(gone, Noted):
         for note in gone.notes:
             noted.note(f"{name}: {note}")
@@ -52,13 +61,34 @@ def _leave_out(draft: Draft, document: dict[str, Any], fault: Fault) -> None:
         _clear(draft, str(trail[0]) if trail else "providers")
     else:
         del holders[-1][trail[-1]]
+        if trail[2:] and trail[2] == "fallbacks" and not holders[-1]:
+            del holders[-2]["fallbacks"]
+
+
+def _leave_to_variable(document: dict[str, Any], provider: Noted, trail: Trail, fault: Fault) -> None:
+    """Without this setting it might be asked elsewhere, with the same key: somebody has to say it anew."""
+    setting = str(trail[-1])
+    variable = Variables(references(document)).free("_".join(map(str, trail[1:])))
+    provider[setting] = f"${{{variable}}}"
+    provider.note(f"set the variable {variable}: {shown(setting)} was not carried over: {fault.text}")
+
+
+def _is_needed(holders: list[Any], trail: Trail) -> bool:
+    """Whether a provider is not this provider without the setting: where it is, and in whose name it is asked."""
+    if len(trail) != 3 or trail[0] != "providers":
+        return False
+    kind = provider_type(holders[-1].get("type"))
+    if kind is None:
+        return False
+    needed = {name for choice in kind.needs for group in choice for name in group}
+    return trail[2] in {"base_url", *template_fields(kind.base_url), *needed}
 
 
 def _depth(trail: Trail) -> int:
     """How far down it is worth to go: a route without its match, a key without its secret say something else."""
     if trail[:1] == ("providers",):
         return len(trail)
-    return 4 if trail[2:3] == ("targets",) and len(trail) > 3 else 2
+    return 4 if trail[2:3] in (("targets",), ("fallbacks",)) and len(trail) > 3 else 2
 
 
 def _clear(draft: Draft, section: str) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.importing import import_file
+from gateway.importing.trying import harmless
 from gateway.registry.catalogue import TYPES
-from gateway.registry.loader import Loaded, load
+from gateway.registry.loader import Loaded, context_for, load
+from gateway.routing.globs import fits
 
 ALL = frozenset(TYPES)
 
@@ -34,16 +36,22 @@ class Imported:
         found = [line.strip().removeprefix("#").strip() for line in self.text.splitlines() if line.strip()[:1] == "#"]
         return " ".join(found)
 
+    def matching(self, model: str) -> list[str]:
+        """The names of the routes for this model."""
+        return [route.name for route in self.loaded.snapshot.routes if fits(route.match.models, model)]
+
 
 Import = Callable[..., Imported]
 
 
 def imported(path: Path, env: dict[str, str] | None = None) -> Imported:
-    """Import this file; what comes out has to load, with the environment and without. Raises ConfigError."""
+    """Import this file; what comes out has to load, with the environment and without, and with every variable set.
+    Raises ConfigError."""
     text = import_file(path, ALL)
     out = path.with_name("out.yaml")
     out.write_text(text)
-    load(out, {}, dialects=ALL)
+    written = load(out, {}, dialects=ALL).document
+    load(out, harmless(written, context_for(ALL, None)), dialects=ALL)
     return Imported(text, load(out, env or {}, dialects=ALL))
 
 

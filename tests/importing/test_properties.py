@@ -49,10 +49,21 @@ PARAMETERS = st.fixed_dictionaries(
     {"model": MODELS},
     optional={
         "api_key": st.sampled_from([CANARY, "os.environ/KEY", "none", ""]),
-        "api_base": st.sampled_from(["https://x.example/v1", "http://10.1.2.3", "os.environ/BASE", "not an address", "https://r.openai.azure.com"]),
+        "api_base": st.sampled_from(
+            [
+                "https://x.example/v1", "http://10.1.2.3", "os.environ/BASE", "not an address", "x.example/v1",
+                "https://r.openai.azure.com", "https://x.example/v1/messages", "https://x.example?tenant=7",
+                f"https://user:{CANARY}@x.example",
+            ]
+        ),
+        "drop_params": st.sampled_from([True, False, "true", "os.environ/DROP"]),
         "aws_secret_access_key": st.just(CANARY),
         "client_secret": st.just(CANARY),
-        "extra_headers": st.dictionaries(st.sampled_from(["authorization", "x-key"]), st.just(CANARY), max_size=1),
+        "extra_headers": st.dictionaries(
+            st.sampled_from(["authorization", "x-key", "x-proxy", "team"]),
+            st.sampled_from([CANARY, f"Bearer {CANARY}", "Bearer ${K}", "blue"]),
+            max_size=1,
+        ),
         **dict.fromkeys(
             ("rpm", "tpm", "weight", "order", "timeout", "max_retries", "max_parallel_requests", "temperature", "stop",
              "input_cost_per_token", "vertex_project", "aws_region_name", "api_version", "odd", "max_budget"),
@@ -63,7 +74,9 @@ PARAMETERS = st.fixed_dictionaries(
 ENTRIES = st.fixed_dictionaries(
     {"model_name": NAMES, "litellm_params": PARAMETERS},
     optional={
-        "model_info": st.dictionaries(st.sampled_from(["max_input_tokens", "input_cost_per_token", "mode"]), ODD)
+        "model_info": st.dictionaries(
+            st.sampled_from(["max_input_tokens", "input_cost_per_token", "mode", "base_model", "access_groups"]), ODD
+        )
     },
 )
 GROUPS = st.dictionaries(NAMES, st.one_of(st.lists(NAMES, max_size=2), ODD), max_size=2)
@@ -80,6 +93,7 @@ SETTINGS = st.fixed_dictionaries(
         **dict.fromkeys(("max_budget", "budget_duration", "timeout", "stream_timeout", "num_retries", "odd"), JSON),
         "global_max_parallel_requests": JSON,
         "master_key": st.sampled_from([CANARY, "os.environ/MASTER"]),
+        "drop_params": st.sampled_from([True, False, "odd"]),
         "database_url": st.just(f"postgresql://u:{CANARY}@h/d"),
     },
 )

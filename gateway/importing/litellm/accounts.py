@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.importing.addresses import host_of, is_private, path_of
-from gateway.importing.credentials import Variables, looks_secret, plain, reference
+from gateway.importing.addresses import host_of, is_private
+from gateway.importing.credentials import Variables, headers, plain, reference
 from gateway.importing.litellm.kinds import KINDS, Kind
 from gateway.importing.litellm.reading import count, number
 from gateway.registry.catalogue import TYPES
 from gateway.registry.problems import shown
+from gateway.registry.scalars import flag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 READ = frozenset(
     {
         "api_key", "api_base", "base_url", "extra_headers", "headers", "timeout", "stream_timeout", "max_retries",
-        "num_retries", "vertex_credentials",
+        "num_retries", "vertex_credentials", "drop_params",
     }
 )  # fmt: skip
 _AZURE_HOST = re.compile(r"([a-z0-9][a-z0-9-]*)\.openai\.azure\.com")
@@ -38,7 +39,7 @@ def account(
     kind: Kind, params: Mapping[str, Any], variables: Variables, prefix: str, tell: Tell, place: str
 ) -> dict[str, Any]:
     """A provider's settings, without its models."""
-    kind, address = _address(kind, params)
+    kind, address = _address(kind, params, tell)
     settings: dict[str, Any] = {"type": kind.type}
     for theirs, ours in (kind.own or {}).items():
         if params.get(theirs) not in (None, ""):
@@ -47,6 +48,9 @@ def account(
             settings[ours] = variables.take(value, f"{prefix}_{ours}", tell, place) if secret else plain(value)
     if kind.type == "vertex":
         _vertex_credentials(settings, params, tell, place)
+        for name in ("api_base", "base_url", "api_key"):
+            if params.get(name):
+                tell(f"`{name}` was not carried over: Vertex AI is asked at its location, by its credentials ({place})")
     elif kind.type != "watsonx":
         settings.update(address)
     given = params.get("api_key")
@@ -56,22 +60,28 @@ def account(
     elif given not in (None, "") and TYPES[kind.type].takes_key:
         settings["api_key"] = variables.take(given, f"{prefix}_api_key", tell, place)
     _from_environment(kind, settings)
-    settings.update(_headers(params, variables, prefix, tell, place))
+    if sent := _headers(params):
+        settings["headers"] = headers(sent, variables, prefix, tell, place)
+    settings.update(_unsupported(params, tell, place))
     settings.update(_waiting(params, tell, place))
     return settings
 
 
-def _address(kind: Kind, params: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:
+def _address(kind: Kind, params: Mapping[str, Any], tell: Tell) -> tuple[Kind, dict[str, Any]]:
     """Where it is, and what kind of provider it is then: OpenAI's dialect at another address is a compatible one."""
     given = params.get("api_base") or params.get("base_url")
     if not isinstance(given, str) or not given:
         return kind, {"base_url": kind.base_url} if kind.base_url is not None else {}
-    if reference(given) is not None:
-        return (KINDS["custom_openai"] if kind.type == "openai" else kind), {"base_url": plain(given)}
+    if (name := reference(given)) is not None:
+        if kind.path:
+            tell(
+                f"the variable {name} holds an address that does not end in {kind.ending}: {kind.path} comes behind it"
+            )
+        return (KINDS["custom_openai"] if kind.type == "openai" else kind), {"base_url": plain(given) + kind.path}
     host = host_of(given)
     if kind.type == "azure" and (found := _AZURE_HOST.fullmatch(host)) is not None:
         return kind, {"resource": found[1]}
-    address: dict[str, Any] = {"base_url": plain(given.rstrip("/")) + ("" if path_of(given) else kind.path)}
+    address: dict[str, Any] = {"base_url": plain(kind.based(given))}
     if kind.type == "openai" and host == "api.openai.com":
         return kind, {}
     if kind.type == "openai":
@@ -103,20 +113,25 @@ def _vertex_credentials(settings: dict[str, Any], params: Mapping[str, Any], tel
         tell(f"save the credentials that stand at {place} in a file, and name it in GOOGLE_APPLICATION_CREDENTIALS")
 
 
-def _headers(
-    params: Mapping[str, Any], variables: Variables, prefix: str, tell: Tell, place: str
-) -> dict[str, dict[str, str]]:
-    given = params.get("extra_headers") or params.get("headers")
-    if not isinstance(given, dict) or not given:
+def _headers(params: Mapping[str, Any]) -> Any:
+    """Both of LiteLLM's names for them; what is no mapping as it is."""
+    given = [params[name] for name in ("headers", "extra_headers") if params.get(name)]
+    wrong = [one for one in given if not isinstance(one, dict)]
+    return wrong[0] if wrong else {name: value for one in given for name, value in one.items()}
+
+
+def _unsupported(params: Mapping[str, Any], tell: Tell, place: str) -> dict[str, Any]:
+    given = params.get("drop_params")
+    if given is None:
         return {}
-    return {
-        "headers": {
-            str(name): variables.take(value, f"{prefix}_{name}", tell, place)
-            if looks_secret(str(name))
-            else plain(value)
-            for name, value in given.items()
-        }
-    }
+    try:
+        drops = flag(given)
+    except ValueError:
+        tell(f"`drop_params` was not carried over: it is neither true nor false ({place})")
+        return {}
+    if drops:
+        tell("`drop_params`: request fields that its API cannot say are left out, not refused")
+    return {"unsupported": "drop"} if drops else {}
 
 
 def _waiting(params: Mapping[str, Any], tell: Tell, place: str) -> dict[str, Any]:

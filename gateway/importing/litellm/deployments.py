@@ -6,16 +6,23 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gateway.importing.credentials import plain
+from gateway.importing.credentials import plain, reference
 from gateway.importing.draft import Noted, name_for
 from gateway.importing.litellm.accounts import account
 from gateway.importing.litellm.kinds import KINDS, kind_of
-from gateway.importing.litellm.models import model_settings, tell_unknown
+from gateway.importing.litellm.models import model_settings, tell_of_wildcard, tell_unknown
 from gateway.importing.litellm.reading import number
 from gateway.registry.problems import shown
+from gateway.registry.scalars import flag
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.importing.litellm.reading import Reader
+
+
+SHARES = ("weight", "rpm", "tpm")
+_OF_ENTRIES = frozenset({"model_name", "litellm_params", "model_info", "rpm", "tpm"})
 
 
 @dataclass(slots=True)
@@ -24,7 +31,8 @@ class Member:
 
     provider: str
     model: str
-    weight: float | None
+    shares: Mapping[str, float | None]
+    """What its share of the calls may go by: `weight`, `rpm`, `tpm`."""
     order: float | None
 
 
@@ -46,6 +54,7 @@ class Deployments:
         self.by_prefix: dict[str, list[str]] = {}
         """Our providers by LiteLLM's prefix."""
         self._credentials = reader.credentials()
+        self._for_all = _drop_params(reader)
 
     def read(self) -> dict[str, Group]:
         """Every model group, in the file's order."""
@@ -65,8 +74,14 @@ class Deployments:
         if params is None or not isinstance(name, str) or not name:
             self._reader.draft.note(f"this entry has no `model_name` or no model of its own ({place})")
             return
+        for key in sorted(map(str, item.keys() - _OF_ENTRIES)):
+            self._reader.lost(("model_list", at, key))
+        info = item["model_info"] if isinstance(item.get("model_info"), dict) else {}
         group = groups.setdefault(name, Group(name))
         found = self._kind(params)
+        if reference(found[1] if found is not None else params["model"]) is not None:
+            group.notes.append(f"left out a deployment whose model only a variable names: write its name ({place})")
+            return
         if found is None:
             prefix = str(params["model"]).partition("/")[0]
             group.notes.append(
@@ -75,15 +90,13 @@ class Deployments:
             return
         prefix, model = found
         if "*" in model:
-            self._wildcard(prefix, params, group, place)
+            self._wildcard(prefix, params, info, group.name, place)
             return
         provider = self._provider(prefix, params, place)
         settings = self._reader.draft.providers[provider]
-        info = item.get("model_info")
-        self._add_model(settings, model, params, info if isinstance(info, dict) else {}, place)
-        weight = number(params.get("weight"))
-        weight = weight if weight is not None else number(params.get("rpm")) or number(params.get("tpm"))
-        group.members.append(Member(provider, model, weight, number(params.get("order"))))
+        self._add_model(settings, model, params, info, place)
+        shares = {name: number(params.get(name)) for name in SHARES}
+        group.members.append(Member(provider, model, shares, number(params.get("order"))))
 
     def _params(self, item: Any) -> dict[str, Any] | None:
         params = item.get("litellm_params") if isinstance(item, dict) else None
@@ -92,7 +105,7 @@ class Deployments:
         outside = {name: item[name] for name in ("rpm", "tpm") if name in item}
         named = params.get("litellm_credential_name")
         shared = self._credentials.get(named, {}) if isinstance(named, str) else {}
-        return {**outside, **shared, **params}
+        return {**outside, **shared, **params, **self._for_all}
 
     def _kind(self, params: dict[str, Any]) -> tuple[str, str] | None:
         declared = params.get("custom_llm_provider")
@@ -101,12 +114,14 @@ class Deployments:
             return "custom_openai", params["model"]
         return found
 
-    def _wildcard(self, prefix: str, params: dict[str, Any], group: Group, place: str) -> None:
+    def _wildcard(self, prefix: str, params: dict[str, Any], info: dict[str, Any], group: str, place: str) -> None:
         provider = self._provider(prefix, params, place)
-        self._reader.draft.providers[provider].setdefault("models", {})
-        self._reader.draft.providers[provider]["fetch_models"] = True
+        settings = self._reader.draft.providers[provider]
+        settings.setdefault("models", {})
+        settings["fetch_models"] = True
+        tell_of_wildcard(params, info, settings.note, place)
         self._reader.draft.note(
-            f"{shown(group.name)} passed every model on: ask for `{provider}/<model>`, or list the models ({place})"
+            f"{shown(group)} passed every model on: ask for `{provider}/<model>`, or list the models ({place})"
         )
 
     def _provider(self, prefix: str, params: dict[str, Any], place: str) -> str:
@@ -128,10 +143,22 @@ class Deployments:
     def _add_model(self, provider: Noted, model: str, params: dict[str, Any], info: dict[str, Any], place: str) -> None:
         models: dict[str, Noted] = provider.setdefault("models", {})
         name = plain(model)
-        settings = model_settings(params, info)
+        settings = model_settings(params, info, provider["type"], model)
         if name in models and dict(models[name]) != dict(settings):
             provider.note(
                 f"{shown(model)} is listed more than once with other settings: the first ones count ({place})"
             )
         found = models.setdefault(name, settings)
-        tell_unknown(params, found.note, place)
+        tell_unknown(params, info, found.note, place)
+
+
+def _drop_params(reader: Reader) -> dict[str, bool]:
+    """What every deployment's parameters hold when LiteLLM drops for all: none of them can keep it from that."""
+    found = reader.setting("drop_params")
+    if found is None:
+        return {}
+    try:
+        return {"drop_params": True} if flag(found[0]) else {}
+    except ValueError:
+        reader.lost(found[1], "it is neither true nor false")
+        return {}

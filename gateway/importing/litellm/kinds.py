@@ -21,10 +21,17 @@ class Kind:
     """Those of our settings that are credentials, beside `api_key`."""
     path: str = ""
     """What LiteLLM adds to an address of such a provider, and ours has to hold."""
+    ending: str = "/chat/completions"
+    """What LiteLLM lets stand at the end of such an address, and ours must not hold."""
+
+    def based(self, address: str) -> str:
+        """The address that our provider has where LiteLLM has this one."""
+        base = address.rstrip("/").removesuffix(self.ending)
+        return base if base.endswith(self.path) else base + self.path
 
 
-def _keyed(kind: str, variable: str, path: str = "") -> Kind:
-    return Kind(kind, {"api_key": variable}, path=path)
+def _keyed(kind: str, variable: str) -> Kind:
+    return Kind(kind, {"api_key": variable})
 
 
 def _like_openai(variable: str, base_url: str) -> Kind:
@@ -74,7 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "azure": _AZURE,
     "azure_text": _AZURE,
     "azure_ai": Kind("openai_compatible", {"api_key": "AZURE_AI_API_KEY", "base_url": "AZURE_AI_API_BASE"}),
-    "anthropic": _keyed("anthropic", "ANTHROPIC_API_KEY", "/v1"),
+    "anthropic": Kind("anthropic", {"api_key": "ANTHROPIC_API_KEY"}, path="/v1", ending="/v1/messages"),
     "gemini": _keyed("gemini", "GEMINI_API_KEY"),
     "vertex_ai": _VERTEX,
     "vertex_ai_beta": _VERTEX,

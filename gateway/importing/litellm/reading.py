@@ -16,7 +16,7 @@ _SECTIONS = ("litellm_settings", "router_settings", "general_settings")
 _READ_ELSEWHERE = frozenset({"model_list", "credential_list", "environment_variables", *_SECTIONS})
 _WITHOUT_MEANING = frozenset(
     {
-        "set_verbose", "json_logs", "drop_params", "store_model_in_db", "debug_level", "ignore_invalid_deployments",
+        "set_verbose", "json_logs", "store_model_in_db", "debug_level", "ignore_invalid_deployments",
         "num_workers", "disable_spend_logs", "suppress_debug_info", "telemetry",
     }
 )  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from gateway.importing.credentials import plain
 from gateway.importing.draft import Noted, name_for
+from gateway.importing.litellm.deployments import SHARES
 from gateway.importing.litellm.reading import pairs
 from gateway.registry.problems import shown
+from gateway.registry.snapshot import DEFAULT_MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from gateway.importing.litellm.deployments import Group, Member
@@ -22,6 +25,7 @@ _STRATEGIES = {
     "cost-based-routing": "cost_optimized",
 }
 _HEAVIEST = 1_000_000
+_MOST_ATTEMPTS = 20
 
 
 def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
@@ -43,7 +47,13 @@ def add_routes(reader: Reader, groups: dict[str, Group]) -> None:
 
 
 def _is_wild(name: str) -> bool:
-    return "*" in name or "?" in name
+    """LiteLLM knows only this wildcard."""
+    return "*" in name
+
+
+def _pattern(name: str) -> str:
+    """A group's name as a pattern of ours, in which only `*` is one."""
+    return str(plain(re.sub(r"[?[]", r"[\g<0>]", name)))
 
 
 def _strategy(reader: Reader) -> str:
@@ -57,7 +67,7 @@ def _strategy(reader: Reader) -> str:
 
 
 def _route(group: Group, word: str, taken: set[str]) -> Noted:
-    route = Noted(name=name_for(group.name, taken), match={"model": plain(group.name)})
+    route = Noted(name=name_for(group.name, taken), match={"model": _pattern(group.name)})
     for note in group.notes:
         route.note(note)
     members = group.members
@@ -71,7 +81,7 @@ def _route(group: Group, word: str, taken: set[str]) -> Noted:
         route["strategy"] = word
     route["targets"] = [_target(member) for member in members]
     if route.get("strategy") == "weighted":
-        for target, weight in zip(route["targets"], _weights(members), strict=True):
+        for target, weight in zip(route["targets"], _weights(members, route), strict=True):
             target["weight"] = weight
     return route
 
@@ -80,12 +90,17 @@ def _target(member: Member) -> dict[str, Any]:
     return {"provider": member.provider, "model": plain(member.model)}
 
 
-def _weights(members: list[Member]) -> list[int]:
-    """Whole numbers in the same proportions; whoever has none, where others do, is not drawn."""
-    given = [member.weight for member in members]
-    if all(weight is None for weight in given):
+def _weights(members: list[Member], route: Noted) -> list[int]:
+    """Whole numbers in the same proportions. As with LiteLLM the first deployment decides what all of them go by;
+    whoever has none of it is not drawn."""
+    decisive = next((name for name in SHARES if members[0].shares[name] is not None), None)
+    if decisive is None:
+        if any(weight is not None for member in members for weight in member.shares.values()):
+            route.note("the first deployment has no `weight`, `rpm` or `tpm`: all of them have the same share")
         return [1] * len(members)
-    weights = [max(0.0, weight or 0.0) for weight in given]
+    weights = [max(0.0, member.shares[decisive] or 0.0) for member in members]
+    if any(member.shares[decisive] is None for member in members):
+        route.note(f"calls are divided by {shown(decisive)}, as the first deployment has it: those without are spare")
     scale = 1.0 if all(weight == int(weight) for weight in weights) else 100.0
     scale = min(scale, _HEAVIEST / max(1.0, *weights))
     found = [max(1 if weight > 0 else 0, int(weight * scale)) for weight in weights]
@@ -112,18 +127,19 @@ def _fallbacks(reader: Reader, groups: dict[str, Group]) -> dict[str, list[str]]
 
 def _append(route: Noted, others: list[Group]) -> None:
     """Deployments of other groups, to be tried when those of the route have failed."""
-    targets = [_target(member) for group in others for member in group.members]
-    targets = [target for target in targets if all(not _same(target, known) for known in route["targets"])]
+    known = {(target["provider"], target["model"]) for target in route["targets"]}
+    behind = [_target(member) for group in others for member in group.members]
+    places = {(target["provider"], target["model"]): target for target in behind}
+    targets = [target for place, target in places.items() if place not in known]
     if not targets:
         return
     if "strategy" in route:
         # Weight 0 stands behind, whatever chooses among the others.
         targets = [{**target, "weight": 0} for target in targets]
     route["targets"] += targets
-
-
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return (one["provider"], one["model"]) == (other["provider"], other["model"])
+    if len(route["targets"]) > DEFAULT_MAX_ATTEMPTS:
+        # Else a call might end before it has got to them.
+        route["max_attempts"] = min(_MOST_ATTEMPTS, len(route["targets"]))
 
 
 def _special(reader: Reader, made: dict[str, Noted]) -> None:
@@ -139,10 +155,24 @@ def _special(reader: Reader, made: dict[str, Noted]) -> None:
             known = [other for other in others if other in made and other != group]
             if group not in made or not known:
                 reader.lost(setting[1], f"{shown(group)} or what stands in for it is not in `model_list`")
-            else:
-                made[group].setdefault("fallbacks", {})[failure] = made[known[0]]["name"]
-                if len(known) > 1:
-                    made[group].note(f"only the first of its {shown(name)} was carried over")
+                continue
+            made[group].setdefault("fallbacks", {})[failure] = _stand_in(made, group, known[0], failure)
+            if len(known) > 1:
+                made[group].note(f"only the first of its {shown(name)} was carried over")
+
+
+def _stand_in(made: dict[str, Noted], group: str, other: str, failure: str) -> str:
+    """The other group's route; of one that leads back here, where ours may not go in a circle, its first target."""
+    named = {route["name"]: route for route in made.values()}
+    at: Any = made[other]["name"]
+    while at in named and at != made[group]["name"]:
+        at = named[at].get("fallbacks", {}).get(failure)
+    if at not in named:
+        return str(made[other]["name"])
+    target = made[other]["targets"][0]
+    found = f"{target['provider']}/{target['model']}"
+    made[group].note(f"its `{failure}`, {shown(other)}, leads back here: only {shown(found)} of it stands in")
+    return found
 
 
 def _aliases(reader: Reader, made: dict[str, Noted]) -> None:

@@ -1,0 +1,76 @@
+"""`model_info`: prices by the model that a deployment is, and comments for the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Import, Imported
+from .texts import AZURE, CLAUDE, models
+
+
+def with_info(info: str, take: Import, params: str = "x-params: 1") -> Imported:
+    """A file with Azure's deployment, and this `model_info`."""
+    return take(models(AZURE.replace("rpm: 6", params) + f"    model_info: {{{info}}}\n"))
+
+
+class TestBaseModel:
+    @pytest.mark.parametrize("base", ["gpt-4o", "azure/gpt-4o", "azure/eu/gpt-4o-2024-08-06", "openai/gpt-4o"])
+    def test_its_price(self, base: str, take: Import) -> None:
+        """A deployment whose name tells nothing costs what its base_model does."""
+        found = with_info(f"base_model: {base}", take)
+        price = found.document["providers"]["azure"]["models"]["gpt-4o-eu"]["price"]
+        assert price["input"] > 0
+        assert price["output"] > price["input"]
+        assert f"list price of its base_model, `{base}`" in found.comments
+
+    def test_where_litellm_has_it_too(self, take: Import) -> None:
+        """Beside the other parameters."""
+        found = with_info("", take, params="base_model: gpt-4o")
+        assert "price" in found.document["providers"]["azure"]["models"]["gpt-4o-eu"]
+        assert "`base_model` was not carried over" not in found.comments
+
+    def test_a_price_of_ones_own(self, take: Import) -> None:
+        """It goes first."""
+        found = with_info("base_model: gpt-4o, input_cost_per_token: 0.000007", take)
+        assert found.document["providers"]["azure"]["models"]["gpt-4o-eu"]["price"] == {"input": 7}
+        assert "list price" not in found.comments
+
+    def test_a_name_that_tells_it_all(self, take: Import) -> None:
+        """The catalogue knows the model by its own name: its price is left to it, and stays up to date."""
+        found = take(models(CLAUDE + "    model_info: {base_model: claude-sonnet-4-5}\n"))
+        assert found.document["providers"]["anthropic"]["models"] == {"claude-sonnet-4-5": {}}
+
+    def test_one_that_nobody_knows(self, take: Import) -> None:
+        """The comment says what to add."""
+        found = with_info("base_model: nobodys-model", take)
+        assert "price" not in found.document["providers"]["azure"]["models"]["gpt-4o-eu"]
+        assert "no price is known of its base_model, `nobodys-model`: write what it costs" in found.comments
+
+
+class TestTheRest:
+    def test_everything_is_named(self, take: Import) -> None:
+        """Nothing is dropped in silence, but for what LiteLLM notes for itself."""
+        found = with_info("id: 7, mode: chat, supports_vision: true, odd: 1, max_input_tokens: 5", take)
+        for name in ("mode", "supports_vision", "odd"):
+            assert f"`model_info.{name}` was not carried over" in found.comments
+        assert "model_info.id" not in found.comments
+        assert "model_info.max_input_tokens" not in found.comments
+
+    def test_rights(self, take: Import) -> None:
+        """Who may use a model is said to be lost as such."""
+        found = with_info("access_groups: [beta]", take)
+        assert "`model_info.access_groups` was not carried over: it says who may use the model" in found.comments
+
+    def test_wildcards(self, take: Import) -> None:
+        """What was set for every model is told, too."""
+        entry = '\n  - model_name: "anthropic/*"\n    litellm_params: {model: "anthropic/*", rpm: 5, mock: 1}\n'
+        found = take(models(entry + "    model_info: {access_groups: [beta]}\n    tags: [a]\n"))
+        for name in ("rpm", "mock", "model_info.access_groups", "model_list.tags"):
+            assert f"`{name}` was not carried over" in found.comments
+
+
+def test_a_model_that_only_a_variable_names(take: Import) -> None:
+    """It is left out, with its place: models stand in the file."""
+    found = take(models(AZURE, "\n  - {model_name: e, litellm_params: {model: openai/os.environ/MODEL}}\n"))
+    assert [one["name"] for one in found.document["routes"]] == ["gpt-4o"]
+    assert "whose model only a variable names" in found.comments
