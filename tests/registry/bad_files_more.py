@@ -126,6 +126,18 @@ routes:
             "3:74: a `${` is not closed or names no variable (write ${NAME}, or $${ for the text)",
         ],
     ),
+    "defaults that hold variables": (
+        """\
+providers:
+  a: {type: openai, api_key: "${A:-${B}}"}
+  b: {type: openai, api_key: ["${A:-$${B}}", "x-${A:-a${B:-b}}"]}
+""",
+        [
+            "2:30: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
+            "3:31: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
+            "3:46: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
+        ],
+    ),
     "plain values that stand for a mapping": (
         """\
 providers:
