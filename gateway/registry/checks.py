@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry.catalogue import provider_type
 from gateway.registry.problems import HINT, Fault, did_you_mean, shown
+from gateway.registry.scalars import is_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -80,7 +81,7 @@ def _patterns(route: dict[str, Any]) -> list[str]:
 
 def listed_models(settings: Any) -> frozenset[str] | None:
     """The models a provider lists; None when it may have others too."""
-    if not isinstance(settings, dict) or settings.get("fetch_models") not in (None, False):
+    if not isinstance(settings, dict) or is_on(settings.get("fetch_models")):
         return None
     models = settings.get("models")
     if not isinstance(models, list | dict) or not models:

@@ -40,6 +40,28 @@ routes:
             "6:22: there is a default route already, `b` (only one can be for all the rest)",
         ],
     ),
+    "flags in every spelling": (
+        """\
+providers:
+  a: {type: mock, models: [m], fetch_models: "no"}
+  b: {type: mock, models: [m], fetch_models: "${F:-FALSE}"}
+  c: {type: mock, models: [m], fetch_models: "On"}
+routes:
+- {name: a, match: {model: x}, targets: [{provider: a, model: n}, {provider: b, model: n}, {provider: c, model: n}]}
+- {name: b, default: "On", match: {model: x}, targets: [{provider: a, model: m}]}
+- {name: c, default: "TRUE", targets: [{provider: a, model: m}]}
+- {name: d, default: "Yes", targets: [{provider: a, model: m}]}
+- {name: e, default: certainly, targets: [{provider: a, model: m}]}
+""",
+        [
+            "6:63: the provider `a` lists no model `n` (list it there, or correct it)",
+            "6:88: the provider `b` lists no model `n` (list it there, or correct it)",
+            "7:3: a default route is for what no `match` is for (remove `match`, or `default`)",
+            "8:22: there is a default route already, `b` (only one can be for all the rest)",
+            "9:22: there is a default route already, `b` (only one can be for all the rest)",
+            "10:22: expected true or false",
+        ],
+    ),
     "conditions and marks of routes": (
         """\
 providers: {mock: {type: mock, models: [s, t]}}
@@ -55,7 +77,7 @@ routes:
             "3:30: a span needs a bound (set `above`, `up_to` or both)",
             "3:40: nothing is within this span (`above` must be smaller than `up_to`)",
             "4:21: this is none of the known words (use one of vision, audio, tools, json_schema)",
-            "5:20: a match needs a condition (set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or `size`; a route for all the rest says `default: true` instead of `match`)",
+            "5:28: there is nothing in it (add an entry)",
             "5:97: the value must be at most 1",
             "6:3: with `min_quality` each target needs a `quality` (add it, or remove `min_quality`)",
             "7:3: no target is as good as `min_quality` (lower it, or raise a `quality`)",
