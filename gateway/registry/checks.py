@@ -57,6 +57,10 @@ class Named:
         models = self.listed.get(provider)
         return provider in self.listed and (models is None or model in models)
 
+    def are_one(self, model: str, other: str) -> bool:
+        """Whether two names, or what they are aliases for, are the same."""
+        return unaliased(self._data, model) == unaliased(self._data, other)
+
     def resolves(self, model: str) -> bool:
         """Whether a route, a provider's qualified name or a bare name may serve this model, or the one it is an alias
         for."""

@@ -160,6 +160,40 @@ providers:
             "3:46: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
         ],
     ),
+    "parameters that are no defaults": (
+        """\
+providers:
+  a:
+    type: mock
+    models:
+      m: {parameters: {stream: true, temperature: 0, model: n, messages: [], input: x, prompt: y, stop: null}}
+""",
+        [
+            "5:24: `stream` is what each request says itself, and no default (remove it)",
+            "5:54: `model` is what each request says itself, and no default (remove it)",
+            "5:64: `messages` is what each request says itself, and no default (remove it)",
+            "5:78: `input` is what each request says itself, and no default (remove it)",
+            "5:88: `prompt` is what each request says itself, and no default (remove it)",
+        ],
+    ),
+    "quotas that switch to the model that they are for": (
+        """\
+providers: {a: {type: mock, models: [m, n]}}
+aliases: {fast: m}
+keys:
+- {name: k, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, models: [m, fast], quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: fast}}]}
+- {name: l, secret: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, models: [m, n], quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: n}}]}
+- {name: j, secret: cccccccccccccccccccccccccccccccc, models: "*", quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: n}}]}
+limits:
+- {name: a, scope: model, only: m, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: m}}]}
+- {name: b, scope: model, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: m}}]}
+- {name: c, scope: key, only: k, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: m}}]}
+""",
+        [
+            "4:136: this is the only model that the quota is for, so it would hold nothing back (name another model, or use reject)",
+            "8:98: this is the only model that the quota is for, so it would hold nothing back (name another model, or use reject)",
+        ],
+    ),
     "plain values that stand for a mapping": (
         """\
 providers:

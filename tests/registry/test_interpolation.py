@@ -162,7 +162,7 @@ def test_one_of_several_words_may_be_empty(tmp_path: Path) -> None:
     """Where any of a list may fit, one that is left out lets nothing more through."""
     text = MOCK + "routes: [{name: r, match: {model: [a, '${X:-}'], group: [staff, '${X:-}']}, targets: "
     match = load_text(tmp_path, text + "[{provider: mock, model: mock-small}]}]\n").snapshot.routes[0].match
-    assert (match.models, match.groups) == (("a",), {"staff"})
+    assert (match.models, match.groups) == (("a",), frozenset({"staff"}))
 
 
 @pytest.mark.parametrize(
