@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,17 @@ def cautions(providers: Mapping[str, Any], routes: Iterable[Route]) -> Iterator[
     for route in routes:
         yield from _repeated(route)
         yield from _out_of_reach(route)
+
+
+def ca_trouble(path: str) -> str | None:
+    """Why certificates cannot be read there; None when they can. Reads the file."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return "holds no certificates (name a PEM bundle)"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or 'its name is not valid'} (check its path)"
+    return None
 
 
 def _capabilities(name: str, settings: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gateway.registry.cautions import cautions
+from gateway.registry.cautions import ca_trouble, cautions
 from gateway.registry.compile_limits import compile_rule
 from gateway.registry.compile_providers import (
     Defaults,
@@ -167,6 +167,8 @@ def _add_provider(
         table.providers[name] = inactive_provider(name, settings, context.dialects)
         return
     table.providers[name] = provider
+    if provider.ca_file is not None and (trouble := ca_trouble(provider.ca_file)):
+        table.warnings.append(f"provider `{name}`: its ca_file {trouble}, so no connection to it is trusted")
     if off := switched_off(settings):
         table.off |= {f"{name}/{model}" for model in off}
         table.listing.add(name)

@@ -12,7 +12,7 @@ from gateway.registry.builtin import NAME, builtin_document
 from gateway.registry.compiling import Context, compile_document
 from gateway.registry.interpolation import Interpolated, interpolate
 from gateway.registry.problems import CUT, ConfigError, Fault, Problem, printable
-from gateway.registry.source import Source, decode, read_bytes
+from gateway.registry.source import HEADINGS, Source, decode, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gateway.registry.compile_providers import Defaults
     from gateway.registry.snapshot import Snapshot
 
-_TOP_HEADINGS = ("plugins", "aliases", "routes", "keys", "teams", "limits", "alerts")
 _SHORTEST_REDACTED = 8
 _REDACTED = "[redacted]"
 _CUT = re.compile(f"([^`]*){CUT}")
@@ -100,7 +99,7 @@ def without_empty_lists(data: Any) -> Any:
     """A heading with everything below it commented out counts as not written."""
     if not isinstance(data, dict):
         return data
-    return {name: value for name, value in data.items() if value is not None or name not in _TOP_HEADINGS}
+    return {name: value for name, value in data.items() if value is not None or name not in HEADINGS}
 
 
 def check(interpolated: Interpolated, context: Context) -> list[Fault]:

@@ -194,6 +194,21 @@ limits:
             "8:98: this is the only model that the quota is for, so it would hold nothing back (name another model, or use reject)",
         ],
     ),
+    "headers that no request has": (
+        """\
+providers: {a: {type: mock}}
+routes:
+- {name: a, match: {headers: {"X Tier": a, "": b, " x-c ": c}}, targets: [{provider: a, model: m}]}
+- {name: b, match: {headers: {x-tier: a, X-Tier: b}}, targets: [{provider: a, model: m}]}
+- {name: c, match: {headers: {host: a}}, targets: [{provider: a, model: m}]}
+""",
+        [
+            "3:31: this is not a header name (use letters, digits and dashes)",
+            "3:44: this is not a header name (use letters, digits and dashes)",
+            "3:51: this is not a header name (use letters, digits and dashes)",
+            "4:30: two headers differ only in upper and lower case, which is no difference (remove one)",
+        ],
+    ),
     "plain values that stand for a mapping": (
         """\
 providers:

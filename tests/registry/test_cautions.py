@@ -41,6 +41,20 @@ def test_an_unknown_capability_of_a_list_is_told(tmp_path: Path) -> None:
     assert "is inactive: X is not set" in load_text(tmp_path, text).warnings[0]
 
 
+def test_a_bundle_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """A missing file and one without certificates are warned of; the provider is served, and refuses to trust."""
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+    text = f"providers:\n  a: {{type: mock, ca_file: '{tmp_path}/none.pem'}}\n"
+    text += f"  b: {{type: mock, ca_file: '{tmp_path}/empty.pem'}}\n"
+    assert load_text(tmp_path, text).warnings == (
+        (
+            "provider `a`: its ca_file cannot be read: No such file or directory (check its path), "
+            "so no connection to it is trusted"
+        ),
+        "provider `b`: its ca_file holds no certificates (name a PEM bundle), so no connection to it is trusted",
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

@@ -44,10 +44,16 @@ _MOST = 100_000
 _TIERS = 16
 
 
-def header_name(value: str) -> str:
-    """Raises ValueError for what cannot be a header that an operator sets."""
+def header_token(value: str) -> str:
+    """Raises ValueError for what cannot be the name of a header."""
     if _TOKEN.fullmatch(value) is None:
         raise ValueError("this is not a header name (use letters, digits and dashes)")
+    return value
+
+
+def header_name(value: str) -> str:
+    """Raises ValueError for what cannot be a header that an operator sets."""
+    header_token(value)
     if value.lower() in _OURS:
         raise ValueError("this header belongs to the connection and cannot be set (remove it)")
     return value
@@ -61,6 +67,7 @@ def header_value(value: Any) -> str:
 
 
 Api = Annotated[list[Literal["chat", "responses"]], OneOrMany, Field(json_schema_extra=one_or_many)]
+HeaderToken = Annotated[str, AfterValidator(header_token)]
 Headers = dict[
     Annotated[str, AfterValidator(header_name)],
     Annotated[str, PlainValidator(header_value), WithJsonSchema({"type": "string"})],

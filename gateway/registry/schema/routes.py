@@ -19,6 +19,7 @@ from gateway.registry.schema.fields import (
     Whole,
     one_or_many,
 )
+from gateway.registry.schema.providers import HeaderToken
 
 ServiceWord = Literal[
     "chat",
@@ -54,6 +55,12 @@ def _sticky(value: str) -> str:
     return value
 
 
+def _unlike(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("two headers differ only in upper and lower case, which is no difference (remove one)")
+    return headers
+
+
 class Span(Strict):
     """An amount above one bound, up to another, or between them."""
 
@@ -87,7 +94,7 @@ class Match(Strict):
         description="A user group that the caller's key carries, or a list of which one must be there.",
         json_schema_extra=one_or_many,
     )
-    headers: Annotated[dict[str, Text], _SOME] | None = Field(
+    headers: Annotated[dict[HeaderToken, Text], AfterValidator(_unlike), _SOME] | None = Field(
         None, description="Request headers and the values they must have."
     )
     stream: Flag | None = Field(None, description="Only streamed requests, or only those that are not.")
