@@ -470,12 +470,12 @@ class LastGood:
             except ConfigError as error:
                 self.trouble = str(error)
 
-    def _signature(self) -> tuple[int, int, int] | None:
+    def _signature(self) -> tuple[int, int, int, int] | None:
         try:
             facts = self._path.stat() if self._path is not None else None
         except OSError:
             facts = None
-        return None if facts is None else (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+        return None if facts is None else (facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size)
 
 
 def defaults_of(settings: Settings) -> Defaults:

@@ -8,8 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.auth.refusals import DraftRejected
+from gateway.registry.check_limits import VAIN, switched_to
 from gateway.registry.problems import shown
 from gateway.registry.schema.access import Key
+from gateway.registry.schema.explain import explain
 
 METADATA_MAX = 64
 """Entries, and four times as many characters in each."""
@@ -44,12 +46,14 @@ def check(draft: Draft) -> None:
     try:
         Key.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        complaints = [_complaint(detail) for detail in error.errors(include_url=False, include_input=False)]
+        complaints = [_complaint(detail) for detail in error.errors(include_url=False)]
     for index, quota in enumerate(draft.quotas):
         if "throttle_to" in quota and quota.get("action_on_exceed") != "throttle":
             complaints.append(
                 (f"quotas.{index}.throttle_to", "only the action throttle has a rate (set it, or leave it out)")
             )
+        if draft.models and set(draft.models) == {switched_to(quota)}:
+            complaints.append((f"quotas.{index}.action_on_exceed.downgrade", VAIN))
     if draft.models == []:
         complaints.append(("models", "an empty list allows nothing (name some, or leave it out to allow all)"))
     if len(draft.metadata) > METADATA_MAX or any(
@@ -67,4 +71,4 @@ def unknown_team(team: str) -> DraftRejected:
 
 def _complaint(detail: Any) -> tuple[str, str]:
     place = ".".join(str(step) for step in detail["loc"])
-    return place, detail["msg"].removeprefix("Value error, ")
+    return place, explain(detail, Key, ()).text

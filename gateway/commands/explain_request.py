@@ -32,7 +32,7 @@ def call_of(options: dict[str, Any]) -> Call:
     try:
         return imagine(asked)
     except Unimaginable as error:
-        raise OperatorError(f"--{error.field}: {error}") from None
+        raise OperatorError(f"--{error.field.replace('_', '-')}: {error}") from None
 
 
 def _read(path: Path) -> bytes:

@@ -17,8 +17,10 @@ from gateway.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from gateway.auth.admins import Record
+    from gateway.auth.drafts import Draft
     from gateway.auth.issue import Issued, Issuer, Witness
     from gateway.auth.records import Change
+    from gateway.registry.loader import Loaded
     from gateway.storage.sql.database import Database
 
 _T = TypeVar("_T")
@@ -75,7 +77,7 @@ def create(**options: Any) -> None:
         expires_at=words.moment(options["expires"], time.time()),
     )
     settings = load_settings()
-    note = _check_with_file(settings.config_path(options["config"]), name, team)
+    note = _check_with_file(settings, settings.config_path(options["config"]), draft)
     issued, told = _change(settings, "create", lambda issuer, witness: issuer.create(draft, operator(), witness))
     if note:
         typer.echo(note, err=True)
@@ -140,8 +142,9 @@ def _show_secret(issued: Issued, *, told: bool, json: bool, verb: str) -> None:
         typer.echo(until.strip(), err=True)
 
 
-def _check_with_file(path: Path | None, name: str, team: str | None) -> str:
-    """What the operator should know of the key's team; raises OperatorError for a name that the file has.
+def _check_with_file(settings: Settings, path: Path | None, draft: Draft) -> str:
+    """What the operator should know of the key's team; raises OperatorError for a name that the file has, and for a
+    quota that switches to a model that nothing serves.
 
     A key of the file wins over one of the same name in the database, which then would never work.
     """
@@ -149,14 +152,34 @@ def _check_with_file(path: Path | None, name: str, team: str | None) -> str:
     from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 
     try:
-        snapshot = load(path, os.environ, dialects=dialects_for(path)).snapshot
+        loaded = load(path, os.environ, dialects=dialects_for(path))
     except OperatorError:
         return ""  # a bad file is not this command's concern
-    if name in snapshot.virtual_keys:
+    name, team = draft.name, draft.team
+    if name in loaded.snapshot.virtual_keys:
         raise OperatorError(f"{path} has a key {name} already, and the file wins. Use another name.")
-    if team is None or path is None or team in snapshot.teams:
+    if path is None:
+        return ""
+    _refuse_unknown_models(settings, loaded, draft)
+    if team is None or team in loaded.snapshot.teams:
         return ""
     return f"Note: {path} has no team {team}, so no limits of a team bind this key until one is declared there."
+
+
+def _refuse_unknown_models(settings: Settings, loaded: Loaded, draft: Draft) -> None:
+    """Of what a quota switches to. Where the database has resources too, the file does not know them all."""
+    from gateway.registry.check_limits import unknown_downgrades  # noqa: PLC0415
+    from gateway.registry.interpolation import interpolate  # noqa: PLC0415
+    from gateway.registry.resources import rows  # noqa: PLC0415
+
+    unknown = unknown_downgrades(interpolate(loaded.document, os.environ).data, draft.quotas)
+
+    async def revision(database: Database) -> int:
+        async with database.connect() as connection:
+            return await rows.revision(connection)
+
+    if unknown and not with_database(settings, revision):
+        raise OperatorError("\n".join(f"--quota: {line}" for line in unknown))
 
 
 def _change(

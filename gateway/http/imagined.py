@@ -66,6 +66,10 @@ def _from_properties(asked: Imagined, service: Service) -> Call:
     model, tokens = asked.model, asked.tokens
     if not model:
         raise Unimaginable("model", "name a model, or give a request's body")
+    if tokens is not None and tokens < 0:
+        raise Unimaginable("tokens", "no input has fewer than 0 tokens (name how many it has)")
+    if asked.max_tokens is not None and asked.max_tokens < 1:
+        raise Unimaginable("max_tokens", "an answer has at least 1 token (raise it, or leave it out)")
     # A prompt of that many tokens, by the estimate that a real one is measured with.
     raw = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "x" * 4 * (tokens or 0)}]})
     call = _call(service, model, raw)

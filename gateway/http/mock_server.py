@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 import uvicorn
 
+from gateway.errors import OperatorError
 from gateway.providers.scripted import (
     Bill,
     Cut,
@@ -187,13 +188,19 @@ async def _lifespan(receive: ASGIReceive, send: ASGISend) -> None:
 
 
 def run_mock(host: str = "127.0.0.1", port: int = 9000) -> None:
-    """Serve until interrupted. Port 0 takes a free one; the base URL goes to stdout once it listens."""
+    """Serve until interrupted. Port 0 takes a free one; the base URL goes to stdout once it listens. Raises
+    OperatorError when the address cannot be had."""
     config = uvicorn.Config(create_mock_app(), log_level="warning", access_log=False, timeout_graceful_shutdown=1)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
+        try:
+            listener.bind((host, port))
+            listener.listen(2048)
+        except OSError as error:
+            raise OperatorError(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port, or end what uses it"
+            ) from error
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"Scripted provider on http://{shown}:{listener.getsockname()[1]}/v1\n")
         sys.stdout.flush()

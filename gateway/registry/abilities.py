@@ -17,6 +17,25 @@ NEEDS = frozenset({"vision", "audio", "tools", "json_schema"})
 """What requests can ask for: all of it is there where only something else is said to be missing."""
 
 
+WORDS = (
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "rerank",
+    "moderations",
+    "images",
+    "speech",
+    "transcription",
+    "vision",
+    "audio",
+    "tools",
+    "json_schema",
+    "reasoning",
+)
+"""What a model can do, in words that something here goes by."""
+
+
 def _name(value: Any) -> str | None:
     return None if value == "none" else scalars.text(value)
 
@@ -46,6 +65,12 @@ TRAITS: Mapping[str, Callable[[Any], Any]] = {
     "flat_content": scalars.flag,
 }
 """By the names of `providers.wire.traits`."""
+
+
+def unknown_words(value: Any) -> tuple[str, ...]:
+    """Those of a plain list that nothing here goes by."""
+    listed = [value] if isinstance(value, str) else value if isinstance(value, list) else ()
+    return tuple(word for word in listed if isinstance(word, str) and word not in WORDS)
 
 
 def words_of(value: Any) -> frozenset[str]:

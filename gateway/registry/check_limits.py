@@ -17,6 +17,7 @@ _OWNERS = ("keys", "teams", "limits")
 _WHOLE = ("global", "user")
 _SERVED = ("provider", "deployment")
 _WILD = frozenset("*?[")
+VAIN = "this is the only model that the quota is for, so it would hold nothing back (name another model, or use reject)"
 
 
 def limit_faults(data: Any) -> list[Fault]:
@@ -24,21 +25,38 @@ def limit_faults(data: Any) -> list[Fault]:
     if not isinstance(data, dict):
         return []
     named = Named(data)
-    found = [fault for trail, scope, quota in _quotas(data) for fault in _quota_faults(named, trail, scope, quota)]
+    found: list[Fault] = []
+    for trail, scope, owner, quota in _quotas(data):
+        found += _quota_faults(named, trail, scope, quota)
+        found += _vain_downgrade(named, trail, owner, quota)
     for index, rule in entries(data, "limits"):
         found += _member_faults(named, ("limits", index, "only"), rule)
     return found
 
 
-def _quotas(data: Document) -> Iterator[tuple[Trail, Any, dict[str, Any]]]:
-    """Every well-formed quota with its place and its scope."""
+def unknown_downgrades(data: Document, quotas: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with quotas of a key beside the document: nothing in it serves the models that they switch to."""
+    named = Named(data)
+    models = [model for quota in quotas if (model := switched_to(quota)) is not None]
+    return [_no_model(named, model, ()).text for model in models if not named.resolves(model)]
+
+
+def switched_to(quota: dict[str, Any]) -> str | None:
+    """The model that a quota downgrades to, if it does."""
+    action = quota.get("action_on_exceed")
+    model = action.get("downgrade") if isinstance(action, dict) else None
+    return model if isinstance(model, str) else None
+
+
+def _quotas(data: Document) -> Iterator[tuple[Trail, Any, dict[str, Any], dict[str, Any]]]:
+    """Every well-formed quota with its place, its scope and its owner."""
     for name in _OWNERS:
         for index, owner in entries(data, name):
             quotas = owner.get("quotas")
             scope = owner.get("scope") if name == "limits" else name[:-1]
             for position, quota in enumerate(quotas if isinstance(quotas, list) else ()):
                 if isinstance(quota, dict):
-                    yield (name, index, "quotas", position), scope, quota
+                    yield (name, index, "quotas", position), scope, owner, quota
 
 
 def _quota_faults(named: Named, trail: Trail, scope: Any, quota: dict[str, Any]) -> Iterator[Fault]:
@@ -49,14 +67,23 @@ def _quota_faults(named: Named, trail: Trail, scope: Any, quota: dict[str, Any])
     if "unpriced" in quota and "cost" not in quota:
         message = "only a quota of `cost` asks for prices (remove `unpriced`, or set `cost`)"
         yield Fault((*trail, "unpriced"), message, at_key=True)
-    model = action.get("downgrade") if isinstance(action, dict) else None
-    if not isinstance(model, str):
+    model = switched_to(quota)
+    if model is None:
         return
     if scope in _SERVED:
         message = f"the model is settled before a {scope} is chosen (use reject: a route goes on to its next target)"
         yield Fault((*trail, "action_on_exceed"), message)
     elif not named.resolves(model):
         yield _no_model(named, model, (*trail, "action_on_exceed", "downgrade"))
+
+
+def _vain_downgrade(named: Named, trail: Trail, owner: dict[str, Any], quota: dict[str, Any]) -> Iterator[Fault]:
+    """A key's or a limit's models are all the one that it switches to: its quota would hold nothing back."""
+    model = switched_to(quota)
+    models = owner.get("models") if trail[0] == "keys" else owner.get("only") if owner.get("scope") == "model" else None
+    listed = models if isinstance(models, list) else [models]
+    if model is not None and listed and all(isinstance(one, str) and named.are_one(one, model) for one in listed):
+        yield Fault((*trail, "action_on_exceed", "downgrade"), VAIN)
 
 
 def _no_model(named: Named, model: str, trail: Trail) -> Fault:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry.checks import Named, entries, unaliased
 from gateway.registry.problems import HINT, Fault, did_you_mean, shown
+from gateway.registry.scalars import is_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.registry.checks import Document
-
-_TRUE = (True, "true", "yes", "on", "1")
 
 
 def route_faults(data: Any) -> list[Fault]:
@@ -49,7 +48,7 @@ def _nearest_model(data: Document, named: Named, model: str) -> str:
 
 
 def _second_defaults(data: Document) -> Iterator[Fault]:
-    found = [(index, route) for index, route in entries(data, "routes") if route.get("default") in _TRUE]
+    found = [(index, route) for index, route in entries(data, "routes") if is_on(route.get("default"))]
     for index, _ in found[1:]:
         first = str(found[0][1].get("name", found[0][0]))
         message = f"there is a default route already, {shown(first)} (only one can be for all the rest)"

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.catalogue import provider_type
-from gateway.registry.problems import HINT, Fault, did_you_mean, shown
+from gateway.registry.problems import CUT, HINT, Fault, did_you_mean, shown
+from gateway.registry.scalars import is_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 _LISTS = ("routes", "keys", "teams", "limits")
 _WILD = frozenset("*?[")
+_STEPS = 10
+"""Of a circle, those that are told."""
 
 
 def cross_faults(data: Any) -> list[Fault]:
@@ -56,6 +59,10 @@ class Named:
         models = self.listed.get(provider)
         return provider in self.listed and (models is None or model in models)
 
+    def are_one(self, model: str, other: str) -> bool:
+        """Whether two names, or what they are aliases for, are the same."""
+        return unaliased(self._data, model) == unaliased(self._data, other)
+
     def resolves(self, model: str) -> bool:
         """Whether a route, a provider's qualified name or a bare name may serve this model, or the one it is an alias
         for."""
@@ -80,7 +87,7 @@ def _patterns(route: dict[str, Any]) -> list[str]:
 
 def listed_models(settings: Any) -> frozenset[str] | None:
     """The models a provider lists; None when it may have others too."""
-    if not isinstance(settings, dict) or settings.get("fetch_models") not in (None, False):
+    if not isinstance(settings, dict) or is_on(settings.get("fetch_models")):
         return None
     models = settings.get("models")
     if not isinstance(models, list | dict) or not models:
@@ -184,26 +191,45 @@ def _fallback_references(data: Document) -> Iterator[Fault]:
         for _, route in entries(data, "routes")
         if isinstance(route.get("name"), str)
     }
+    circles: dict[str, frozenset[str]] = {}
     for index, route in entries(data, "routes"):
         fallbacks = route.get("fallbacks")
         for word, reference in fallbacks.items() if isinstance(fallbacks, dict) else ():
             if isinstance(reference, str) and isinstance(word, str):
                 trail: Trail = ("routes", index, "fallbacks", word)
                 if reference in named:
-                    yield from _fallback_loop(named, route.get("name"), word, trail)
+                    if word not in circles:
+                        circles[word] = _circles(named, word)
+                    if route.get("name") in circles[word]:
+                        told = f"this leads back to where it came from: {HINT} (name another route, or remove it)"
+                        yield Fault(trail, told, hint=partial(_way, named, route["name"], word))
                 else:
                     yield from _fallback_model(data, reference, list(named), trail)
 
 
-def _fallback_loop(named: Mapping[str, Any], start: Any, word: str, trail: Trail) -> Iterator[Fault]:
-    """The way from this route, if it comes back to it."""
-    way, at = [start], named.get(start, {}).get(word) if isinstance(start, str) else None
-    while isinstance(at, str) and at in named and at not in way:
+def _circles(named: Mapping[str, Any], word: str) -> frozenset[str]:
+    """The routes to which this kind of failure comes back. Each is looked at once."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    for start in named:
+        way: dict[str, int] = {}
+        at: Any = start
+        while isinstance(at, str) and at in named and at not in seen:
+            seen.add(at)
+            way[at] = len(way)
+            at = named[at].get(word)
+        if isinstance(at, str) and at in way:
+            found.update(list(way)[way[at] :])
+    return frozenset(found)
+
+
+def _way(named: Mapping[str, Any], start: str, word: str) -> str:
+    """From a route of a circle back to it; of a long way its first steps."""
+    way, at = [start], named[start][word]
+    while at != start and len(way) < _STEPS:
         way.append(at)
-        at = named[at].get(word)
-    if at == start:
-        shown_way = " → ".join([*map(str, way), str(at)])
-        yield Fault(trail, f"this leads back to where it came from: {shown_way} (name another route, or remove it)")
+        at = named[at][word]
+    return " → ".join([*way, *(() if at == start else (CUT,)), start])
 
 
 def _fallback_model(data: Document, reference: str, routes: list[str], trail: Trail) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gateway.registry.cautions import ca_trouble, cautions
 from gateway.registry.compile_limits import compile_rule
 from gateway.registry.compile_providers import (
     Defaults,
@@ -118,6 +119,7 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
     routes = with_fallbacks([compile_route(item, table.target) for item in listed], listed, table.target)
     compiled = [(route, "match" in item) for route, item in zip(routes, listed, strict=True)]
     table.warnings += [_deserted(route) for route in routes if not route.targets]
+    table.warnings += cautions(data["providers"], routes)
     if context.memory is not None:
         context.memory.turn()
     zone = data.get("zone", UTC)
@@ -165,6 +167,8 @@ def _add_provider(
         table.providers[name] = inactive_provider(name, settings, context.dialects)
         return
     table.providers[name] = provider
+    if provider.ca_file is not None and (trouble := ca_trouble(provider.ca_file)):
+        table.warnings.append(f"provider `{name}`: its ca_file {trouble}, so no connection to it is trusted")
     if off := switched_off(settings):
         table.off |= {f"{name}/{model}" for model in off}
         table.listing.add(name)

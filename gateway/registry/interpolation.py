@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _NAME = re.compile(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _ABSENT = object()
+_NESTED = "a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ def _scalar(text: str, trail: Trail, env: Mapping[str, str], result: Interpolate
         name, default = found[1], found[2]
         if name is None:
             return _unnamed(found[0], trail, result)
+        if default is not None and "${" in default:
+            result.faults.append(Fault(trail, _NESTED))
+            result.missing[trail] = name
+            return ""
         value = env.get(name, "")
         if value and not value.isascii() and _half_character(value):
             result.faults.append(Fault(trail, f"the variable {name} does not hold UTF-8 text (set it again)"))

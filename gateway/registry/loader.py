@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from gateway.registry.builtin import NAME, builtin_document
 from gateway.registry.compiling import Context, compile_document
 from gateway.registry.interpolation import Interpolated, interpolate
 from gateway.registry.problems import CUT, ConfigError, Fault, Problem, printable
-from gateway.registry.source import Source, decode, read_bytes
+from gateway.registry.source import HEADINGS, Source, decode, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gateway.registry.compile_providers import Defaults
     from gateway.registry.snapshot import Snapshot
 
-_TOP_HEADINGS = ("plugins", "aliases", "routes", "keys", "teams", "limits", "alerts")
 _SHORTEST_REDACTED = 8
 _REDACTED = "[redacted]"
 _CUT = re.compile(f"([^`]*){CUT}")
@@ -100,12 +99,13 @@ def without_empty_lists(data: Any) -> Any:
     """A heading with everything below it commented out counts as not written."""
     if not isinstance(data, dict):
         return data
-    return {name: value for name, value in data.items() if value is not None or name not in _TOP_HEADINGS}
+    return {name: value for name, value in data.items() if value is not None or name not in HEADINGS}
 
 
 def check(interpolated: Interpolated, context: Context) -> list[Fault]:
     """Every fault of an interpolated document."""
     # Imported late: a worker that finds its compiled table never builds the models.
+    from gateway.registry.check_emptied import emptied_faults  # noqa: PLC0415
     from gateway.registry.check_limits import limit_faults  # noqa: PLC0415
     from gateway.registry.check_routes import route_faults  # noqa: PLC0415
     from gateway.registry.check_surfaces import surface_faults  # noqa: PLC0415
@@ -125,18 +125,7 @@ def check(interpolated: Interpolated, context: Context) -> list[Fault]:
         for trail, name in interpolated.missing.items()
         if trail not in told and (len(trail) < 3 or trail[0] not in {"providers", "keys"})
     ]
-    return found + list(_opened(interpolated))
-
-
-def _opened(interpolated: Interpolated) -> Iterator[Fault]:
-    """Lists of what a key may use that came out empty: as if not written they would allow everything."""
-    for trail in sorted(interpolated.emptied, key=str):
-        if len(trail) >= 3 and trail[0] == "keys" and trail[2] in {"models", "services"}:
-            keys, at = interpolated.data.get("keys"), trail[1]
-            key = keys[at] if isinstance(keys, list) and isinstance(at, int) and at < len(keys) else None
-            if isinstance(key, dict) and not key.get(str(trail[2])):
-                every = f"this is empty, and a key without `{trail[2]}` may use all of them"
-                yield Fault(trail, f"{every} (give it a value, or remove the setting)")
+    return found + list(emptied_faults(interpolated))
 
 
 def _unprintable(interpolated: Interpolated) -> list[str]:

@@ -24,7 +24,7 @@ RETRY_SECONDS = 1.0
 
 Load = Callable[[], Awaitable["Loaded"]]
 Swap = Callable[["Snapshot"], None]
-Signature = tuple[tuple[str, int, int, int] | None, ...]
+Signature = tuple[tuple[str, int, int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,11 @@ def _signature(paths: Sequence[Path]) -> Signature:
     return tuple(_facts(path) for path in paths)
 
 
-def _facts(path: Path) -> tuple[str, int, int, int] | None:
+def _facts(path: Path) -> tuple[str, int, int, int, int] | None:
     try:
         facts = path.stat()
-        return str(path.resolve()), facts.st_ino, facts.st_mtime_ns, facts.st_size
+        # A time of change cannot be set: `cp -p` and `touch -r` leave size and time of writing as they were.
+        return str(path.resolve()), facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
     except (OSError, RuntimeError):
         return None
 

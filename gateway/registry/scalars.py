@@ -55,6 +55,14 @@ def flag(value: Any) -> bool:
     raise ValueError("expected true or false")
 
 
+def is_on(value: Any) -> bool:
+    """Whether this is a flag that says true. What is no flag says nothing: for checks that tolerate wrong types."""
+    try:
+        return flag(value)
+    except ValueError:
+        return False
+
+
 def hedge_after(value: Any) -> float | None:
     """`p95` (None), or a time above zero in seconds."""
     if value == "p95":

@@ -17,6 +17,9 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 """Values in one document, aliases counted each time they are used."""
 
+HEADINGS = ("plugins", "aliases", "routes", "keys", "teams", "limits", "alerts")
+"""May stand at the top with everything below them commented out."""
+
 Mark = tuple[int, int]
 """Line and column, both from 1."""
 

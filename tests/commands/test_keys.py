@@ -25,6 +25,7 @@ from gateway.registry.snapshot import Snapshot
 from gateway.storage.embedded import EmbeddedRedis, running_url
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
+from tests.registry.resources.support import Office
 from tests.support import postgres
 
 EMPTY = Snapshot("rev")
@@ -224,6 +225,12 @@ def test_rotate(run: Run) -> None:
         (["create", "--name", "a", "--expires", "2020-01-01"], "--expires: this moment is over"),
         (["create", "--name", "a", "--expires", "99999999999d"], "--expires: this is after the year 9999"),
         (["create", "--name", "a", "--expires", "9999999d"], "--expires: this is after the year 9999"),
+        (["create", "--name", "a", "--services", "caht"], "services.0: this is none of the known words; did you mean"),
+        (["create", "--name", "a", "--concurrency", "0"], "limits.concurrency: the value must be at least 1"),
+        (
+            ["create", "--name", "a", "--models", "m", "--quota", "requests=1/day,action=downgrade:m"],
+            "quotas.0.action_on_exceed.downgrade: this is the only model that the quota is for",
+        ),
         (["rotate", "a", "--grace", "a while"], "--grace: expected a duration"),
         (["rotate", "a", "--grace", "366d"], "--grace: at most 365d"),
         (["rotate", "a"], "There is no key `a`"),
@@ -258,6 +265,33 @@ def test_a_team_that_the_file_lacks_is_told(run: Run, tmp_path: Path) -> None:
     assert err.startswith(f"Note: {path} has no team reserch")
     assert "Note" not in run("create", "--name", "b", "--team", "research", "--config", str(path))[2]
     assert "Note" not in run("create", "--name", "c", "--team", "research")[2]
+
+
+def test_a_quota_switches_only_to_a_model_that_there_is(run: Run, tmp_path: Path) -> None:
+    """Of a file that is all there is, an unknown model is refused; what the database adds is not for this command to
+    judge."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        "version: 1\nproviders: {mock: {type: mock, models: [mock-small]}}\naliases: {cheap: mock/mock-small}\n"
+    )
+    create = ("create", "--config", str(path), "--quota")
+    code, out, err = run(*create, "requests=1/day,action=downgrade:mock-smal", "--name", "a")
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "--quota: no route and no provider has a model `mock-smal`; did you mean `mock-small`? (name one"
+    )
+    assert run.json("list") == {"keys": []}
+    assert run(*create, "requests=1/day,action=downgrade:cheap", "--name", "b")[0] == 0
+
+    async def add() -> None:
+        database = Database(run.state / "gateway.db")
+        try:
+            await Office(database).provider()
+        finally:
+            await database.close()
+
+    asyncio.run(add())
+    assert run(*create, "requests=1/day,action=downgrade:mock-smal", "--name", "c")[0] == 0
 
 
 def test_a_database_that_cannot_be_used(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

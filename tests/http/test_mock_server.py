@@ -14,7 +14,8 @@ import httpx2
 import orjson
 import pytest
 
-from gateway.http.mock_server import create_mock_app
+from gateway.errors import OperatorError
+from gateway.http.mock_server import create_mock_app, run_mock
 from tests.support.scripted_server import ScriptedServer, scripted_server, until
 
 
@@ -248,3 +249,15 @@ def test_run_mock_prints_its_base_url_and_serves() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_run_mock_names_an_address_that_is_taken() -> None:
+    """One sentence with what to do, as `gateway serve` has it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            OperatorError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*; choose another with --port"
+        ):
+            run_mock(port=port)

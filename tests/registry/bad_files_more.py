@@ -40,6 +40,28 @@ routes:
             "6:22: there is a default route already, `b` (only one can be for all the rest)",
         ],
     ),
+    "flags in every spelling": (
+        """\
+providers:
+  a: {type: mock, models: [m], fetch_models: "no"}
+  b: {type: mock, models: [m], fetch_models: "${F:-FALSE}"}
+  c: {type: mock, models: [m], fetch_models: "On"}
+routes:
+- {name: a, match: {model: x}, targets: [{provider: a, model: n}, {provider: b, model: n}, {provider: c, model: n}]}
+- {name: b, default: "On", match: {model: x}, targets: [{provider: a, model: m}]}
+- {name: c, default: "TRUE", targets: [{provider: a, model: m}]}
+- {name: d, default: "Yes", targets: [{provider: a, model: m}]}
+- {name: e, default: certainly, targets: [{provider: a, model: m}]}
+""",
+        [
+            "6:63: the provider `a` lists no model `n` (list it there, or correct it)",
+            "6:88: the provider `b` lists no model `n` (list it there, or correct it)",
+            "7:3: a default route is for what no `match` is for (remove `match`, or `default`)",
+            "8:22: there is a default route already, `b` (only one can be for all the rest)",
+            "9:22: there is a default route already, `b` (only one can be for all the rest)",
+            "10:22: expected true or false",
+        ],
+    ),
     "conditions and marks of routes": (
         """\
 providers: {mock: {type: mock, models: [s, t]}}
@@ -55,7 +77,7 @@ routes:
             "3:30: a span needs a bound (set `above`, `up_to` or both)",
             "3:40: nothing is within this span (`above` must be smaller than `up_to`)",
             "4:21: this is none of the known words (use one of vision, audio, tools, json_schema)",
-            "5:20: a match needs a condition (set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or `size`; a route for all the rest says `default: true` instead of `match`)",
+            "5:28: there is nothing in it (add an entry)",
             "5:97: the value must be at most 1",
             "6:3: with `min_quality` each target needs a `quality` (add it, or remove `min_quality`)",
             "7:3: no target is as good as `min_quality` (lower it, or raise a `quality`)",
@@ -124,6 +146,67 @@ routes:
             "3:11: the variable NO is not set (set it, or write a default: ${NO:-value})",
             "3:35: a `${` is not closed or names no variable (write ${NAME}, or $${ for the text)",
             "3:74: a `${` is not closed or names no variable (write ${NAME}, or $${ for the text)",
+        ],
+    ),
+    "defaults that hold variables": (
+        """\
+providers:
+  a: {type: openai, api_key: "${A:-${B}}"}
+  b: {type: openai, api_key: ["${A:-$${B}}", "x-${A:-a${B:-b}}"]}
+""",
+        [
+            "2:30: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
+            "3:31: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
+            "3:46: a default is plain text and cannot hold a `${` (write the value itself, or ${NAME} alone and set that)",
+        ],
+    ),
+    "parameters that are no defaults": (
+        """\
+providers:
+  a:
+    type: mock
+    models:
+      m: {parameters: {stream: true, temperature: 0, model: n, messages: [], input: x, prompt: y, stop: null}}
+""",
+        [
+            "5:24: `stream` is what each request says itself, and no default (remove it)",
+            "5:54: `model` is what each request says itself, and no default (remove it)",
+            "5:64: `messages` is what each request says itself, and no default (remove it)",
+            "5:78: `input` is what each request says itself, and no default (remove it)",
+            "5:88: `prompt` is what each request says itself, and no default (remove it)",
+        ],
+    ),
+    "quotas that switch to the model that they are for": (
+        """\
+providers: {a: {type: mock, models: [m, n]}}
+aliases: {fast: m}
+keys:
+- {name: k, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, models: [m, fast], quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: fast}}]}
+- {name: l, secret: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, models: [m, n], quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: n}}]}
+- {name: j, secret: cccccccccccccccccccccccccccccccc, models: "*", quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: n}}]}
+limits:
+- {name: a, scope: model, only: m, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: m}}]}
+- {name: b, scope: model, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: m}}]}
+- {name: c, scope: key, only: k, quotas: [{period: day, cost: 1, action_on_exceed: {downgrade: m}}]}
+""",
+        [
+            "4:136: this is the only model that the quota is for, so it would hold nothing back (name another model, or use reject)",
+            "8:98: this is the only model that the quota is for, so it would hold nothing back (name another model, or use reject)",
+        ],
+    ),
+    "headers that no request has": (
+        """\
+providers: {a: {type: mock}}
+routes:
+- {name: a, match: {headers: {"X Tier": a, "": b, " x-c ": c}}, targets: [{provider: a, model: m}]}
+- {name: b, match: {headers: {x-tier: a, X-Tier: b}}, targets: [{provider: a, model: m}]}
+- {name: c, match: {headers: {host: a}}, targets: [{provider: a, model: m}]}
+""",
+        [
+            "3:31: this is not a header name (use letters, digits and dashes)",
+            "3:44: this is not a header name (use letters, digits and dashes)",
+            "3:51: this is not a header name (use letters, digits and dashes)",
+            "4:30: two headers differ only in upper and lower case, which is no difference (remove one)",
         ],
     ),
     "plain values that stand for a mapping": (

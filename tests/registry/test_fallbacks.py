@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from gateway.registry.checks import cross_faults
 from gateway.types import Drain, Hedge
 
 from .support import load_text
@@ -52,3 +54,30 @@ def test_hedging_and_draining(tmp_path: Path) -> None:
     assert [providers[name].drain for name in "abc"] == [Drain(5, 60.0), Drain(32, 60.0), None]
     assert [providers[name].queue_timeout for name in "ab"] == [2.0, 1.0]
     assert [providers[name].breaker for name in "ab"] == [False, True]
+
+
+class Counted(dict[str, str]):
+    """A route's fallbacks that count how often they are followed."""
+
+    looks = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Counted.looks += 1
+        return super().get(key, default)
+
+
+def test_a_long_chain_is_followed_once() -> None:
+    """Each route is looked at a few times, however many there are; of a circle each member is told, by its start."""
+    many = 3000
+    routes = [{"name": f"r{n}", "fallbacks": Counted(context_window=f"r{n + 1}")} for n in range(many)]
+    routes.append({"name": f"r{many}"})
+    Counted.looks = 0
+    assert cross_faults({"routes": routes}) == []
+    assert Counted.looks <= 2 * many
+    routes[-1]["fallbacks"] = {"context_window": f"r{many - 20}"}
+    found = cross_faults({"routes": routes})
+    assert [fault.trail[1] for fault in found] == list(range(many - 20, many + 1))
+    assert found[0].text == (
+        "this leads back to where it came from: r2980 → r2981 → r2982 → r2983 → r2984 → r2985 → r2986 → r2987 → "
+        "r2988 → r2989 → … → r2980 (name another route, or remove it)"
+    )

@@ -61,6 +61,29 @@ def test_unset_variables_do_not_hide_other_mistakes(tmp_path: Path) -> None:
     assert errors_of(tmp_path, text) == ["gateway.yaml:2:55: unknown key `statsu`; did you mean `status`?"]
 
 
+@pytest.mark.parametrize(
+    ("provider", "lacking"),
+    [
+        ("{type: openai_compatible, api_key: '${K}', models: [a]}", "`base_url`"),
+        ("{type: bedrock, access_key_id: '${I}', secret_access_key: '${S}'}", "`region`, or `base_url`"),
+        ("{type: bedrock, region: eu-west-1, access_key_id: '${I}'}", "`secret_access_key`, or `api_key`"),
+        ("{type: azure, api_key: ['${K}', '${L}']}", "`resource`, or `base_url`"),
+    ],
+)
+def test_an_unset_variable_stands_for_its_own_setting_alone(provider: str, lacking: str, tmp_path: Path) -> None:
+    """What a provider needs beside it is asked for whether the variable is set or not."""
+    text = f"providers:\n  a: {provider}\n"
+    unset, given = errors_of(tmp_path, text), errors_of(tmp_path, text, dict.fromkeys("KLIS", "x"))
+    assert unset == given
+    assert f"needs {lacking} (add it)" in unset[0].replace("`access_key_id` and ", "")
+
+
+def test_a_key_needs_a_secret_whatever_else_is_unset(tmp_path: Path) -> None:
+    """An unset team does not hide that a key has no secret."""
+    text = MOCK + "keys: [{name: k, team: '${T}'}]\n"
+    assert errors_of(tmp_path, text) == ["gateway.yaml:2:8: a key needs `secret` or `secret_hash` (add one of them)"]
+
+
 def test_a_key_with_an_unset_variable_is_inactive_and_keeps_the_gateway_closed(tmp_path: Path) -> None:
     """A key without its secret admits nobody, and does not make the gateway open."""
     text = MOCK + "keys: [{name: ci, secret: '${CI_KEY}'}]\n"
@@ -103,3 +126,65 @@ def test_an_access_list_does_not_open_by_being_empty(name: str, value: str, tmp_
     text = f"providers: {{m: {{type: mock}}}}\nkeys: [{{name: k, secret: {'s' * 32}, {name}: {value}}}]\n"
     assert any(f"a key without `{name}` may use all of them" in error for error in errors_of(tmp_path, text))
     load_text(tmp_path, text, {"X": "chat"})  # raises nothing
+
+
+CONDITIONS = {
+    "team": "team: '${X:-}'",
+    "key": "key: '${X:-}'",
+    "group": "group: '${X:-}'",
+    "groups": "group: ['${X:-}', '${Y:-}']",
+    "service": "service: ['${X:-}']",
+    "headers": "headers: {x-tier: '${X:-}', x-other: a}",
+    "capabilities": "capabilities: [vision, '${X:-}']",
+    "context": "context: {above: 5, up_to: '${X:-}'}",
+    "stream": "stream: '${X:-}'",
+}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS)
+def test_a_condition_does_not_go_by_being_empty(condition: str, tmp_path: Path) -> None:
+    """A route of which a condition comes out empty is refused, for it would be for more than is written."""
+    text = MOCK + "routes:\n- {name: r, match: {model: chat, " + condition + "}, targets: "
+    text += "[{provider: mock, model: mock-small}]}\n"
+    told = errors_of(tmp_path, text)
+    assert any("this is empty, and a route without this condition is for more requests" in line for line in told)
+
+
+def test_a_condition_on_the_model_does_not_go_by_being_empty(tmp_path: Path) -> None:
+    """The model is a condition like the others, also where another one remains."""
+    for model in ("'${X:-}'", "['${X:-}']"):
+        text = MOCK + f"routes: [{{name: r, match: {{service: chat, model: {model}}}, targets: "
+        told = errors_of(tmp_path, text + "[{provider: mock, model: mock-small}]}]\n")
+        assert any("a route without this condition is for more requests" in line for line in told)
+
+
+def test_one_of_several_words_may_be_empty(tmp_path: Path) -> None:
+    """Where any of a list may fit, one that is left out lets nothing more through."""
+    text = MOCK + "routes: [{name: r, match: {model: [a, '${X:-}'], group: [staff, '${X:-}']}, targets: "
+    match = load_text(tmp_path, text + "[{provider: mock, model: mock-small}]}]\n").snapshot.routes[0].match
+    assert (match.models, match.groups) == (("a",), frozenset({"staff"}))
+
+
+@pytest.mark.parametrize(
+    ("rest", "without"),
+    [
+        (f"keys: [{{name: k, secret: {SECRET}, expires: '${{X:-}}'}}]", "a key without `expires` never ends"),
+        (
+            f"keys: [{{name: k, secret: {SECRET}, team: '${{X:-}}'}}]",
+            "a key without `team` is held to no team's limits",
+        ),
+        (
+            "limits: [{name: l, scope: team, only: '${X:-}', requests: 1/s}]",
+            "a limit without `only` is for all members of its scope",
+        ),
+        (
+            "routes: [{name: r, default: on, min_quality: '${X:-}', targets: [{provider: mock, model: m}]}]",
+            "a route without `min_quality` takes every target",
+        ),
+    ],
+)
+def test_what_narrows_does_not_go_by_being_empty(rest: str, without: str, tmp_path: Path) -> None:
+    """An end, a team, a mark or the members of a limit that come out empty are refused at their place."""
+    (line,) = errors_of(tmp_path, "providers: {mock: {type: mock}}\n" + rest + "\n")
+    assert line.startswith("gateway.yaml:2:")
+    assert line.endswith(f"this is empty, and {without} (give it a value, or remove the setting)")

@@ -101,6 +101,15 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def write_unseen(path: Path, text: str) -> None:
+    """In place, with the size and the time of writing that the file had."""
+    facts = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "gateway.yaml"
@@ -124,6 +133,14 @@ async def test_a_file_written_in_place_is_served(path: Path) -> None:
     """Writing into the file is a change too."""
     async with watching(path) as stage:
         write(path, text_for("two"))
+        await until(stage.serves("two"))
+
+
+async def test_a_file_of_the_same_size_and_time_is_served(path: Path) -> None:
+    """`cp -p` over a file may leave both as they were: its time of change tells."""
+    async with watching(path) as stage:
+        await until(stage.serves("one"))
+        write_unseen(path, text_for("two"))
         await until(stage.serves("two"))
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from gateway.registry import load, schema_json
 from gateway.registry.catalogue import ALIASES, TYPES
+from gateway.registry.source import HEADINGS
+from gateway.registry.yaml_reader import read_yaml
 from tests.registry.support import ROOT
 
 if TYPE_CHECKING:
@@ -73,6 +75,14 @@ def test_the_default_file_is_the_built_in_default() -> None:
 def test_the_committed_schema_is_in_step() -> None:
     """`gateway schema` and the file say the same; if not, write its output into the file."""
     assert json.loads(SCHEMA.read_text()) == schema_json()
+
+
+def test_the_schema_takes_what_the_shipped_file_has() -> None:
+    """Headings with everything below them commented out are valid for editors as they are for the loader."""
+    empty = [name for name, value in read_yaml(DEFAULT, DEFAULT.read_text()).data.items() if value is None]
+    assert "routes" in empty
+    for heading in {*empty, *HEADINGS}:
+        assert {"type": "null"} in schema_json()["properties"][heading]["anyOf"], heading
 
 
 def properties(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -82,8 +82,9 @@ def _provider_faults(
         return
     wrong = list(_validated(model_for(kind), settings, trail))
     yield from wrong
-    lacking = unmet(kind, settings)
-    if lacking is not None and not any(other[:2] == trail for other in missing):
+    unset = {str(other[2]): "" for other in missing if other[:2] == trail and len(other) > 2}
+    lacking = unmet(kind, {**unset, **settings})
+    if lacking is not None:
         yield Fault(trail, f"a provider of type `{kind.name}` needs {lacking} (add it)", at_key=True)
     if not kind.templates:
         headers = settings.get("headers")
@@ -105,9 +106,9 @@ def _secretless_keys(data: Mapping[str, Any], missing: Mapping[Trail, str]) -> I
     keys = data.get("keys")
     for index, key in enumerate(keys if isinstance(keys, list) else ()):
         trail = ("keys", index)
-        unset = any(other[:2] == trail for other in missing)
+        unset = any((*trail, name) in missing for name in ("secret", "secret_hash"))
         if isinstance(key, dict) and not unset and key.get("secret") is None and key.get("secret_hash") is None:
-            yield Fault(trail, "a key needs `secret` or `secret_hash` (add one of them)")
+            yield Fault(trail, "a key needs `secret` or `secret_hash` (add one of them)", at_key=True)
 
 
 def _follows_from(fault: Fault, missing: Mapping[Trail, str]) -> bool:

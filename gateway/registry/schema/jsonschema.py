@@ -6,7 +6,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from gateway.registry.catalogue import ALIASES, TYPES
 from gateway.registry.schema.document import Document
+from gateway.registry.schema.fields import take_annotations
 from gateway.registry.schema.providers import Provider, model_for
+from gateway.registry.source import HEADINGS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TITLE = "LLM gateway configuration"
@@ -38,7 +40,15 @@ def schema_json() -> dict[str, Any]:
     schema["properties"]["providers"]["additionalProperties"] = {"$ref": "#/$defs/provider"}
     whole = {"$schema": DRAFT, "title": _TITLE, **schema, "$defs": definitions}
     result: dict[str, Any] = _lenient(_plain(whole))
+    for heading in HEADINGS:
+        result["properties"][heading] = _or_nothing(result["properties"][heading])
     return result
+
+
+def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
+    """A heading may stand with nothing below it."""
+    described = take_annotations(schema)
+    return {"anyOf": [schema, {"type": "null"}], **described}
 
 
 def _definitions(model: type[BaseModel]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -36,16 +36,24 @@ from gateway.registry.schema.fields import (
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"})
 _FREE_JSON = WithJsonSchema({"type": "object"})
+_ASKED = frozenset({"stream", "model", "messages", "input", "prompt"})
+"""Request fields that say what is asked, and in which form the answer is read."""
 _JSON_DEPTH = 16
 _MOST = 100_000
 """USD: a price above it is a slip."""
 _TIERS = 16
 
 
-def header_name(value: str) -> str:
-    """Raises ValueError for what cannot be a header that an operator sets."""
+def header_token(value: str) -> str:
+    """Raises ValueError for what cannot be the name of a header."""
     if _TOKEN.fullmatch(value) is None:
         raise ValueError("this is not a header name (use letters, digits and dashes)")
+    return value
+
+
+def header_name(value: str) -> str:
+    """Raises ValueError for what cannot be a header that an operator sets."""
+    header_token(value)
     if value.lower() in _OURS:
         raise ValueError("this header belongs to the connection and cannot be set (remove it)")
     return value
@@ -59,6 +67,7 @@ def header_value(value: Any) -> str:
 
 
 Api = Annotated[list[Literal["chat", "responses"]], OneOrMany, Field(json_schema_extra=one_or_many)]
+HeaderToken = Annotated[str, AfterValidator(header_token)]
 Headers = dict[
     Annotated[str, AfterValidator(header_name)],
     Annotated[str, PlainValidator(header_value), WithJsonSchema({"type": "string"})],
@@ -148,6 +157,12 @@ def _rate_limit() -> Any:
     )
 
 
+def _parameter(name: str) -> str:
+    if name in _ASKED:
+        raise ValueError(f"`{name}` is what each request says itself, and no default (remove it)")
+    return name
+
+
 class Model(Strict):
     """One model of a provider."""
 
@@ -159,7 +174,7 @@ class Model(Strict):
     rate_limit: Annotated[Throughput, _single("requests")] | None = _rate_limit()
     concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
     price: Prices | None = Field(None, description="What it costs; without it the price catalogue is asked.")
-    parameters: Annotated[dict[str, Any], _FREE_JSON] = Field(
+    parameters: Annotated[dict[Annotated[str, AfterValidator(_parameter)], Any], _FREE_JSON] = Field(
         default_factory=dict, description="Request fields for callers who set none, such as temperature."
     )
     capabilities: Capabilities | None = capabilities("What it can do (chat, vision, tools, …), and how it differs.")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gateway.registry import scalars
 from gateway.registry.schema.fields import (
     Flag,
     HedgeAfter,
@@ -18,6 +19,7 @@ from gateway.registry.schema.fields import (
     Whole,
     one_or_many,
 )
+from gateway.registry.schema.providers import HeaderToken
 
 ServiceWord = Literal[
     "chat",
@@ -43,6 +45,7 @@ Strategy = Literal[
 ]
 Failure = Literal["error", "timeout", "rate_limit", "auth", "context_window", "content_filter"]
 Need = Literal["vision", "audio", "tools", "json_schema"]
+_SOME = Field(min_length=1)
 _STICKY = re.compile(r"user|prompt|header:[a-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -50,6 +53,12 @@ def _sticky(value: str) -> str:
     if _STICKY.fullmatch(value) is None:
         raise ValueError("`sticky` goes by `user`, `prompt` or `header:<name>` (write the name in lower case)")
     return value
+
+
+def _unlike(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("two headers differ only in upper and lower case, which is no difference (remove one)")
+    return headers
 
 
 class Span(Strict):
@@ -70,24 +79,26 @@ class Span(Strict):
 class Match(Strict):
     """Every condition that is set must hold."""
 
-    model: Annotated[list[ModelName], OneOrMany] | None = Field(
+    model: Annotated[list[ModelName], OneOrMany, _SOME] | None = Field(
         None,
         description="The requested model, or a list of which one must fit; * and ? are wildcards.",
         json_schema_extra=one_or_many,
     )
-    service: Annotated[list[ServiceWord], OneOrMany] | None = Field(
+    service: Annotated[list[ServiceWord], OneOrMany, _SOME] | None = Field(
         None, description="One kind of request, or a list of kinds.", json_schema_extra=one_or_many
     )
     team: Text | None = Field(None, description="The caller's team.")
     key: Text | None = Field(None, description="The name of the caller's key.")
-    group: Annotated[list[Text], OneOrMany] | None = Field(
+    group: Annotated[list[Text], OneOrMany, _SOME] | None = Field(
         None,
         description="A user group that the caller's key carries, or a list of which one must be there.",
         json_schema_extra=one_or_many,
     )
-    headers: dict[str, Text] | None = Field(None, description="Request headers and the values they must have.")
+    headers: Annotated[dict[HeaderToken, Text], AfterValidator(_unlike), _SOME] | None = Field(
+        None, description="Request headers and the values they must have."
+    )
     stream: Flag | None = Field(None, description="Only streamed requests, or only those that are not.")
-    capabilities: Annotated[list[Need], OneOrMany] | None = Field(
+    capabilities: Annotated[list[Need], OneOrMany, _SOME] | None = Field(
         None,
         description="What the request itself asks for: images, sound, tools, or an answer by a JSON schema.",
         json_schema_extra=one_or_many,
@@ -170,7 +181,10 @@ class Route(Strict):
     @classmethod
     def _is_for_something(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            by_default = data.get("default") in (True, "true", "yes", "on", "1")
+            try:
+                by_default = scalars.flag(data.get("default", False))
+            except ValueError:
+                return data  # `default` itself says so
             if by_default and "match" in data:
                 raise ValueError("a default route is for what no `match` is for (remove `match`, or `default`)")
             if not by_default and "match" not in data:

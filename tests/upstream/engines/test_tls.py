@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from gateway.errors import UpstreamTlsFailed
 from gateway.ports import Endpoint
@@ -97,14 +98,16 @@ async def test_a_plain_upstream_is_no_tls_upstream(engine: Engine, authority: Au
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
 async def test_an_unusable_ca_file_is_a_tls_failure(engine: Engine, tmp_path: Path, content: str | None) -> None:
-    """A missing or broken bundle fails the request, it never falls back to other authorities."""
+    """A missing or broken bundle fails the request and is named in the log; nothing falls back to other authorities."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_text(content)
-    with pytest.raises(UpstreamTlsFailed):
+    with structlog.testing.capture_logs() as logs, pytest.raises(UpstreamTlsFailed):
         await fetch(
             engine,
             post(
                 Endpoint("provider.test", 9, tls=True, ca_file=str(bundle), private_network=True, pinned_ip="127.0.0.1")
             ),
         )
+    assert [(line["event"], line["ca_file"]) for line in logs] == [("ca_file_unusable", str(bundle))]
+    assert content is not None or logs[0]["reason"] == "No such file or directory"
