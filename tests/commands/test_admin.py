@@ -222,7 +222,7 @@ def test_an_encryption_key_is_rotated(run: Run, tmp_path: Path, monkeypatch: pyt
     assert run("audit", "verify").code == 0
     [entry] = [json.loads(line) for line in run("audit", "export", "--kind", "encryption_key").out.splitlines()]
     assert entry["after"] == {"resealed": 3, "damaged": 0, "unfinished": False}
-    assert asyncio.run(_revisions(tmp_path)) == [2, 1]
+    assert asyncio.run(_revisions(tmp_path)) == [3, 2, 1]  # the credential, sealed anew, the canary
 
 
 def test_what_cannot_be_rotated_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
