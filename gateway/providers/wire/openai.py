@@ -29,7 +29,8 @@ from gateway.providers.wire.usage import WireUsage
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
 _CHUNKED_SERVICES = (Service.CHAT, Service.COMPLETIONS)
-_INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
+_OPTIONS = b'stream_options"'
+_INCLUDE_USAGE = b'"%b:{"include_usage":true}' % _OPTIONS
 
 Credentials = Callable[[Provider, str | None], HeaderPairs]
 
@@ -91,14 +92,17 @@ class OpenAIDialect:
         if self._adapter is not None or deployment.traits:
             traits, call = self._adapted(call, deployment)
         added: list[bytes] = []
-        edits = _usage_option(call)
+        edits: list[_Edit] = []
         if call.model_span is None:
             # The path named the model (or it is the API's default), the body did not.
             added.append(_member("model", deployment.model))
         else:
             edits.append(_Edit(*call.model_span, msgspec.json.encode(deployment.model)))
-        if call.stream and call.service in _CHUNKED_SERVICES and not call.has_stream_options and _tells_usage(traits):
-            added.append(_INCLUDE_USAGE)
+        if call.stream and call.service in _CHUNKED_SERVICES and (traits is None or traits.stream_options):
+            if call.has_stream_options:
+                edits += _usage_option(call)
+            else:
+                added.append(_INCLUDE_USAGE)
         if deployment.parameters or call.output_cap is not None:
             self._complete(call, deployment.parameters, traits, added, edits)
         parts = _edited(call.raw, edits)
@@ -179,19 +183,22 @@ class OpenAIDialect:
         return error_from_reply(status, headers, body)
 
 
-def _tells_usage(traits: Traits | None) -> bool:
-    return traits is None or traits.stream_options
-
-
 def _usage_option(call: Call) -> list[_Edit]:
-    """`include_usage` switched on where options stand without it. Raises InvalidRequest."""
-    if not (call.has_stream_options and call.stream) or call.include_usage:
+    """`include_usage` switched on where options stand without it: in every member of that name, since providers differ
+    in which of several they take. Raises InvalidRequest."""
+    raw = call.raw
+    if call.include_usage and raw.count(_OPTIONS) == 1:
         return []
-    options = [member for member in members(call.raw) if member.key == "stream_options"][-1]
-    given = msgspec.json.decode(call.raw[options.start : options.end])
-    if not isinstance(given, dict):
-        raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
-    return [_Edit(options.start, options.end, msgspec.json.encode({**given, "include_usage": True}))]
+    edits = []
+    for member in members(raw):
+        if member.key != "stream_options":
+            continue
+        given = msgspec.json.decode(raw[member.start : member.end])
+        if given is not None and not isinstance(given, dict):
+            raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
+        if not (given and given.get("include_usage") is True):
+            edits.append(_Edit(member.start, member.end, msgspec.json.encode({**(given or {}), "include_usage": True})))
+    return edits
 
 
 def _edited(raw: bytes, edits: Sequence[_Edit]) -> list[bytes]:
