@@ -161,6 +161,21 @@ def test_vectors_in_slices_by_an_azure_path(rig: Rig) -> None:
         assert {json.loads(request.body)["model"] for request in rig.a.received} == {"vectors"}
 
 
+@pytest.mark.parametrize("indexes", [[0], [0, 0], [0, 2], [1, 2], [0, 1, 2]])
+def test_a_slice_with_other_vectors_than_asked_for_fails(rig: Rig, indexes: list[int]) -> None:
+    """Nobody gets the vector of another text: a slice that is short, or numbered otherwise, is a bad response."""
+    inputs: list[list[str]] = []
+
+    def vectors(request: Any) -> Any:
+        inputs.append(json.loads(request.body)["input"])
+        return json_reply({"data": [{"index": at, "embedding": [1.0]} for at in indexes]})
+
+    rig.a.default = vectors
+    reply = rig.gateway.post("/v1/embeddings", {"model": "vectors", "input": ["a", "b", "c", "d"]})
+    assert (reply.status, reply.error["code"]) == (502, "bad_upstream_response")
+    assert ["a", "b"] in inputs
+
+
 def test_headers_of_the_client_stay_here_but_for_two(rig: Rig) -> None:
     """Credentials, cookies, addresses and whatever `Connection` names are not forwarded; two harmless headers are."""
     sent = {
