@@ -23,6 +23,7 @@ from gateway.providers.wire.jsonscan import insert_members, members, model_spans
 from gateway.providers.wire.mended_stream import MendedStream
 from gateway.providers.wire.mending import mended_reply
 from gateway.providers.wire.models import model_names
+from gateway.providers.wire.sizes import reply_limit
 from gateway.providers.wire.sse import ChunkStream, NamedEventStream
 from gateway.providers.wire.traits import AS_OPENAI, Traits, changed
 from gateway.providers.wire.usage import WireUsage
@@ -168,7 +169,7 @@ class OpenAIDialect:
             return MendedStream(call, self._traits.finishes)
         if call.service in _CHUNKED_SERVICES:
             return ChunkStream(call.model, hide_usage=not call.include_usage)
-        return NamedEventStream(call.model)
+        return NamedEventStream(call.model, reply_limit(call))
 
     def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
         """The GET that asks for the list of models."""

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTruncated
+from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTooLarge, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
-from gateway.providers.wire.frames import MAX_EVENT, normalised, parse_frame
+from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
+from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
@@ -80,6 +81,8 @@ class EventStream:
         "_asked",
         "_finish",
         "_first",
+        "_long",
+        "_longest",
         "_model",
         "_renames",
         "_rest",
@@ -91,7 +94,7 @@ class EventStream:
         "usage",
     )
 
-    def __init__(self, asked_model: str, *, hide_usage: bool) -> None:
+    def __init__(self, asked_model: str, *, hide_usage: bool, longest: int = MAX_EVENT) -> None:
         self.usage: Usage | None = None
         self.complete = False
         self.failure: UpstreamError | None = None
@@ -104,6 +107,9 @@ class EventStream:
         self._finish = False
         self._first = b""
         self._rest = b""
+        self._long: LongEvent | None = None
+        self._longest = longest
+        """Bytes of one event."""
 
     # -- the two entries
 
@@ -112,7 +118,10 @@ class EventStream:
         if self.failure is not None or self.complete:
             return b""
         if self._rest:
-            data, self._rest = self._rest + data, b""
+            if len(self._rest) < LONG:
+                data, self._rest = self._rest + data, b""
+            elif not (data := self._lengthened(data)):
+                return b""
         elif self._first and (out := self._ordinary(data)) is not None:
             return out
         if b"\r" in data:
@@ -175,8 +184,22 @@ class EventStream:
 
     def _keep(self, rest: bytes) -> None:
         self._rest = rest
-        if len(rest) > MAX_EVENT:
-            self.failure = UpstreamBadEvent()
+        if len(rest) > self._longest:
+            self._give_up()
+
+    def _lengthened(self, data: bytes) -> bytes:
+        """A long event that goes on: all of it once its end is here."""
+        if self._long is None:
+            self._long = LongEvent(self._rest)
+        whole = self._long.add(data)
+        if whole:
+            self._rest, self._long = b"", None
+        elif self._long.size > self._longest:
+            self._give_up()
+        return whole
+
+    def _give_up(self) -> None:
+        self.failure, self._rest, self._long = UpstreamTooLarge(), b"", None
 
     # -- whole frames
 
@@ -417,12 +440,13 @@ TERMINAL = frozenset(
 
 
 class NamedEventStream(EventStream):
-    """Responses, transcriptions, images: named events; the last one's name says that the answer is whole."""
+    """Responses, transcriptions, images: named events; the last one's name says that the answer is whole, and it may
+    hold all of that."""
 
     __slots__ = ("_ended_by_name",)
 
-    def __init__(self, asked_model: str) -> None:
-        super().__init__(asked_model, hide_usage=False)
+    def __init__(self, asked_model: str, longest: int = REPLY) -> None:
+        super().__init__(asked_model, hide_usage=False, longest=longest)
         self._ended_by_name = False
 
     def _ordinary(self, data: bytes) -> bytes | None:
