@@ -377,3 +377,43 @@ def test_frames_are_read_as_the_sdk_would(rig: Rig) -> None:
     reply = stream_of(rig, sse([chunk("a"), chunk(finish="stop")]))
     assert events_of(reply.body)[-1] == "[DONE]"
     assert len(reply.events) == 3
+
+
+# ---- what strict readers refuse
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("service", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+@pytest.mark.parametrize("mark", [b"", MARK, b" \n"])
+def test_a_text_that_was_cut_in_a_character_is_an_answer(rig: Rig, mark: bytes, service: str) -> None:
+    """Half a surrogate pair at the end of a text reaches the client as it came, named and counted like any answer."""
+    body = json.dumps({**COMPLETION, "text": "cut X"}).encode().replace(b"X", b"\\ud83d")
+    rig.a.default = json_reply(mark + body)
+    number = f"cut-{len(mark)}-{service[-8:]}".replace("/", "-")
+    reply = rig.gateway.post(service, chat_body("alias"), (("x-request-id", number),))
+    assert reply.status == 200, reply.body
+    assert reply.body == mark.removeprefix(MARK) + body.replace(PRIVATE_MODEL.encode(), b"alias")
+    assert rig.gateway.line(number)["token_source"] == "provider"
+
+
+@pytest.mark.parametrize(
+    "body", [MARK, MARK + b"nope", MARK + MARK + b"{}", b'{"x":"\\ud83d",}', b'{"x":"\\ud83d","usage":7}']
+)
+def test_what_is_no_json_either_way_is_a_bad_answer(rig: Rig, body: bytes) -> None:
+    """More is not forgiven than others read."""
+    reply = rig.answered(json_reply(body), "alias")
+    assert (reply.status, reply.error["code"]) == (502, "bad_upstream_response")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 9])
+def test_a_mark_before_the_first_event_is_none_of_it(rig: Rig, cut: int) -> None:
+    """A byte order mark is dropped from the beginning of a stream, wherever its first read ends."""
+    frame = b"data: %b\n\n" % json.dumps(chunk("a", finish="stop")).encode()
+    whole = MARK + frame
+    reply = stream_of(rig, sse([whole[:cut], whole[cut:]] if cut else [whole], pause=0.01))
+    assert reply.status == 200, reply.body
+    assert reply.body.startswith(b"data: {")
+    assert reply.events[-1] == "[DONE]"
+    assert "error" not in reply.events[0]

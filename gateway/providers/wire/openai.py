@@ -20,6 +20,7 @@ from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
+from gateway.providers.wire.loose import MARK, loosely
 from gateway.providers.wire.mended_stream import MendedStream
 from gateway.providers.wire.mending import mended_reply
 from gateway.providers.wire.models import model_names
@@ -148,13 +149,12 @@ class OpenAIDialect:
                 return DecodedReply(body, content_type)
             raise UpstreamBadJson if body else UpstreamEmpty
         if body.lstrip()[:1] != b"{":
-            raise UpstreamBadJson if body.strip() else UpstreamEmpty
+            body = body.removeprefix(MARK)
+            if body.lstrip()[:1] != b"{":
+                raise UpstreamBadJson if body.strip() else UpstreamEmpty
         if self._traits is not None and call.service is Service.CHAT:
             body = mended_reply(body, call.id, self._traits.finishes)
-        try:
-            reply = _REPLY.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise UpstreamBadJson from None
+        reply = _reply_of(body)
         if reply.error:
             raise error_from_event(reply.error)
         if call.service is Service.EMBEDDINGS:
@@ -182,6 +182,20 @@ class OpenAIDialect:
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """What a non-2xx answer means."""
         return error_from_reply(status, headers, body)
+
+
+def _reply_of(body: bytes) -> _Reply:
+    """What is read of an answer. Raises UpstreamBadJson."""
+    try:
+        return _REPLY.decode(body)
+    except msgspec.ValidationError:
+        raise UpstreamBadJson from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fields = loosely(body)
+    try:
+        return msgspec.convert(fields, _Reply)
+    except msgspec.ValidationError:
+        raise UpstreamBadJson from None
 
 
 def _usage_option(call: Call) -> list[_Edit]:

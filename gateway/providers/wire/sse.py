@@ -7,7 +7,6 @@ nobody asked for. Only a read that does not look like plain `data: {…}` frames
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -16,6 +15,7 @@ import msgspec
 from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTooLarge, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
+from gateway.providers.wire.loose import MARK, loosely
 from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
@@ -124,6 +124,8 @@ class EventStream:
                 return b""
         elif self._first and (out := self._ordinary(data)) is not None:
             return out
+        if not self._first and data.startswith(MARK):
+            data = data[len(MARK) :]
         if b"\r" in data:
             data = normalised(data)
         if data.endswith(b"\n\n"):
@@ -381,18 +383,11 @@ def _event(payload: bytes) -> _Event | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     # JSON all the same, perhaps: a field of an unexpected type, or half a surrogate pair, must not end an answer.
-    try:
-        fields = json.loads(payload.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
+    fields = loosely(payload)
+    if fields is None:
         return None
     texts = {name: fields[name] for name in ("model", "type", "message") if isinstance(fields.get(name), str)}
     return _Event(error=fields.get("error"), code=fields.get("code"), **texts)
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(name)
 
 
 class ChunkStream(EventStream):
