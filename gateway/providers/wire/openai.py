@@ -165,11 +165,17 @@ class OpenAIDialect:
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
         """A decoder for one streamed answer."""
-        if self._traits is not None and call.service is Service.CHAT:
-            return MendedStream(call, self._traits.finishes)
         if call.service in _CHUNKED_SERVICES:
-            return ChunkStream(call.model, hide_usage=not call.include_usage)
+            choices = call.choices if call.choices == 1 else self._choices(call, deployment)
+            if self._traits is not None and call.service is Service.CHAT:
+                return MendedStream(call, self._traits.finishes, choices)
+            return ChunkStream(call.model, hide_usage=not call.include_usage, choices=choices)
         return NamedEventStream(call.model, reply_limit(call))
+
+    def _choices(self, call: Call, deployment: Deployment) -> int:
+        """How many the provider was asked for."""
+        most = changed(self._traits or AS_OPENAI, deployment.traits).n_max if call.service is Service.CHAT else None
+        return call.choices if most is None else min(call.choices, most)
 
     def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
         """The GET that asks for the list of models."""

@@ -7,13 +7,13 @@ nobody asked for. Only a read that does not look like plain `data: {…}` frames
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTooLarge, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.finishes import FINISH, finished_in
 from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
 from gateway.providers.wire.loose import MARK, loosely
 from gateway.providers.wire.sizes import REPLY
@@ -22,7 +22,6 @@ from gateway.types import Usage
 
 DONE = b"data: [DONE]\n\n"
 MAX_NAMES = 8
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _OPEN, _CLOSE = b"data: {", b"}\n\n"
 _BETWEEN = _CLOSE + _OPEN
 FINISH_WITHIN = 4096
@@ -79,6 +78,7 @@ class EventStream:
 
     __slots__ = (
         "_asked",
+        "_choices",
         "_finish",
         "_first",
         "_long",
@@ -86,6 +86,8 @@ class EventStream:
         "_model",
         "_renames",
         "_rest",
+        "_unfinished",
+        "_whole",
         "complete",
         "events",
         "failure",
@@ -94,7 +96,7 @@ class EventStream:
         "usage",
     )
 
-    def __init__(self, asked_model: str, *, hide_usage: bool, longest: int = MAX_EVENT) -> None:
+    def __init__(self, asked_model: str, *, hide_usage: bool, longest: int = MAX_EVENT, choices: int = 1) -> None:
         self.usage: Usage | None = None
         self.complete = False
         self.failure: UpstreamError | None = None
@@ -105,6 +107,11 @@ class EventStream:
         self._model: str | None = None
         self._renames: list[tuple[bytes, bytes]] = []
         self._finish = False
+        """Some choice has its finish reason."""
+        self._choices = self._unfinished = choices
+        """How many were asked for, and how many of them have none yet."""
+        self._whole: set[int] = set()
+        """Those that have one, where several were asked for."""
         self._first = b""
         self._rest = b""
         self._long: LongEvent | None = None
@@ -159,8 +166,8 @@ class EventStream:
         if event.usage is not None or event.error or event.model != self._model:
             return None
         self.events += 1
-        if not self._finish:
-            self._finish = _FINISH.search(data) is not None
+        if self._unfinished and FINISH.search(data) is not None:
+            self._finish_in(data)
         if self._renames or self.hide_usage or self.mends:
             data = self._rewritten(data)
         self.relayed_bytes += len(data)
@@ -240,10 +247,20 @@ class EventStream:
         return b""
 
     def _note(self, block: bytes) -> None:
-        """Remember a finish reason: with one, an end without `[DONE]` is an end. Only usage comes after the last of
-        them."""
-        if not self._finish:
-            self._finish = _FINISH.search(block, max(0, len(block) - FINISH_WITHIN)) is not None
+        """Remember finish reasons: with one for each choice, an end without `[DONE]` is an end. Only usage comes after
+        the last of them."""
+        if self._unfinished:
+            start = max(0, len(block) - FINISH_WITHIN) if self._choices == 1 else 0
+            if FINISH.search(block, start) is not None:
+                self._finish_in(block)
+
+    def _finish_in(self, block: bytes) -> None:
+        self._finish = True
+        if self._choices == 1:
+            self._unfinished = 0
+            return
+        self._whole |= finished_in(block)
+        self._unfinished = max(0, self._choices - len(self._whole))
 
     def _rewritten(self, body: bytes) -> bytes:
         for old, new in self._renames:
@@ -391,8 +408,8 @@ def _event(payload: bytes) -> _Event | None:
 
 
 class ChunkStream(EventStream):
-    """Chat and completions: chunks, then `[DONE]`. A server that only stops after a finish reason is completed for
-    it."""
+    """Chat and completions: chunks, then `[DONE]`. A server that only stops after every choice's finish reason is
+    completed for it."""
 
     __slots__ = ()
 
@@ -414,7 +431,7 @@ class ChunkStream(EventStream):
         return self.events - (not size) - self._finish, self.relayed_bytes - self.events * weight - role
 
     def _ended(self) -> bytes:
-        if self._finish:
+        if not self._unfinished:
             self.complete = True
             return self._tail() + DONE
         self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
