@@ -181,6 +181,18 @@ def test_a_form_names_its_user() -> None:
         assert found == [200, 429, 200]
 
 
+@pytest.mark.parametrize("form", ["text", "srt", "vtt", "json", None])
+@pytest.mark.parametrize("late", [True, False])
+def test_of_silence_nothing_may_be_written_down(rig: Rig, form: str | None, late: bool) -> None:
+    """An empty transcript is an answer where text was asked for, and none where it should have been JSON."""
+    asked = b"" if form is None else part("response_format", form.encode())
+    rig.a.default = status(200, b"", [("content-type", "text/plain; charset=utf-8")])
+    reply = upload(rig, MODEL + FILE + asked + END if late else asked + MODEL + FILE + END)
+    wanted = 502 if form in ("json", None) else 200
+    assert reply.status == wanted, reply.body
+    assert wanted == 502 or (reply.body, reply.header("content-type")) == (b"", "text/plain; charset=utf-8")
+
+
 MALFORMED = {
     "empty": b"",
     "no boundary": b"hello" * 10,

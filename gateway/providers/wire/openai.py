@@ -18,6 +18,7 @@ from gateway.providers.wire.adapting import adapter_of
 from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
+from gateway.providers.wire.forms import said
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
 from gateway.providers.wire.loose import MARK, loosely
@@ -33,6 +34,9 @@ from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 _CHUNKED_SERVICES = (Service.CHAT, Service.COMPLETIONS)
 _OPTIONS = b'stream_options"'
 _INCLUDE_USAGE = b'"%b:{"include_usage":true}' % _OPTIONS
+
+_TEXTS = frozenset({"text", "srt", "vtt"})
+"""The forms of a transcript that are no JSON."""
 
 Credentials = Callable[[Provider, str | None], HeaderPairs]
 
@@ -145,7 +149,9 @@ class OpenAIDialect:
         """The reply with the model's name as the client wrote it, its usage read."""
         content_type = dict(headers).get(b"content-type", b"application/json")
         if b"json" not in content_type:
-            if call.service is Service.TRANSCRIPTION and body and not content_type.startswith(b"text/html"):
+            is_text = call.service is Service.TRANSCRIPTION and not content_type.startswith(b"text/html")
+            # Of silence there may be nothing to write down.
+            if is_text and (body or said(call, "response_format") in _TEXTS):
                 return DecodedReply(body, content_type)
             raise UpstreamBadJson if body else UpstreamEmpty
         if body.lstrip()[:1] != b"{":
