@@ -5,6 +5,8 @@ Lines are split on bytes and only whole ones are decoded: a read may end in the 
 
 from __future__ import annotations
 
+from gateway.errors import UpstreamError, UpstreamTooLarge
+
 MAX_EVENT = 1 << 20
 """Bytes of one event of a stream whose events are small."""
 LONG = 1 << 16
@@ -60,6 +62,8 @@ class LongEvent:
 
 class EventSplitter:
     """Whole events out of a native stream. Implements `gateway.providers.chat.stream.Framing`."""
+
+    fault: type[UpstreamError] = UpstreamTooLarge
 
     __slots__ = ("_rest", "too_long")
 
