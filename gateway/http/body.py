@@ -180,7 +180,7 @@ def _json(arrival: Arrival, endpoint: Endpoint, raw: bytes) -> Call:
         started=exchange.started,
         stream=bool(fields.stream) and endpoint.path != COUNT_TOKENS,
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
-        has_stream_options=fields.stream_options is not None,
+        has_stream_options=fields.stream_options is not msgspec.UNSET,
         max_tokens=fields.cap(endpoint.service),
         choices=choices or fields.n or 1,
         user=fields.end_user,

@@ -16,9 +16,15 @@ MAX_PART_HEADERS = 16 * 1024
 MAX_FIELD = 4096
 READ_FIELDS = frozenset({"model", "stream", "n", "response_format", "user"})
 MAX_PARTS = 1000
-# Only what every parser reads alike: one disposition on one line, one quoted name without escapes. A `model` field that
-# the provider saw and we did not would go around the key's list of models.
-_PARAMETER = rb';[ \t]*(?:name="([^"\\]*)"|(filename)\*?=(?:"(?:[^"\\]|\\.)*"|[^";\\ \t]+))[ \t]*'
+# Only what every parser reads alike: one disposition on one line, one name, quoted without escapes or a token as .NET
+# writes it (RFC 7578, RFC 2045). A `model` field that the provider saw and we did not would go around the key's list of
+# models. So there is nothing in a name's token that some take for quotes or escapes (`'`, `%`, `*`), no other parameter
+# that begins like `name`, and no value of one in which another could be seen.
+_TOKEN = rb"[!#$&+\-.^_`{|}~0-9A-Za-z]+"
+_PARAMETER = rb';[ \t]*(?:(name)=(?:"([^"\\]*)"|(%b))|(filename)\*?=(?:"(?:[^"\\]|\\.)*"|[^";\\ \t]+)|%b)[ \t]*' % (
+    _TOKEN,
+    rb'(?!name|filename)%b=(?:%b|"[^"\\;=]*")' % (_TOKEN, _TOKEN),
+)
 _PARAMETERS = re.compile(_PARAMETER, re.IGNORECASE)
 _DISPOSITION = re.compile(rb"content-disposition:[ \t]*form-data[ \t]*((?:%b)+)" % _PARAMETER, re.IGNORECASE)
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,70})"|([^;"\s]{1,70}))\s*(?=;|$)', re.IGNORECASE)
@@ -43,19 +49,15 @@ def _field(headers: bytes) -> tuple[str, bool]:
     found = [line for line in lines if line.lower().startswith(b"content-disposition")]
     disposition = _DISPOSITION.fullmatch(found[0]) if len(found) == 1 else None
     parameters = _PARAMETERS.findall(disposition[1]) if disposition is not None else []
-    files = sum(1 for _, file in parameters if file)
-    if (
-        len(parameters) - files != 1
-        or b"\n" in headers.replace(b"\r\n", b"")
-        or any(line[:1] in b" \t" for line in lines)
-    ):
+    names = [quoted or token for named, quoted, token, _ in parameters if named]
+    if len(names) != 1 or b"\n" in headers.replace(b"\r\n", b"") or any(line[:1] in b" \t" for line in lines):
         raise InvalidRequest(
             "The multipart body is malformed: a part needs one `Content-Disposition: form-data` with one name."
         )
-    name = next(name for name, file in parameters if not file).decode("utf-8", "replace").removesuffix("[]")
+    name = names[0].decode("utf-8", "replace").removesuffix("[]")
     if name != "model" and name.strip().lower() == "model":
         raise InvalidRequest("The form's `model` is spelled in another way.", param="model")
-    return name, files > 0
+    return name, any(filename for *_, filename in parameters)
 
 
 class FormScanner:

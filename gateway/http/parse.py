@@ -35,7 +35,8 @@ class Fields(msgspec.Struct, gc=False):
 
     model: str | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | msgspec.UnsetType | None = msgspec.UNSET
+    """Told apart from `null`: a member that is there has to be replaced, not added."""
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None

@@ -50,7 +50,10 @@ ANTHROPIC_ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
 )
 """Anthropic's API: below `/v1` only, and for single providers."""
 MODELS = "/models"
-_STORED = "/v1/responses/"
+_BELOW_RESPONSES = "/v1/responses/"
+_STORED = "resp_"
+"""What ids of responses begin with."""
+_BESIDE_RESPONSES = frozenset({"input_tokens", "compact"})
 _NOT_KEPT = (
     "Stored responses cannot be fetched, cancelled or deleted through this gateway: it keeps none, and what a provider"
     " keeps lies under an account that all callers share. Keep what `POST /v1/responses` answers, and send the"
@@ -128,15 +131,18 @@ def is_openai(path: str) -> bool:
 def locate(method: str, path: str) -> Destination:
     """The destination of a request. Raises UnknownPath, MethodNotAllowed."""
     found = _EXACT.get(path) or _elsewhere(path)
-    allowed = "GET" if found.endpoint is None else "POST"
-    if method != allowed:
-        raise MethodNotAllowed(f"Use {allowed} on this path.", allow=allowed)
+    if found.endpoint is None:
+        if method not in ("GET", "HEAD"):  # the latter is answered as the former, without the body
+            raise MethodNotAllowed("Use GET on this path.", allow="GET, HEAD")
+    elif method != "POST":
+        raise MethodNotAllowed("Use POST on this path.", allow="POST")
     return found
 
 
 def _elsewhere(path: str) -> Destination:
-    if _STORED in path:
-        raise UnknownPath(_NOT_KEPT)
+    _, below, rest = path.partition(_BELOW_RESPONSES)
+    if below:
+        _refuse_below_responses(rest)
     for prefix in PREFIXES:
         if path.startswith(prefix + MODELS):
             return _models(path.removeprefix(prefix + MODELS), None)
@@ -154,6 +160,14 @@ def _elsewhere(path: str) -> Destination:
             return Destination(ENDPOINTS[RERANK], pinned=name)
     advice = f"use {INSTEAD[path]}, OpenAI's API" if path in INSTEAD else "check the path against the API reference"
     raise UnknownPath(f"Unknown request URL: {_shown(path)}; {advice}.")
+
+
+def _refuse_below_responses(rest: str) -> None:
+    """Raises UnknownPath for what OpenAI's API has there."""
+    if rest.startswith(_STORED):
+        raise UnknownPath(_NOT_KEPT)
+    if rest in _BESIDE_RESPONSES:
+        raise UnknownPath(f"`/v1/responses/{rest}` is not served by this gateway; `POST /v1/responses` is.")
 
 
 def _models(rest: str, pinned: str | None) -> Destination:

@@ -86,6 +86,7 @@ class Call(msgspec.Struct, eq=False):
     include_usage: bool = False
     """The client asked for a usage chunk at the end of its stream."""
     has_stream_options: bool = False
+    """Its body has that member, be it `null`."""
     max_tokens: int | None = None
     output_cap: int | None = None
     """Output tokens of each choice that we cut a call off at whose caller set no `max_tokens`."""

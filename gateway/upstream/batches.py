@@ -42,7 +42,10 @@ async def send_in_batches(call: Call, deployment: Deployment, size: int, send: S
     answers = [task.result() for task in tasks]
     try:
         bodies = [answer.body or b"" for answer in answers]
-        body = merged_rankings(bodies, call, deployment, size) if call.service is Service.RERANK else merged(bodies)
+        if call.service is Service.RERANK:
+            body = merged_rankings(bodies, call, deployment, size)
+        else:
+            body = merged(bodies, [part.inputs for part in calls])
     except (msgspec.DecodeError, KeyError, TypeError):
         raise UpstreamBadResponse from None
     answer = answers[0]

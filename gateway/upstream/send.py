@@ -21,6 +21,7 @@ from gateway.ports import (
     UpstreamResponse,
 )
 from gateway.providers.wire.head import EVENT_STREAM
+from gateway.providers.wire.sizes import reply_limit
 from gateway.types import Call, Deployment, Headers, Service
 from gateway.upstream.batches import send_in_batches
 from gateway.upstream.choice import engine_choice
@@ -33,7 +34,6 @@ from gateway.upstream.progress import Answer, Progress
 from gateway.upstream.relay import Relay
 from gateway.upstream.tokens import Tokens
 
-MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
 """What clients may read of a provider's headers; everything else stays here."""
@@ -159,7 +159,7 @@ class Sender:
             if events and dialect.stream_type != EVENT_STREAM:
                 content_type = EVENT_STREAM
             return Answer(deployment, content_type, relay=relay, headers=passed, headroom=left)
-        body = await response.read(MAX_REPLY_BYTES)
+        body = await response.read(reply_limit(call))
         reply = dialect.decode(call, deployment, headers, body)
         if call.stream and call.service in _WHOLE_OR_STREAMED:
             # A whole reply where events were asked for: no SDK could read it.

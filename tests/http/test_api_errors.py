@@ -87,6 +87,48 @@ def test_a_wrong_method_names_the_right_one(rig: Rig, method: str, path: str, al
     assert allow in (reply.header("allow") or "").split(", ")
 
 
+@pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/providers/a/v1"])
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("resp_1", "Stored responses"),
+        ("resp_1/cancel", "Stored responses"),
+        ("resp_1/input_items", "Stored responses"),
+        ("input_tokens", "`/v1/responses/input_tokens` is not served"),
+        ("compact", "`/v1/responses/compact` is not served"),
+    ],
+)
+def test_what_is_below_responses_is_told_apart(rig: Rig, prefix: str, rest: str, words: str) -> None:
+    """A stored response is not fetched; what has nothing to do with one is not served, and the answer says so."""
+    reply = rig.gateway.post(f"{prefix}/responses/{rest}", {"model": "m", "input": "hi"})
+    assert (reply.status, reply.error["code"]) == (404, "unknown_url")
+    assert words in reply.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/other", "/v1/responses/", "/v1/responses/compact/x"])
+def test_what_nobody_has_below_responses_is_any_unknown_path(rig: Rig, path: str) -> None:
+    """Nothing is said of stored responses there."""
+    reply = rig.gateway.post(path, chat_body("m"))
+    assert (reply.status, reply.error["code"]) == (404, "unknown_url")
+    assert "Stored" not in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/m", "/openai/v1/models", "/providers/a/v1/models", "/v1/models/none"]
+)
+def test_models_are_there_to_head(rig: Rig, path: str) -> None:
+    """HEAD is GET without the body: the same status and headers, and the connection goes on."""
+    with rig.gateway.client() as client:
+        client.send("GET", path, b"")
+        got = client.reply()
+        client.send("HEAD", path, b"")
+        found = client.head()
+        assert found.status == got.status == (404 if path.endswith("none") else 200)
+        assert found.header("content-length") == got.header("content-length") == str(len(got.body))
+        client.send("GET", path, b"")
+        assert client.reply().body == got.body
+
+
 # ---- bodies
 
 

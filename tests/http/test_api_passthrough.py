@@ -161,6 +161,21 @@ def test_vectors_in_slices_by_an_azure_path(rig: Rig) -> None:
         assert {json.loads(request.body)["model"] for request in rig.a.received} == {"vectors"}
 
 
+@pytest.mark.parametrize("indexes", [[0], [0, 0], [0, 2], [1, 2], [0, 1, 2]])
+def test_a_slice_with_other_vectors_than_asked_for_fails(rig: Rig, indexes: list[int]) -> None:
+    """Nobody gets the vector of another text: a slice that is short, or numbered otherwise, is a bad response."""
+    inputs: list[list[str]] = []
+
+    def vectors(request: Any) -> Any:
+        inputs.append(json.loads(request.body)["input"])
+        return json_reply({"data": [{"index": at, "embedding": [1.0]} for at in indexes]})
+
+    rig.a.default = vectors
+    reply = rig.gateway.post("/v1/embeddings", {"model": "vectors", "input": ["a", "b", "c", "d"]})
+    assert (reply.status, reply.error["code"]) == (502, "bad_upstream_response")
+    assert ["a", "b"] in inputs
+
+
 def test_headers_of_the_client_stay_here_but_for_two(rig: Rig) -> None:
     """Credentials, cookies, addresses and whatever `Connection` names are not forwarded; two harmless headers are."""
     sent = {
@@ -362,3 +377,43 @@ def test_frames_are_read_as_the_sdk_would(rig: Rig) -> None:
     reply = stream_of(rig, sse([chunk("a"), chunk(finish="stop")]))
     assert events_of(reply.body)[-1] == "[DONE]"
     assert len(reply.events) == 3
+
+
+# ---- what strict readers refuse
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("service", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+@pytest.mark.parametrize("mark", [b"", MARK, b" \n"])
+def test_a_text_that_was_cut_in_a_character_is_an_answer(rig: Rig, mark: bytes, service: str) -> None:
+    """Half a surrogate pair at the end of a text reaches the client as it came, named and counted like any answer."""
+    body = json.dumps({**COMPLETION, "text": "cut X"}).encode().replace(b"X", b"\\ud83d")
+    rig.a.default = json_reply(mark + body)
+    number = f"cut-{len(mark)}-{service[-8:]}".replace("/", "-")
+    reply = rig.gateway.post(service, chat_body("alias"), (("x-request-id", number),))
+    assert reply.status == 200, reply.body
+    assert reply.body == mark.removeprefix(MARK) + body.replace(PRIVATE_MODEL.encode(), b"alias")
+    assert rig.gateway.line(number)["token_source"] == "provider"
+
+
+@pytest.mark.parametrize(
+    "body", [MARK, MARK + b"nope", MARK + MARK + b"{}", b'{"x":"\\ud83d",}', b'{"x":"\\ud83d","usage":7}']
+)
+def test_what_is_no_json_either_way_is_a_bad_answer(rig: Rig, body: bytes) -> None:
+    """More is not forgiven than others read."""
+    reply = rig.answered(json_reply(body), "alias")
+    assert (reply.status, reply.error["code"]) == (502, "bad_upstream_response")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 9])
+def test_a_mark_before_the_first_event_is_none_of_it(rig: Rig, cut: int) -> None:
+    """A byte order mark is dropped from the beginning of a stream, wherever its first read ends."""
+    frame = b"data: %b\n\n" % json.dumps(chunk("a", finish="stop")).encode()
+    whole = MARK + frame
+    reply = stream_of(rig, sse([whole[:cut], whole[cut:]] if cut else [whole], pause=0.01))
+    assert reply.status == 200, reply.body
+    assert reply.body.startswith(b"data: {")
+    assert reply.events[-1] == "[DONE]"
+    assert "error" not in reply.events[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
@@ -180,6 +181,18 @@ def test_a_form_names_its_user() -> None:
         assert found == [200, 429, 200]
 
 
+@pytest.mark.parametrize("form", ["text", "srt", "vtt", "json", None])
+@pytest.mark.parametrize("late", [True, False])
+def test_of_silence_nothing_may_be_written_down(rig: Rig, form: str | None, late: bool) -> None:
+    """An empty transcript is an answer where text was asked for, and none where it should have been JSON."""
+    asked = b"" if form is None else part("response_format", form.encode())
+    rig.a.default = status(200, b"", [("content-type", "text/plain; charset=utf-8")])
+    reply = upload(rig, MODEL + FILE + asked + END if late else asked + MODEL + FILE + END)
+    wanted = 502 if form in ("json", None) else 200
+    assert reply.status == wanted, reply.body
+    assert wanted == 502 or (reply.body, reply.header("content-type")) == (b"", "text/plain; charset=utf-8")
+
+
 MALFORMED = {
     "empty": b"",
     "no boundary": b"hello" * 10,
@@ -202,6 +215,16 @@ MALFORMED = {
     + MODEL.replace(b"Content-Disposition", b'X-Other: y; name="z"\r\nContent-Disposition')
     + FILE
     + END,
+    "model behind an unknown parameter": MODEL
+    + MODEL.replace(b'name="model"', b'name=x; size="; name=model"')
+    + FILE
+    + END,
+    "model in quotes of another kind": MODEL + MODEL.replace(b'"model"', b"'model'") + FILE + END,
+    "model in percents": MODEL + MODEL.replace(b'"model"', b"mod%65l") + FILE + END,
+    "model in pieces": MODEL + MODEL.replace(b'name="model"', b"name=x; name*0=mod; name*1=el") + FILE + END,
+    "two tokens": MODEL + MODEL.replace(b'name="model"', b"name=x; name=model") + FILE + END,
+    "half a name": MODEL + MODEL.replace(b'"model"', b'mod"el"') + FILE + END,
+    "space in a name": MODEL + MODEL.replace(b'"model"', b"x model") + FILE + END,
     "two names": MODEL + MODEL.replace(b'name="model"', b'name="z"; name="model"') + FILE + END,
     "two dispositions": MODEL
     + MODEL.replace(b"\r\n\r\n", b'\r\nContent-Disposition: form-data; name="z"\r\n\r\n', 1)
@@ -210,6 +233,20 @@ MALFORMED = {
     "folded disposition": MODEL + MODEL.replace(b"form-data; ", b"form-data;\r\n ") + FILE + END,
     "no disposition": MODEL + b"--" + B.encode() + b"\r\nx: y\r\n\r\nz\r\n" + FILE + END,
 }
+
+
+def as_tokens(form: bytes) -> bytes:
+    """The form with its parameters as .NET's HttpClient writes them."""
+    form = form.replace(b'filename="a.wav"', b"filename=a.wav; filename*=utf-8''a.wav; size=102400")
+    return re.sub(rb'name="(\w+)"', rb"name=\1", form)
+
+
+@pytest.mark.parametrize("body", [MODEL + FILE + END, FILE + MODEL + part("n", b"2") + END])
+def test_names_may_be_tokens(rig: Rig, body: bytes) -> None:
+    """Parameters without quotes, and ones that mean nothing here, are read like any; only the model's name changes."""
+    reply = upload(rig, as_tokens(body))
+    assert reply.status == 200, reply.body
+    assert rig.sent() == as_tokens(renamed(body))
 
 
 @pytest.mark.parametrize("name", MALFORMED)
@@ -329,6 +366,55 @@ def test_any_split_reads_the_same(fields: list[tuple[str, bytes]], data: st.Data
         if name in whole.spans:
             start, end = whole.spans[name]
             assert body[start:end] == value
+
+
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "name",
+            "filename",
+            "size",
+            "x",
+            "=",
+            ";",
+            "; ",
+            " ",
+            '"',
+            "'",
+            "*",
+            "*0",
+            "model",
+            "file",
+            "utf-8''",
+            "%65",
+            "\\",
+            "[]",
+        ]
+    ),
+    max_size=9,
+).map("".join)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.sampled_from(["; name=", ";name=", '; name="', "; size=", "; "]), WORDS, WORDS)
+def test_what_is_read_has_one_reading(start: str, middle: str, end: str) -> None:
+    """A disposition that is accepted has the same name for others: Python's parser of mail, and one that knows no
+    quotes."""
+    line = f"Content-Disposition: form-data{start}{middle}; {end}"
+    scanner = FormScanner(B.encode())
+    try:
+        scanner.feed(f"--{B}\r\n{line}\r\n\r\nvalue\r\n--{B}--\r\n".encode())
+    except InvalidRequest:
+        return
+    is_model = "model" in scanner.fields or (scanner.file_begun and 'name="model"' in line)
+    name = email.message_from_string(line + "\n\n").get_param("name", header="content-disposition")
+    assert isinstance(name, str)
+    assert (name == "model") is is_model or scanner.file_begun or name == "model[]"
+    if "filename" not in line:
+        pairs = [pair.strip().partition("=") for pair in line.split(";")[1:]]
+        names = [value.strip().strip("'\"") for key, _, value in pairs if key.strip().lower().startswith("name")]
+        assert len(names) == 1
+        assert (names[0].removesuffix("[]") == "model") is is_model
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 50), max_size=10))

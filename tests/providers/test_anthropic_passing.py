@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamOverloaded, UpstreamTruncated
+from gateway.errors import (
+    UpstreamBadEvent,
+    UpstreamBadResponse,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTooLarge,
+    UpstreamTruncated,
+)
 from gateway.ports import Dialect
 from gateway.providers.anthropic import DIALECT as ANTHROPIC
 from gateway.providers.vertex import DIALECT as VERTEX
@@ -169,7 +176,7 @@ def test_the_opening_waits() -> None:
     [
         (framed([{"type": "error", "error": {"type": "overloaded_error", "message": "x"}}]), UpstreamOverloaded),
         (b"event: x\ndata: {nope\n\n", UpstreamBadEvent),
-        (b"data: " + b"x" * (1 << 21), UpstreamBadEvent),
+        (b"data: " + b"x" * (1 << 21), UpstreamTooLarge),
         (b"", UpstreamTruncated),
     ],
 )

@@ -95,7 +95,7 @@ def test_merged_slices(sizes: list[int], chance: Any) -> None:
         document = json.loads(reply(vectors, usage={"prompt_tokens": size, "total_tokens": size}))
         chance.shuffle(document["data"])
         bodies.append(json.dumps(document).encode())
-    whole = json.loads(merged(bodies))
+    whole = json.loads(merged(bodies, sizes))
     assert [item["embedding"] for item in whole["data"]] == wanted
     assert [item["index"] for item in whole["data"]] == list(range(len(wanted)))
     assert whole["usage"] == {"prompt_tokens": len(wanted), "total_tokens": len(wanted)}
@@ -105,7 +105,41 @@ def test_merged_slices(sizes: list[int], chance: Any) -> None:
 def test_merged_without_usage(usage: Any) -> None:
     """Slices without usage, or without usable indexes, merge in the order they came."""
     body = json.dumps({"data": [{"embedding": [1.0], "index": None}, {"embedding": [2.0]}], "usage": usage}).encode()
-    assert embeddings_of(merged([body, body])) == [[1.0], [2.0], [1.0], [2.0]]
+    assert embeddings_of(merged([body, body], [2, 2])) == [[1.0], [2.0], [1.0], [2.0]]
+
+
+def numbered(*numbers: Any) -> bytes:
+    """A reply whose vectors have these numbers."""
+    return json.dumps({"data": [{"embedding": [1.0], "index": number} for number in numbers]}).encode()
+
+
+@pytest.mark.parametrize(
+    "slice_",
+    [
+        numbered(0),
+        numbered(),
+        numbered(0, 1, 2),
+        numbered(0, 0),
+        numbered(0, 2),
+        numbered(1, 2),
+        numbered(-1, 0),
+        numbered(0, None),
+        numbered(False, True),
+        numbered(0.0, 1.0),
+        numbered("0", "1"),
+        b'{"data":[{"embedding":[1.0],"index":[]},{"embedding":[1.0],"index":{}}]}',
+        b'{"data":[1,2]}',
+        b'{"data":null}',
+        b"{}",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_slice_of_other_vectors_than_were_asked_for(slice_: bytes, first: bool) -> None:
+    """Too few, too many, or numbered otherwise: an error, since every later vector would be another text's."""
+    whole = numbered(1, 0)
+    with pytest.raises(UpstreamBadResponse):
+        merged([slice_, whole] if first else [whole, slice_], [2, 2])
 
 
 # ---- usage -----------------------------------------------------------------------------------------------------------

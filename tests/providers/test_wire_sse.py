@@ -20,6 +20,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamRateLimited,
     UpstreamServerError,
+    UpstreamTooLarge,
     UpstreamTruncated,
 )
 from gateway.providers.wire.frames import MAX_EVENT
@@ -280,11 +281,11 @@ def test_no_text_in_a_usage_chunk() -> None:
 
 
 def test_oversized_event() -> None:
-    """An event above 1 MiB is a bad event long before it is whole, after the frames that came before it."""
+    """A chunk above 1 MiB is too large long before it is whole, after the frames that came before it."""
     stream = chunk_stream()
     good = b'data: {"a":1}\n\n'
     assert stream.feed(good + b'data: {"a":"' + b"x" * MAX_EVENT) == good
-    assert isinstance(stream.failure, UpstreamBadEvent)
+    assert isinstance(stream.failure, UpstreamTooLarge)
     assert stream.feed(b'"}\n\n') == b""
 
 
@@ -293,7 +294,7 @@ def test_oversized_behind_a_careful_read() -> None:
     stream = chunk_stream()
     good = b'data: {"usage":{"prompt_tokens":1}}\n\n'
     assert stream.feed(good * 2 + b"data: " + b"x" * MAX_EVENT) == good * 2
-    assert isinstance(stream.failure, UpstreamBadEvent)
+    assert isinstance(stream.failure, UpstreamTooLarge)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from struct import Struct
 
 import msgspec
 
+from gateway.errors import UpstreamBadEvent, UpstreamError
 from gateway.providers.wire.frames import MAX_EVENT
 
 EVENT_STREAM = b"application/vnd.amazon.eventstream"
@@ -34,6 +35,9 @@ class MessageSplitter:
     An event's name is its `:event-type`; an exception's is `!` and its `:exception-type` or `:error-code`. A message
     that is damaged or larger than `MAX_EVENT` ends the stream: `too_long` says so.
     """
+
+    fault: type[UpstreamError] = UpstreamBadEvent
+    """A length that is too large is damage, more likely than not."""
 
     __slots__ = ("_buffer", "_names", "_need", "too_long")
 

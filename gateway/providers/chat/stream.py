@@ -21,6 +21,8 @@ class Framing(Protocol):
 
     too_long: bool
     """A piece exceeds what is held in memory: nothing more will come of this stream."""
+    fault: type[UpstreamError]
+    """What that is."""
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
         """Name (perhaps empty) and data of each piece that became whole. Raises UpstreamBadEvent."""
@@ -80,7 +82,7 @@ class TranslatedStream:
             return b""
         out = self._translated(pieces)
         if self._framing.too_long and not self._closed():
-            self.failure = UpstreamBadEvent()
+            self.failure = self._framing.fault()
         return out
 
     def end(self) -> bytes:

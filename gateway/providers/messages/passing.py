@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamTruncated
+from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError, UpstreamTooLarge, UpstreamTruncated
 from gateway.ports import DecodedReply
 from gateway.providers.messages.reply import Message, WireUsage
 from gateway.providers.wire.errors import error_from_event
@@ -193,7 +193,7 @@ class PassedStream:
     def _keep(self, rest: bytes) -> None:
         self._rest = rest
         if len(rest) > MAX_EVENT and not self._closed():
-            self.failure = UpstreamBadEvent()
+            self.failure = UpstreamTooLarge()
 
     def _frame(self, frame: bytes, out: list[bytes]) -> None:
         payload, _ = parse_frame(frame)

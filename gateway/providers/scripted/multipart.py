@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from gateway.providers.scripted.scenario import Rejected
 
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
-_NAME = re.compile(rb'[ ;]name="([^"]*)"', re.IGNORECASE)
-_FILENAME = re.compile(rb'filename="([^"]*)"', re.IGNORECASE)
+_VALUE = rb'(?:"([^"]*)"|([^";\s]+))'
+_NAME = re.compile(rb"[ ;]name=" + _VALUE, re.IGNORECASE)
+_FILENAME = re.compile(rb"filename=" + _VALUE, re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -40,9 +41,9 @@ def _read(section: bytes, form: Form) -> None:
     name = _NAME.search(head)
     if not blank or name is None:
         raise Rejected(400, "A part of the multipart body has no name.")
-    key = name[1].decode("utf-8", "replace").removesuffix("[]")
+    key = (name[1] or name[2] or b"").decode("utf-8", "replace").removesuffix("[]")
     file = _FILENAME.search(head)
     if file is None:
         form.fields[key] = content.decode("utf-8", "replace")
     else:
-        form.files.append((key, file[1].decode("utf-8", "replace"), content))
+        form.files.append((key, (file[1] or file[2] or b"").decode("utf-8", "replace"), content))

@@ -15,6 +15,8 @@ import msgspec
 
 from gateway.errors import UpstreamBadJson
 
+Members = dict[str, msgspec.Raw]
+
 
 class _Vector(msgspec.Struct, gc=False):
     embedding: msgspec.Raw
@@ -25,6 +27,8 @@ class _Vectors(msgspec.Struct, gc=False):
 
 
 _VECTORS = msgspec.json.Decoder(_Vectors)
+_MEMBERS = msgspec.json.Decoder(Members)
+_ITEMS = msgspec.json.Decoder(list[Members])
 
 
 def in_format(body: bytes, wanted: str) -> bytes:
@@ -37,23 +41,37 @@ def in_format(body: bytes, wanted: str) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise UpstreamBadJson from None
     as_text = wanted == "base64"
-    if all((bytes(vector.embedding)[:1] == b'"') == as_text for vector in vectors):
+    if all((bytes(memoryview(vector.embedding)[:1]) == b'"') == as_text for vector in vectors):
         return body
+    # One vector at a time: all of them as numbers would take ten times the room of the reply.
+    reply, items = _taken_apart(body)
+    for item in items:
+        item["embedding"] = _raw(_converted(item["embedding"], as_text=as_text))
+    return msgspec.json.encode({**reply, "data": items})
+
+
+def _taken_apart(body: bytes) -> tuple[Members, list[Members]]:
+    """A reply and its vectors, whatever they are. Raises UpstreamBadJson."""
     try:
-        reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        if not body.isascii():
+            body.decode()  # nothing else looks into what stays as it is
+        reply = _MEMBERS.decode(body)
+        return reply, _ITEMS.decode(reply["data"])
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise UpstreamBadJson from None
-    for item in reply["data"]:
-        item["embedding"] = _converted(item["embedding"], as_text=as_text)
-    return msgspec.json.encode(reply)
 
 
-def _converted(value: Any, *, as_text: bool) -> Any:
-    if isinstance(value, str) == as_text:
-        return value
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _converted(vector: msgspec.Raw, *, as_text: bool) -> Any:
     try:
+        value = msgspec.json.decode(vector)
+        if isinstance(value, str) == as_text:
+            return value
         return _packed(value) if as_text else _unpacked(value)
-    except (TypeError, ValueError, OverflowError):
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError):
         raise UpstreamBadJson from None
 
 
@@ -71,21 +89,36 @@ def _unpacked(value: str) -> list[float]:
     return vector.tolist()
 
 
-def _index(item: dict[str, Any]) -> int:
-    index = item.get("index")
-    return index if isinstance(index, int) else 0
+def merged(bodies: Sequence[bytes], sizes: Sequence[int]) -> bytes:
+    """One reply out of those for consecutive slices of `sizes` inputs: vectors renumbered in order, usage summed.
 
-
-def merged(bodies: Sequence[bytes]) -> bytes:
-    """One reply out of those for consecutive slices of the inputs: vectors renumbered in order, usage summed."""
-    replies = [msgspec.json.decode(body) for body in bodies]
-    first: dict[str, Any] = replies[0]
-    data: list[dict[str, Any]] = []
+    Raises UpstreamBadJson for a slice that has not one vector for each of its inputs.
+    """
+    data: list[Members] = []
     usage: dict[str, Any] = {}
-    for reply in replies:
-        for item in sorted(reply["data"], key=_index):
-            data.append({**item, "index": len(data)})
-        for name, value in (reply.get("usage") or {}).items():
+    replies = []
+    for body, size in zip(bodies, sizes, strict=True):
+        reply, items = _taken_apart(body)
+        replies.append(reply)
+        data += _ordered(items, size)
+        told = msgspec.json.decode(reply.get("usage", b"null"))
+        for name, value in told.items() if isinstance(told, dict) else ():
             if isinstance(value, int | float):
                 usage[name] = usage.get(name, 0) + value
-    return msgspec.json.encode({**first, "data": data, **({"usage": usage} if usage else {})})
+    numbered = [{**item, "index": number} for number, item in enumerate(data)]
+    return msgspec.json.encode({**replies[0], "data": numbered, **({"usage": usage} if usage else {})})
+
+
+def _ordered(items: list[Members], size: int) -> list[Members]:
+    """A slice's vectors in the order of its inputs: by their numbers, as they came where none has one. Raises
+    UpstreamBadJson."""
+    if len(items) != size:
+        raise UpstreamBadJson
+    numbers = [msgspec.json.decode(item.get("index", b"null")) for item in items]
+    if numbers == [None] * size:
+        return items
+    placed = dict(zip(map(repr, numbers), items, strict=True))
+    try:
+        return [placed[repr(number)] for number in range(size)]
+    except KeyError:
+        raise UpstreamBadJson from None

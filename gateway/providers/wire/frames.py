@@ -5,8 +5,12 @@ Lines are split on bytes and only whole ones are decoded: a read may end in the 
 
 from __future__ import annotations
 
+from gateway.errors import UpstreamError, UpstreamTooLarge
+
 MAX_EVENT = 1 << 20
-"""Bytes of one event."""
+"""Bytes of one event of a stream whose events are small."""
+LONG = 1 << 16
+"""Bytes from which on an unfinished event is kept in pieces."""
 
 Event = tuple[bytes, bytes]
 """A name (perhaps `b""`) and its data."""
@@ -35,8 +39,31 @@ def parse_frame(frame: bytes) -> tuple[bytes | None, bytes]:
     return (b"\n".join(data) if data else None), name
 
 
+class LongEvent:
+    """An event of which much has come and the end has not: joined once, when that is here."""
+
+    __slots__ = ("_last", "_pieces", "size")
+
+    def __init__(self, begun: bytes) -> None:
+        self._pieces = [begun]
+        self._last = begun[-1:]
+        self.size = len(begun)
+
+    def add(self, data: bytes) -> bytes:
+        """Everything so far once an empty line is in it, of any kind of line ends; before that `b""`."""
+        self._pieces.append(data)
+        self.size += len(data)
+        seam = self._last + data
+        self._last = data[-1:]
+        if b"\n\n" in seam or b"\n\r" in seam or b"\r\r" in seam:
+            return b"".join(self._pieces)
+        return b""
+
+
 class EventSplitter:
     """Whole events out of a native stream. Implements `gateway.providers.chat.stream.Framing`."""
+
+    fault: type[UpstreamError] = UpstreamTooLarge
 
     __slots__ = ("_rest", "too_long")
 

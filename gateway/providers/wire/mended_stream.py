@@ -59,8 +59,8 @@ class MendedStream(ChunkStream):
         "_wanted",
     )
 
-    def __init__(self, call: Call, finishes: Mapping[str, str | None]) -> None:
-        super().__init__(call.model, hide_usage=not call.include_usage)
+    def __init__(self, call: Call, finishes: Mapping[str, str | None], choices: int = 1) -> None:
+        super().__init__(call.model, hide_usage=not call.include_usage, choices=choices)
         self._call = call.id
         self._finishes = finishes
         self._begun: set[int] = set()

@@ -18,18 +18,25 @@ from gateway.providers.wire.adapting import adapter_of
 from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
+from gateway.providers.wire.forms import said
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
+from gateway.providers.wire.loose import MARK, loosely
 from gateway.providers.wire.mended_stream import MendedStream
 from gateway.providers.wire.mending import mended_reply
 from gateway.providers.wire.models import model_names
+from gateway.providers.wire.sizes import reply_limit
 from gateway.providers.wire.sse import ChunkStream, NamedEventStream
 from gateway.providers.wire.traits import AS_OPENAI, Traits, changed
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service
 
 _CHUNKED_SERVICES = (Service.CHAT, Service.COMPLETIONS)
-_INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
+_OPTIONS = b'stream_options"'
+_INCLUDE_USAGE = b'"%b:{"include_usage":true}' % _OPTIONS
+
+_TEXTS = frozenset({"text", "srt", "vtt"})
+"""The forms of a transcript that are no JSON."""
 
 Credentials = Callable[[Provider, str | None], HeaderPairs]
 
@@ -91,14 +98,17 @@ class OpenAIDialect:
         if self._adapter is not None or deployment.traits:
             traits, call = self._adapted(call, deployment)
         added: list[bytes] = []
-        edits = _usage_option(call)
+        edits: list[_Edit] = []
         if call.model_span is None:
             # The path named the model (or it is the API's default), the body did not.
             added.append(_member("model", deployment.model))
         else:
             edits.append(_Edit(*call.model_span, msgspec.json.encode(deployment.model)))
-        if call.stream and call.service in _CHUNKED_SERVICES and not call.has_stream_options and _tells_usage(traits):
-            added.append(_INCLUDE_USAGE)
+        if call.stream and call.service in _CHUNKED_SERVICES and (traits is None or traits.stream_options):
+            if call.has_stream_options:
+                edits += _usage_option(call)
+            else:
+                added.append(_INCLUDE_USAGE)
         if deployment.parameters or call.output_cap is not None:
             self._complete(call, deployment.parameters, traits, added, edits)
         parts = _edited(call.raw, edits)
@@ -139,17 +149,18 @@ class OpenAIDialect:
         """The reply with the model's name as the client wrote it, its usage read."""
         content_type = dict(headers).get(b"content-type", b"application/json")
         if b"json" not in content_type:
-            if call.service is Service.TRANSCRIPTION and body and not content_type.startswith(b"text/html"):
+            is_text = call.service is Service.TRANSCRIPTION and not content_type.startswith(b"text/html")
+            # Of silence there may be nothing to write down.
+            if is_text and (body or said(call, "response_format") in _TEXTS):
                 return DecodedReply(body, content_type)
             raise UpstreamBadJson if body else UpstreamEmpty
         if body.lstrip()[:1] != b"{":
-            raise UpstreamBadJson if body.strip() else UpstreamEmpty
+            body = body.removeprefix(MARK)
+            if body.lstrip()[:1] != b"{":
+                raise UpstreamBadJson if body.strip() else UpstreamEmpty
         if self._traits is not None and call.service is Service.CHAT:
             body = mended_reply(body, call.id, self._traits.finishes)
-        try:
-            reply = _REPLY.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise UpstreamBadJson from None
+        reply = _reply_of(body)
         if reply.error:
             raise error_from_event(reply.error)
         if call.service is Service.EMBEDDINGS:
@@ -160,11 +171,17 @@ class OpenAIDialect:
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
         """A decoder for one streamed answer."""
-        if self._traits is not None and call.service is Service.CHAT:
-            return MendedStream(call, self._traits.finishes)
         if call.service in _CHUNKED_SERVICES:
-            return ChunkStream(call.model, hide_usage=not call.include_usage)
-        return NamedEventStream(call.model)
+            choices = call.choices if call.choices == 1 else self._choices(call, deployment)
+            if self._traits is not None and call.service is Service.CHAT:
+                return MendedStream(call, self._traits.finishes, choices)
+            return ChunkStream(call.model, hide_usage=not call.include_usage, choices=choices)
+        return NamedEventStream(call.model, reply_limit(call))
+
+    def _choices(self, call: Call, deployment: Deployment) -> int:
+        """How many the provider was asked for."""
+        most = changed(self._traits or AS_OPENAI, deployment.traits).n_max if call.service is Service.CHAT else None
+        return call.choices if most is None else min(call.choices, most)
 
     def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
         """The GET that asks for the list of models."""
@@ -179,19 +196,36 @@ class OpenAIDialect:
         return error_from_reply(status, headers, body)
 
 
-def _tells_usage(traits: Traits | None) -> bool:
-    return traits is None or traits.stream_options
+def _reply_of(body: bytes) -> _Reply:
+    """What is read of an answer. Raises UpstreamBadJson."""
+    try:
+        return _REPLY.decode(body)
+    except msgspec.ValidationError:
+        raise UpstreamBadJson from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fields = loosely(body)
+    try:
+        return msgspec.convert(fields, _Reply)
+    except msgspec.ValidationError:
+        raise UpstreamBadJson from None
 
 
 def _usage_option(call: Call) -> list[_Edit]:
-    """`include_usage` switched on where options stand without it. Raises InvalidRequest."""
-    if not (call.has_stream_options and call.stream) or call.include_usage:
+    """`include_usage` switched on where options stand without it: in every member of that name, since providers differ
+    in which of several they take. Raises InvalidRequest."""
+    raw = call.raw
+    if call.include_usage and raw.count(_OPTIONS) == 1:
         return []
-    options = [member for member in members(call.raw) if member.key == "stream_options"][-1]
-    given = msgspec.json.decode(call.raw[options.start : options.end])
-    if not isinstance(given, dict):
-        raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
-    return [_Edit(options.start, options.end, msgspec.json.encode({**given, "include_usage": True}))]
+    edits = []
+    for member in members(raw):
+        if member.key != "stream_options":
+            continue
+        given = msgspec.json.decode(raw[member.start : member.end])
+        if given is not None and not isinstance(given, dict):
+            raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
+        if not (given and given.get("include_usage") is True):
+            edits.append(_Edit(member.start, member.end, msgspec.json.encode({**(given or {}), "include_usage": True})))
+    return edits
 
 
 def _edited(raw: bytes, edits: Sequence[_Edit]) -> list[bytes]:

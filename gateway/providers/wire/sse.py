@@ -7,21 +7,21 @@ nobody asked for. Only a read that does not look like plain `data: {…}` frames
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 import msgspec
 
-from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTruncated
+from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamError, UpstreamTooLarge, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
-from gateway.providers.wire.frames import MAX_EVENT, normalised, parse_frame
+from gateway.providers.wire.finishes import FINISH, finished_in
+from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
+from gateway.providers.wire.loose import MARK, loosely
+from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
 DONE = b"data: [DONE]\n\n"
 MAX_NAMES = 8
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _OPEN, _CLOSE = b"data: {", b"}\n\n"
 _BETWEEN = _CLOSE + _OPEN
 FINISH_WITHIN = 4096
@@ -78,11 +78,16 @@ class EventStream:
 
     __slots__ = (
         "_asked",
+        "_choices",
         "_finish",
         "_first",
+        "_long",
+        "_longest",
         "_model",
         "_renames",
         "_rest",
+        "_unfinished",
+        "_whole",
         "complete",
         "events",
         "failure",
@@ -91,7 +96,7 @@ class EventStream:
         "usage",
     )
 
-    def __init__(self, asked_model: str, *, hide_usage: bool) -> None:
+    def __init__(self, asked_model: str, *, hide_usage: bool, longest: int = MAX_EVENT, choices: int = 1) -> None:
         self.usage: Usage | None = None
         self.complete = False
         self.failure: UpstreamError | None = None
@@ -102,8 +107,16 @@ class EventStream:
         self._model: str | None = None
         self._renames: list[tuple[bytes, bytes]] = []
         self._finish = False
+        """Some choice has its finish reason."""
+        self._choices = self._unfinished = choices
+        """How many were asked for, and how many of them have none yet."""
+        self._whole: set[int] = set()
+        """Those that have one, where several were asked for."""
         self._first = b""
         self._rest = b""
+        self._long: LongEvent | None = None
+        self._longest = longest
+        """Bytes of one event."""
 
     # -- the two entries
 
@@ -112,9 +125,14 @@ class EventStream:
         if self.failure is not None or self.complete:
             return b""
         if self._rest:
-            data, self._rest = self._rest + data, b""
+            if len(self._rest) < LONG:
+                data, self._rest = self._rest + data, b""
+            elif not (data := self._lengthened(data)):
+                return b""
         elif self._first and (out := self._ordinary(data)) is not None:
             return out
+        if not self._first and data.startswith(MARK):
+            data = data[len(MARK) :]
         if b"\r" in data:
             data = normalised(data)
         if data.endswith(b"\n\n"):
@@ -148,8 +166,8 @@ class EventStream:
         if event.usage is not None or event.error or event.model != self._model:
             return None
         self.events += 1
-        if not self._finish:
-            self._finish = _FINISH.search(data) is not None
+        if self._unfinished and FINISH.search(data) is not None:
+            self._finish_in(data)
         if self._renames or self.hide_usage or self.mends:
             data = self._rewritten(data)
         self.relayed_bytes += len(data)
@@ -175,8 +193,22 @@ class EventStream:
 
     def _keep(self, rest: bytes) -> None:
         self._rest = rest
-        if len(rest) > MAX_EVENT:
-            self.failure = UpstreamBadEvent()
+        if len(rest) > self._longest:
+            self._give_up()
+
+    def _lengthened(self, data: bytes) -> bytes:
+        """A long event that goes on: all of it once its end is here."""
+        if self._long is None:
+            self._long = LongEvent(self._rest)
+        whole = self._long.add(data)
+        if whole:
+            self._rest, self._long = b"", None
+        elif self._long.size > self._longest:
+            self._give_up()
+        return whole
+
+    def _give_up(self) -> None:
+        self.failure, self._rest, self._long = UpstreamTooLarge(), b"", None
 
     # -- whole frames
 
@@ -215,10 +247,20 @@ class EventStream:
         return b""
 
     def _note(self, block: bytes) -> None:
-        """Remember a finish reason: with one, an end without `[DONE]` is an end. Only usage comes after the last of
-        them."""
-        if not self._finish:
-            self._finish = _FINISH.search(block, max(0, len(block) - FINISH_WITHIN)) is not None
+        """Remember finish reasons: with one for each choice, an end without `[DONE]` is an end. Only usage comes after
+        the last of them."""
+        if self._unfinished:
+            start = max(0, len(block) - FINISH_WITHIN) if self._choices == 1 else 0
+            if FINISH.search(block, start) is not None:
+                self._finish_in(block)
+
+    def _finish_in(self, block: bytes) -> None:
+        self._finish = True
+        if self._choices == 1:
+            self._unfinished = 0
+            return
+        self._whole |= finished_in(block)
+        self._unfinished = max(0, self._choices - len(self._whole))
 
     def _rewritten(self, body: bytes) -> bytes:
         for old, new in self._renames:
@@ -358,23 +400,16 @@ def _event(payload: bytes) -> _Event | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     # JSON all the same, perhaps: a field of an unexpected type, or half a surrogate pair, must not end an answer.
-    try:
-        fields = json.loads(payload.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
+    fields = loosely(payload)
+    if fields is None:
         return None
     texts = {name: fields[name] for name in ("model", "type", "message") if isinstance(fields.get(name), str)}
     return _Event(error=fields.get("error"), code=fields.get("code"), **texts)
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(name)
-
-
 class ChunkStream(EventStream):
-    """Chat and completions: chunks, then `[DONE]`. A server that only stops after a finish reason is completed for
-    it."""
+    """Chat and completions: chunks, then `[DONE]`. A server that only stops after every choice's finish reason is
+    completed for it."""
 
     __slots__ = ()
 
@@ -396,7 +431,7 @@ class ChunkStream(EventStream):
         return self.events - (not size) - self._finish, self.relayed_bytes - self.events * weight - role
 
     def _ended(self) -> bytes:
-        if self._finish:
+        if not self._unfinished:
             self.complete = True
             return self._tail() + DONE
         self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
@@ -417,12 +452,13 @@ TERMINAL = frozenset(
 
 
 class NamedEventStream(EventStream):
-    """Responses, transcriptions, images: named events; the last one's name says that the answer is whole."""
+    """Responses, transcriptions, images: named events; the last one's name says that the answer is whole, and it may
+    hold all of that."""
 
     __slots__ = ("_ended_by_name",)
 
-    def __init__(self, asked_model: str) -> None:
-        super().__init__(asked_model, hide_usage=False)
+    def __init__(self, asked_model: str, longest: int = REPLY) -> None:
+        super().__init__(asked_model, hide_usage=False, longest=longest)
         self._ended_by_name = False
 
     def _ordinary(self, data: bytes) -> bytes | None:

@@ -35,12 +35,14 @@ def arguments_text(arguments: Any) -> str:
 class CallNumbers:
     """Which call each fragment of one choice's stream belongs to."""
 
-    __slots__ = ("_by_index", "_ids", "_named", "_prefix")
+    __slots__ = ("_by_index", "_functions", "_ids", "_named", "_prefix")
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._ids: list[str] = []
         self._named: list[bool] = []
+        self._functions: list[bool] = []
+        """Which of them call functions; others (`custom`) say in a member of their own what they call."""
         self._by_index: dict[Any, int] = {}
 
     def __bool__(self) -> bool:
@@ -52,15 +54,19 @@ class CallNumbers:
 
     def _one(self, fragment: Json) -> Json:
         function = _function(fragment)
-        given, index, name = fragment.get("id"), fragment.get("index"), function.get("name")
+        given, index, kind = fragment.get("id"), fragment.get("index"), fragment.get("type")
+        name = function.get("name") or _own(fragment, kind).get("name")
         number = self._number(given if isinstance(given, str) else "", index, bool(name))
         arguments = arguments_text(function.get("arguments"))
         rest = {key: value for key, value in fragment.items() if key not in _FIRST}
         if number is None:
             number = self._open(given, index, bool(name))
-            told = {"name": name if isinstance(name, str) else "", "arguments": arguments}
-            kind = fragment.get("type") or "function"
-            return {"index": number, "id": self._ids[number], "type": kind, "function": told, **rest}
+            self._functions.append(bool(function) or kind in (None, "", "function"))
+            called: Json = {"function": {"name": name if isinstance(name, str) else "", "arguments": arguments}}
+            head = {"index": number, "id": self._ids[number], "type": kind or "function"}
+            return {**head, **(called if self._functions[number] else {}), **rest}
+        if not function and not self._functions[number]:
+            return {"index": number, **rest}
         told = {"arguments": arguments}
         if name and not self._named[number]:
             self._named[number] = True
@@ -92,5 +98,10 @@ class CallNumbers:
 
 
 def _function(call: Json) -> Json:
-    function = call.get("function")
-    return function if isinstance(function, dict) else {}
+    return _own(call, "function")
+
+
+def _own(call: Json, kind: Any) -> Json:
+    """What a call of this type says of itself, in the member of that name."""
+    own = call.get(kind) if isinstance(kind, str) else None
+    return own if isinstance(own, dict) else {}

@@ -20,6 +20,7 @@ from gateway.errors import (
     UpstreamRequestTimeout,
     UpstreamServerError,
     UpstreamTimeout,
+    UpstreamTooLarge,
     UpstreamTruncated,
 )
 from gateway.ports import Dialect, StreamDecoder
@@ -271,7 +272,7 @@ def test_endless_event(dialect: Dialect, native: Native) -> None:
     decoder = decoder_of(dialect, native)
     for _ in range(40):
         decoder.feed(b"data: " + b"x" * (1 << 16))
-    assert isinstance(decoder.failure, UpstreamBadEvent)
+    assert isinstance(decoder.failure, UpstreamBadEvent | UpstreamTooLarge)
 
 
 @pytest.mark.parametrize("status", STATUSES)
