@@ -27,7 +27,7 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection: refused, or the name does not resolve."""
+    """No connection: refused, broken before it stood, or the name does not resolve."""
 
     code = "upstream_unreachable"
     message = "The model provider cannot be reached."

@@ -53,7 +53,7 @@ class Sender:
         self._heads = Heads()
         self.credentials = Credentials(clock)
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
-        self._media = MediaFetcher(lambda: engine_of("httptools"))
+        self._media = MediaFetcher(lambda: engine_of("clients"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
         self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
         self._rankers = {name: one for name, one in dialects.items() if isinstance(one, RankingDialect)}
