@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 
 MAX_NEAREST = 1024
+IDLE_RACE_SECONDS = 0.25
+"""A connection that was closed while it was idle breaks within a round trip of what is sent on it; one that breaks
+later may break with our request in work."""
 _NONE: tuple[None, None] = (None, None)
 
 
@@ -77,12 +80,13 @@ class HttptoolsEngine:
         while True:
             if connection is None:
                 connection, reused = await self._acquire(pool, endpoint, deadlines, give_up)
+                now = loop.time()
             response = connection.start(deadlines, give_up, bodiless=request.head.method == b"HEAD")
             try:
                 _transmit(loop, connection, head, request)
                 await response.head()
             except UpstreamDisconnected:
-                if not reused or response.got_bytes:
+                if not reused or response.got_bytes or loop.time() - now > IDLE_RACE_SECONDS:
                     raise
             except BaseException:
                 response.abort()

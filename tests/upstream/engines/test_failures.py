@@ -345,6 +345,17 @@ async def test_a_stale_connection_is_replaced_once(own: HttptoolsEngine, end: St
         assert [request.connection for request in up.received] == [1, 1, 2]
 
 
+@pytest.mark.parametrize("end", [close(), reset()], ids=["close", "reset"])
+async def test_nothing_is_sent_again_that_was_worked_on(engine: Engine, end: Step) -> None:
+    """A reused connection that breaks a while after the request was sent was not closed while idle: the upstream may
+    have done the work, and whether it does it again is for the rules about retries."""
+    async with ScriptedUpstream(json_reply(1), [sleep(1), end]) as up:
+        await fetch(engine, post(up))
+        with pytest.raises(UpstreamDisconnected):
+            await fetch(engine, post(up))
+        assert [request.connection for request in up.received] == [1, 1]
+
+
 async def test_it_is_replaced_no_second_time(own: HttptoolsEngine) -> None:
     """The new connection has only this one try."""
     async with ScriptedUpstream(json_reply(1), [close()], [close()]) as up:
