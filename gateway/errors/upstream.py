@@ -67,7 +67,7 @@ class UpstreamTlsFailed(UpstreamError):
 
 
 class UpstreamPoolExhausted(UpstreamError):
-    """Every connection of this deployment was busy until the deadline."""
+    """Every connection that there may be was busy, for as long as one is waited for."""
 
     status = 503
     code = "upstream_overloaded"

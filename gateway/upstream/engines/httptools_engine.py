@@ -133,21 +133,24 @@ class HttptoolsEngine:
     ) -> tuple[Connection, bool]:
         """A new connection, or the next that becomes free; and whether it was used before."""
         waited = False
+        until = give_up
+        if deadlines.pool is not None:
+            until = min(give_up, asyncio.get_running_loop().time() + deadlines.pool)
         while True:
             if pool.reserve():
                 return await self._open(pool, endpoint, deadlines, give_up), False
-            connection = await self._queue(pool, give_up, first=waited)
+            connection = await self._queue(pool, until, first=waited)
             if connection is None:
                 return await self._open(pool, endpoint, deadlines, give_up), False
             if not connection.closed:
                 return connection, True
             waited = True
 
-    async def _queue(self, pool: Pool[Connection], give_up: float, *, first: bool) -> Connection | None:
+    async def _queue(self, pool: Pool[Connection], until: float, *, first: bool) -> Connection | None:
         """Wait for a free connection, or None for the right to open one, which the caller then must use or return."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
-        timer = loop.call_at(give_up, _expire, waiter)
+        timer = loop.call_at(until, _expire, waiter)
         pool.enqueue(waiter, first=first)
         try:
             return await waiter

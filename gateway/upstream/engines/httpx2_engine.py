@@ -209,7 +209,7 @@ class _Exchange:
         else:
             content = b"".join(parts)
         extensions: dict[str, Any] = {
-            "timeout": {"connect": self._deadlines.connect},
+            "timeout": {"connect": self._deadlines.connect, "pool": self._deadlines.pool},
             "trace": self._trace,
             "target": head.target,
         }

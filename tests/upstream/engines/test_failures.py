@@ -86,14 +86,16 @@ async def test_a_handshake_that_hangs_is_a_connect_timeout(engine: Engine) -> No
             await engine.send(post(where), soon(connect=0.05))
 
 
-async def test_a_busy_pool_is_waited_for_until_the_deadline(engine: Engine) -> None:
-    """Every connection is busy until the deadline: UpstreamPoolExhausted, and the busy one is not harmed."""
+@pytest.mark.parametrize("bound", [{"first_byte": 0.05}, {"pool": 0.05, "first_byte": 60.0}])
+async def test_a_busy_pool_is_waited_for_until_the_deadline(engine: Engine, bound: dict[str, float]) -> None:
+    """Every connection is busy until the deadline, or for as long as a connection is waited for: UpstreamPoolExhausted,
+    and the busy one is not harmed."""
     async with ScriptedUpstream([sleep(0.3), *json_reply(1)]) as up:
         where = endpoint(up, max_connections=1)
         first = asyncio.ensure_future(fetch(engine, post(where)))
         await up.requested()
         with pytest.raises(UpstreamPoolExhausted):
-            await engine.send(post(where), soon(first_byte=0.05))
+            await engine.send(post(where), soon(**bound))
         assert await first == (200, b"1")
         assert (await fetch(engine, post(where)))[0] == 200
         assert up.connections == 1
