@@ -27,7 +27,7 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection: refused, or the name does not resolve."""
+    """No connection: refused, broken before it stood, or the name does not resolve."""
 
     code = "upstream_unreachable"
     message = "The model provider cannot be reached."
@@ -67,7 +67,7 @@ class UpstreamTlsFailed(UpstreamError):
 
 
 class UpstreamPoolExhausted(UpstreamError):
-    """Every connection of this deployment was busy until the deadline."""
+    """Every connection that there may be was busy, for as long as one is waited for."""
 
     status = 503
     code = "upstream_overloaded"

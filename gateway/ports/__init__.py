@@ -23,6 +23,7 @@ from gateway.ports.extension import LocalAnswer, LocalDialect, LocalRequest, Set
 from gateway.ports.health import Conditions, Health, Ticket
 from gateway.ports.observers import DeploymentChanged, IncidentChanged, LimitDecision, Observer, ProbeResult, QuotaAlert
 from gateway.ports.wire import (
+    UNBOUNDED,
     ByteSink,
     Deadlines,
     Endpoint,
@@ -34,6 +35,7 @@ from gateway.ports.wire import (
 )
 
 __all__ = [
+    "UNBOUNDED",
     "BatchingDialect",
     "Bridge",
     "ByteSink",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -13,6 +14,9 @@ from gateway.types import (
     Body,
     Headers,
 )
+
+UNBOUNDED = sys.maxsize
+"""As many connections as there are calls, which are bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,11 @@ class Endpoint:
     """Connect here while SNI and Host keep the name. Checked as an address that the name resolves to is."""
     private_network: bool = False
     """It may be on this machine or in a private network. Metadata services it may not reach even then."""
-    max_connections: int = 1024
+    max_connections: int = UNBOUNDED
     networks: tuple[Network, ...] = ()
     """Private networks that it may be in although `private_network` is off."""
+    bound_by: str = ""
+    """Whose bound `max_connections` is, if it is not everybody's who goes there: equal bounds of two are two."""
     path: str | None = None
     """A unix socket of our own to connect to, instead of everything above."""
 
@@ -66,6 +72,8 @@ class Deadlines(msgspec.Struct, gc=False):
     first_byte: float = 60.0
     idle: float = 120.0
     at: float | None = None
+    pool: float | None = None
+    """For a connection, where all that there may be are in use; None: as long as for the first byte."""
 
 
 class UpstreamResponse(Protocol):

@@ -12,10 +12,11 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.ports import Dialect, Endpoint, ListsModels, LocalDialect
 from gateway.types import Deployment, Provider
-from gateway.upstream.addresses import Resolver, checked, first_to_answer, resolve
+from gateway.upstream.addresses import Resolver, checked, first_to_answer
 from gateway.upstream.asking import Asker
 from gateway.upstream.engines.failures import connect_failure
 from gateway.upstream.engines.tls import ssl_context
+from gateway.upstream.lookups import resolve
 
 STEP_SECONDS = 15.0
 STEPS = ("configuration", "resolve", "connect", "tls", "authenticate", "list_models", "call")
@@ -140,8 +141,7 @@ class _Run:
         except GatewayError as error:
             self._fail(name, began, error)
         except (OSError, UnicodeError) as error:
-            tls = name == "tls"
-            self._fail(name, began, connect_failure(error, tls=tls))
+            self._fail(name, began, connect_failure(error))
         except _Unfit as unfit:
             self._failed = True
             self.steps.append(Step(name, FAILED, time.monotonic() - began, str(unfit), unfit.advice))
@@ -175,11 +175,11 @@ class _Run:
         return f"{len(self._addresses)} addresses, all permitted"
 
     async def _connect(self, endpoint: Endpoint) -> str:
-        async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async def connect(address: str, _: Callable[[], None]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
             return await asyncio.open_connection(address, endpoint.port)
 
         async with asyncio.timeout(self._provider.timeouts.connect):
-            self._stream = await first_to_answer(self._addresses, connect)
+            self._stream = await first_to_answer(self._addresses, connect, lambda stream: stream[1].transport.abort())
         return f"port {endpoint.port} answers"
 
     async def _tls(self, endpoint: Endpoint) -> str:

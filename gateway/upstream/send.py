@@ -53,7 +53,7 @@ class Sender:
         self._heads = Heads()
         self.credentials = Credentials(clock)
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
-        self._media = MediaFetcher(lambda: engine_of("httptools"))
+        self._media = MediaFetcher(lambda: engine_of("clients"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
         self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
         self._rankers = {name: one for name, one in dialects.items() if isinstance(one, RankingDialect)}
@@ -66,8 +66,10 @@ class Sender:
     async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""
         if call.inputs > 1 and call.inputs > (most := self._most_inputs(call, deployment)):
-            return await send_in_batches(call, deployment, most, lambda part, to: self._one(part, to, progress, number))
-        return await self._one(call, deployment, progress, number)
+            return await send_in_batches(
+                call, deployment, most, lambda part, to: self._one(part, to, progress, number, queue=None)
+            )
+        return await self._one(call, deployment, progress, number, queue=deployment.provider.queue_timeout)
 
     def _most_inputs(self, call: Call, deployment: Deployment) -> int:
         """Of one upstream call: for embeddings what the operator says, or less where the provider takes less."""
@@ -79,7 +81,10 @@ class Sender:
         batcher = self._batchers.get(provider.type)
         return provider.batch_size if batcher is None else min(provider.batch_size, batcher.most_inputs(deployment))
 
-    async def _one(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
+    async def _one(
+        self, call: Call, deployment: Deployment, progress: Progress, number: int, *, queue: float | None
+    ) -> Answer:
+        """`queue`: seconds that it waits for a connection; slices of one call wait for each other without a bound."""
         provider = deployment.provider
         if provider.unusable:
             raise CredentialsUnavailable
@@ -102,7 +107,7 @@ class Sender:
             (b"x-client-request-id", b"%s.%d" % (call.id.encode(), number)),
         ]
         first_byte = first_byte_within(deployment, progress, self._clock())
-        deadlines = Deadlines(timeouts.connect, first_byte, timeouts.idle, progress.deadline)
+        deadlines = Deadlines(timeouts.connect, first_byte, timeouts.idle, progress.deadline, queue)
         response = await engine.send(self._request(call, deployment, dialect, extra, credential), deadlines)
         if response.status == 401 and exchange is not None and token is not None:
             # It may have been withdrawn before its time: once more, with a fresh one.

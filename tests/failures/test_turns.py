@@ -38,13 +38,13 @@ def rigged(limits: str) -> Iterator[Rig]:
             assert not gateway.pipeline._forwarder._turns
 
 
-def held(released: threading.Event) -> Script:
+def held(released: threading.Event, answer: object = COMPLETION) -> Script:
     """A good answer, once it is let go."""
 
     async def steps() -> AsyncIterator[Step]:
         while not released.is_set():  # noqa: ASYNC110 - set in another thread
             await asyncio.sleep(0.005)
-        for step in json_reply(COMPLETION):
+        for step in json_reply(answer):
             yield step
 
     return lambda _: steps()
@@ -98,6 +98,27 @@ def test_waiting_ends_with_its_time() -> None:
         assert time.monotonic() - began >= 0.2
         first.socket.close()
         until(rig.gateway.idle)
+
+
+def test_calls_that_find_no_connection_go_elsewhere() -> None:
+    """The slices of one call hold one slot of the limit, and every connection that it allows: another call waits for
+    one as long as it would in line, then another target serves it. Other slices wait until their turn comes."""
+    vector = {"object": "list", "data": [{"index": 0, "embedding": [1.0]}], "usage": {"prompt_tokens": 1}}
+    with rigged("concurrency_limit: 3, batch_size: 1, queue_timeout: 200ms") as rig, ExitStack() as stack:
+        released = threading.Event()
+        rig.a.default = held(released, vector)
+        clients = [stack.enter_context(rig.gateway.client()) for _ in range(2)]
+        for client in clients:
+            client.post("/v1/embeddings", {"model": "alone", "input": ["a", "b", "c"]})
+            rig.a.wait_until(lambda: len(rig.a.received) == 3)
+        reply = rig.gateway.chat("pair")
+        assert (reply.status, reply.header("x-gateway-attempts")) == (200, "2")
+        assert (len(rig.a.received), len(rig.b.received)) == (3, 1)
+        alone = rig.gateway.chat("alone")
+        assert (alone.status, alone.error["code"]) == (503, "upstream_overloaded")
+        released.set()
+        assert [client.reply().status for client in clients] == [200] * 2
+        assert rig.a.connections == 3
 
 
 def test_without_a_queue_it_is_refused_at_once() -> None:

@@ -40,10 +40,10 @@ from gateway.registry.snapshot import Snapshot
 from gateway.settings import Settings
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
-from gateway.upstream.addresses import resolve
 from gateway.upstream.asking import Asker
 from gateway.upstream.checkup import Examiner
 from gateway.upstream.engines import ENGINES, create_engine
+from gateway.upstream.lookups import resolve
 from gateway.vault import CredentialDamaged, Header, Vault
 
 ADMIN_KEY = "gwa-test-0123456789abcdef0123456789abcdef"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from gateway.ports import Endpoint, RequestHead
+from gateway.ports import UNBOUNDED, Endpoint, RequestHead
 from gateway.types import Provider
 
 USER_AGENT = b"llm-gateway"
@@ -29,7 +29,8 @@ def endpoint_at(url: str, provider: Provider) -> tuple[Endpoint, str]:
         tls=tls,
         ca_file=provider.ca_file,
         private_network=provider.allow_private_network,
-        max_connections=provider.concurrency_limit or 1024,
+        max_connections=provider.concurrency_limit or UNBOUNDED,
+        bound_by=provider.name if provider.concurrency_limit else "",
         networks=provider.networks,
     )
     return endpoint, parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else "")

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "httptools": "gateway.upstream.engines.httptools_engine:HttptoolsEngine",
+    "clients": "gateway.upstream.engines.httptools_engine:engine_for_clients",
     "mock": "gateway.upstream.engines.mock:MockEngine",
     "httpx2": "gateway.upstream.engines.httpx2_engine:Httpx2Engine",
 }
-"""Name → `module:class`. A module is imported when its engine is first asked for."""
+"""Name → `module:factory`. A module is imported when its engine is first asked for."""
 
 
 def create_engine(name: str) -> Engine:

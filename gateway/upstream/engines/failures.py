@@ -13,11 +13,17 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 
+_BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""How the `ssl` module says that the connection below it ended."""
 
-def connect_failure(error: Exception, *, tls: bool) -> UpstreamError:
-    """What an exception while connecting stands for. A connection that breaks during a handshake failed in TLS."""
+
+def connect_failure(error: Exception) -> UpstreamError:
+    """What an exception while connecting stands for. A connection that breaks during a handshake says nothing about
+    certificates: it failed as one that breaks before."""
     if isinstance(error, UpstreamError):
         return error
+    if isinstance(error, _BROKEN):
+        return UpstreamUnreachable()
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
         return UpstreamTlsFailed()
     if isinstance(error, socket.gaierror | UnicodeError):
@@ -25,8 +31,6 @@ def connect_failure(error: Exception, *, tls: bool) -> UpstreamError:
         return UpstreamDnsFailed()
     if isinstance(error, TimeoutError):
         return UpstreamConnectTimeout()
-    if tls and isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError):
-        return UpstreamTlsFailed()
     return UpstreamUnreachable()
 
 

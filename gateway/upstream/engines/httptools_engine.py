@@ -11,7 +11,8 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.upstream.addresses import checked, first_to_answer, resolve
+from gateway.upstream.addresses import checked, first_to_answer
+from gateway.upstream.lookups import resolve, resolve_for_clients
 
 from .body import present_parts, send_present, start_sending
 from .connection import Connection
@@ -22,6 +23,7 @@ from .wire import header_lines, serialise_head
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from gateway.ports import Deadlines, Endpoint, UpstreamRequest
     from gateway.types import Body
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 
 MAX_NEAREST = 1024
+IDLE_RACE_SECONDS = 0.25
+"""A connection that was closed while it was idle breaks within a round trip of what is sent on it; one that breaks
+later may break with our request in work."""
 _NONE: tuple[None, None] = (None, None)
 
 
@@ -75,12 +80,13 @@ class HttptoolsEngine:
         while True:
             if connection is None:
                 connection, reused = await self._acquire(pool, endpoint, deadlines, give_up)
+                now = loop.time()
             response = connection.start(deadlines, give_up, bodiless=request.head.method == b"HEAD")
             try:
                 _transmit(loop, connection, head, request)
                 await response.head()
             except UpstreamDisconnected:
-                if not reused or response.got_bytes:
+                if not reused or response.got_bytes or loop.time() - now > IDLE_RACE_SECONDS:
                     raise
             except BaseException:
                 response.abort()
@@ -127,21 +133,24 @@ class HttptoolsEngine:
     ) -> tuple[Connection, bool]:
         """A new connection, or the next that becomes free; and whether it was used before."""
         waited = False
+        until = give_up
+        if deadlines.pool is not None:
+            until = min(give_up, asyncio.get_running_loop().time() + deadlines.pool)
         while True:
             if pool.reserve():
                 return await self._open(pool, endpoint, deadlines, give_up), False
-            connection = await self._queue(pool, give_up, first=waited)
+            connection = await self._queue(pool, until, first=waited)
             if connection is None:
                 return await self._open(pool, endpoint, deadlines, give_up), False
             if not connection.closed:
                 return connection, True
             waited = True
 
-    async def _queue(self, pool: Pool[Connection], give_up: float, *, first: bool) -> Connection | None:
+    async def _queue(self, pool: Pool[Connection], until: float, *, first: bool) -> Connection | None:
         """Wait for a free connection, or None for the right to open one, which the caller then must use or return."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
-        timer = loop.call_at(give_up, _expire, waiter)
+        timer = loop.call_at(until, _expire, waiter)
         pool.enqueue(waiter, first=first)
         try:
             return await waiter
@@ -165,22 +174,18 @@ class HttptoolsEngine:
     ) -> Connection:
         """Fill a reserved slot. Raises what `send` raises about connecting."""
         loop = asyncio.get_running_loop()
-        connection = Connection(loop, pool)
+        connection: Connection | None = None
         try:
             if self._closed:
                 raise UpstreamUnreachable
-            context = ssl_context(endpoint.ca_file) if endpoint.tls else None
             async with asyncio.timeout_at(min(loop.time() + deadlines.connect, give_up)):
-                if endpoint.path is not None:
-                    await loop.create_unix_connection(lambda: connection, endpoint.path)
-                else:
-                    addresses = await checked(endpoint, self._resolver)
-                    await first_to_answer(addresses, lambda address: _connect(connection, address, endpoint, context))
+                connection = await self._connected(pool, endpoint)
         except BaseException as error:
-            connection.discard()
+            if connection is not None:
+                connection.discard()
             pool.unreserve()
             if isinstance(error, Exception):
-                raise connect_failure(error, tls=endpoint.tls) from error
+                raise connect_failure(error) from error
             raise
         if connection.closed or self._closed:
             connection.discard()
@@ -189,15 +194,58 @@ class HttptoolsEngine:
         pool.opened(connection)
         return connection
 
+    async def _connected(self, pool: Pool[Connection], endpoint: Endpoint) -> Connection:
+        context = ssl_context(endpoint.ca_file) if endpoint.tls else None
+        if endpoint.path is not None:
+            return await _connect(pool, endpoint)
+        addresses = await checked(endpoint, self._resolver)
 
-async def _connect(connection: Connection, address: str, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
-    await asyncio.get_running_loop().create_connection(
-        lambda: connection,
-        address,
-        endpoint.port,
-        ssl=context,
-        server_hostname=endpoint.host if context is not None else None,
-    )
+        async def connect(address: str, accepted: Callable[[], None]) -> Connection:
+            if context is None:
+                return await _connect(pool, endpoint, address)
+            return await _connect_tls(pool, endpoint, address, context, accepted)
+
+        return await first_to_answer(addresses, connect, Connection.discard)
+
+
+def engine_for_clients() -> HttptoolsEngine:
+    """One for addresses that clients chose."""
+    return HttptoolsEngine(resolve_for_clients)
+
+
+async def _connect(pool: Pool[Connection], endpoint: Endpoint, address: str = "") -> Connection:
+    loop = asyncio.get_running_loop()
+    connection = Connection(loop, pool)
+    try:
+        if endpoint.path is not None:
+            await loop.create_unix_connection(lambda: connection, endpoint.path)
+        else:
+            await loop.create_connection(lambda: connection, address, endpoint.port)
+    except BaseException:
+        connection.discard()
+        raise
+    return connection
+
+
+async def _connect_tls(
+    pool: Pool[Connection], endpoint: Endpoint, address: str, context: ssl.SSLContext, accepted: Callable[[], None]
+) -> Connection:
+    """TCP, then TLS: in two steps, so that it can be told how far it came."""
+    loop = asyncio.get_running_loop()
+    bare, _ = await loop.create_connection(asyncio.Protocol, address, endpoint.port)
+    connection = Connection(loop, pool)
+    try:
+        if bare.is_closing():
+            raise ConnectionResetError
+        accepted()
+        secure = await loop.start_tls(bare, connection, context, server_hostname=endpoint.host)
+        assert secure is not None
+    except BaseException:
+        connection.discard()
+        bare.abort()
+        raise
+    connection.connection_made(secure)
+    return connection
 
 
 def _expire(waiter: asyncio.Future[Connection | None]) -> None:

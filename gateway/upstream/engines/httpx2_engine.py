@@ -19,7 +19,8 @@ from gateway.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from gateway.upstream.addresses import checked, first_to_answer, resolve
+from gateway.upstream.addresses import checked, first_to_answer
+from gateway.upstream.lookups import resolve
 
 from .body import present_parts
 from .connection import IDLE_SECONDS
@@ -30,7 +31,7 @@ from .tls import ssl_context
 from .wire import header_lines, serialise_head
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from gateway.ports import Deadlines, Endpoint, UpstreamRequest
     from gateway.types import Body, Headers
@@ -118,6 +119,7 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
         self._endpoint = endpoint
         self._resolver = resolver
         self._network = httpcore2.AnyIOBackend()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def connect_tcp(
         self,
@@ -129,7 +131,7 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         del host  # the endpoint's, or stands for its pinned address
 
-        async def connect(address: str) -> httpcore2.AsyncNetworkStream:
+        async def connect(address: str, _: Callable[[], None]) -> httpcore2.AsyncNetworkStream:
             try:
                 return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             except httpcore2.ConnectError as error:
@@ -137,9 +139,14 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
 
         try:
             async with asyncio.timeout(timeout):
-                return await first_to_answer(await checked(self._endpoint, self._resolver), connect)
+                return await first_to_answer(await checked(self._endpoint, self._resolver), connect, self._drop)
         except (OSError, UnicodeError) as error:
-            raise connect_failure(error, tls=False) from error
+            raise connect_failure(error) from error
+
+    def _drop(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        task = asyncio.get_running_loop().create_task(stream.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
@@ -202,7 +209,7 @@ class _Exchange:
         else:
             content = b"".join(parts)
         extensions: dict[str, Any] = {
-            "timeout": {"connect": self._deadlines.connect},
+            "timeout": {"connect": self._deadlines.connect, "pool": self._deadlines.pool},
             "trace": self._trace,
             "target": head.target,
         }
@@ -251,7 +258,7 @@ class _Exchange:
         if isinstance(error, httpx2.ConnectTimeout):
             return UpstreamConnectTimeout()
         if isinstance(error, httpx2.ConnectError):
-            return connect_failure(root_cause(error), tls=self._phase.startswith("connection.start_tls"))
+            return connect_failure(root_cause(error))
         if isinstance(error, TimeoutError | httpx2.TimeoutException):
             if not self._phase:
                 return UpstreamPoolExhausted()

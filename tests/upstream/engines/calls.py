@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 LIMIT = 64 << 20
 
 
-def soon(*, connect: float = 8.0, first_byte: float = 8.0, idle: float = 8.0, total: float | None = None) -> Deadlines:
+def soon(
+    *,
+    connect: float = 8.0,
+    first_byte: float = 8.0,
+    idle: float = 8.0,
+    total: float | None = None,
+    pool: float | None = None,
+) -> Deadlines:
     """Deadlines that no passing test meets unless it sets one."""
     at = None if total is None else asyncio.get_running_loop().time() + total
-    return Deadlines(connect=connect, first_byte=first_byte, idle=idle, at=at)
+    return Deadlines(connect=connect, first_byte=first_byte, idle=idle, at=at, pool=pool)
 
 
 def endpoint(up: ScriptedUpstream, *, max_connections: int = 64) -> Endpoint:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import UpstreamAddressForbidden, UpstreamDnsFailed, UpstreamTlsFailed, UpstreamUnreachable
+from gateway.errors import (
+    UpstreamAddressForbidden,
+    UpstreamConnectTimeout,
+    UpstreamDnsFailed,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
 from gateway.ports import Endpoint
-from gateway.upstream.addresses import resolve
+from gateway.upstream.addresses import first_to_answer, interleaved
 from gateway.upstream.engines import httptools_engine, httpx2_engine
 from gateway.upstream.engines.httptools_engine import HttptoolsEngine
 from gateway.upstream.engines.httpx2_engine import Httpx2Engine
+from gateway.upstream.lookups import resolve
 from tests.support.steps import raw_head, send, stall
 from tests.support.upstream import ScriptedUpstream
 from tests.test_addresses import SPELLINGS
@@ -20,7 +30,7 @@ from tests.test_addresses import SPELLINGS
 from .calls import fetch, post, soon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from tests.support.tls import Authority
 
@@ -99,7 +109,7 @@ async def test_a_rebinding_name_gets_no_connection(
     to the address that was checked: over 100 changes nobody comes to the private one."""
     gone_to: list[str] = []
 
-    async def refuse(addresses: Sequence[str], _: Callable[[str], Awaitable[object]]) -> None:
+    async def refuse(addresses: Sequence[str], *_: object) -> None:
         gone_to.extend(addresses)
         raise ConnectionRefusedError
 
@@ -141,6 +151,115 @@ async def test_the_next_address_is_tried(guarded: Engine, names: Names) -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
         await fetch(guarded, post(_at(up)))
     assert caught.value.outcome == "connect_refused"
+
+
+@contextmanager
+def deaf(port: int) -> Iterator[str]:
+    """An address where connects hang: its queue is full and nobody accepts."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.2", port))
+        listener.listen(0)
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+        yield "127.0.0.2"
+
+
+async def test_an_address_that_hangs_is_passed_by(guarded: Engine, names: Names) -> None:
+    """Long before the connect timeout the next address is tried beside one that says nothing."""
+    async with ScriptedUpstream() as up:
+        with deaf(up.port) as hanging:
+            names.answers = [[hanging, LOOPBACK]]
+            assert (await fetch(guarded, post(_at(up)), soon(connect=60, first_byte=60)))[0] == 200
+            names.answers = [[hanging]]
+            with pytest.raises(UpstreamConnectTimeout):
+                await fetch(type(guarded)(names), post(_at(up)), soon(connect=0.05))
+
+
+async def test_a_handshake_that_hangs_is_passed_by(names: Names, authority: Authority) -> None:
+    """TCP accepts and TLS says nothing, as where a process hangs: the next address serves, and the first connection is
+    closed. (The second engine's library makes its handshakes after it has chosen.)"""
+    left = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        left.set()
+        writer.close()
+
+    own = HttptoolsEngine(names)
+    names.answers = [["127.0.0.2", LOOPBACK]]
+    async with (
+        ScriptedUpstream(tls=authority.server_context("provider.test")) as up,
+        await asyncio.start_server(silent, "127.0.0.2", up.port),
+    ):
+        where = Endpoint("provider.test", up.port, True, str(authority.ca_file), private_network=True)
+        assert (await fetch(own, post(where), soon(connect=60, first_byte=60)))[0] == 200
+        await left.wait()
+        await own.close()
+
+
+async def test_a_reset_handshake_is_tried_at_the_next_address(names: Names, authority: Authority) -> None:
+    """A connection that breaks during the handshake says nothing against the other addresses."""
+
+    async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    own = HttptoolsEngine(names)
+    names.answers = [["127.0.0.2", LOOPBACK]]
+    async with (
+        ScriptedUpstream(tls=authority.server_context("provider.test")) as up,
+        await asyncio.start_server(reset, "127.0.0.2", up.port),
+    ):
+        where = Endpoint("provider.test", up.port, True, str(authority.ca_file), private_network=True)
+        assert (await fetch(own, post(where)))[0] == 200
+        await own.close()
+
+
+async def test_of_several_connections_one_is_kept() -> None:
+    """Whoever comes second is dropped, whenever it comes; a caller that leaves leaves nothing behind."""
+    dropped: list[str] = []
+    together = asyncio.Event()
+
+    async def connect(address: str, accepted: Callable[[], None]) -> str:
+        if address == "2001:db8::1":
+            together.set()
+        await together.wait()
+        return address
+
+    kept = await first_to_answer(["192.0.2.1", "2001:db8::1"], connect, dropped.append)
+    await asyncio.sleep(0)
+    assert {kept, *dropped} == {"192.0.2.1", "2001:db8::1"}
+    together.clear()
+    leaving = asyncio.ensure_future(first_to_answer(["192.0.2.1", "192.0.2.2"], connect, dropped.append))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert len(dropped) == 1
+
+
+async def test_what_no_other_address_mends_ends_the_race() -> None:
+    """A refused certificate is final though another address was not tried; the last refusal is what is told."""
+    asked: list[str] = []
+
+    async def connect(address: str, accepted: Callable[[], None]) -> str:
+        asked.append(address)
+        raise ssl.SSLCertVerificationError if address == "192.0.2.2" else ConnectionRefusedError(address)
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await first_to_answer(["192.0.2.1", "192.0.2.2", "192.0.2.3"], connect, asked.append)
+    assert asked == ["192.0.2.1", "192.0.2.2"]
+    with pytest.raises(ConnectionRefusedError, match=r"192\.0\.2\.3"):
+        await first_to_answer(["192.0.2.1", "192.0.2.3"], connect, asked.append)
+
+
+def test_families_take_turns() -> None:
+    """The resolver's order stands within a family, and its first choice comes first."""
+    assert interleaved(["::1", "::2", "::3", "10.0.0.1"]) == ["::1", "10.0.0.1", "::2", "::3"]
+    assert interleaved(["10.0.0.1", "10.0.0.2", "::1"]) == ["10.0.0.1", "::1", "10.0.0.2"]
 
 
 async def test_a_refused_certificate_is_final(guarded: Engine, names: Names, authority: Authority) -> None:

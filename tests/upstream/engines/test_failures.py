@@ -86,14 +86,16 @@ async def test_a_handshake_that_hangs_is_a_connect_timeout(engine: Engine) -> No
             await engine.send(post(where), soon(connect=0.05))
 
 
-async def test_a_busy_pool_is_waited_for_until_the_deadline(engine: Engine) -> None:
-    """Every connection is busy until the deadline: UpstreamPoolExhausted, and the busy one is not harmed."""
+@pytest.mark.parametrize("bound", [{"first_byte": 0.05}, {"pool": 0.05, "first_byte": 60.0}])
+async def test_a_busy_pool_is_waited_for_until_the_deadline(engine: Engine, bound: dict[str, float]) -> None:
+    """Every connection is busy until the deadline, or for as long as a connection is waited for: UpstreamPoolExhausted,
+    and the busy one is not harmed."""
     async with ScriptedUpstream([sleep(0.3), *json_reply(1)]) as up:
         where = endpoint(up, max_connections=1)
         first = asyncio.ensure_future(fetch(engine, post(where)))
         await up.requested()
         with pytest.raises(UpstreamPoolExhausted):
-            await engine.send(post(where), soon(first_byte=0.05))
+            await engine.send(post(where), soon(**bound))
         assert await first == (200, b"1")
         assert (await fetch(engine, post(where)))[0] == 200
         assert up.connections == 1
@@ -107,15 +109,17 @@ def _foreign_errors() -> list[type[Exception]]:
     return [kind for kind in [*below(OSError), UnicodeError] if kind.__module__.split(".")[0] in modules]
 
 
-@pytest.mark.parametrize("tls", [True, False])
 @pytest.mark.parametrize("kind", _foreign_errors(), ids=lambda kind: kind.__name__)
-def test_every_error_of_sockets_and_tls_is_mapped(kind: type[Exception], tls: bool) -> None:
-    """Each subclass of OSError that the standard library knows becomes one of our errors for connecting."""
+def test_every_error_of_sockets_and_tls_is_mapped(kind: type[Exception]) -> None:
+    """Each subclass of OSError that the standard library knows becomes one of our errors for connecting; what says that
+    the connection ended is no failure of TLS, however it was said."""
     error = kind() if kind.__init__ is not UnicodeDecodeError.__init__ else UnicodeError()
-    mapped = type(connect_failure(error, tls=tls))
+    mapped = type(connect_failure(error))
     allowed = (UpstreamUnreachable, UpstreamConnectTimeout, UpstreamTlsFailed)
     assert issubclass(mapped, allowed)
-    if issubclass(kind, ssl.SSLError):
+    if issubclass(kind, ConnectionError | ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        assert mapped is UpstreamUnreachable
+    elif issubclass(kind, ssl.SSLError):
         assert mapped is UpstreamTlsFailed
     if issubclass(kind, socket.gaierror | UnicodeError):
         assert mapped is UpstreamDnsFailed
@@ -341,6 +345,17 @@ async def test_a_stale_connection_is_replaced_once(own: HttptoolsEngine, end: St
         assert await fetch(own, post(up, Arriving([b"abc", b"def"]))) == (200, b"3")
         assert [request.body for request in up.received] == [b"{}", b"abcdef", b"abcdef"]
         assert [request.connection for request in up.received] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("end", [close(), reset()], ids=["close", "reset"])
+async def test_nothing_is_sent_again_that_was_worked_on(engine: Engine, end: Step) -> None:
+    """A reused connection that breaks a while after the request was sent was not closed while idle: the upstream may
+    have done the work, and whether it does it again is for the rules about retries."""
+    async with ScriptedUpstream(json_reply(1), [sleep(1), end]) as up:
+        await fetch(engine, post(up))
+        with pytest.raises(UpstreamDisconnected):
+            await fetch(engine, post(up))
+        assert [request.connection for request in up.received] == [1, 1]
 
 
 async def test_it_is_replaced_no_second_time(own: HttptoolsEngine) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
-from gateway.errors import UpstreamTlsFailed
+from gateway.errors import UpstreamTlsFailed, UpstreamUnreachable
 from gateway.ports import Endpoint
 from tests.support.steps import json_reply, raw_reply
 from tests.support.tls import Authority
@@ -94,6 +96,33 @@ async def test_a_plain_upstream_is_no_tls_upstream(engine: Engine, authority: Au
                 engine,
                 post(Endpoint("127.0.0.1", port, tls=True, ca_file=str(authority.ca_file), private_network=True)),
             )
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("heard", [False, True])
+async def test_a_handshake_that_breaks_is_no_failure_of_tls(
+    engine: Engine, authority: Authority, end: str, heard: bool
+) -> None:
+    """A connection that ends during the handshake, at once or in answer to the greeting, is an upstream out of reach:
+    it says nothing about certificates."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if heard:
+            await reader.read(1)
+        if end == "reset":
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        else:
+            await reader.read(2000)
+            writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        where = Endpoint("127.0.0.1", port, tls=True, ca_file=str(authority.ca_file), private_network=True)
+        with pytest.raises(UpstreamUnreachable) as caught:
+            await fetch(engine, post(where))
+        assert caught.value.outcome == "connect_refused"
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
