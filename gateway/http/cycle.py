@@ -158,12 +158,15 @@ class Cycle(msgspec.Struct, eq=False):
     # ---- the body
 
     def taken(self) -> bytes:
-        """What of the body has arrived and was not taken yet, without waiting."""
+        """What of the body has arrived and was not taken yet, without waiting. A client that was held back may go on:
+        that it leaves is seen only while it is read from."""
         parts = self.parts
         if not parts:
             return b""
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
+        if self.held > HELD_BYTES:
+            self.carrier.resume_reading()
         self.held = 0
         return data
 
@@ -179,9 +182,7 @@ class Cycle(msgspec.Struct, eq=False):
                 self.carrier.turn.write(self.carrier.transport, CONTINUE)
             self.carrier.resume_reading()
             await self._change()
-        data = self.taken()
-        self.carrier.resume_reading()
-        return data
+        return self.taken()
 
     async def departure(self) -> None:
         """Until the client leaves."""

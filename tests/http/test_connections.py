@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from tests.support.app import Client, chat_body, until
+from tests.support.app import Client, chat_body, unique, until
 from tests.support.rig import COMPLETION, Rig, chunk, rigged
 from tests.support.steps import json_reply, sse, stall
 
@@ -159,6 +159,19 @@ def test_a_client_that_leaves_ends_its_request_at_once(rig: Rig) -> None:
             until(lambda: len(rig.a.received) == 1, "the request at the provider")
         until(rig.gateway.idle, "the end of the request")
         until(lambda left=left: rig.a.disconnections > left, "the end of the provider's connection")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kilobytes", [1, 70, 100, 120])
+def test_a_client_that_leaves_is_noticed_however_long_its_body_was(rig: Rig, kilobytes: int) -> None:
+    """Bodies that come at once and are more than what is held unread: read, nothing is in the way of the end."""
+    rig.a.then([stall()])
+    left, request_id = rig.a.disconnections, unique("left")
+    with rig.gateway.client() as client:
+        body = chat_body("m", filler="x" * kilobytes * 1000)
+        client.post("/v1/chat/completions", body, [("x-request-id", request_id)])
+        until(lambda: len(rig.a.received) == 1, "the request at the provider")
+    until(lambda: rig.a.disconnections > left, "the end of the provider's connection")
+    assert rig.gateway.line(request_id)["status"] == 499
 
 
 def read_to_the_end(client: Client) -> bytes:
