@@ -30,11 +30,11 @@ from gateway.upstream.headroom import headroom
 from gateway.upstream.heads import Heads
 from gateway.upstream.media import MediaFetcher
 from gateway.upstream.progress import Answer, Progress
+from gateway.upstream.refusal import error_body
 from gateway.upstream.relay import Relay
 from gateway.upstream.tokens import Tokens
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
-MAX_ERROR_BYTES = 256 * 1024
 PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
 """What clients may read of a provider's headers; everything else stays here."""
 _WHOLE_OR_STREAMED = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
@@ -112,7 +112,7 @@ class Sender:
         committed = False
         try:
             if not 200 <= response.status < 300:
-                error = dialect.error(response.status, response.headers, await response.read(MAX_ERROR_BYTES))
+                error = dialect.error(response.status, response.headers, await error_body(response))
                 if isinstance(error, ProviderAuthFailed) and token is None and credential is not None:
                     self.credentials.refused(provider, credential)
                 raise error
