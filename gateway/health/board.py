@@ -1,7 +1,8 @@
 """The board of a worker: which deployments calls may go to, by what became of earlier ones.
 
 A deployment leaves rotation for three reasons: its breaker opened (it fails), it cools down (it said 429), or it is
-parked (it refuses our credentials). Once the time is over, one call tries it; a cooldown simply ends.
+parked (it refuses our credentials). Once the time is over, one call tries it, and another one where that takes long; a
+cooldown simply ends.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ HINT_SECONDS = 30.0
 DOUBT_SECONDS = 30.0
 PROBE_SECONDS = 5.0
 """For how long a failed probe keeps calls away."""
+TRIAL_SECONDS = 5.0
+"""After which another call may try what one is trying already: a good answer may take long."""
 SMOOTHING = 0.2
 """The weight of the newest in a decaying mean."""
 MOST_RECORDS = 4096
@@ -93,6 +96,8 @@ class Board(SilentObserver):
                     self._back(record, "reconfigured")
                 record.reset()
             _configure(record, deployment)
+            if not record.guarded and record.out_for in (BREAKER, PARKED):
+                self._back(record, "reconfigured")
 
     def state_of(self, deployment: str) -> State:
         """As it was told last."""
@@ -111,7 +116,7 @@ class Board(SilentObserver):
     def usable(self, deployment: Deployment) -> bool:
         """See `gateway.ports.Health`."""
         record = self.of(deployment)
-        return not record.out_until or (not record.on_trial and self._clock() >= record.out_until)
+        return not record.out_until or self._clock() >= record.out_until
 
     def affords(self, deployment: Deployment) -> bool:
         """See `gateway.ports.Health`. An upstream without a failure in the last ten seconds takes every call that
@@ -130,14 +135,18 @@ class Board(SilentObserver):
                     return None
                 if now >= record.out_until:
                     self._back(record, "expired")
-            elif record.on_trial or now < record.out_until:
+            elif now < record.out_until:
                 return None
             else:
                 trial = record.on_trial = True
+                record.out_until = now + TRIAL_SECONDS
                 self._tell(record, State.DEGRADED, "retry")
         record.in_flight += 1
         record.budget.count(now, again=again)
-        return Ticket(record, now, trial)
+        ticket = Ticket(record, now, trial)
+        if trial:
+            record.trying.append(ticket)
+        return ticket
 
     def answered(self, ticket: Ticket, ttft: float | None, headroom: float | None) -> None:
         """See `gateway.ports.Health`."""
@@ -165,8 +174,11 @@ class Board(SilentObserver):
             record.breaker.succeeded()
         elif counts and isinstance(error, UpstreamError):
             self._failed(record, ticket, error)
-        if ticket.trial and record.on_trial:
-            record.on_trial = False  # it told nothing: the next call tries
+        if ticket.trial and ticket in record.trying:
+            record.trying.remove(ticket)
+            if not record.trying:  # nobody told anything: the next call tries
+                record.on_trial = False
+                record.out_until = min(record.out_until, self._clock())
 
     def _failed(self, record: Record, ticket: Ticket, error: UpstreamError) -> None:
         now = self._clock()
@@ -185,7 +197,7 @@ class Board(SilentObserver):
 
     def _count(self, record: Record, ticket: Ticket, error: UpstreamError) -> None:
         now, breaker = self._clock(), record.breaker
-        if ticket.trial and record.on_trial:
+        if ticket in record.trying:
             self._take_out(record, BREAKER, breaker.opened(now, self._chance), error.outcome)
             return
         if record.out_for in (BREAKER, PARKED) or (ticket.began < breaker.closed_at and not ticket.trial):
@@ -196,7 +208,7 @@ class Board(SilentObserver):
 
     def _refused(self, record: Record, ticket: Ticket, error: UpstreamError) -> None:
         record.refused += 1
-        parked = record.out_for == PARKED and not (ticket.trial and record.on_trial)
+        parked = record.out_for == PARKED and ticket not in record.trying
         # Several keys are used in turn: one that is refused says nothing of the others.
         if not parked and record.refused >= record.credentials:
             seconds = record.breaker.opened(self._clock(), self._chance, PARK_SECONDS, MOST_PARKED)
@@ -216,8 +228,9 @@ class Board(SilentObserver):
     ) -> None:
         """`hinted`: no call of ours says so. `told`: another worker does."""
         record.out_until = self._clock() + seconds
-        record.out_for, record.cause, record.on_trial = word, cause, False
+        record.out_for, record.cause = word, cause
         record.hinted, record.told = hinted, told
+        record.end_trials()
         self._out.add(record)
         state = State.DEGRADED if word == COOLDOWN else State.OUT
         self._tell(record, state, cause, seconds)
@@ -225,19 +238,21 @@ class Board(SilentObserver):
             self.tell(Hint(record.deployment, word, seconds, cause))
 
     def _back(self, record: Record, cause: str, *, told: bool = False) -> None:
-        record.out_until, record.out_for, record.on_trial, record.hinted = 0.0, "", False, False
+        record.out_until, record.out_for, record.hinted = 0.0, "", False
         record.told = told
+        record.end_trials()
         self._out.discard(record)
         self._tell(record, State.HEALTHY, cause)
         if not told and cause != "expired":
             self.tell(Hint(record.deployment, "", 0.0, cause))
 
     def _passed(self, ticket: Ticket) -> None:
-        """A trial got an answer."""
+        """A trial got an answer. What becomes of that counts; other trials tell nothing new."""
         record, now = ticket.condition, self._clock()
         assert isinstance(record, Record)
-        if not record.on_trial:
+        if ticket not in record.trying:
             return
+        record.trying.remove(ticket)
         if record.hinted:
             record.doubted_until = now + DOUBT_SECONDS
         record.refused = 0

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.health.breaker import Breaker
 from gateway.health.budget import Budget
+from gateway.ports import Ticket
 from gateway.types import Condition, Provider
 
 BREAKER, COOLDOWN, PARKED = "breaker", "cooldown", "parked"
@@ -37,6 +38,8 @@ class Record(Condition, eq=False):
     """How many keys its provider uses in turn."""
     refused: int = 0
     """Refusals of our credentials in a row."""
+    trying: list[Ticket] = []
+    """The trials under way; `on_trial` says whether there are any."""
     cause: str = ""
     """The outcome that took it out of rotation."""
     hinted: bool = False
@@ -49,6 +52,13 @@ class Record(Condition, eq=False):
     """As it was told last."""
     identity: int = 0
     """A hash of what was configured: with other credentials, or elsewhere, it begins anew."""
+
+    def end_trials(self) -> None:
+        """Somebody found out: those that still run are calls like any other."""
+        for ticket in self.trying:
+            ticket.trial = False
+        self.trying.clear()
+        self.on_trial = False
 
     def reset(self) -> None:
         """As new, but for what is under way."""

@@ -27,9 +27,9 @@ from gateway.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from gateway.health.board import MOST_RECORDS, Board, Hint
+from gateway.health.board import MOST_RECORDS, TRIAL_SECONDS, Board, Hint
 from gateway.health.breaker import OPEN_AFTER
-from gateway.ports import DeploymentChanged, ProbeResult
+from gateway.ports import DeploymentChanged, ProbeResult, Ticket
 from gateway.telemetry.base import SilentObserver
 from gateway.types import Deployment, Provider
 
@@ -110,7 +110,7 @@ def test_five_failures_in_a_row_open_the_breaker(rig: Rig) -> None:
     assert trial is not None
     assert trial.trial
     assert rig.board.of(D).on_trial
-    assert not rig.board.usable(D), "one at a time"
+    assert not rig.board.usable(D), "one, while others go elsewhere"
     assert rig.board.enter(D) is None
     rig.board.answered(trial, None, None)
     assert rig.board.usable(D)
@@ -218,6 +218,61 @@ def test_a_trial_that_tells_nothing_leaves_it_to_the_next_call(rig: Rig, error: 
     trial = rig.board.enter(D)
     assert trial is not None
     assert trial.trial
+
+
+def on_trial(rig: Rig) -> Ticket:
+    """The next trial, which is let in."""
+    trial = rig.board.enter(D)
+    assert trial is not None
+    assert trial.trial
+    return trial
+
+
+def test_a_slow_trial_keeps_nobody_away_for_long(rig: Rig) -> None:
+    """Good answers may take long: after some seconds another call tries, and whichever is answered brings it back."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    slow = on_trial(rig)
+    assert rig.seconds_out == TRIAL_SECONDS
+    rig.time.now += TRIAL_SECONDS
+    quick = on_trial(rig)
+    assert not rig.board.usable(D)
+    rig.board.answered(quick, None, None)
+    assert rig.attempt()
+    rig.board.leave(slow, UpstreamTimeout())
+    assert rig.board.usable(D), "it began before that"
+    rig.board.leave(quick, UpstreamTruncated())
+    assert rig.board.of(D).in_flight == 0
+    assert rig.changes.states == [("out", "5xx"), ("degraded", "retry"), ("healthy", "recovered")]
+
+
+def test_trials_that_tell_nothing_leave_it_to_those_that_go_on(rig: Rig) -> None:
+    """Its client left; another trial is under way, and fails: one failure, and the time grows once."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    slow = on_trial(rig)
+    rig.time.now += TRIAL_SECONDS
+    left = on_trial(rig)
+    rig.board.leave(left, ClientGone())
+    assert rig.board.of(D).on_trial
+    assert not rig.board.usable(D)
+    rig.time.now += TRIAL_SECONDS
+    late = on_trial(rig)
+    rig.board.leave(slow, UpstreamTimeout())
+    assert 8 <= rig.seconds_out <= 12
+    rig.board.leave(late, UpstreamTimeout())
+    assert 8 <= rig.seconds_out <= 12
+    assert not rig.board.of(D).on_trial
+
+
+def test_a_good_probe_lets_another_call_try(rig: Rig) -> None:
+    """At once, however long the trial under way takes."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    on_trial(rig)
+    assert not rig.board.usable(D)
+    rig.board.probe_finished(ProbeResult("p", None, "ok", 0.0, 0.1))
+    on_trial(rig)
 
 
 def test_a_bad_certificate_opens_it_at_once(rig: Rig) -> None:
