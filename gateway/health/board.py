@@ -224,12 +224,13 @@ class Board(SilentObserver):
     # ---- in and out of rotation
 
     def _take_out(
-        self, record: Record, word: str, seconds: float, cause: str, *, hinted: bool = False, told: bool = False
+        self, record: Record, word: str, seconds: float, cause: str, *, told: bool = False, probe: str | None = None
     ) -> None:
-        """`hinted`: no call of ours says so. `told`: another worker does."""
+        """`told`: another worker says so. `probe`: what a probe was of, where no call says so."""
+        hinted = told or probe is not None
         record.out_until = self._clock() + seconds
         record.out_for, record.cause = word, cause
-        record.hinted, record.told = hinted, told
+        record.hinted, record.told, record.probe = hinted, told, probe
         record.end_trials()
         self._out.add(record)
         state = State.DEGRADED if word == COOLDOWN else State.OUT
@@ -239,7 +240,7 @@ class Board(SilentObserver):
 
     def _back(self, record: Record, cause: str, *, told: bool = False) -> None:
         record.out_until, record.out_for, record.hinted = 0.0, "", False
-        record.told = told
+        record.told, record.probe = told, None
         record.end_trials()
         self._out.discard(record)
         self._tell(record, State.HEALTHY, cause)
@@ -265,7 +266,16 @@ class Board(SilentObserver):
             return
         record.state = state
         self.observer.deployment_changed(
-            DeploymentChanged(record.deployment, str(state), cause, time.time(), seconds, parked, record.told)
+            DeploymentChanged(
+                record.deployment,
+                str(state),
+                cause,
+                time.time(),
+                seconds,
+                parked,
+                record.told,
+                record.probe is not None,
+            )
         )
 
     def tick(self) -> None:
@@ -288,10 +298,11 @@ class Board(SilentObserver):
             self._heard_back(record, now)
         elif self._believes(record, hint):
             seconds = min(hint.seconds, HINT_SECONDS)
-            self._take_out(record, hint.out_for, seconds, hint.cause, hinted=True, told=True)
+            self._take_out(record, hint.out_for, seconds, hint.cause, told=True)
 
     def _believes(self, record: Record, hint: Hint) -> bool:
-        return not record.out_until and self._clock() >= record.doubted_until and hint.seconds > 0
+        doubted = record.out_until or self._clock() < record.doubted_until or hint.seconds <= 0
+        return not doubted and (record.guarded or hint.out_for == COOLDOWN)
 
     def _heard_back(self, record: Record, now: float) -> None:
         if record.hinted:
@@ -301,8 +312,9 @@ class Board(SilentObserver):
             self._tell(record, State.DEGRADED, "retry")
 
     def probe_finished(self, result: ProbeResult) -> None:
-        """A probe is a hint as well: a good one lets a call try at once, a bad one takes out until a call has tried.
-        What a provider says of its list of models is no word against any one of them, unless nobody answers at all."""
+        """A probe is a hint as well: a bad one takes out until a call or a probe has tried, a good one brings back what
+        only such a probe took out, and lets a call try at once what calls took out. What a provider says of its list of
+        models is no word against any one of them, unless nobody answers at all."""
         seconds = PROBE_SECONDS if result.failed else 0.0
         if result.failed and result.deployment is None and result.outcome not in _NOBODY_THERE:
             return
@@ -314,9 +326,12 @@ class Board(SilentObserver):
             if result.failed:
                 hint = Hint(name, BREAKER, seconds, result.outcome)
                 if self._believes(record, hint):
-                    self._take_out(record, BREAKER, seconds, result.outcome, hinted=True, told=result.heard)
+                    of = result.deployment or ""
+                    self._take_out(record, BREAKER, seconds, result.outcome, told=result.heard, probe=of)
                     if not result.heard:  # for workers that come later, and who asks what is out
                         self.tell(hint)
+            elif record.probe in ("", result.deployment or ""):
+                self._back(record, "recovered", told=result.heard)
             elif record.out_for == BREAKER:
                 record.out_until = min(record.out_until, self._clock())
 

@@ -44,6 +44,9 @@ class Record(Condition, eq=False):
     """The outcome that took it out of rotation."""
     hinted: bool = False
     """It is out because another worker, or a probe, said so."""
+    probe: str | None = None
+    """It is out because a probe said so, and nothing else: the deployment that was called, or empty: the provider's
+    list of models."""
     told: bool = False
     """Another worker found out what its state is."""
     doubted_until: float = float("-inf")
