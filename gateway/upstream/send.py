@@ -155,7 +155,7 @@ class Sender:
             relay = Relay(response, dialect.stream(call, deployment) if events else None, deployment.provider)
             if call.allowed is not None:
                 relay.allow(call.started + call.allowed, self._clock)
-            await relay.first()
+            await relay.first(deployment.provider.timeouts.first_byte, self._clock)
             if events and dialect.stream_type != EVENT_STREAM:
                 content_type = EVENT_STREAM
             return Answer(deployment, content_type, relay=relay, headers=passed, headroom=left)

@@ -23,6 +23,7 @@ from tests.support.app import Reply
 from tests.support.rig import COMPLETION, KEY_A, KEY_B, Rig, chat_body, chunk, rigged
 from tests.support.steps import (
     Script,
+    chunked,
     close,
     cut,
     json_reply,
@@ -30,6 +31,7 @@ from tests.support.steps import (
     raw_head,
     reset,
     send,
+    sleep,
     sse,
     stall,
     status,
@@ -154,6 +156,16 @@ def test_silence_is_followed_by_the_next_deployment(rig: Rig) -> None:
     rig.b.then(GOOD)
     assert rig.answered([events, stall()], "hasty-first", stream=True).header("x-gateway-attempts") == "2"
     check_final(rig.answered([events, stall()], "quick", stream=True), 504, "upstream_timeout", 1)
+
+
+def test_comments_are_no_answer(rig: Rig) -> None:
+    """Keep-alives say that somebody is there, for as long as a first byte may take: then the next target, else 504."""
+    comments = [step for _ in range(100) for step in (send(chunked(b": alive\n\n")), sleep(0.1))]
+    alive = [*sse([], done=False)[:1], *comments]
+    rig.b.then(GOOD)
+    reply = rig.answered(alive, "hasty-first", stream=True)
+    assert (reply.status, reply.header("x-gateway-attempts")) == (200, "2")
+    check_final(rig.answered(alive, "quick", stream=True), 504, "upstream_timeout", 1)
 
 
 @pytest.mark.parametrize("code", [400, 404, 413, 422])
