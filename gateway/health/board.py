@@ -157,6 +157,8 @@ class Board(SilentObserver):
             record.headroom = headroom
         if ticket.trial:
             self._passed(ticket)
+        assert isinstance(record, Record)
+        ticket.ended = record.breaker.succeeded()
 
     def leave(self, ticket: Ticket, error: GatewayError | None, *, counts: bool = True) -> None:
         """See `gateway.ports.Health`."""
@@ -164,14 +166,14 @@ class Board(SilentObserver):
         assert isinstance(record, Record)
         record.in_flight -= 1
         if error is None:
-            seconds = self._clock() - ticket.began
+            record.well_at = now = self._clock()
+            seconds = now - ticket.began
             record.duration = (
                 seconds if record.duration is None else record.duration + SMOOTHING * (seconds - record.duration)
             )
             record.refused = 0
             if ticket.trial:
                 self._passed(ticket)
-            record.breaker.succeeded()
         elif counts and isinstance(error, UpstreamError):
             self._failed(record, ticket, error)
         if ticket.trial and ticket in record.trying:
@@ -202,7 +204,9 @@ class Board(SilentObserver):
             return
         if record.out_for in (BREAKER, PARKED) or (ticket.began < breaker.closed_at and not ticket.trial):
             return  # it began before that: it tells nothing new
-        seconds = breaker.failed(now, self._chance, at_once=isinstance(error, UpstreamTlsFailed))
+        # Where every answer begins and none ends, beginnings are no comfort.
+        ended = 0 if ticket.ended and record.well_at >= ticket.began else ticket.ended
+        seconds = breaker.failed(now, self._chance, at_once=isinstance(error, UpstreamTlsFailed), ended=ended)
         if seconds is not None:
             self._take_out(record, BREAKER, seconds, error.outcome)
 

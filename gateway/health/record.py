@@ -36,6 +36,8 @@ class Record(Condition, eq=False):
     """Failures may take it out of rotation."""
     credentials: int = 1
     """How many keys its provider uses in turn."""
+    well_at: float = float("-inf")
+    """Monotonic seconds of the last answer that came to its end."""
     refused: int = 0
     """Refusals of our credentials in a row."""
     trying: list[Ticket] = []

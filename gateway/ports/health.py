@@ -29,6 +29,8 @@ class Ticket(msgspec.Struct, eq=False):
     """Monotonic seconds."""
     trial: bool = False
     """It finds out whether the deployment is well again, or did."""
+    ended: int | None = None
+    """Failures in a row that its answer ended, which go on if it breaks off; None: it has no answer."""
 
 
 class Health(Conditions, Protocol):

@@ -27,7 +27,7 @@ from gateway.errors import (
 )
 from gateway.health.board import MOST_RECORDS, TRIAL_SECONDS
 from gateway.health.breaker import OPEN_AFTER
-from gateway.ports import ProbeResult
+from gateway.ports import ProbeResult, Ticket
 from gateway.types import Deployment
 
 from .board_rig import PROVIDER, D, Rig, heard, on_trial
@@ -110,6 +110,48 @@ def test_a_low_share_of_successes_opens_it(rig: Rig) -> None:
     healthy = Rig()
     for number in range(200):
         assert healthy.attempt(UpstreamServerError() if number % 5 == 0 else None)
+
+
+def begun(rig: Rig) -> Ticket:
+    """An attempt whose answer has begun."""
+    ticket = rig.board.enter(D)
+    assert ticket is not None
+    rig.board.answered(ticket, 0.1, None)
+    return ticket
+
+
+def test_a_stream_that_has_begun_is_answered(rig: Rig) -> None:
+    """Of ten attempts nine stream on for longer than anybody looks: the tenth opens nothing, however often."""
+    for _ in range(40):
+        rig.time.now += 1.0
+        for _ in range(9):
+            begun(rig)
+        assert rig.attempt(UpstreamServerError())
+    assert rig.changes.all == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_streams_that_all_break_off_open_it(rig: Rig, at_once: int) -> None:
+    """Beginnings are no comfort where nothing comes to its end: five in a row are enough, however they overlap."""
+    under_way: list[Ticket] = []
+    broken = 0
+    while rig.board.usable(D):
+        rig.time.now += 0.1
+        under_way.append(begun(rig))
+        if len(under_way) == at_once:
+            rig.board.leave(under_way.pop(0), UpstreamTruncated())
+            broken += 1
+    assert broken <= OPEN_AFTER * at_once
+    assert at_once > 1 or broken == OPEN_AFTER
+
+
+def test_a_stream_that_breaks_off_is_one_attempt(rig: Rig) -> None:
+    """One of five broke off, and four of them were answered: 80 % are enough."""
+    for _ in range(40):
+        for number in range(5):
+            ticket = begun(rig)
+            rig.board.leave(ticket, None if number else UpstreamTruncated())
+    assert rig.changes.all == []
 
 
 NEUTRAL: list[GatewayError] = [
