@@ -141,6 +141,9 @@ class Sender:
         headers = response.headers
         named = dict(headers)
         content_type = named.get(b"content-type", b"application/json")
+        if not content_type.islower() and (kind := _folded(content_type)) != content_type:
+            named[b"content-type"] = content_type = kind
+            headers = list(named.items())
         passed: Headers = ()
         if not PASSED_HEADERS.isdisjoint(named):
             passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
@@ -165,3 +168,10 @@ class Sender:
             # A whole reply where events were asked for: no SDK could read it.
             raise UpstreamBadResponse if body else UpstreamEmpty
         return Answer(deployment, reply.content_type, reply.body, None, reply.usage, passed, left)
+
+
+def _folded(content_type: bytes) -> bytes:
+    """A media type as everybody compares it: of its words case tells nothing (RFC 9110, 8.3.1), of its parameters it
+    may."""
+    kind, semicolon, parameters = content_type.partition(b";")
+    return kind.lower() + semicolon + parameters

@@ -23,6 +23,7 @@ from tests.support.app import Reply
 from tests.support.rig import COMPLETION, KEY_A, KEY_B, Rig, chat_body, chunk, rigged
 from tests.support.steps import (
     Script,
+    Send,
     chunked,
     close,
     cut,
@@ -38,6 +39,7 @@ from tests.support.steps import (
 )
 
 GOOD = sse([chunk("good"), chunk(finish="stop")])
+WHOLE = json.dumps(COMPLETION).encode()
 HTML = [("content-type", "text/html")]
 EVENTS = [("content-type", "text/event-stream")]
 
@@ -275,6 +277,19 @@ def test_nothing_secret_of_a_provider_reaches_the_client_or_the_log(rig: Rig) ->
             assert canary.encode() not in reply.head
             assert canary.encode() not in log
     assert KEY_A.encode() not in rig.gateway.get("/metrics").body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_media_types_are_read_in_any_case(rig: Rig, stream: bool) -> None:
+    """`APPLICATION/JSON` is JSON, `Text/Event-Stream` a stream; parameters are left as they are."""
+    kind = "Text/Event-Stream" if stream else "APPLICATION/JSON; charset=UTF-8"
+    lines = [("content-type", kind), ("transfer-encoding", "chunked")]
+    body = (
+        b"".join(step.data for step in GOOD[1:] if isinstance(step, Send)) if stream else chunked(WHOLE) + chunked(b"")
+    )
+    reply = rig.answered([send(raw_head(200, lines) + body)], "a/m", stream=stream)
+    assert reply.status == 200, reply.body
+    assert reply.header("content-type") == ("text/event-stream" if stream else "application/json; charset=UTF-8")
 
 
 def test_an_event_stream_nobody_asked_for_is_no_answer(rig: Rig) -> None:
