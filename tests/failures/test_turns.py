@@ -14,7 +14,7 @@ import pytest
 from gateway.upstream.turns import Turns
 from tests.support.app import running, unique, until
 from tests.support.rig import COMPLETION, Rig, chat_body
-from tests.support.steps import Script, Step, json_reply, sleep, status
+from tests.support.steps import Script, Step, json_reply, sleep, stall, status
 from tests.support.upstream import ScriptedUpstream
 
 CONFIG = """
@@ -96,6 +96,22 @@ def test_waiting_ends_with_its_time() -> None:
         assert reply.header("x-gateway-attempts") == "0"
         assert int(reply.header("retry-after") or 0) >= 1
         assert time.monotonic() - began >= 0.2
+        first.socket.close()
+        until(rig.gateway.idle)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("header", ["x-request-timeout", "x-stainless-read-timeout"])
+def test_waiting_ends_with_the_clients_own_time(header: str, stream: bool) -> None:
+    """It is the client that waits no longer: 504, as after any other wait."""
+    with rigged("concurrency_limit: 1, queue_timeout: 9") as rig, ExitStack() as stack:
+        rig.a.default = [stall()]
+        first = stack.enter_context(rig.gateway.client())
+        first.post("/v1/chat/completions", chat_body("alone"))
+        rig.a.wait_until(lambda: len(rig.a.received) == 1)
+        reply = rig.gateway.chat("alone", [(header, "0.2")], stream=stream)
+        assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
+        assert len(rig.a.received) == 1
         first.socket.close()
         until(rig.gateway.idle)
 
