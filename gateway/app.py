@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.accounts import Accounts
 from gateway.admission import Admission
+from gateway.audit.known import known_secrets
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
 from gateway.controlled import Controlled, Seat, context_of
@@ -348,9 +349,7 @@ class Worker:
 
     def _known(self, loaded: Loaded) -> Loaded:
         """Logs and metrics know the names and the secrets of what is about to be served."""
-        self._secrets.values |= {
-            key for p in loaded.snapshot.providers.values() for key in (*p.api_keys, *p.spare_keys)
-        }
+        self._secrets.values |= known_secrets(loaded.snapshot, self._boot.settings)
         self.metrics.know_models(_names(loaded.snapshot))
         self.metrics.keep_deployments(loaded.snapshot.deployments)
         return loaded

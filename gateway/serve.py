@@ -18,6 +18,7 @@ import uvicorn
 
 from gateway.administrator import run_administrator
 from gateway.app import Boot, LastGood, Worker, defaults_of
+from gateway.audit.known import known_secrets
 from gateway.auth.boot import any_keys, is_weak
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.controlled import AdministratorBoot, context_of
@@ -58,7 +59,7 @@ def serve(settings: Settings, config: Path | None) -> int:
     loopback = _is_loopback(settings.host)
     run_time_keys = _guarded(settings, snapshot, loopback=loopback)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secrets_known = Secrets()
+    secrets_known = Secrets(known_secrets(snapshot, settings))
     logs.configure(settings.log_level, secrets_known)
     embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
     # The embedded server locks the directory itself; with another server it is the spool and the sockets that are ours.

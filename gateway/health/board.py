@@ -1,7 +1,8 @@
 """The board of a worker: which deployments calls may go to, by what became of earlier ones.
 
 A deployment leaves rotation for three reasons: its breaker opened (it fails), it cools down (it said 429), or it is
-parked (it refuses our credentials). Once the time is over, one call tries it; a cooldown simply ends.
+parked (it refuses our credentials). Once the time is over, one call tries it, and another one where that takes long; a
+cooldown simply ends.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ HINT_SECONDS = 30.0
 DOUBT_SECONDS = 30.0
 PROBE_SECONDS = 5.0
 """For how long a failed probe keeps calls away."""
+TRIAL_SECONDS = 5.0
+"""After which another call may try what one is trying already: a good answer may take long."""
 SMOOTHING = 0.2
 """The weight of the newest in a decaying mean."""
 MOST_RECORDS = 4096
@@ -93,6 +96,8 @@ class Board(SilentObserver):
                     self._back(record, "reconfigured")
                 record.reset()
             _configure(record, deployment)
+            if not record.guarded and record.out_for in (BREAKER, PARKED):
+                self._back(record, "reconfigured")
 
     def state_of(self, deployment: str) -> State:
         """As it was told last."""
@@ -111,7 +116,7 @@ class Board(SilentObserver):
     def usable(self, deployment: Deployment) -> bool:
         """See `gateway.ports.Health`."""
         record = self.of(deployment)
-        return not record.out_until or (not record.on_trial and self._clock() >= record.out_until)
+        return not record.out_until or self._clock() >= record.out_until
 
     def affords(self, deployment: Deployment) -> bool:
         """See `gateway.ports.Health`. An upstream without a failure in the last ten seconds takes every call that
@@ -130,14 +135,18 @@ class Board(SilentObserver):
                     return None
                 if now >= record.out_until:
                     self._back(record, "expired")
-            elif record.on_trial or now < record.out_until:
+            elif now < record.out_until:
                 return None
             else:
                 trial = record.on_trial = True
+                record.out_until = now + TRIAL_SECONDS
                 self._tell(record, State.DEGRADED, "retry")
         record.in_flight += 1
         record.budget.count(now, again=again)
-        return Ticket(record, now, trial)
+        ticket = Ticket(record, now, trial)
+        if trial:
+            record.trying.append(ticket)
+        return ticket
 
     def answered(self, ticket: Ticket, ttft: float | None, headroom: float | None) -> None:
         """See `gateway.ports.Health`."""
@@ -148,6 +157,8 @@ class Board(SilentObserver):
             record.headroom = headroom
         if ticket.trial:
             self._passed(ticket)
+        assert isinstance(record, Record)
+        ticket.ended = record.breaker.succeeded()
 
     def leave(self, ticket: Ticket, error: GatewayError | None, *, counts: bool = True) -> None:
         """See `gateway.ports.Health`."""
@@ -155,18 +166,21 @@ class Board(SilentObserver):
         assert isinstance(record, Record)
         record.in_flight -= 1
         if error is None:
-            seconds = self._clock() - ticket.began
+            record.well_at = now = self._clock()
+            seconds = now - ticket.began
             record.duration = (
                 seconds if record.duration is None else record.duration + SMOOTHING * (seconds - record.duration)
             )
             record.refused = 0
             if ticket.trial:
                 self._passed(ticket)
-            record.breaker.succeeded()
         elif counts and isinstance(error, UpstreamError):
             self._failed(record, ticket, error)
-        if ticket.trial and record.on_trial:
-            record.on_trial = False  # it told nothing: the next call tries
+        if ticket.trial and ticket in record.trying:
+            record.trying.remove(ticket)
+            if not record.trying:  # nobody told anything: the next call tries
+                record.on_trial = False
+                record.out_until = min(record.out_until, self._clock())
 
     def _failed(self, record: Record, ticket: Ticket, error: UpstreamError) -> None:
         now = self._clock()
@@ -185,18 +199,20 @@ class Board(SilentObserver):
 
     def _count(self, record: Record, ticket: Ticket, error: UpstreamError) -> None:
         now, breaker = self._clock(), record.breaker
-        if ticket.trial and record.on_trial:
+        if ticket in record.trying:
             self._take_out(record, BREAKER, breaker.opened(now, self._chance), error.outcome)
             return
         if record.out_for in (BREAKER, PARKED) or (ticket.began < breaker.closed_at and not ticket.trial):
             return  # it began before that: it tells nothing new
-        seconds = breaker.failed(now, self._chance, at_once=isinstance(error, UpstreamTlsFailed))
+        # Where every answer begins and none ends, beginnings are no comfort.
+        ended = 0 if ticket.ended and record.well_at >= ticket.began else ticket.ended
+        seconds = breaker.failed(now, self._chance, at_once=isinstance(error, UpstreamTlsFailed), ended=ended)
         if seconds is not None:
             self._take_out(record, BREAKER, seconds, error.outcome)
 
     def _refused(self, record: Record, ticket: Ticket, error: UpstreamError) -> None:
         record.refused += 1
-        parked = record.out_for == PARKED and not (ticket.trial and record.on_trial)
+        parked = record.out_for == PARKED and ticket not in record.trying
         # Several keys are used in turn: one that is refused says nothing of the others.
         if not parked and record.refused >= record.credentials:
             seconds = record.breaker.opened(self._clock(), self._chance, PARK_SECONDS, MOST_PARKED)
@@ -212,12 +228,14 @@ class Board(SilentObserver):
     # ---- in and out of rotation
 
     def _take_out(
-        self, record: Record, word: str, seconds: float, cause: str, *, hinted: bool = False, told: bool = False
+        self, record: Record, word: str, seconds: float, cause: str, *, told: bool = False, probe: str | None = None
     ) -> None:
-        """`hinted`: no call of ours says so. `told`: another worker does."""
+        """`told`: another worker says so. `probe`: what a probe was of, where no call says so."""
+        hinted = told or probe is not None
         record.out_until = self._clock() + seconds
-        record.out_for, record.cause, record.on_trial = word, cause, False
-        record.hinted, record.told = hinted, told
+        record.out_for, record.cause = word, cause
+        record.hinted, record.told, record.probe = hinted, told, probe
+        record.end_trials()
         self._out.add(record)
         state = State.DEGRADED if word == COOLDOWN else State.OUT
         self._tell(record, state, cause, seconds)
@@ -225,19 +243,21 @@ class Board(SilentObserver):
             self.tell(Hint(record.deployment, word, seconds, cause))
 
     def _back(self, record: Record, cause: str, *, told: bool = False) -> None:
-        record.out_until, record.out_for, record.on_trial, record.hinted = 0.0, "", False, False
-        record.told = told
+        record.out_until, record.out_for, record.hinted = 0.0, "", False
+        record.told, record.probe = told, None
+        record.end_trials()
         self._out.discard(record)
         self._tell(record, State.HEALTHY, cause)
         if not told and cause != "expired":
             self.tell(Hint(record.deployment, "", 0.0, cause))
 
     def _passed(self, ticket: Ticket) -> None:
-        """A trial got an answer."""
+        """A trial got an answer. What becomes of that counts; other trials tell nothing new."""
         record, now = ticket.condition, self._clock()
         assert isinstance(record, Record)
-        if not record.on_trial:
+        if ticket not in record.trying:
             return
+        record.trying.remove(ticket)
         if record.hinted:
             record.doubted_until = now + DOUBT_SECONDS
         record.refused = 0
@@ -250,7 +270,16 @@ class Board(SilentObserver):
             return
         record.state = state
         self.observer.deployment_changed(
-            DeploymentChanged(record.deployment, str(state), cause, time.time(), seconds, parked, record.told)
+            DeploymentChanged(
+                record.deployment,
+                str(state),
+                cause,
+                time.time(),
+                seconds,
+                parked,
+                record.told,
+                record.probe is not None,
+            )
         )
 
     def tick(self) -> None:
@@ -273,10 +302,11 @@ class Board(SilentObserver):
             self._heard_back(record, now)
         elif self._believes(record, hint):
             seconds = min(hint.seconds, HINT_SECONDS)
-            self._take_out(record, hint.out_for, seconds, hint.cause, hinted=True, told=True)
+            self._take_out(record, hint.out_for, seconds, hint.cause, told=True)
 
     def _believes(self, record: Record, hint: Hint) -> bool:
-        return not record.out_until and self._clock() >= record.doubted_until and hint.seconds > 0
+        doubted = record.out_until or self._clock() < record.doubted_until or hint.seconds <= 0
+        return not doubted and (record.guarded or hint.out_for == COOLDOWN)
 
     def _heard_back(self, record: Record, now: float) -> None:
         if record.hinted:
@@ -286,8 +316,9 @@ class Board(SilentObserver):
             self._tell(record, State.DEGRADED, "retry")
 
     def probe_finished(self, result: ProbeResult) -> None:
-        """A probe is a hint as well: a good one lets a call try at once, a bad one takes out until a call has tried.
-        What a provider says of its list of models is no word against any one of them, unless nobody answers at all."""
+        """A probe is a hint as well: a bad one takes out until a call or a probe has tried, a good one brings back what
+        only such a probe took out, and lets a call try at once what calls took out. What a provider says of its list of
+        models is no word against any one of them, unless nobody answers at all."""
         seconds = PROBE_SECONDS if result.failed else 0.0
         if result.failed and result.deployment is None and result.outcome not in _NOBODY_THERE:
             return
@@ -299,9 +330,12 @@ class Board(SilentObserver):
             if result.failed:
                 hint = Hint(name, BREAKER, seconds, result.outcome)
                 if self._believes(record, hint):
-                    self._take_out(record, BREAKER, seconds, result.outcome, hinted=True, told=result.heard)
+                    of = result.deployment or ""
+                    self._take_out(record, BREAKER, seconds, result.outcome, told=result.heard, probe=of)
                     if not result.heard:  # for workers that come later, and who asks what is out
                         self.tell(hint)
+            elif record.probe in ("", result.deployment or ""):
+                self._back(record, "recovered", told=result.heard)
             elif record.out_for == BREAKER:
                 record.out_until = min(record.out_until, self._clock())
 

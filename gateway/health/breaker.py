@@ -40,20 +40,25 @@ class Breaker(msgspec.Struct, eq=False):
     closed_at: float = -inf
     """Monotonic seconds of the last closing."""
 
-    def succeeded(self) -> None:
-        """An attempt ended well."""
-        self.failures = 0
+    def succeeded(self) -> int:
+        """An attempt was answered: how many failures in a row that ended."""
+        ended, self.failures = self.failures, 0
         if self.window:
             self.window = self.window << 1 & _MASK
         if self.seen < WINDOW:
             self.seen += 1
+        return ended
 
-    def failed(self, now: float, chance: Random, *, at_once: bool = False) -> float | None:
-        """An attempt failed: the seconds for which the breaker opens, or None while it stays closed."""
-        self.failures += 1
-        self.window = (self.window << 1 | 1) & _MASK
-        if self.seen < WINDOW:
-            self.seen += 1
+    def failed(self, now: float, chance: Random, *, at_once: bool = False, ended: int | None = None) -> float | None:
+        """An attempt failed: the seconds for which the breaker opens, or None while it stays closed. `ended`: it had
+        been answered and broke off; so many failures in a row that this had ended go on."""
+        self.failures += (ended or 0) + 1
+        if ended is not None and self.window.bit_count() < self.seen:
+            self.window |= self.window + 1  # it was counted, as a success: the newest one is none
+        else:
+            self.window = (self.window << 1 | 1) & _MASK
+            if self.seen < WINDOW:
+                self.seen += 1
         bad_share = self.seen == WINDOW and self.window.bit_count() > MOST_FAILURES
         if at_once or bad_share or self.failures >= OPEN_AFTER:
             return self.opened(now, chance)

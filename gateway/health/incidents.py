@@ -114,7 +114,9 @@ def _change(event: DeploymentChanged) -> Reading:
         return Well(event.deployment, at)
     if event.state != "out" or event.cause in NO_INCIDENT:
         return None
-    return Failing(event.deployment, event.cause or "breaker", at, at, 0, opens=True)
+    # What a probe did is for the probes to judge; what another worker found out, that one reports.
+    opens = not (event.probed or event.told)
+    return Failing(event.deployment, event.cause or "breaker", at, at, 0, opens=opens)
 
 
 def _attempts(event: Failures) -> Reading:

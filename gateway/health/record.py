@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.health.breaker import Breaker
 from gateway.health.budget import Budget
+from gateway.ports import Ticket
 from gateway.types import Condition, Provider
 
 BREAKER, COOLDOWN, PARKED = "breaker", "cooldown", "parked"
@@ -35,12 +36,19 @@ class Record(Condition, eq=False):
     """Failures may take it out of rotation."""
     credentials: int = 1
     """How many keys its provider uses in turn."""
+    well_at: float = float("-inf")
+    """Monotonic seconds of the last answer that came to its end."""
     refused: int = 0
     """Refusals of our credentials in a row."""
+    trying: list[Ticket] = []
+    """The trials under way; `on_trial` says whether there are any."""
     cause: str = ""
     """The outcome that took it out of rotation."""
     hinted: bool = False
     """It is out because another worker, or a probe, said so."""
+    probe: str | None = None
+    """It is out because a probe said so, and nothing else: the deployment that was called, or empty: the provider's
+    list of models."""
     told: bool = False
     """Another worker found out what its state is."""
     doubted_until: float = float("-inf")
@@ -49,6 +57,13 @@ class Record(Condition, eq=False):
     """As it was told last."""
     identity: int = 0
     """A hash of what was configured: with other credentials, or elsewhere, it begins anew."""
+
+    def end_trials(self) -> None:
+        """Somebody found out: those that still run are calls like any other."""
+        for ticket in self.trying:
+            ticket.trial = False
+        self.trying.clear()
+        self.on_trial = False
 
     def reset(self) -> None:
         """As new, but for what is under way."""

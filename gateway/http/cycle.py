@@ -19,6 +19,9 @@ JOIN_BELOW = 64 * 1024
 """Bytes up to which copying head and body together is cheaper than two writes."""
 HELD_BYTES = 64 * 1024
 """Bytes of a body that wait for who reads it before the client is held back."""
+MOST_DROPPED = 32 * 1024 * 1024
+"""Bytes of a body that are read for nothing behind an answer that did not need them, so that the client gets to read
+it; for more the connection is closed."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _BODILESS = (204, 304)
@@ -87,6 +90,8 @@ class Cycle(msgspec.Struct, eq=False):
     """The client left."""
     received: int = 0
     """Bytes of the body that have arrived."""
+    dropped: int = 0
+    """Bytes of it that arrived behind the answer."""
     held: int = 0
     """Bytes of it that nobody has read yet."""
     whole: bool = False
@@ -135,6 +140,7 @@ class Cycle(msgspec.Struct, eq=False):
         """A part of the body."""
         self.received += len(data)
         if self.over:
+            self._drop(len(data))
             return
         self.parts.append(data)
         self.held += len(data)
@@ -142,6 +148,11 @@ class Cycle(msgspec.Struct, eq=False):
             self.carrier.pause_reading()
         if self.waiter is not None:
             self.wake()
+
+    def _drop(self, size: int) -> None:
+        self.dropped += size
+        if self.dropped > MOST_DROPPED and not self.carrier.transport.is_closing():
+            self.break_off()
 
     def leave(self) -> None:
         """The connection is lost."""
@@ -160,12 +171,15 @@ class Cycle(msgspec.Struct, eq=False):
     # ---- the body
 
     def taken(self) -> bytes:
-        """What of the body has arrived and was not taken yet, without waiting."""
+        """What of the body has arrived and was not taken yet, without waiting. A client that was held back may go on:
+        that it leaves is seen only while it is read from."""
         parts = self.parts
         if not parts:
             return b""
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
+        if self.held > HELD_BYTES:
+            self.carrier.resume_reading()
         self.held = 0
         return data
 
@@ -181,9 +195,7 @@ class Cycle(msgspec.Struct, eq=False):
                 self.carrier.turn.write(self.carrier.transport, CONTINUE)
             self.carrier.resume_reading()
             await self._change()
-        data = self.taken()
-        self.carrier.resume_reading()
-        return data
+        return self.taken()
 
     async def departure(self) -> None:
         """Until the client leaves."""
@@ -271,6 +283,8 @@ class Cycle(msgspec.Struct, eq=False):
     def _open(self, status: int, block: bytes) -> None:
         assert not self.begun, "an answer is begun once"
         self.begun = True
+        if not self.whole and self._rest_is_unwanted():
+            self.keep_alive = False
         standing, closing = self.carrier.standing()
         if closing:
             self.keep_alive = False
@@ -280,6 +294,12 @@ class Cycle(msgspec.Struct, eq=False):
             block += self.beside
         line = STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status
         self.head = b"%b%b%b\r\n" % (line, standing, block)
+
+    def _rest_is_unwanted(self) -> bool:
+        """Whoever still waits for "100 Continue" may send its body or not: nobody can tell where the next request
+        begins. And some have more to send than anybody reads."""
+        length = self.headers.get(b"content-length", b"")
+        return self.expects or (length.isdigit() and int(length) - self.received > MOST_DROPPED)
 
     def _write(self, data: bytes) -> None:
         if self.method == "HEAD":

@@ -263,7 +263,7 @@ class Protocol(asyncio.Protocol):
         elif not parser.should_keep_alive():
             cycle.keep_alive = False
         if b"expect" in named and named[b"expect"].lower() == b"100-continue":
-            cycle.expects = True
+            cycle.expects = version == "1.1"  # nobody else knows an interim answer
         self._arriving = cycle
         self._due = inf
         if self.cycle is None and self._idle is not None:

@@ -28,7 +28,9 @@ class Ticket(msgspec.Struct, eq=False):
     began: float
     """Monotonic seconds."""
     trial: bool = False
-    """It is the single call that finds out whether the deployment is well again."""
+    """It finds out whether the deployment is well again, or did."""
+    ended: int | None = None
+    """Failures in a row that its answer ended, which go on if it breaks off; None: it has no answer."""
 
 
 class Health(Conditions, Protocol):
@@ -45,8 +47,8 @@ class Health(Conditions, Protocol):
     def enter(self, deployment: Deployment, *, again: bool = False, waited: bool = False) -> Ticket | None:
         """Let an attempt in, or not (None). `again`: it is not its call's first; `waited`: it waited out a rate limit.
 
-        Where the deployment may be tried, but is not known to be well, this claims the one trial. Each ticket is handed
-        back by `leave`.
+        Where the deployment may be tried, but is not known to be well, this claims the trial: for some seconds no other
+        call may. Each ticket is handed back by `leave`.
         """
         ...
 

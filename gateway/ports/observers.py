@@ -73,6 +73,8 @@ class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
     """An operator has to do something: the provider refuses our credentials."""
     told: bool = False
     """Another worker found it out."""
+    probed: bool = False
+    """A single probe did, no call."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):

@@ -15,7 +15,7 @@ LEAST_WAIT = 1.0
 
 def is_out(condition: Condition, now: float) -> bool:
     """Whether calls go elsewhere; one whose time is up may be tried."""
-    return condition.on_trial or condition.out_until > now
+    return condition.out_until > now
 
 
 def split(
@@ -36,7 +36,7 @@ def _reason(condition: Condition, now: float) -> str:
 
 def all_out(conditions: Sequence[Condition], now: float) -> GatewayError:
     """What a caller is told when every deployment is out: when the first of them may be tried again."""
-    wait = max(LEAST_WAIT, min(condition.out_until for condition in conditions) - now)
+    wait = max(LEAST_WAIT, min(now if found.on_trial else found.out_until for found in conditions) - now)
     if all(condition.out_for == COOLDOWN and not condition.on_trial for condition in conditions):
         error = UpstreamRateLimited()
         error.retry_after = wait

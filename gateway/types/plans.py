@@ -64,7 +64,7 @@ class Condition(msgspec.Struct, eq=False):
     out_for: str = ""
     """Why: `breaker`, `cooldown`, `parked`; empty while it is in rotation."""
     on_trial: bool = False
-    """A single call is finding out whether it is well again; others go elsewhere meanwhile."""
+    """A call is finding out whether it is well again; others go elsewhere until `out_until`."""
     in_flight: int = 0
     ttft: float | None = None
     """Seconds to the first byte of an answer, decaying mean; None while nothing is known."""

@@ -25,6 +25,7 @@ from gateway.ports import (
 )
 from gateway.types import Call, Deployment, Provider, Service, Surface
 from gateway.upstream.choice import engine_choice
+from gateway.upstream.refusal import error_body
 from gateway.upstream.tokens import Tokens
 
 LIST_SECONDS = 10.0
@@ -65,10 +66,9 @@ class Asker:
         try:
             if response.status in _HAS_NO_LIST:
                 return None
-            body = await response.read(MAX_LIST_BYTES)
             if not 200 <= response.status < 300:
-                raise dialect.error(response.status, response.headers, body)
-            return lister.decode_models(body)
+                raise dialect.error(response.status, response.headers, await error_body(response))
+            return lister.decode_models(await response.read(MAX_LIST_BYTES))
         finally:
             response.abort()
 
@@ -84,9 +84,9 @@ class Asker:
         asked = replace(head, target=target, wire=b"")
         response = await self._send(provider, asked, (), min(provider.timeouts.first_byte, LIST_SECONDS))
         try:
-            body = await response.read(MAX_LIST_BYTES)
             if not 200 <= response.status < 300:
-                raise dialect.error(response.status, response.headers, body)
+                raise dialect.error(response.status, response.headers, await error_body(response))
+            await response.read(MAX_LIST_BYTES)
         finally:
             response.abort()
 
@@ -104,9 +104,9 @@ class Asker:
         assert isinstance(parts, list | tuple), "a call that is all here has a body that is all here"
         response = await self._send(provider, head, parts, provider.timeouts.first_byte)
         try:
-            reply = await response.read(MAX_REPLY_BYTES)
             if not 200 <= response.status < 300:
-                raise dialect.error(response.status, response.headers, reply)
+                raise dialect.error(response.status, response.headers, await error_body(response))
+            reply = await response.read(MAX_REPLY_BYTES)
             dialect.decode(call, deployment, response.headers, reply)
         finally:
             response.abort()

@@ -41,7 +41,12 @@ def first_byte_within(deployment: Deployment, progress: Progress, now: float) ->
 
 def client_gave_up(error: UpstreamError, progress: Progress, now: float) -> bool:
     """Whether it was the client's own deadline that ended an attempt."""
-    return isinstance(error, _TIMED) and now >= progress.patience - SLACK
+    return isinstance(error, _TIMED) and out_of_patience(progress, now)
+
+
+def out_of_patience(progress: Progress, now: float) -> bool:
+    """Whether the client waits no longer for an answer to begin."""
+    return now >= progress.patience - SLACK
 
 
 def cut_short(error: UpstreamError, deployment: Deployment, progress: Progress, now: float) -> bool:

@@ -22,7 +22,7 @@ from gateway.errors import (
 )
 from gateway.ports import Clock, Health, Observer, Ticket
 from gateway.types import Attempt, Call, Deployment, Plan
-from gateway.upstream.deadlines import client_gave_up, cut_short, set_deadlines
+from gateway.upstream.deadlines import client_gave_up, cut_short, out_of_patience, set_deadlines
 from gateway.upstream.drain import Done, Drains
 from gateway.upstream.hedge import Hedger
 from gateway.upstream.outlook import all_out
@@ -68,10 +68,10 @@ class Forwarder:
         return await self._in_turn(call, plan, progress, attempts)
 
     async def _in_turn(self, call: Call, plan: Plan, progress: Progress, attempts: Attempts) -> Answer:
-        """Wait in line, ask when it is our turn, and wait on if that was in vain. Raises as `forward` does; it is
-        DeploymentsFull when the time is over."""
-        began = self._clock()
-        until = min(began + max(target.provider.queue_timeout for target in plan.targets), progress.deadline)
+        """Wait in line, ask when it is our turn, and wait on if that was in vain. Raises as `forward` does; when the
+        time is over it is DeploymentsFull, or DeadlineExceeded if that was the client's."""
+        longest = self._clock() + max(target.provider.queue_timeout for target in plan.targets)
+        until = min(longest, progress.deadline, progress.patience)
         progress.turn = turn = self._turns.join(target.id for target in plan.targets)
         try:
             while (left := until - self._clock()) > 0:
@@ -82,6 +82,8 @@ class Forwarder:
                 except DeploymentsFull:
                     if not progress.busy:
                         raise
+            if out_of_patience(progress, self._clock()):
+                raise DeadlineExceeded
             raise DeploymentsFull(retry_after=progress.full_for)
         finally:
             turn.leave()

@@ -63,8 +63,11 @@ class Hedger:
         return plan.hedge.after if plan.hedge.after is not None else self._latencies.p95(plan.targets[0].id)
 
     def _second(self, call: Call, plan: Plan, progress: Progress, attempts: Attempts) -> Leg | None:
-        """The other leg: at the next deployment, or the same one where there is no other."""
+        """The other leg: at the next deployment, or the same one where there is no other. None while the client still
+        sends: both would wait for the same bytes, and the first is only as late as they are."""
         assert plan.hedge is not None
+        if call.upload is not None and call.upload.parts() is None:
+            return None
         others = plan.targets[1:] or plan.targets
         found = next((target for target in others if self._may(target, attempts)), None)
         if found is None or not self._share.take(plan.route, plan.hedge.max_share):

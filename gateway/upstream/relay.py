@@ -71,9 +71,16 @@ class Relay:
             return writer.number
         return 0 if self._decoder is None else self._decoder.events
 
-    async def first(self) -> None:
-        """Wait until something can be sent. Raises the UpstreamError that came instead: nothing is committed then."""
-        held = await self._read()
+    async def first(self, seconds: float, clock: Clock) -> None:
+        """Wait until something can be sent: after the first bytes that are nothing of the kind, as comments are, no
+        longer than these seconds. Raises the UpstreamError that came instead: nothing is committed then."""
+        until: float | None = None
+        while not (held := await self._ready()) and not self.over:
+            if until is None:
+                until = clock() + seconds
+            elif clock() >= until:
+                self.end_with(UpstreamTimeout())
+                break
         if not held:
             raise self.failure or UpstreamBadResponse()
         self._held = held
@@ -87,15 +94,18 @@ class Relay:
         return b"" if self.over else await self._read()
 
     async def _read(self) -> bytes:
-        while True:
-            try:
-                data = await self._response.chunk()
-            except UpstreamError as error:
-                self.end_with(error)
-                return b""
-            out = self.digested(data)
-            if out or self.over:
-                return out
+        while not (ready := await self._ready()) and not self.over:
+            pass
+        return ready
+
+    async def _ready(self) -> bytes:
+        """What the next bytes make ready, perhaps nothing."""
+        try:
+            data = await self._response.chunk()
+        except UpstreamError as error:
+            self.end_with(error)
+            return b""
+        return self.digested(data)
 
     def digested(self, data: bytes) -> bytes:
         """What these bytes make ready, perhaps nothing; `b""` is the end of the body."""

@@ -21,7 +21,8 @@ def without_secrets(error: UpstreamError, provider: Provider) -> UpstreamError:
     if not isinstance(error, UpstreamRejected):
         return error
     own = [value for value in provider.options.values() if isinstance(value, str)]
-    known = [*provider.api_keys, *(value for _, value in provider.headers), *own, urlsplit(provider.base_url).netloc]
+    keys = (*provider.api_keys, *provider.spare_keys)
+    known = [*keys, *(value for _, value in provider.headers), *own, urlsplit(provider.base_url).netloc]
     known = sorted((value for value in known if len(value) >= _SHORTEST), key=len, reverse=True)
 
     def clean(text: str | None) -> str | None:

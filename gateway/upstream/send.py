@@ -31,10 +31,10 @@ from gateway.upstream.headroom import headroom
 from gateway.upstream.heads import Heads
 from gateway.upstream.media import MediaFetcher
 from gateway.upstream.progress import Answer, Progress
+from gateway.upstream.refusal import error_body
 from gateway.upstream.relay import Relay
 from gateway.upstream.tokens import Tokens
 
-MAX_ERROR_BYTES = 256 * 1024
 PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-disposition"})
 """What clients may read of a provider's headers; everything else stays here."""
 _WHOLE_OR_STREAMED = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
@@ -117,7 +117,7 @@ class Sender:
         committed = False
         try:
             if not 200 <= response.status < 300:
-                error = dialect.error(response.status, response.headers, await response.read(MAX_ERROR_BYTES))
+                error = dialect.error(response.status, response.headers, await error_body(response))
                 if isinstance(error, ProviderAuthFailed) and token is None and credential is not None:
                     self.credentials.refused(provider, credential)
                 raise error
@@ -146,6 +146,9 @@ class Sender:
         headers = response.headers
         named = dict(headers)
         content_type = named.get(b"content-type", b"application/json")
+        if not content_type.islower() and (kind := _folded(content_type)) != content_type:
+            named[b"content-type"] = content_type = kind
+            headers = list(named.items())
         passed: Headers = ()
         if not PASSED_HEADERS.isdisjoint(named):
             passed = [(name, named[name]) for name in PASSED_HEADERS if name in named]
@@ -160,7 +163,7 @@ class Sender:
             relay = Relay(response, dialect.stream(call, deployment) if events else None, deployment.provider)
             if call.allowed is not None:
                 relay.allow(call.started + call.allowed, self._clock)
-            await relay.first()
+            await relay.first(deployment.provider.timeouts.first_byte, self._clock)
             if events and dialect.stream_type != EVENT_STREAM:
                 content_type = EVENT_STREAM
             return Answer(deployment, content_type, relay=relay, headers=passed, headroom=left)
@@ -170,3 +173,10 @@ class Sender:
             # A whole reply where events were asked for: no SDK could read it.
             raise UpstreamBadResponse if body else UpstreamEmpty
         return Answer(deployment, reply.content_type, reply.body, None, reply.usage, passed, left)
+
+
+def _folded(content_type: bytes) -> bytes:
+    """A media type as everybody compares it: of its words case tells nothing (RFC 9110, 8.3.1), of its parameters it
+    may."""
+    kind, semicolon, parameters = content_type.partition(b";")
+    return kind.lower() + semicolon + parameters

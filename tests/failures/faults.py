@@ -160,6 +160,15 @@ FAULTS: Mapping[str, Fault] = {
     **{str(code): Fault(status(code)) for code in (500, 502, 424)},
     **{str(code): overloaded(code) for code in (503, 529)},
     "504": Fault(status(504), status=504, code="upstream_timeout", outcome="ttfb_timeout", estimated=True, repeats=0),
+    "500 and no end of words": Fault(status(500, b"x" * 300_000)),
+    "503 broken off": replace(
+        overloaded(503), script=cut(status(503, b"x" * 4000, [("retry-after", "7")]), 500, close())
+    ),
+    "429 and silence": replace(
+        LIMITED, script=cut(status(429, b"x" * 4000, [("retry-after", "30")]), 500, stall()), retry_after=30
+    ),
+    "401 and no end of words": replace(AUTH, script=status(401, b"x" * 300_000)),
+    "422 and no end of words": replace(rejected(422), script=error(422, filler="x" * 300_000), code=None),
     "redirect": replace(
         BAD, script=status(307, b"", [("location", "http://127.0.0.1:9/")]), outcome="redirect", estimated=False
     ),

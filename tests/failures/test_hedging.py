@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from gateway.types import LedgerState, TokenSource
 from gateway.upstream.latencies import FORGET_AT, KEPT, LEAST, Latencies, Share
-from tests.support.steps import Script, Step, sleep, stall, status
+from tests.support.steps import Script, Step, json_reply, sleep, stall, status
 
 from .faults import BEGUN, answer
 from .rig import CONFIG, INPUT_PRICE, Rig, rigged
@@ -123,6 +124,25 @@ def test_a_client_that_leaves_ends_both(rig: Rig) -> None:
     rig.settled()
     line = rig.gateway.line("gone")
     assert (line["status"], line["attempts"]) == (499, 2)
+
+
+def test_an_upload_that_still_arrives_has_no_company(rig: Rig) -> None:
+    """The first leg waits for the client, and the second would; once all of it is here, a late answer is hedged."""
+    field = b'--edge\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+    file = field % (b"file", b'; filename="a.wav"', b"RIFF" * 500)
+    form = field % (b"model", b"", b"hedged") + file + b"--edge--\r\n"
+    headers = [("authorization", f"Bearer {rig.secret}"), ("content-type", "multipart/form-data; boundary=edge")]
+    rig.near.default = rig.spare.default = json_reply({"text": "heard"})
+    with rig.gateway.client() as client:
+        client.send("POST", "/v1/audio/transcriptions", form[:-1000], headers, length=len(form))
+        time.sleep(0.2)  # more than the 60 ms after which others get company
+        client.write(form[-1000:])
+        reply = client.reply()
+    assert (reply.status, reply.header("x-gateway-provider"), reply.header("x-gateway-attempts")) == (200, "near", "1")
+    assert not rig.spare.received
+    rig.near.default = [stall()]
+    reply = rig.gateway.post("/v1/audio/transcriptions", form, headers)
+    assert (reply.status, reply.header("x-gateway-provider"), reply.header("x-gateway-attempts")) == (200, "spare", "2")
 
 
 def test_p95_needs_to_be_known(rig: Rig) -> None:

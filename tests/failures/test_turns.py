@@ -14,7 +14,7 @@ import pytest
 from gateway.upstream.turns import Turns
 from tests.support.app import running, unique, until
 from tests.support.rig import COMPLETION, Rig, chat_body
-from tests.support.steps import Script, Step, json_reply, sleep, status
+from tests.support.steps import Script, Step, json_reply, sleep, stall, status
 from tests.support.upstream import ScriptedUpstream
 
 CONFIG = """
@@ -119,6 +119,22 @@ def test_calls_that_find_no_connection_go_elsewhere() -> None:
         released.set()
         assert [client.reply().status for client in clients] == [200] * 2
         assert rig.a.connections == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("header", ["x-request-timeout", "x-stainless-read-timeout"])
+def test_waiting_ends_with_the_clients_own_time(header: str, stream: bool) -> None:
+    """It is the client that waits no longer: 504, as after any other wait."""
+    with rigged("concurrency_limit: 1, queue_timeout: 9") as rig, ExitStack() as stack:
+        rig.a.default = [stall()]
+        first = stack.enter_context(rig.gateway.client())
+        first.post("/v1/chat/completions", chat_body("alone"))
+        rig.a.wait_until(lambda: len(rig.a.received) == 1)
+        reply = rig.gateway.chat("alone", [(header, "0.2")], stream=stream)
+        assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
+        assert len(rig.a.received) == 1
+        first.socket.close()
+        until(rig.gateway.idle)
 
 
 def test_without_a_queue_it_is_refused_at_once() -> None:

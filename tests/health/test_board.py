@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
-from typing import Any
 
 import pytest
 
@@ -27,67 +25,12 @@ from gateway.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from gateway.health.board import MOST_RECORDS, Board, Hint
+from gateway.health.board import MOST_RECORDS, TRIAL_SECONDS
 from gateway.health.breaker import OPEN_AFTER
-from gateway.ports import DeploymentChanged, ProbeResult
-from gateway.telemetry.base import SilentObserver
-from gateway.types import Deployment, Provider
+from gateway.ports import ProbeResult, Ticket
+from gateway.types import Deployment
 
-PROVIDER = Provider("p", "openai", "http://127.0.0.1", api_keys=("one",))
-D = Deployment("p/m", PROVIDER, "m")
-
-
-class Time:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Changes(SilentObserver):
-    """What was told."""
-
-    def __init__(self) -> None:
-        self.all: list[DeploymentChanged] = []
-
-    def deployment_changed(self, change: DeploymentChanged) -> None:
-        self.all.append(change)
-
-    @property
-    def states(self) -> list[tuple[str, str]]:
-        return [(change.state, change.cause) for change in self.all]
-
-
-class Rig:
-    """A board with its clock and its listeners."""
-
-    def __init__(self, deployment: Deployment = D) -> None:
-        self.time, self.changes, self.told = Time(), Changes(), list[Hint]()
-        self.board = Board(self.changes, self.time, Random(4))
-        self.board.tell = self.told.append
-        self.board.keep([deployment])
-        self.deployment = deployment
-
-    def attempt(self, error: GatewayError | None = None, **how: Any) -> bool:
-        """One attempt; whether it was let in."""
-        ticket = self.board.enter(self.deployment)
-        if ticket is None:
-            return False
-        if error is None:
-            self.board.answered(ticket, None, None)
-        self.board.leave(ticket, error, **how)
-        return True
-
-    def fail(self, count: int = OPEN_AFTER) -> None:
-        for _ in range(count):
-            assert self.attempt(UpstreamServerError())
-
-    @property
-    def seconds_out(self) -> float:
-        return max(0.0, self.board.of(self.deployment).out_until - self.time.now)
+from .board_rig import PROVIDER, D, Rig, heard, on_trial
 
 
 @pytest.fixture
@@ -110,7 +53,7 @@ def test_five_failures_in_a_row_open_the_breaker(rig: Rig) -> None:
     assert trial is not None
     assert trial.trial
     assert rig.board.of(D).on_trial
-    assert not rig.board.usable(D), "one at a time"
+    assert not rig.board.usable(D), "one, while others go elsewhere"
     assert rig.board.enter(D) is None
     rig.board.answered(trial, None, None)
     assert rig.board.usable(D)
@@ -169,6 +112,48 @@ def test_a_low_share_of_successes_opens_it(rig: Rig) -> None:
         assert healthy.attempt(UpstreamServerError() if number % 5 == 0 else None)
 
 
+def begun(rig: Rig) -> Ticket:
+    """An attempt whose answer has begun."""
+    ticket = rig.board.enter(D)
+    assert ticket is not None
+    rig.board.answered(ticket, 0.1, None)
+    return ticket
+
+
+def test_a_stream_that_has_begun_is_answered(rig: Rig) -> None:
+    """Of ten attempts nine stream on for longer than anybody looks: the tenth opens nothing, however often."""
+    for _ in range(40):
+        rig.time.now += 1.0
+        for _ in range(9):
+            begun(rig)
+        assert rig.attempt(UpstreamServerError())
+    assert rig.changes.all == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_streams_that_all_break_off_open_it(rig: Rig, at_once: int) -> None:
+    """Beginnings are no comfort where nothing comes to its end: five in a row are enough, however they overlap."""
+    under_way: list[Ticket] = []
+    broken = 0
+    while rig.board.usable(D):
+        rig.time.now += 0.1
+        under_way.append(begun(rig))
+        if len(under_way) == at_once:
+            rig.board.leave(under_way.pop(0), UpstreamTruncated())
+            broken += 1
+    assert broken <= OPEN_AFTER * at_once
+    assert at_once > 1 or broken == OPEN_AFTER
+
+
+def test_a_stream_that_breaks_off_is_one_attempt(rig: Rig) -> None:
+    """One of five broke off, and four of them were answered: 80 % are enough."""
+    for _ in range(40):
+        for number in range(5):
+            ticket = begun(rig)
+            rig.board.leave(ticket, None if number else UpstreamTruncated())
+    assert rig.changes.all == []
+
+
 NEUTRAL: list[GatewayError] = [
     UpstreamRejected(),
     errors.UpstreamContextWindow(),
@@ -218,6 +203,53 @@ def test_a_trial_that_tells_nothing_leaves_it_to_the_next_call(rig: Rig, error: 
     trial = rig.board.enter(D)
     assert trial is not None
     assert trial.trial
+
+
+def test_a_slow_trial_keeps_nobody_away_for_long(rig: Rig) -> None:
+    """Good answers may take long: after some seconds another call tries, and whichever is answered brings it back."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    slow = on_trial(rig)
+    assert rig.seconds_out == TRIAL_SECONDS
+    rig.time.now += TRIAL_SECONDS
+    quick = on_trial(rig)
+    assert not rig.board.usable(D)
+    rig.board.answered(quick, None, None)
+    assert rig.attempt()
+    rig.board.leave(slow, UpstreamTimeout())
+    assert rig.board.usable(D), "it began before that"
+    rig.board.leave(quick, UpstreamTruncated())
+    assert rig.board.of(D).in_flight == 0
+    assert rig.changes.states == [("out", "5xx"), ("degraded", "retry"), ("healthy", "recovered")]
+
+
+def test_trials_that_tell_nothing_leave_it_to_those_that_go_on(rig: Rig) -> None:
+    """Its client left; another trial is under way, and fails: one failure, and the time grows once."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    slow = on_trial(rig)
+    rig.time.now += TRIAL_SECONDS
+    left = on_trial(rig)
+    rig.board.leave(left, ClientGone())
+    assert rig.board.of(D).on_trial
+    assert not rig.board.usable(D)
+    rig.time.now += TRIAL_SECONDS
+    late = on_trial(rig)
+    rig.board.leave(slow, UpstreamTimeout())
+    assert 8 <= rig.seconds_out <= 12
+    rig.board.leave(late, UpstreamTimeout())
+    assert 8 <= rig.seconds_out <= 12
+    assert not rig.board.of(D).on_trial
+
+
+def test_a_good_probe_lets_another_call_try(rig: Rig) -> None:
+    """At once, however long the trial under way takes."""
+    rig.fail()
+    rig.time.now += rig.seconds_out
+    on_trial(rig)
+    assert not rig.board.usable(D)
+    rig.board.probe_finished(ProbeResult("p", None, "ok", 0.0, 0.1))
+    on_trial(rig)
 
 
 def test_a_bad_certificate_opens_it_at_once(rig: Rig) -> None:
@@ -293,6 +325,22 @@ def test_a_provider_without_a_breaker_stays_in_rotation() -> None:
     for error in (UpstreamServerError(), UpstreamTlsFailed(), ProviderAuthFailed()):
         for _ in range(50):
             assert rig.attempt(error)
+    heard(rig, "breaker")
+    heard(rig, "parked")
+    for of in (None, D.id):
+        rig.board.probe_finished(ProbeResult("p", of, "connect_refused", 0.0, 0.1))
+    assert rig.attempt()
+    assert rig.changes.all == []
+    heard(rig, "cooldown")
+    assert not rig.attempt()
+
+
+def test_who_takes_the_breaker_away_has_it_back_at_once(rig: Rig) -> None:
+    """`breaker: false` by a reload, while the breaker is open."""
+    rig.fail()
+    rig.board.keep([replace(D, provider=replace(PROVIDER, breaker=False))])
+    assert rig.board.usable(D)
+    assert rig.changes.states[-1] == ("healthy", "reconfigured")
 
 
 def test_second_tries_at_a_failing_upstream_are_bounded(rig: Rig) -> None:
@@ -323,66 +371,6 @@ def test_means_and_headroom_are_kept(rig: Rig) -> None:
     assert record.headroom == 0.25
 
 
-# ---- hints
-
-
-def heard(rig: Rig, out_for: str = "breaker", seconds: float = 20.0) -> None:
-    rig.board.hear(Hint(D.id, out_for, seconds, "5xx", "another"))
-
-
-def test_a_hint_is_believed_and_verified(rig: Rig) -> None:
-    """Out for as long as the other says; then one call of our own decides, and its result is told."""
-    heard(rig)
-    assert rig.seconds_out == 20
-    assert rig.told == []
-    assert rig.changes.all[0].told
-    rig.time.now += 20
-    assert rig.attempt()
-    assert rig.board.usable(D)
-    assert [hint.out_for for hint in rig.told] == [""]
-
-
-def test_a_hint_that_proved_wrong_is_not_believed_again_soon(rig: Rig) -> None:
-    """One worker with a broken network cannot keep a good deployment away from all the others."""
-    heard(rig, seconds=1)
-    rig.time.now += 1
-    assert rig.attempt()
-    heard(rig)
-    assert rig.board.usable(D)
-    rig.time.now += 31
-    heard(rig)
-    assert not rig.board.usable(D)
-
-
-def test_what_we_know_ourselves_is_not_overruled(rig: Rig) -> None:
-    """A hint does not shorten or lengthen our own opening; that another found it well lets one of our calls try."""
-    rig.fail()
-    before = rig.board.of(D).out_until
-    heard(rig, seconds=29)
-    assert rig.board.of(D).out_until == before
-    heard(rig, out_for="")
-    trial = rig.board.enter(D)
-    assert trial is not None
-    assert trial.trial
-
-
-def test_a_hint_is_taken_back(rig: Rig) -> None:
-    """What was out only by hearsay is back by hearsay."""
-    heard(rig)
-    heard(rig, out_for="")
-    assert rig.board.usable(D)
-    assert rig.told == []
-
-
-@pytest.mark.parametrize("seconds", [300.0, 0.0, -1.0])
-def test_hints_are_bounded(rig: Rig, seconds: float) -> None:
-    """At most half a minute, and never of the past; unknown deployments are nobody's business."""
-    heard(rig, "parked", seconds)
-    assert rig.seconds_out == (30 if seconds > 0 else 0)
-    rig.board.hear(Hint("p/other", "breaker", 10, "5xx", "another"))
-    assert "p/other" not in rig.board._records
-
-
 def test_removed_deployments_are_forgotten_and_inventions_bounded(rig: Rig) -> None:
     """A reload drops what is gone; names that clients invent do not grow the board."""
     rig.fail()
@@ -398,38 +386,3 @@ def test_bad_answers_count(rig: Rig) -> None:
     for _ in range(OPEN_AFTER):
         rig.attempt(UpstreamBadResponse())
     assert not rig.board.usable(D)
-
-
-def test_probes_are_hints(rig: Rig) -> None:
-    """A bad one keeps calls away for some seconds, until one has tried; a good one lets a call try at once."""
-    rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1))
-    assert rig.seconds_out == 5
-    assert not rig.changes.all[0].told
-    rig.time.now += 5
-    assert rig.attempt()
-    rig.fail()
-    assert not rig.board.usable(D)
-    rig.board.probe_finished(ProbeResult("p", None, "ok", 0.0, 0.1))
-    trial = rig.board.enter(D)
-    assert trial is not None
-    assert trial.trial
-
-
-@pytest.mark.parametrize("heard", [False, True])
-def test_who_probed_tells_what_it_found(rig: Rig, heard: bool) -> None:
-    """A worker that comes later, and who asks what is out, learn it as they learn what calls found; from one of all."""
-    rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1, heard=heard))
-    assert rig.changes.all[0].told == heard
-    assert [(hint.out_for, hint.seconds, hint.cause) for hint in rig.told] == (
-        [] if heard else [("breaker", 5.0, "5xx")]
-    )
-    rig.board.probe_finished(ProbeResult("p", D.id, "5xx", 0.0, 0.1, heard=heard))
-    assert len(rig.told) == (0 if heard else 1)
-
-
-@pytest.mark.parametrize(("outcome", "out"), [("connect_refused", True), ("5xx", False), ("429", False), ("ok", False)])
-def test_a_list_of_models_that_fails_is_no_word_against_a_model(rig: Rig, outcome: str, out: bool) -> None:
-    """Unless there is nobody who answers."""
-    rig.board.probe_finished(ProbeResult("p", None, outcome, 0.0, 0.1))
-    assert rig.board.usable(D) != out
-    rig.board.probe_finished(ProbeResult("other", None, "dns", 0.0, 0.1))

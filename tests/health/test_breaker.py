@@ -31,6 +31,7 @@ class BreakerModel(RuleBasedStateMachine):
         self.chance = Random(1)
         self.now = 1000.0
         self.in_row = 0
+        self.ended: int | None = None
         self.window: deque[bool] = deque(maxlen=WINDOW)
         self.open = False
         self.openings = 0
@@ -47,15 +48,30 @@ class BreakerModel(RuleBasedStateMachine):
     @precondition(lambda self: not self.open)
     @rule()
     def success(self) -> None:
-        self.breaker.succeeded()
+        self.ended = self.breaker.succeeded()
+        assert self.ended == self.in_row
         self.in_row = 0
         self.window.append(True)
 
     @precondition(lambda self: not self.open)
     @rule(at_once=st.booleans() | st.just(False) | st.just(False))
     def failure(self, at_once: bool) -> None:
-        seconds = self.breaker.failed(self.now, self.chance, at_once=at_once)
-        self.in_row += 1
+        self._failed(self.breaker.failed(self.now, self.chance, at_once=at_once), at_once=at_once, ended=0)
+
+    @precondition(lambda self: not self.open and self.ended is not None)
+    @rule()
+    def what_was_answered_breaks_off(self) -> None:
+        """It was one attempt, and stays one; what it had ended goes on."""
+        ended, self.ended = self.ended, None
+        assert ended is not None
+        seconds = self.breaker.failed(self.now, self.chance, ended=ended)
+        newest = next((at for at in range(len(self.window) - 1, -1, -1) if self.window[at]), None)
+        if newest is not None:
+            del self.window[newest]
+        self._failed(seconds, at_once=False, ended=ended)
+
+    def _failed(self, seconds: float | None, *, at_once: bool, ended: int) -> None:
+        self.in_row += ended + 1
         self.window.append(False)
         too_many = len(self.window) == WINDOW and self.window.count(False) > MOST_FAILURES
         opens = at_once or self.in_row >= OPEN_AFTER or too_many

@@ -15,7 +15,7 @@ from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.types import Deployment, Provider
 from tests.support.app import store_url, unique
 
-from .test_board import Changes
+from .board_rig import Changes
 
 PROVIDER = Provider("p", "openai", "http://127.0.0.1")
 

@@ -33,6 +33,11 @@ def change(at: float, state: str = "out", cause: str = "breaker", deployment: st
     return DeploymentChanged(deployment, state, cause, at)
 
 
+def found_out(at: float, *, probed: bool = False, told: bool = False) -> DeploymentChanged:
+    """A deployment that is out, and not because of a call of that worker."""
+    return DeploymentChanged("p/m", "out", "dns", at, 5.0, told=told, probed=probed)
+
+
 def played(*events: Event, incident: Incident | None = None) -> Incident | None:
     """The incident after these events, each probe with the one before it."""
     before: dict[str | None, ProbeResult] = {}
@@ -61,10 +66,13 @@ def at(seconds: float, incident: Incident) -> Incident:
         [change(1, "degraded"), change(2, "out", "cooldown"), change(3, "out", "429"), change(4, "healthy", "")],
         [Failures("p/m", "5xx", 1000, 1, 9), Failures("p/m", "stall", 1000, 1, 9)],
         [Recovered("p/m", 1.0)],
+        [probe(1, "dns"), found_out(2, probed=True), probe(12, "ok")],
+        [found_out(1, told=True), found_out(2, probed=True, told=True)],
     ],
 )
 def test_no_incident(events: list[Event]) -> None:
-    """Single failed probes, rests for a rate limit, and failures that the breaker lives with open none."""
+    """Single failed probes and what they take out, rests for a rate limit, failures that the breaker lives with, and
+    what one worker believes another open none."""
     assert played(*events) is None
 
 
@@ -104,6 +112,16 @@ def test_one_for_all_parts() -> None:
     assert incident.quiet_since == 601 * SECOND
     assert at(660, incident).closed_at is None
     assert at(661, incident).closed_at == 601 * SECOND
+
+
+def test_what_a_probe_took_out_is_no_part() -> None:
+    """Two failed probes open an incident, and a good one ends it: nobody has to call what they took out."""
+    incident = played(probe(1, "dns"), found_out(1, probed=True), probe(11, "dns"), found_out(11, probed=True))
+    assert incident is not None
+    assert list(incident.parts) == [PROVIDER]
+    incident = played(probe(41, "ok"), incident=incident)
+    assert incident is not None
+    assert at(101, incident).closed_at == 41 * SECOND
 
 
 def test_flapping_is_one_incident() -> None:

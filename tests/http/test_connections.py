@@ -8,7 +8,8 @@ from itertools import product
 
 import pytest
 
-from tests.support.app import Client, chat_body, until
+from gateway.http import cycle
+from tests.support.app import Client, chat_body, unique, until
 from tests.support.rig import COMPLETION, Rig, chunk, rigged
 from tests.support.steps import json_reply, sse, stall
 
@@ -69,6 +70,45 @@ def test_an_answer_before_the_body_keeps_the_connection(rig: Rig) -> None:
         client.write(b"y" * 299_999 + GOOD)
         assert client.reply().status == 200
     assert len(rig.a.received) == 1
+
+
+def test_an_answer_in_place_of_100_closes_the_connection(rig: Rig) -> None:
+    """Whether the body follows is the client's choice: what came next could be either it or another request."""
+    with rig.gateway.client() as client:
+        client.write(raw(HOST, LENGTH, b"expect: 100-continue", first=b"POST /v1/none HTTP/1.1", body=b""))
+        reply = client.reply()
+        assert (reply.status, reply.header("connection")) == (404, "close")
+        assert client.ended()
+    with rig.gateway.client() as client:
+        client.write(raw(HOST, LENGTH, b"expect: 100-continue", body=b""))
+        assert client.head().status == 100
+        client.write(BODY + GOOD)
+        assert [client.reply().status for _ in range(2)] == [200, 200]
+
+
+def test_an_old_client_gets_no_interim_answer(rig: Rig) -> None:
+    """HTTP/1.0 has none: its body is waited for."""
+    with rig.gateway.client() as client:
+        first = b"POST /v1/chat/completions HTTP/1.0"
+        client.write(raw(HOST, LENGTH, b"expect: 100-continue", first=first, body=b""))
+        until(lambda: not rig.gateway.idle(), "the call")
+        client.write(BODY)
+        assert client.reply().status == 200
+
+
+def test_a_body_without_end_is_not_read_for_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind an early answer so much is dropped; whoever announces more, or sends more, is closed on."""
+    monkeypatch.setattr(cycle, "MOST_DROPPED", 300_000)
+    with rig.gateway.client() as client:
+        client.write(raw(HOST, b"content-length: 999999999", first=b"POST /v1/none HTTP/1.1", body=b"x"))
+        reply = client.reply()
+        assert (reply.status, reply.header("connection")) == (404, "close")
+        assert client.ended()
+    with rig.gateway.client() as client:
+        client.write(raw(HOST, b"transfer-encoding: chunked", first=b"POST /v1/none HTTP/1.1", body=b""))
+        assert client.reply().status == 404
+        with pytest.raises(ConnectionError):
+            client.write((b"2710\r\n" + b"y" * 10_000 + b"\r\n") * 10_000)
 
 
 def test_what_came_whole_before_nonsense_is_answered(rig: Rig) -> None:
@@ -159,6 +199,19 @@ def test_a_client_that_leaves_ends_its_request_at_once(rig: Rig) -> None:
             until(lambda: len(rig.a.received) == 1, "the request at the provider")
         until(rig.gateway.idle, "the end of the request")
         until(lambda left=left: rig.a.disconnections > left, "the end of the provider's connection")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kilobytes", [1, 70, 100, 120])
+def test_a_client_that_leaves_is_noticed_however_long_its_body_was(rig: Rig, kilobytes: int) -> None:
+    """Bodies that come at once and are more than what is held unread: read, nothing is in the way of the end."""
+    rig.a.then([stall()])
+    left, request_id = rig.a.disconnections, unique("left")
+    with rig.gateway.client() as client:
+        body = chat_body("m", filler="x" * kilobytes * 1000)
+        client.post("/v1/chat/completions", body, [("x-request-id", request_id)])
+        until(lambda: len(rig.a.received) == 1, "the request at the provider")
+    until(lambda: rig.a.disconnections > left, "the end of the provider's connection")
+    assert rig.gateway.line(request_id)["status"] == 499
 
 
 def read_to_the_end(client: Client) -> bytes:

@@ -156,7 +156,7 @@ def test_a_window_that_is_too_small_is_left_out(fields: dict[str, Any], wanted: 
         (Condition("a/one", out_until=NOW + 5, out_for="breaker"), "breaker"),
         (Condition("a/one", out_until=NOW + 5, out_for="cooldown"), "cooldown"),
         (Condition("a/one", out_until=NOW + 5, out_for="parked"), "parked"),
-        (Condition("a/one", out_until=NOW - 5, out_for="breaker", on_trial=True), "breaker"),
+        (Condition("a/one", out_until=NOW + 4, out_for="breaker", on_trial=True), "breaker"),
     ],
 )
 @pytest.mark.parametrize("strategy", ["priority", "round_robin", "sticky"])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.errors import UpstreamRejected
+from gateway.types import Provider
+from gateway.upstream.secrecy import without_secrets
 from tests.security.carriers import carried
+from tests.support.app import chat_body, running
 from tests.support.rig import KEY_A, KEY_B, Rig
 from tests.support.steps import Script, json_reply, send, sse, status
 
@@ -45,3 +49,56 @@ def test_no_secret_comes_back(rig: Rig, token: str, name: str) -> None:
     )
     for canary in (KEY_A, KEY_B, token):
         assert canary not in told
+
+
+def test_spare_keys_are_secrets_too() -> None:
+    """A provider that is told an earlier key, and repeats it."""
+    provider = Provider("p", "openai", "http://127.0.0.1", api_keys=("first-canary",), spare_keys=("spare-canary",))
+    said = UpstreamRejected("no first-canary, no spare-canary", upstream_code="spare-canary")
+    error = without_secrets(said, provider)
+    assert error.public_message == "no [redacted], no [redacted]"
+    assert error.public_code is None
+
+
+SECRETS = """
+version: 1
+providers:
+  aws:
+    type: bedrock
+    region: eu-west-1
+    access_key_id: AKIAIOSFODNN7EXAMPLE
+    secret_access_key: canary-of-aws/1234567890
+    models: [m]
+  entra:
+    {type: azure, resource: r, tenant_id: t, client_id: c, client_secret: canary-of-entra-12345, models: [m]}
+  own:
+    type: openai_compatible
+    base_url: http://127.0.0.1:9/v1
+    headers: {x-house-key: canary-of-a-header, authorization: Bearer canary-of-a-bearer, x-team: harmless-words}
+    models: [m]
+alerts:
+  webhook: http://127.0.0.1:9/canary-of-the-hook
+  headers: {authorization: Bearer canary-of-the-alerts}
+  secret: canary-of-the-signature-0123456789abcdef
+"""
+NEVER_LOGGED = (
+    "canary-of-aws/1234567890",
+    "canary-of-entra-12345",
+    "canary-of-a-header",
+    "canary-of-a-bearer",
+    "http://127.0.0.1:9/canary-of-the-hook",
+    "canary-of-the-alerts",
+    "canary-of-the-signature-0123456789abcdef",
+    "canary-of-the-administrator",
+)
+
+
+def test_no_configured_secret_is_logged_whoever_says_it() -> None:
+    """As a model's name or as a request's id; what is no secret is written as it came."""
+    with running(SECRETS, admin_key="canary-of-the-administrator") as gateway:
+        for text in (*NEVER_LOGGED, "harmless-words"):
+            gateway.post("/v1/chat/completions", chat_body(text), [("x-request-id", text)])
+        gateway.line("harmless-words")
+        log = gateway.log_file.read_text()
+    assert [text for text in NEVER_LOGGED if text in log] == []
+    assert "[redacted]" in log

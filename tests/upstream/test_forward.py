@@ -23,6 +23,8 @@ from tests.support.app import Reply
 from tests.support.rig import COMPLETION, KEY_A, KEY_B, Rig, chat_body, chunk, rigged
 from tests.support.steps import (
     Script,
+    Send,
+    chunked,
     close,
     cut,
     json_reply,
@@ -30,12 +32,14 @@ from tests.support.steps import (
     raw_head,
     reset,
     send,
+    sleep,
     sse,
     stall,
     status,
 )
 
 GOOD = sse([chunk("good"), chunk(finish="stop")])
+WHOLE = json.dumps(COMPLETION).encode()
 HTML = [("content-type", "text/html")]
 EVENTS = [("content-type", "text/event-stream")]
 
@@ -156,6 +160,16 @@ def test_silence_is_followed_by_the_next_deployment(rig: Rig) -> None:
     check_final(rig.answered([events, stall()], "quick", stream=True), 504, "upstream_timeout", 1)
 
 
+def test_comments_are_no_answer(rig: Rig) -> None:
+    """Keep-alives say that somebody is there, for as long as a first byte may take: then the next target, else 504."""
+    comments = [step for _ in range(100) for step in (send(chunked(b": alive\n\n")), sleep(0.1))]
+    alive = [*sse([], done=False)[:1], *comments]
+    rig.b.then(GOOD)
+    reply = rig.answered(alive, "hasty-first", stream=True)
+    assert (reply.status, reply.header("x-gateway-attempts")) == (200, "2")
+    check_final(rig.answered(alive, "quick", stream=True), 504, "upstream_timeout", 1)
+
+
 @pytest.mark.parametrize("code", [400, 404, 413, 422])
 def test_what_the_provider_blames_on_the_client_is_final(rig: Rig, code: int) -> None:
     """400, 404, 413 and 422 pass with their sanitised text; no other deployment is asked."""
@@ -263,6 +277,19 @@ def test_nothing_secret_of_a_provider_reaches_the_client_or_the_log(rig: Rig) ->
             assert canary.encode() not in reply.head
             assert canary.encode() not in log
     assert KEY_A.encode() not in rig.gateway.get("/metrics").body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_media_types_are_read_in_any_case(rig: Rig, stream: bool) -> None:
+    """`APPLICATION/JSON` is JSON, `Text/Event-Stream` a stream; parameters are left as they are."""
+    kind = "Text/Event-Stream" if stream else "APPLICATION/JSON; charset=UTF-8"
+    lines = [("content-type", kind), ("transfer-encoding", "chunked")]
+    body = (
+        b"".join(step.data for step in GOOD[1:] if isinstance(step, Send)) if stream else chunked(WHOLE) + chunked(b"")
+    )
+    reply = rig.answered([send(raw_head(200, lines) + body)], "a/m", stream=stream)
+    assert reply.status == 200, reply.body
+    assert reply.header("content-type") == ("text/event-stream" if stream else "application/json; charset=UTF-8")
 
 
 def test_an_event_stream_nobody_asked_for_is_no_answer(rig: Rig) -> None:
