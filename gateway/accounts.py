@@ -78,6 +78,7 @@ class Accounts:
             row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
             row.reasoning_tokens = usage.reasoning_tokens
             row.audio_input_tokens, row.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
+            row.cache_write_1h_tokens = usage.cache_write_1h_tokens
         if price is not None:
             row.cost_nano_usd, row.price_version = cost, price.version
         return _encode((row,)), (1, usage.input_tokens + usage.output_tokens, cost or 0)
@@ -142,8 +143,10 @@ class Accounts:
         known = None if relay is None else relay.known_input
         if known is None or known.input_tokens <= 0:
             return corrected
-        cached, written, audio = known.cached_input_tokens, known.cache_write_tokens, known.audio_input_tokens
-        return Usage(known.input_tokens, corrected.output_tokens, cached, written, audio_input_tokens=audio)
+        # What it says of the output meanwhile is not all of it.
+        return msgspec.structs.replace(
+            known, output_tokens=corrected.output_tokens, reasoning_tokens=0, audio_output_tokens=0
+        )
 
     def final(self, exchange: Exchange, bill: Bill, status: int, error: GatewayError | None) -> bytes | None:
         """The row of the attempt that answered, or whose answer the client did not wait for; None if there is none."""
@@ -165,7 +168,7 @@ class Accounts:
             usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.units,
             bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
             None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
-            plan.revision, provider.type,
+            plan.revision, provider.type, usage.cache_write_1h_tokens,
         )  # fmt: skip
         return _encode((row,))
 

@@ -30,6 +30,13 @@ providers:
     models:
       {whole}: {{price: &price {{input: 3, output: 15, cached_input: 0.3}}}}
       {cut}: {{price: *price}}
+  hours:
+    type: anthropic
+    base_url: "{up}/v1"
+    api_key: anthropic-canary-3f0d
+    retry_attempts: 0
+    breaker: false
+    models: {{claude-hours: {{price: {{input: 3, output: 15, cache_write: 3.75, cache_write_1h: 6}}}}}}
   odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
 """
 LONG = "word " * 3200
@@ -104,3 +111,16 @@ def test_other_services_may_count_nothing(gateway: Gateway, up: ScriptedUpstream
     assert gateway.post("/v1/embeddings", body, head).status == 200
     line = gateway.line("odd-embedding")
     assert (line["token_source"], line["input_tokens"]) == ("provider", 0)
+
+
+@pytest.mark.parametrize("path", ["/messages", "/chat/completions"])
+def test_caches_of_an_hour_have_their_price(gateway: Gateway, up: ScriptedUpstream, path: str) -> None:
+    """What is written to a cache for an hour is dearer than what is kept for five minutes."""
+    kept = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 400}
+    usage = {"input_tokens": 10, "cache_creation_input_tokens": 500, "cache_creation": kept, "output_tokens": 3}
+    answer = {"id": "m", "type": "message", "role": "assistant", "model": "claude-hours", "usage": usage}
+    up.then(json_reply({**answer, "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"}))
+    number = f"hours-{next(_numbers)}"
+    body = {"model": "claude-hours", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    assert gateway.post(f"/v1{path}", body, [("x-request-id", number)]).status == 200
+    assert gateway.line(number)["cost_nano_usd"] == 10 * 3000 + 100 * 3750 + 400 * 6000 + 3 * 15_000
