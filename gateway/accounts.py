@@ -11,6 +11,7 @@ from gateway.exchange import Exchange
 from gateway.limits.demand import Used
 from gateway.limits.gate import About
 from gateway.types import Call, Deployment, LedgerRow, LedgerState, Price, Service, TokenSource, Usage
+from gateway.upstream.progress import Answer
 from gateway.upstream.relay import Relay
 from gateway.upstream.retry import Failure
 from gateway.usage import estimate
@@ -67,12 +68,17 @@ class Accounts:
         call = exchange.call
         assert call is not None
         relay = exchange.answer.relay if exchange.answer is not None else None
-        counted = None if relay is None else relay.usage
-        usage = counted or self._calibration.corrected(deployment.id, _partly(call, relay))
+        counted = None if exchange.answer is None else _counted(call, exchange.answer)
+        usage = counted or self._estimated(deployment, _partly(call, relay), relay)
         price = self.price_of(deployment)
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
         row.input_tokens, row.output_tokens = usage.input_tokens, usage.output_tokens
+        if relay is not None:
+            row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
+            row.reasoning_tokens = usage.reasoning_tokens
+            row.audio_input_tokens, row.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
+            row.cache_write_1h_tokens = usage.cache_write_1h_tokens
         if price is not None:
             row.cost_nano_usd, row.price_version = cost, price.version
         return _encode((row,)), (1, usage.input_tokens + usage.output_tokens, cost or 0)
@@ -121,13 +127,26 @@ class Accounts:
         call, answer = exchange.call, exchange.answer
         assert call is not None
         if source != PROVIDER:
-            corrected = self._calibration.corrected(deployment.id, usage)
-            whole = answer is not None and answer.relay is None
+            relay = None if answer is None else answer.relay
+            corrected = self._estimated(deployment, usage, relay)
+            whole = answer is not None and relay is None
             # A whole body weighs more for each token than a stream's text does, from which was learnt.
             return Usage(corrected.input_tokens, usage.output_tokens) if whole else corrected
         if error is None and answer is not None and self._calibration.wanted(deployment.id):
             self._calibration.learn(deployment.id, _partly(call, answer.relay), usage)
         return usage
+
+    def _estimated(self, deployment: Deployment, guess: Usage, relay: Relay | None) -> Usage:
+        """What nobody counted as its provider would probably count it; the input as it did, where it has told of that
+        first."""
+        corrected = self._calibration.corrected(deployment.id, guess)
+        known = None if relay is None else relay.known_input
+        if known is None or known.input_tokens <= 0:
+            return corrected
+        # What it says of the output meanwhile is not all of it.
+        return msgspec.structs.replace(
+            known, output_tokens=corrected.output_tokens, reasoning_tokens=0, audio_output_tokens=0
+        )
 
     def final(self, exchange: Exchange, bill: Bill, status: int, error: GatewayError | None) -> bytes | None:
         """The row of the attempt that answered, or whose answer the client did not wait for; None if there is none."""
@@ -149,7 +168,7 @@ class Accounts:
             usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.units,
             bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
             None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
-            plan.revision, provider.type,
+            plan.revision, provider.type, usage.cache_write_1h_tokens,
         )  # fmt: skip
         return _encode((row,))
 
@@ -188,7 +207,7 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
         # Sent, and then the client left: the provider may still charge for reading it.
         return Usage(call.input_tokens), PARTIAL
     relay = answer.relay
-    counted = answer.usage if relay is None else relay.usage
+    counted = _counted(call, answer)
     if counted is not None and not sold_by_units(call):
         return counted, PROVIDER
     units = units_of(call, answer.body, counted)
@@ -199,6 +218,15 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
         body = len(answer.body or b"")
         return estimate.whole(call.input_tokens, body, generates=call.service in GENERATES), ESTIMATED
     return _partly(call, relay), (ESTIMATED if error is None else PARTIAL)
+
+
+def _counted(call: Call, answer: Answer) -> Usage | None:
+    """What the provider told of the call; None where it did not, or tells what cannot be: that it answered without
+    having read anything."""
+    counted = answer.usage if answer.relay is None else answer.relay.usage
+    if counted is not None and counted.input_tokens <= 0 and call.input_tokens and call.service in GENERATES:
+        return None
+    return counted
 
 
 def _partly(call: Call, relay: Relay | None) -> Usage:

@@ -36,7 +36,7 @@ from gateway.usage.units import tokens_asked, units_asked
 DEFAULT_CEILING = 4096
 """Output tokens for callers under a budget who set no `max_tokens`, where neither route nor model says."""
 MOST_OUTPUT = 2**31 - 1
-"""Output tokens that no call has: what a client asks for times how often is a number without bound, and what it costs
+"""Tokens that no call has: what a client asks for times how often is a number without bound, and what it costs
 must fit into the store's numbers."""
 LONG_NAME = 256
 """Characters of a user's name above which its hash is not remembered: names are as long as clients make them."""
@@ -148,11 +148,11 @@ class Admission:
         else:
             most = min(MOST_OUTPUT, _ceiling(plan) * choices)
             least = min(most, self._rolling.expect((plan.route, call.model)) * choices)
-        fixed = per_output = 0
-        if traits.money:
-            fixed, per_output = _dearest(call, plan.reachable, self.accounts)
         tokens = _fitting(call, call.input_tokens + least, traits.largest)
-        return Demand(tokens, call.input_tokens, fixed, per_output, least, most)
+        given, fixed, per_output = call.input_tokens, 0, 0
+        if traits.money or traits.hard_tokens:
+            given, fixed, per_output = _needs(call, plan.reachable, traits, self.accounts)
+        return Demand(tokens, given, fixed, per_output, least, most)
 
     def learn(self, exchange: Exchange, output_tokens: int) -> None:
         """A call of this kind ended with so much output."""
@@ -239,19 +239,13 @@ def demand_of_attempt(
 ) -> Demand:
     """What a call that may need `demand` of its caller's limits may need of a deployment's own. Raises DeploymentsFull
     where that must be known in money, and is not."""
-    fixed = per_output = 0
-    if traits.money:
-        if accounts.price_of(deployment) is None and traits.hard_cost:
-            raise DeploymentsFull(final=UnpricedModel(UNPRICED, param="model"))
-        fixed, per_output = _dearest(call, (deployment,), accounts)
-    return Demand(
-        _fitting(call, demand.tokens, traits.largest),
-        demand.input_tokens,
-        fixed,
-        per_output,
-        demand.least,
-        demand.most,
-    )
+    if traits.hard_cost and accounts.price_of(deployment) is None:
+        raise DeploymentsFull(final=UnpricedModel(UNPRICED, param="model"))
+    tokens = _fitting(call, demand.tokens, traits.largest)
+    given, fixed, per_output = call.input_tokens, 0, 0
+    if traits.money or traits.hard_tokens:
+        given, fixed, per_output = _needs(call, (deployment,), traits, accounts)
+    return Demand(tokens, given, fixed, per_output, demand.least, demand.most)
 
 
 def full_by(refusal: GatewayError) -> DeploymentsFull:
@@ -276,17 +270,29 @@ def _hash(team: str | None, key: str, user: str) -> str:
 _known_hash = lru_cache(maxsize=8192)(_hash)
 
 
-def _dearest(call: Call, targets: Sequence[Deployment], accounts: Accounts) -> tuple[int, int]:
-    """What the input and a token of output can cost at most, at whichever of these."""
+def _needs(
+    call: Call, targets: Sequence[Deployment], traits: Traits | Shape, accounts: Accounts
+) -> tuple[int, int, int]:
+    """Of quotas with these traits, at whichever of these: the tokens but for the output, what these cost, and what a
+    token of output costs; the most of each that quotas may have to refuse."""
     windows = [target.context_window for target in targets if target.context_window is not None]
-    window = max(windows, default=None)
-    given = estimate.input_bound(call.raw, window) if call.raw else call.input_tokens
-    units, (more, made) = units_asked(call), tokens_asked(call)
+    given = estimate.input_bound(call.raw, max(windows, default=None)) if call.raw else call.input_tokens
+    more, made = tokens_asked(call)
+    fixed = per_output = 0
+    if traits.money:
+        fixed, per_output = _dearest(targets, (given + more, made, units_asked(call)), accounts)
+    most = min(MOST_OUTPUT, given + more + made) if traits.hard_tokens else call.input_tokens
+    return most, fixed, per_output
+
+
+def _dearest(targets: Sequence[Deployment], asked: tuple[int, int, float], accounts: Accounts) -> tuple[int, int]:
+    """What so many tokens of input and output and so many units can cost at most, and one more token of output."""
+    given, made, units = asked
     fixed = per_output = 0
     for target in targets:
         price = accounts.price_of(target)
         if price is not None:
-            most = bounds(price, given + more, units)
+            most = bounds(price, given, units)
             fixed, per_output = max(fixed, min(MOST, most[0] + made * most[1])), max(per_output, most[1])
     return fixed, per_output
 

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.bridges.chats import Completion
 from gateway.errors import UpstreamBadEvent, UpstreamError
-from gateway.ports import StreamDecoder
+from gateway.ports import StreamDecoder, TellsInput
 from gateway.providers.wire.frames import parse_frame
 from gateway.types import Call, Usage
 
@@ -55,6 +55,12 @@ class ChatReader(ABC):
     def usage(self) -> Usage | None:
         """See `gateway.ports.StreamDecoder`."""
         return self._inner.usage
+
+    @property
+    def known_input(self) -> Usage | None:
+        """See `gateway.ports.TellsInput`."""
+        inner: object = self._inner
+        return inner.known_input if isinstance(inner, TellsInput) else None
 
     @property
     def events(self) -> int:

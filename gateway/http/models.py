@@ -159,6 +159,7 @@ def _price(price: Price) -> dict[str, float]:
         "output": price.output,
         "cached_input": price.cached_input,
         "cache_write": price.cache_write,
+        "cache_write_1h": price.cache_write_1h,
         "reasoning": price.reasoning,
         "per_request": price.per_request or None,
         "per_unit": price.per_unit or None,

@@ -11,7 +11,7 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     tokens: int = 0
     """For rates: the estimated input and the output that is expected or allowed."""
     input_tokens: int = 0
-    """For quotas of tokens."""
+    """For quotas of tokens, all but the output: the most of them where a hard quota counts tokens, else an estimate."""
     fixed_cost: int = 0
     """The most that the input, the request itself and its units can cost."""
     output_cost: int = 0

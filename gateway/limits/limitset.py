@@ -130,6 +130,8 @@ class Shape:
     """A budget refuses what it cannot pay for, and so what has no known price."""
     hard: bool
     """Some quota bounds the output that is granted."""
+    hard_tokens: bool
+    """A quota refuses what may use more tokens than it has left."""
 
 
 @lru_cache(maxsize=4096)
@@ -153,6 +155,7 @@ def _shape(specs: tuple[LimitSpec | QuotaSpec, ...]) -> Shape:
         money=bool(budgets),
         hard_cost=any(budget.unpriced == "refuse" for budget in budgets),
         hard=any(row[0] == QUOTA and row[2] != MEASURES["requests"] and row[3] for row in rows),
+        hard_tokens=any(row[0] == QUOTA and row[2] == MEASURES["tokens"] and row[3] for row in rows),
     )
 
 
@@ -316,10 +319,12 @@ class Traits(NamedTuple):
     money: bool
     hard: bool
     hard_cost: bool
+    hard_tokens: bool
 
 
 def traits_of(sets: Sequence[LimitSet]) -> Traits | Shape:
-    """The smallest bucket of tokens, and whether any of them counts money, bounds output, or must know the price."""
+    """The smallest bucket of tokens, and whether any of them counts money, bounds output, must know the price, or must
+    know the most tokens."""
     if len(sets) == 1:
         return sets[0].shape
     return Traits(
@@ -327,6 +332,7 @@ def traits_of(sets: Sequence[LimitSet]) -> Traits | Shape:
         any(limits.money for limits in sets),
         any(limits.hard for limits in sets),
         any(limits.hard_cost for limits in sets),
+        any(limits.shape.hard_tokens for limits in sets),
     )
 
 

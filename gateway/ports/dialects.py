@@ -78,6 +78,16 @@ class Numbering(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsInput(Protocol):
+    """A decoder of a stream that tells what was read before it tells what was made."""
+
+    @property
+    def known_input(self) -> Usage | None:
+        """What the provider counted of the input, once it said so. Nothing else of it is told yet."""
+        ...
+
+
 class Dialect(Protocol):
     """How one type of provider is spoken to. No I/O, no state between calls."""
 

@@ -135,6 +135,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     """Included in `output_tokens`."""
     units: float = 0.0
     """What the service is sold by where that is not tokens: images, seconds of audio, characters, searches."""
+    cache_write_1h_tokens: int = 0
+    """Included in `cache_write_tokens`: what is kept for an hour, not for five minutes."""
 
     @property
     def total(self) -> int:

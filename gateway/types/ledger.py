@@ -96,3 +96,5 @@ class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     config_revision: ShortText = ""
     provider_type: ShortText = ""
     """For prices that are looked up again."""
+    cache_write_1h_tokens: TokenCount = 0
+    """Included in `cache_write_tokens`."""

@@ -29,6 +29,8 @@ class PriceTier:
     output: float
     cached_input: float | None = None
     cache_write: float | None = None
+    cache_write_1h: float | None = None
+    """Of a cache that is kept for an hour; else `cache_write`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Price:
     """By `above`, ascending."""
     version: str = "config"
     """Where the price is from: `config`, or the catalogue's name and version."""
+    cache_write_1h: float | None = None
+    """Of a cache that is kept for an hour; else `cache_write`."""
 
 
 @dataclass(frozen=True, slots=True)

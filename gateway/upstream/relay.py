@@ -15,7 +15,7 @@ from gateway.errors import (
     UpstreamStalled,
     UpstreamTimeout,
 )
-from gateway.ports import ByteSink, Clock, Numbering, StreamDecoder, TappedResponse, UpstreamResponse
+from gateway.ports import ByteSink, Clock, Numbering, StreamDecoder, TappedResponse, TellsInput, UpstreamResponse
 from gateway.types import Provider, Usage
 from gateway.upstream.secrecy import without_secrets
 
@@ -56,6 +56,12 @@ class Relay:
     def usage(self) -> Usage | None:
         """What the provider counted, once it said so."""
         return self._decoder.usage if self._decoder is not None else None
+
+    @property
+    def known_input(self) -> Usage | None:
+        """What the provider counted of the input, where it said so before anything else."""
+        decoder: object = self._decoder
+        return decoder.known_input if isinstance(decoder, TellsInput) else None
 
     @property
     def relayed(self) -> tuple[int, int, tuple[int, int] | None]:

@@ -5,7 +5,7 @@ process for it (`prices.py`, `lookup.py`).
 
 Where the catalogue says more than a call's usage tells, the dearest price counts: at any time of day, of tokens of
 images and videos beside those of text. Not told by it and so not counted: surcharges for searches and other tools,
-citation tokens, caches kept longer than five minutes, and tiers of service that a request may ask for.
+citation tokens, and tiers of service that a request may ask for.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ _INPUT = ("input_mtok", "input_text_mtok", "input_image_mtok", "input_video_mtok
 _OUTPUT = ("output_mtok", "output_text_mtok", "output_image_mtok", "output_video_mtok")
 _CACHED = ("cache_read_mtok", "cache_text_read_mtok", "cache_image_read_mtok", "cache_video_read_mtok")
 _WRITTEN = ("cache_write_mtok", "cache_write_5m_mtok")
+_WRITTEN_1H = ("cache_write_1h_mtok",)
 _UNITS = {
     "audio_hours": 3600,
     "input_audio_hours": 3600,
@@ -66,7 +67,7 @@ _UNITS = {
 }
 """What is sold by units, and how many units its price is for: seconds, characters, searches."""
 _OTHERS = ("input_audio_mtok", "output_audio_mtok", "output_reasoning_mtok", "requests_kcount")
-_READ = (*_INPUT, *_OUTPUT, *_CACHED, *_WRITTEN, *_UNITS, *_OTHERS)
+_READ = (*_INPUT, *_OUTPUT, *_CACHED, *_WRITTEN, *_WRITTEN_1H, *_UNITS, *_OTHERS)
 
 
 class Found(NamedTuple):
@@ -154,6 +155,7 @@ class PriceBook:
             per_unit=_usd(max(offer.top((key,)) / per for offer in offers for key, per in _UNITS.items())),
             tiers=tuple(_rates(offers, step + 1) for step in steps),
             version=self.version,
+            cache_write_1h=base.cache_write_1h,
         )
 
 
@@ -205,6 +207,7 @@ def _rates(offers: list[_Offer], size: int) -> PriceTier:
         _usd(max(offer.top(_OUTPUT, size) for offer in offers)),
         _kind(offers, _CACHED, _INPUT, size),
         _kind(offers, _WRITTEN, _INPUT, size),
+        _kind(offers, _WRITTEN_1H, (*_WRITTEN, *_INPUT), size),
     )
 
 

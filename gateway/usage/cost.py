@@ -33,6 +33,8 @@ class _Rates(NamedTuple):
     reasoning: int
     audio_in: int
     audio_out: int
+    hour: int
+    """Of what is written to a cache for an hour, as the difference to `written`."""
 
 
 class _Compiled(NamedTuple):
@@ -87,7 +89,9 @@ def bounds(price: Price, input_tokens: int, units: float = 0.0) -> tuple[int, in
     given = max(0, input_tokens)
     # A smaller input may fall into another tier, and that may be the dearer one.
     reachable = [known.base, *(tier for above, tier in known.tiers if given > above)]
-    per_input = max(tier.input + max(0, tier.cached, tier.written, tier.audio_in) for tier in reachable)
+    per_input = max(
+        tier.input + max(0, tier.cached, tier.written + max(0, tier.hour), tier.audio_in) for tier in reachable
+    )
     per_output = max(tier.output + max(0, tier.reasoning, tier.audio_out) for tier in reachable)
     return _with_units(given * per_input + known.fixed, units, known), _whole(per_output, known.scale)
 
@@ -96,7 +100,8 @@ def _input_apart(usage: Usage, given: int, rates: _Rates) -> int:
     cached = min(max(0, usage.cached_input_tokens), given)
     written = min(max(0, usage.cache_write_tokens), given - cached)
     audio = min(max(0, usage.audio_input_tokens), given - cached - written)
-    return cached * rates.cached + written * rates.written + audio * rates.audio_in
+    hour = min(max(0, usage.cache_write_1h_tokens), written)
+    return cached * rates.cached + written * rates.written + hour * rates.hour + audio * rates.audio_in
 
 
 def _output_apart(usage: Usage, made: int, rates: _Rates) -> int:
@@ -152,6 +157,7 @@ def _tier(price: Price, tier: Price | PriceTier) -> tuple[Fraction, ...]:
         apart(price.reasoning, made),
         apart(price.audio_input, given),
         apart(price.audio_output, made),
+        apart(tier.cache_write_1h, given if tier.cache_write is None else _nano(tier.cache_write, _PER_TOKEN)),
     )
 
 

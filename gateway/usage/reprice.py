@@ -99,6 +99,7 @@ def restated(row: LedgerRow, price_of: PriceOf) -> LedgerRow:
         row.audio_input_tokens,
         row.audio_output_tokens,
         row.units,
+        row.cache_write_1h_tokens,
     )
     if row.state == LedgerState.RELEASED and not used.total and not used.units:
         return row  # it never reached a model

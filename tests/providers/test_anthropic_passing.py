@@ -125,6 +125,29 @@ def test_replies() -> None:
     assert reply.usage == Usage(35, 3, 20, 5)
 
 
+@pytest.mark.parametrize(
+    ("kept", "hour"),
+    [
+        ({"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 4}, 4),
+        ({"ephemeral_5m_input_tokens": 5}, 0),
+        ({"ephemeral_1h_input_tokens": None}, 0),
+        (None, 0),
+        ("odd", 0),
+    ],
+)
+def test_caches_of_an_hour(kept: Any, hour: int) -> None:
+    """What is kept for an hour has a price of its own; whole and in a stream, where that is told first."""
+    usage = {"input_tokens": 10, "cache_creation_input_tokens": 5, "cache_creation": kept, "output_tokens": 3}
+    body = json.dumps({"type": "message", "model": "fast", "content": [], "usage": usage}).encode()
+    wanted = Usage(15, 3, 0, 5, cache_write_1h_tokens=hour)
+    assert ANTHROPIC.decode(call(), to(), [], body).usage == wanted
+    decoder = ANTHROPIC.stream(call(stream=True), to())
+    start = {"type": "message_start", "message": {"model": "fast", "content": [], "usage": usage}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}}
+    decoder.feed(framed([start, OPEN, TEXT, end, STOP]))
+    assert (decoder.usage, decoder.complete) == (wanted, True)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"{}", b'{"type":"message"}', b"<html>"])
 def test_bad_replies(body: bytes) -> None:
     """What is no message is a failure of the provider's."""

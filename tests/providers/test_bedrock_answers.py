@@ -20,7 +20,7 @@ from gateway.errors import (
     UpstreamRequestTimeout,
     UpstreamServerError,
 )
-from gateway.types import Service
+from gateway.types import Service, Usage
 from tests.support.eventstream import event, exception, message
 from tests.support.translated import call_of
 
@@ -309,3 +309,16 @@ def test_any_refusal(body: Any, status: int) -> None:
 def test_a_call_that_never_began() -> None:
     """Arguments of a block that is no call for the client are left out."""
     assert streamed(delta(7, toolUse={"input": "{}"}), call(8, "f", "{}"), finish("tool_use")).calls[0][1] == "f"
+
+
+def test_caches_of_an_hour() -> None:
+    """They are part of what was written, told apart for their price; whole and in a stream."""
+    kept = [{"ttl": "1h", "inputTokens": 20}, {"ttl": "5m", "inputTokens": 10}]
+    counts = {"inputTokens": 2, "outputTokens": 5, "cacheReadInputTokens": 10, "cacheWriteInputTokens": 30}
+    usage = {**counts, "cacheDetails": kept}
+    body = {"output": {"message": {"content": [{"text": "a"}]}}, "stopReason": "end_turn", "usage": usage}
+    wanted = Usage(42, 5, 10, 30, cache_write_1h_tokens=20)
+    assert BEDROCK.decode(call_of(), body).usage == wanted
+    decoder = BEDROCK.decoder()
+    decoder.feed(BEGIN + delta(text="a") + finish() + event("metadata", usage=usage))
+    assert (decoder.usage, decoder.complete) == (wanted, True)

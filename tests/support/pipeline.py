@@ -76,6 +76,7 @@ class FakeRelay:
 
     def __init__(self, usage: Usage | None, relayed: tuple[int, int]) -> None:
         self.usage = usage
+        self.known_input: Usage | None = None
         self.relayed = relayed
 
 

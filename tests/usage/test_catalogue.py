@@ -146,7 +146,6 @@ def test_free_models_are_free_and_empty_entries_are_not() -> None:
 def test_every_kind_is_read_or_left_out_on_purpose() -> None:
     """A kind of price that a new catalogue brings is noticed here."""
     left_out = {
-        "cache_write_1h_mtok",
         "cache_audio_read_mtok",
         "input_document_kpages",
         "input_annotated_document_kpages",
@@ -168,7 +167,7 @@ def test_tiers() -> None:
     price = BOOK.price_of("anthropic", "p", "claude-sonnet-4-5", on=DAY)
     assert price is not None
     assert replace(price, version="") == Price(
-        3.0, 15.0, 0.3, 3.75, tiers=(PriceTier(200_000, 6.0, 22.5, 0.6, 7.5),), version=""
+        3.0, 15.0, 0.3, 3.75, tiers=(PriceTier(200_000, 6.0, 22.5, 0.6, 7.5, 12.0),), version="", cache_write_1h=6.0
     )
 
 

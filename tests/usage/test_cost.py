@@ -28,6 +28,21 @@ TIERED = Price(2.5, 10.0, cached_input=0.25, audio_input=30.0, reasoning=12.0, t
         (Usage(100, 0, cached_input_tokens=40), Price(2.5, 10.0, cached_input=1.25), 60 * 2500 + 40 * 1250),
         (Usage(100, 0, cached_input_tokens=40), Price(2.5, 10.0), 100 * 2500),
         (Usage(100, 0, cache_write_tokens=10), Price(2.0, 10.0, cache_write=2.5), 90 * 2000 + 10 * 2500),
+        (
+            Usage(100, 0, cache_write_tokens=10, cache_write_1h_tokens=4),
+            Price(2.0, 10.0, cache_write=2.5, cache_write_1h=4.0),
+            90 * 2000 + 6 * 2500 + 4 * 4000,
+        ),
+        (
+            Usage(100, 0, cache_write_tokens=10, cache_write_1h_tokens=4),
+            Price(2.0, 10.0, cache_write=2.5),
+            90 * 2000 + 10 * 2500,
+        ),
+        (
+            Usage(100, 0, cache_write_tokens=10, cache_write_1h_tokens=14),
+            Price(2.0, 10.0, cache_write_1h=4.0),
+            90 * 2000 + 10 * 4000,
+        ),
         (Usage(0, 100, reasoning_tokens=30), Price(1.0, 10.0, reasoning=5.0), 70 * 10_000 + 30 * 5000),
         (Usage(10, 0), Price(0.0, 0.0, per_request=0.01), 10_000_000),
         (Usage(10, 0, cached_input_tokens=99), Price(2.0, 1.0, cached_input=1.0), 10 * 1000),
@@ -64,7 +79,7 @@ AMOUNTS = st.one_of(
     st.sampled_from([0.1, 2.5, 0.0028, 0.14666666666666667, 1e-7]),
 )
 MAYBE = st.one_of(st.none(), AMOUNTS)
-TIER = st.builds(PriceTier, st.integers(0, 10**6), AMOUNTS, AMOUNTS, MAYBE, MAYBE)
+TIER = st.builds(PriceTier, st.integers(0, 10**6), AMOUNTS, AMOUNTS, MAYBE, MAYBE, MAYBE)
 PRICES = st.builds(
     Price,
     AMOUNTS,
@@ -79,10 +94,12 @@ PRICES = st.builds(
     st.lists(TIER, max_size=3, unique_by=lambda tier: tier.above).map(
         lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.above))
     ),
+    st.just("v"),
+    MAYBE,
 )
 COUNTS = st.one_of(st.integers(0, 50), st.integers(0, 2 * 10**6))
 UNITS = st.one_of(st.just(0.0), st.floats(0, 10**5, allow_subnormal=False), st.integers(0, 100).map(float))
-USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, UNITS)
+USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, UNITS, COUNTS)
 
 EXACT = Context(prec=400)
 
@@ -99,13 +116,16 @@ def reference(usage: Usage, price: Price) -> int:
             tier = candidate
     cached = min(usage.cached_input_tokens, usage.input_tokens)
     written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+    hour = min(usage.cache_write_1h_tokens, written)
+    shorter = tier.input if tier.cache_write is None else tier.cache_write
     heard = min(usage.audio_input_tokens, usage.input_tokens - cached - written)
     thought = min(usage.reasoning_tokens, usage.output_tokens)
     spoken = min(usage.audio_output_tokens, usage.output_tokens - thought)
     lines = [
         (usage.input_tokens - cached - written - heard, dollars(tier.input, 0)),
         (cached, dollars(tier.cached_input, tier.input)),
-        (written, dollars(tier.cache_write, tier.input)),
+        (written - hour, dollars(shorter, 0)),
+        (hour, dollars(tier.cache_write_1h, shorter)),
         (heard, dollars(price.audio_input, tier.input)),
         (usage.output_tokens - thought - spoken, dollars(tier.output, 0)),
         (thought, dollars(price.reasoning, tier.output)),
@@ -137,7 +157,8 @@ def test_bounds_are_reached(price: Price, given_tokens: int, made: int) -> None:
     """Bounds are not idle: they stay within the dearest kind of any tier, and a nano-dollar for each rounding."""
     fixed, per_output = bounds(price, given_tokens)
     tiers: list[Price | PriceTier] = [price, *price.tiers]
-    inputs = [t.input for t in tiers] + [t.cached_input or 0 for t in tiers] + [t.cache_write or 0 for t in tiers]
+    inputs = [t.input for t in tiers] + [t.cached_input or 0 for t in tiers]
+    inputs += [max(t.cache_write or 0, t.cache_write_1h or 0) for t in tiers]
     outputs = [t.output for t in tiers] + [price.reasoning or 0, price.audio_output or 0]
     dearest = max([*inputs, price.audio_input or 0])
     assert fixed <= ceil(Decimal(dearest) * given_tokens * 1000 + Decimal(price.per_request) * 10**9) + 1
@@ -149,6 +170,7 @@ def test_bounds() -> None:
     price = Price(2.0, 8.0, 0.5, 2.5, 9.0, 0.01, 40.0, 80.0, 0.001)
     assert bounds(price, 1000, 3.0) == (1000 * 40_000 + 10_000_000 + 3_000_000, 80_000)
     assert bounds(Price(2.0, 8.0, 0.5, 2.5), 1000) == (1000 * 2500, 8000)
+    assert bounds(Price(2.0, 8.0, 0.5, 2.5, cache_write_1h=4.0), 1000) == (1000 * 4000, 8000)
     assert bounds(TIERED, 300_000)[1] == 15_000
     assert bounds(Price(2.0, 0.0001), 0) == (0, 1)
     # A tier that is cheaper does not lower what a smaller input may cost.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from gateway.storage.sql.database import Database
 
-NEW = Price(2.5, 10.0, cached_input=1.25, reasoning=12.0, per_request=0.001, version="v2")
+NEW = Price(
+    2.5, 10.0, cached_input=1.25, cache_write=3.0, reasoning=12.0, per_request=0.001, version="v2", cache_write_1h=5.0
+)
 
 
 def known(_type: str, provider: str, _model: str, _on: date) -> Price | None:
@@ -40,6 +42,8 @@ def history() -> list[LedgerRow]:
             input_tokens=dice.choice([0, dice.randrange(100_000)]),
             output_tokens=dice.choice([0, 50]),
             cached_input_tokens=dice.randrange(100),
+            cache_write_tokens=(written := dice.choice([0, dice.randrange(1000)])),
+            cache_write_1h_tokens=dice.choice([0, written, written // 2]),
             reasoning_tokens=dice.randrange(50),
             cost_nano_usd=dice.choice([None, 0, 12345]),
         )
@@ -52,7 +56,14 @@ def restated(one: LedgerRow, since: int) -> LedgerRow:
     idle = one.state == LedgerState.RELEASED and one.input_tokens + one.output_tokens == 0
     if one.started_at < since or one.provider != "openai" or idle:
         return one
-    used = Usage(one.input_tokens, one.output_tokens, one.cached_input_tokens, 0, one.reasoning_tokens)
+    used = Usage(
+        one.input_tokens,
+        one.output_tokens,
+        one.cached_input_tokens,
+        one.cache_write_tokens,
+        one.reasoning_tokens,
+        cache_write_1h_tokens=one.cache_write_1h_tokens,
+    )
     return msgspec.structs.replace(one, cost_nano_usd=nano_usd(used, NEW), price_version="v2")
 
 

@@ -29,6 +29,7 @@ class Tier(Given):
     output: Usd | None = None
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
 
 
 class Pricing(Given):
@@ -38,6 +39,7 @@ class Pricing(Given):
     output: Usd | None = None
     cached_input: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
     reasoning: Usd | None = None
     audio_input: Usd | None = None
     audio_output: Usd | None = None

@@ -62,6 +62,11 @@ class TranslatedStream:
         return self._encoder.usage if self._encoder.usage_whole else None
 
     @property
+    def known_input(self) -> Usage | None:
+        """See `gateway.ports.TellsInput`."""
+        return self._encoder.usage
+
+    @property
     def events(self) -> int:
         """Chunks handed on."""
         return self._encoder.frames

@@ -22,8 +22,15 @@ _FINISH = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+HOUR = "1h"
+"""How long a cache is kept that costs more to write."""
 SERVERS_OWN = "server_tool_use"
 """The type of a call that Bedrock answers itself."""
+
+
+class CacheDetail(msgspec.Struct, gc=False, rename="camel"):
+    ttl: str = ""
+    input_tokens: float | None = None
 
 
 class WireUsage(msgspec.Struct, gc=False, rename="camel"):
@@ -31,13 +38,17 @@ class WireUsage(msgspec.Struct, gc=False, rename="camel"):
     output_tokens: float | None = None
     cache_read_input_tokens: float | None = None
     cache_write_input_tokens: float | None = None
+    cache_details: list[CacheDetail] | None = None
+    """What was written, by how long it is kept."""
 
     def counted(self) -> Usage | None:
         """In our terms: Bedrock's input leaves out what was read from a cache or written to it, ours does not."""
         if self.input_tokens is None and self.output_tokens is None:
             return None
         read, written = _count(self.cache_read_input_tokens), _count(self.cache_write_input_tokens)
-        return Usage(_count(self.input_tokens) + read + written, _count(self.output_tokens), read, written)
+        hour = sum(_count(one.input_tokens) for one in self.cache_details or () if one.ttl == HOUR)
+        given, made = _count(self.input_tokens) + read + written, _count(self.output_tokens)
+        return Usage(given, made, read, written, cache_write_1h_tokens=hour)
 
 
 class ToolUse(msgspec.Struct, gc=False, rename="camel"):

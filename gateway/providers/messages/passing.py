@@ -153,6 +153,11 @@ class PassedStream:
         return self._usage.counted() if self._said else None
 
     @property
+    def known_input(self) -> Usage | None:
+        """See `gateway.ports.TellsInput`."""
+        return self._usage.counted()
+
+    @property
     def text(self) -> tuple[int, int] | None:
         """See `gateway.ports.StreamDecoder`."""
         return None

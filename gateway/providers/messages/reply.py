@@ -36,6 +36,8 @@ class WireUsage(msgspec.Struct, gc=False):
     cache_creation_input_tokens: float | None = None
     cache_read_input_tokens: float | None = None
     output_tokens_details: OutputDetails | None = None
+    cache_creation: object = None
+    """What was written, by how long it is kept; some imitators have surprises here."""
 
     def update(self, later: WireUsage) -> None:
         """Take over what a later event tells."""
@@ -47,13 +49,15 @@ class WireUsage(msgspec.Struct, gc=False):
     def counted(self) -> Usage:
         """In our terms: Anthropic's input leaves out what was read from a cache or written to it, ours does not."""
         read, written = _count(self.cache_read_input_tokens), _count(self.cache_creation_input_tokens)
-        details = self.output_tokens_details
+        details, kept = self.output_tokens_details, self.cache_creation
+        hour = kept.get("ephemeral_1h_input_tokens") if isinstance(kept, dict) else None
         return Usage(
             _count(self.input_tokens) + read + written,
             _count(self.output_tokens),
             read,
             written,
             0 if details is None else _count(details.thinking_tokens),
+            cache_write_1h_tokens=_count(hour) if isinstance(hour, int | float) else 0,
         )
 
 

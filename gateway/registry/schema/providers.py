@@ -89,6 +89,12 @@ class Tier(Strict):
     cache_write: Real | None = Field(
         None, ge=0, le=_MOST, description="USD per million input tokens written to a cache; else its input price."
     )
+    cache_write_1h: Real | None = Field(
+        None,
+        ge=0,
+        le=_MOST,
+        description="USD per million input tokens written to a cache for an hour; else as `cache_write`.",
+    )
 
 
 def _apart(tiers: list[Tier]) -> list[Tier]:
@@ -109,6 +115,12 @@ class Prices(Strict):
     )
     cache_write: Real | None = Field(
         None, ge=0, le=_MOST, description="USD per million input tokens written to a cache; else the input price."
+    )
+    cache_write_1h: Real | None = Field(
+        None,
+        ge=0,
+        le=_MOST,
+        description="USD per million input tokens written to a cache for an hour; else as `cache_write`.",
     )
     reasoning: Real | None = Field(
         None, ge=0, le=_MOST, description="USD per million reasoning tokens; else the output price."

@@ -61,6 +61,7 @@ usage = Table(
     Column("duration_ms", Float(53), nullable=False),
     Column("config_revision", String, nullable=False),
     Column("provider_type", String, nullable=False),
+    Column("cache_write_1h_tokens", BigInteger, nullable=False),
     PrimaryKeyConstraint("call_id", "attempt"),
     Index("usage_started_at", "started_at"),
     Index("usage_key", "key", "started_at"),

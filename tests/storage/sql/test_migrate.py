@@ -14,6 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from msgspec.structs import astuple
 from sqlalchemy import create_engine, inspect, text
 
 from gateway.errors import OperatorError
@@ -23,6 +24,7 @@ from gateway.storage.sql.database import Database
 from gateway.storage.sql.migrate import check, current_revision, expected_revision, migrate, ready
 from gateway.storage.sql.tables import metadata
 from gateway.storage.sql.urls import parse
+from gateway.usage import ledger, ledger_sql
 from gateway.usage.ledger import Ledger
 from gateway.usage.rollup import Changes
 from tests.support.ledger import row
@@ -99,6 +101,7 @@ def test_from_the_first_revision(url: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         Changes, "tables", lambda one: {name: t for name, t in tables(one).items() if name != "usage_owner_day"}
     )
+    _without_later_columns(monkeypatch)
     for team in (None, "t"):
         asyncio.run(_book(url, row(call_id=f"before {team}", team=team)))
     monkeypatch.undo()
@@ -109,10 +112,22 @@ def test_from_the_first_revision(url: str, monkeypatch: pytest.MonkeyPatch) -> N
     engine = engine_of(url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM usage")).scalar_one() == 4
+        assert connection.execute(text("SELECT sum(cache_write_1h_tokens) FROM usage")).scalar_one() == 0
         assert connection.execute(text("SELECT requests FROM usage_day")).scalars().all() == [1] * 4
         owners = "SELECT requests, team FROM usage_owner_day JOIN usage_series ON id = series ORDER BY team IS NULL"
         assert connection.execute(text(owners)).all() == [(2, "t"), (2, None)]
     engine.dispose()
+
+
+def _without_later_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are written as the first version did."""
+    later = ", cache_write_1h_tokens"
+    written = ledger_sql.PG_INSERT.replace(f"{later} bigint", "").replace(later, "")
+    monkeypatch.setattr(ledger_sql, "PG_INSERT", written)
+    written = ledger_sql.SQLITE_INSERT.replace(later, "").replace(", ? )", " )")
+    monkeypatch.setattr(ledger_sql, "SQLITE_INSERT", written)
+    monkeypatch.setattr(ledger_sql, "_USAGE", ledger_sql._USAGE[:-1])
+    monkeypatch.setattr(ledger, "values", lambda one: astuple(one)[:-1])
 
 
 async def _book(url: str, one: LedgerRow) -> None:

@@ -1,0 +1,126 @@
+"""What is made of the usage that providers tell: of the input alone, before an answer broke off; and of what cannot
+be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.support.app import Gateway, running
+from tests.support.gateway import Mock
+from tests.support.rig import COMPLETION, chunk
+from tests.support.served import mock
+from tests.support.steps import json_reply, sse
+from tests.support.upstream import ScriptedUpstream
+
+__all__ = ["mock"]
+WHOLE, CUT = "mock-fault/tokens-50+cached-3900", "mock-fault/tokens-50+cached-3900+end-after-30"
+CONFIG = """
+version: 1
+providers:
+  claude:
+    type: anthropic
+    base_url: {mock}
+    api_key: anthropic-canary-3f0c
+    retry_attempts: 0
+    breaker: false
+    models:
+      {whole}: {{price: &price {{input: 3, output: 15, cached_input: 0.3}}}}
+      {cut}: {{price: *price}}
+  hours:
+    type: anthropic
+    base_url: "{up}/v1"
+    api_key: anthropic-canary-3f0d
+    retry_attempts: 0
+    breaker: false
+    models: {{claude-hours: {{price: {{input: 3, output: 15, cache_write: 3.75, cache_write_1h: 6}}}}}}
+  odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
+"""
+LONG = "word " * 3200
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as found:
+        yield found
+        assert not found.errors
+
+
+@pytest.fixture(scope="module")
+def gateway(mock: Mock, up: ScriptedUpstream) -> Iterator[Gateway]:
+    with running(CONFIG.format(mock=mock.url, up=up.base_url, whole=WHOLE, cut=CUT)) as gateway:
+        yield gateway
+
+
+def booked(gateway: Gateway, path: str, model: str) -> dict[str, Any]:
+    """The access log's line of a stream."""
+    number = f"broken-{next(_numbers)}"
+    said = {"input": LONG} if path == "/responses" else {"messages": [{"role": "user", "content": LONG}]}
+    most = "max_output_tokens" if path == "/responses" else "max_tokens"
+    body = {"model": model, "stream": True, most: 200, **said}
+    assert gateway.post(f"/v1{path}", body, [("x-request-id", number)]).status == 200
+    return gateway.line(number)
+
+
+@pytest.mark.parametrize("path", ["/messages", "/chat/completions", "/responses"])
+def test_the_input_that_was_told_is_charged(gateway: Gateway, path: str) -> None:
+    """A part of an answer costs no more than the whole: what was read from the cache is known, only the output is
+    estimated."""
+    whole, cut = booked(gateway, path, WHOLE), booked(gateway, path, CUT)
+    assert (whole["token_source"], cut["token_source"]) == ("provider", "partial")
+    assert cut["input_tokens"] == whole["input_tokens"]
+    assert 0 < cut["output_tokens"] <= whole["output_tokens"]
+    cached, fresh = 3900, whole["input_tokens"] - 3900
+    assert cut["cost_nano_usd"] == cached * 300 + fresh * 3000 + cut["output_tokens"] * 15_000
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": -5, "completion_tokens": -7},
+        {"prompt_tokens": None, "completion_tokens": 3},
+        {"completion_tokens": 3},
+    ],
+    ids=["zeros", "negative", "null", "absent"],
+)
+def test_an_answer_without_input_is_estimated(
+    gateway: Gateway, up: ScriptedUpstream, usage: dict[str, Any], *, stream: bool
+) -> None:
+    """A model that answers has read what it was asked: counts that say otherwise are none."""
+    whole = json_reply({**COMPLETION, "usage": usage})
+    up.then(sse([chunk("hi"), chunk(finish="stop"), {**chunk(), "choices": [], "usage": usage}]) if stream else whole)
+    number = f"odd-{next(_numbers)}"
+    assert gateway.chat("odd/m", (("x-request-id", number),), stream=stream).status == 200
+    line = gateway.line(number)
+    assert line["token_source"] == "estimated"
+    assert line["input_tokens"] > 5
+    assert line["output_tokens"] > 0
+
+
+def test_other_services_may_count_nothing(gateway: Gateway, up: ScriptedUpstream) -> None:
+    """Not everywhere are tokens what is sold: a provider that tells none of an embedding is believed."""
+    usage = {"prompt_tokens": 0, "total_tokens": 0}
+    up.then(json_reply({"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "model": "m", "usage": usage}))
+    body, head = {"model": "odd/m", "input": "hi"}, [("x-request-id", "odd-embedding")]
+    assert gateway.post("/v1/embeddings", body, head).status == 200
+    line = gateway.line("odd-embedding")
+    assert (line["token_source"], line["input_tokens"]) == ("provider", 0)
+
+
+@pytest.mark.parametrize("path", ["/messages", "/chat/completions"])
+def test_caches_of_an_hour_have_their_price(gateway: Gateway, up: ScriptedUpstream, path: str) -> None:
+    """What is written to a cache for an hour is dearer than what is kept for five minutes."""
+    kept = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 400}
+    usage = {"input_tokens": 10, "cache_creation_input_tokens": 500, "cache_creation": kept, "output_tokens": 3}
+    answer = {"id": "m", "type": "message", "role": "assistant", "model": "claude-hours", "usage": usage}
+    up.then(json_reply({**answer, "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"}))
+    number = f"hours-{next(_numbers)}"
+    body = {"model": "claude-hours", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    assert gateway.post(f"/v1{path}", body, [("x-request-id", number)]).status == 200
+    assert gateway.line(number)["cost_nano_usd"] == 10 * 3000 + 100 * 3750 + 400 * 6000 + 3 * 15_000
