@@ -382,6 +382,7 @@ class Worker:
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._refresh_prices(snapshot)))
         self._pipeline.use(*self._served(snapshot))
+        self.metrics.keep_budgets(snapshot.quotas)
 
     # ---- the end, see `gateway.http.lifetime.Drainable`
 

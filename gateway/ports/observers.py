@@ -138,11 +138,12 @@ class Observer(Protocol):
         """What each limit of one call said."""
         ...
 
-    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
-        """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit."""
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
+        """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit,
+        and `held` what of that is only reserved. The period ends at `until` (Unix seconds)."""
         ...
 
-    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """A call was refused, or sent to another model, because of this quota."""
         ...
 

@@ -115,8 +115,15 @@ COST = Family(
 BUDGET_REMAINING = Family(
     "gateway_budget_remaining_usd",
     "gauge",
-    "What is left of a budget in its current period, in USD.",
-    ("scope",),
+    "What was not spent of a budget in its current period, in USD; what calls under way hold is not spent.",
+    ("scope", "period", "amount"),
+    merge="recent",
+)
+BUDGET = Family(
+    "gateway_budget_usd",
+    "gauge",
+    "A budget's amount for one period, in USD.",
+    ("scope", "period", "amount"),
     merge="recent",
 )
 QUOTA_ALERTS = Family(
@@ -209,6 +216,7 @@ FAMILIES: tuple[Family, ...] = (
     LIMIT_DECISIONS,
     COST,
     BUDGET_REMAINING,
+    BUDGET,
     QUOTA_ALERTS,
     UNPRICED,
     CONFIG_REVISION,
