@@ -149,6 +149,12 @@ CONFIG_RELOADS = Family(
     "Loads of the configuration, by result: `ok` or `rejected`.",
     ("result",),
 )
+CONFIG_REJECTED = Family(
+    "gateway_config_rejected",
+    "gauge",
+    "1 while the configuration, as it is now, is rejected and the last good one is served.",
+    merge="max",
+)
 REDIS_SECONDS = Family(
     "gateway_redis_seconds",
     "histogram",
@@ -221,6 +227,7 @@ FAMILIES: tuple[Family, ...] = (
     UNPRICED,
     CONFIG_REVISION,
     CONFIG_RELOADS,
+    CONFIG_REJECTED,
     REDIS_SECONDS,
     REDIS_ERRORS,
     REDIS_UP,

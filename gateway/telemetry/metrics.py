@@ -113,6 +113,7 @@ class Metrics(SilentObserver):
         self._reloads = tallies.counter(families.CONFIG_RELOADS)
         for result in ("ok", "rejected"):  # from zero, so that `increase` sees the first one
             self._reloads.add((result,), 0.0)
+        self._rejected = tallies.gauge(families.CONFIG_REJECTED)
         self._probes = tallies.counter(families.PROBES)
         self._redis_seconds = tallies.histogram(families.REDIS_SECONDS)
         self._redis_errors = tallies.counter(families.REDIS_ERRORS)
@@ -292,6 +293,7 @@ class Metrics(SilentObserver):
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""
         self._reloads.add(("ok" if error is None else "rejected",))
+        self._rejected.set((), error is not None)
         if error is None:
             self._revision.clear()
             self._revision.set((revision,), 1)

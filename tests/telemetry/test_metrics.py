@@ -43,6 +43,7 @@ CONTRACT = {
     "gateway_unpriced_requests_total": [],
     "gateway_config_revision": ["revision"],
     "gateway_config_reloads_total": ["result"],
+    "gateway_config_rejected": [],
     "gateway_redis_seconds": [],
     "gateway_redis_errors_total": ["reason"],
     "gateway_probes_total": ["provider", "outcome"],
@@ -238,6 +239,11 @@ def test_reload() -> None:
     assert _value(metrics, "gateway_config_reloads_total", result="rejected") == 1
     assert _value(metrics, "gateway_config_revision", revision="one") == 1
     assert _value(metrics, "gateway_config_revision", revision="two") is None
+    assert _value(metrics, "gateway_config_rejected") == 1
+    rejecting, serving = metrics._copy(), Metrics()._copy()
+    assert merge([rejecting, serving]).gauges["gateway_config_rejected"][()][0] == 1
+    metrics.config_loaded("three", None)
+    assert _value(metrics, "gateway_config_rejected") == 0
     metrics.set_deployment_state("primary/gone", 2)
     metrics.keep_deployments({"primary/gpt-4o"})
     assert _value(metrics, "gateway_deployment_state", deployment="primary/gone") is None
