@@ -199,6 +199,10 @@ class Worker:
             return self._controlled.relay.serve(cycle, addresses)
         return asgi.serve(self._ops, cycle, addresses)
 
+    def malformed(self) -> None:
+        """Something came that never became a request."""
+        self._observer.request_malformed()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The server's lifespan, which ASGI brings; requests come to `serve`."""
         if scope["type"] != "lifespan":

@@ -165,6 +165,10 @@ class Observer(Protocol):
         """A request was refused unread with this status, because there is more to do than this worker can."""
         ...
 
+    def request_malformed(self) -> None:
+        """Something came that is no HTTP, or breaks its rules: it was answered 400 and never became a request."""
+        ...
+
     def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
         """Such refusals begin, or have ended after so many. `work` seconds of it stand ready; None: a rush came, before
         that was known."""

@@ -46,6 +46,9 @@ class SilentObserver:
     def call_shed(self, status: int) -> None:
         """Nothing."""
 
+    def request_malformed(self) -> None:
+        """Nothing."""
+
     def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
         """Nothing."""
 

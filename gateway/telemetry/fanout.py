@@ -35,6 +35,7 @@ class Observers:
     redis_changed: Callable[[bool, str], None]
     loop_lagged: Callable[[float], None]
     call_shed: Callable[[int], None]
+    request_malformed: Callable[[], None]
     overload_changed: Callable[[bool, float | None, int], None]
     config_loaded: Callable[[str, str | None], None]
     deployment_changed: Callable[[DeploymentChanged], None]

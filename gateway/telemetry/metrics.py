@@ -290,6 +290,10 @@ class Metrics(SilentObserver):
         """A call that ended before it began: its model is in the body, which nobody read."""
         self._requests.add(("", OTHER, str(status), _SHED))
 
+    def request_malformed(self) -> None:
+        """What asked for it, nobody knows."""
+        self._requests.add(("", OTHER, "400", "malformed"))
+
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""
         self._reloads.add(("ok" if error is None else "rejected",))

@@ -60,6 +60,7 @@ def test_every_hook_is_passed_on() -> None:
     observers.redis_changed(False, "slow")
     observers.loop_lagged(0.001)
     observers.call_shed(503)
+    observers.request_malformed()
     observers.overload_changed(True, None, 0)
     observers.config_loaded("abc", None)
     observers.deployment_changed(DeploymentChanged(DEPLOYMENT.id, "out", "breaker", 1.0))
