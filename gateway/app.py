@@ -201,6 +201,10 @@ class Worker:
             return self._controlled.relay.serve(cycle, addresses)
         return asgi.serve(self._ops, cycle, addresses)
 
+    def malformed(self) -> None:
+        """Something came that never became a request."""
+        self._observer.request_malformed()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The server's lifespan, which ASGI brings; requests come to `serve`."""
         if scope["type"] != "lifespan":
@@ -384,6 +388,7 @@ class Worker:
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._refresh_prices(snapshot)))
         self._pipeline.use(*self._served(snapshot))
+        self.metrics.keep_budgets(snapshot.quotas)
 
     # ---- the end, see `gateway.http.lifetime.Drainable`
 

@@ -28,7 +28,7 @@ from gateway.exchange import CallIds, Exchange, PlannerOf
 from gateway.limits.policy import Policy
 from gateway.ports import Clock, Observer
 from gateway.registry.snapshot import Snapshot
-from gateway.types import Call, Deployment, Price, Principal, Receipt
+from gateway.types import Call, Deployment, Plan, Price, Principal, Receipt, Skipped
 from gateway.upstream.forward import Answer, Forwarder
 
 MAX_ALLOWED = 10_000
@@ -231,6 +231,9 @@ class Pipeline:
             if error is None and bill.usage is not None:
                 self._admission.learn(exchange, bill.usage.output_tokens)
             self._forwarder.committed_attempt_ended(progress, error)
+        if error is not None and error.route is not None:
+            left_out = tuple(Skipped(*one) for one in error.left_out)
+            exchange.plan = Plan(error.route, (), exchange.revision, skipped=left_out)
         call = exchange.call
         self._observer.call_finished(
             # By position, in the order of the fields: naming twenty of them costs more than filling them.

@@ -44,16 +44,26 @@ class Anchor:
         self._directory = directory
         self._last = read_anchor(directory) or Head(0, "")
         self._told: Head | None = None
+        self._trouble: str | None = None
         self._log = structlog.stdlib.get_logger("gateway.audit")
 
     async def run(self, every: float = EVERY) -> None:
-        """Until cancelled."""
+        """Until cancelled. Trouble is logged when it begins and when it is over."""
         while True:
             try:
                 await self.step()
             except (DatabaseUnavailable, OSError) as error:
-                self._log.warning("audit_not_anchored", reason=type(error).__name__)
+                self._note(f"{type(error).__name__}: {error}")
+            else:
+                self._note(None)
             await asyncio.sleep(every)
+
+    def _note(self, trouble: str | None) -> None:
+        if trouble is not None and self._trouble is None:
+            self._log.warning("audit_not_anchored", reason=trouble)
+        elif trouble is None and self._trouble is not None:
+            self._log.info("audit_anchored_again")
+        self._trouble = trouble
 
     async def step(self) -> None:
         """Note the end if it moved. Raises DatabaseUnavailable, OSError."""

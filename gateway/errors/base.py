@@ -32,6 +32,10 @@ class GatewayError(Exception):
         """Seconds until a new try makes sense; sent as `retry-after` and `retry-after-ms`."""
         self.headers: list[tuple[bytes, bytes]] = []
         """Headers that belong to the refusal, such as `x-ratelimit-*`."""
+        self.route: str | None = None
+        """The route that could not take the call, where one was found for it."""
+        self.left_out: tuple[tuple[str, str], ...] = ()
+        """That route's deployments, each with why it was left out."""
         self.retryable = type(self).should_retry if should_retry is None else should_retry
         super().__init__(self.public_message)
 

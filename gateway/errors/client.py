@@ -27,6 +27,16 @@ class InvalidRequest(ClientError):
         return "invalid_request"
 
 
+class MalformedRequest(ClientError):
+    """What came is no HTTP, or breaks its framing: the connection ends."""
+
+    message = "The request is not valid HTTP."
+
+    @property
+    def reason(self) -> str:
+        return "malformed"
+
+
 class InvalidJson(ClientError):
     """The body is not JSON, or not a JSON object."""
 

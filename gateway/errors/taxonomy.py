@@ -44,6 +44,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "invalid_request",
         "invalid_request_error",
         "invalid_json",
+        "malformed",
         "request_too_large",
         "unsupported_media_type",
         "unknown_url",

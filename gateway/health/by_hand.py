@@ -1,4 +1,5 @@
-"""Incidents that people tell of: opened and ended by hand, in the same books as those that are found out."""
+"""Incidents that people tell of: opened and ended by hand, in the same books as those that are found out. Who keeps
+those tells operators, as of the others."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import insert, select, update
 
-from gateway.health.history import columns_of, fresh_id, incident_of, take_turn
+from gateway.health.history import CLOSED, OPENED, columns_of, fresh_id, incident_of, take_turn
 from gateway.health.incidents import BY_HAND, Incident, Part
 from gateway.health.reports import IncidentRow
 from gateway.storage.sql.health_tables import incidents
@@ -51,7 +52,8 @@ async def open_incident(database: Database, told: Told, layout: Layout, witness:
         found = await connection.scalar(select(incidents.c.id).where(is_open))
         if found is not None:
             raise IncidentOpen(str(found))
-        await connection.execute(insert(incidents).values(id=made.id, **columns_of(made, deployments, routes)))
+        columns = columns_of(made, deployments, routes)
+        await connection.execute(insert(incidents).values(id=made.id, untold=OPENED, **columns))
         row = _row(made, deployments, routes)
         await witness(connection, None, row)
     return row
@@ -68,7 +70,8 @@ async def close_incident(database: Database, wanted: str, at: int, witness: Witn
         before = _row(incident_of(row), row.deployments, row.routes)
         found = msgspec.structs.replace(incident_of(row), closed_at=at)
         values = columns_of(found, row.deployments, row.routes)
-        await connection.execute(update(incidents).where(incidents.c.id == wanted).values(**values))
+        untold = CLOSED if row.untold is None else f"{row.untold} {CLOSED}"
+        await connection.execute(update(incidents).where(incidents.c.id == wanted).values(untold=untold, **values))
         after = _row(found, row.deployments, row.routes)
         await witness(connection, before, after)
     return after

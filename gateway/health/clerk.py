@@ -65,6 +65,7 @@ class Clerk:
         self._away = history.away
         self._keep = round(keep * SECOND)
         self._claimed = 0.0
+        self._trouble: str | None = None
 
     async def run(self) -> None:
         """Until cancelled. While the database or Redis is away, reports wait in the stream."""
@@ -82,8 +83,17 @@ class Clerk:
                 await self._again(error)
             except self._away as error:
                 left_over = True
-                _log.warning("reports of providers' health wait: %s", error)
+                self._note(error)
                 await asyncio.sleep(BACKOFF)
+
+    def _note(self, error: Exception | None) -> None:
+        """Trouble with the books is logged when it begins and when it is over."""
+        trouble = None if error is None else f"{type(error).__name__}: {error}"
+        if trouble is not None and self._trouble is None:
+            _log.warning("reports of providers' health wait, and incidents are not looked at: %s", trouble)
+        elif trouble is None and self._trouble is not None:
+            _log.info("reports of providers' health are booked again")
+        self._trouble = trouble
 
     async def _again(self, error: StoreUnavailable) -> None:
         if group_is_missing(error):
@@ -107,7 +117,9 @@ class Clerk:
 
     async def _book(self, entries: Sequence[Entry]) -> None:
         told = [(entry.id.decode(), events) for entry in entries if (events := _events(entry))]
-        for change in await self._recorded(told):
+        changes = await self._recorded(told)
+        self._note(None)
+        for change in changes:
             self._observer.incident_changed(change)
         await self._stream.done([entry.id for entry in entries])
 
@@ -132,18 +144,19 @@ class Clerk:
                     pruned = time.monotonic()
                     now = round(time.time() * SECOND)
                     await self._history.prune(now - self._keep, now)
-            except self._away:
-                pass  # the reader of the stream says it
+            except self._away as error:
+                self._note(error)
             except Exception:  # a fault of ours must not end the books: logged, and the next round is tried
                 _log.exception("open incidents could not be looked at")
             await asyncio.sleep(SETTLE_EVERY)
 
     async def settle(self) -> None:
-        """Close what is over, and show what is not."""
+        """Close what is over, show what is not, and tell what people did."""
         layout = Layout(self._snapshot())
-        closed, going_on = await self._history.settle(round(time.time() * SECOND), layout)
+        changes, going_on = await self._history.settle(round(time.time() * SECOND), layout)
+        self._note(None)
         self._metrics.incidents({name: name in going_on for name in {*layout.providers, *going_on}})
-        for change in closed:
+        for change in changes:
             self._observer.incident_changed(change)
 
 

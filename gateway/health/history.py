@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 STATES_KEPT = 24 * 3600 * SECOND
 """A state of which nobody has said anything for so long is forgotten: the deployment is gone, or nobody calls it."""
 
+OPENED, CLOSED = "opened", "closed"
+
 Told = tuple[str, Sequence["Event"]]
 """An entry of the stream by its id."""
 
@@ -56,19 +58,20 @@ class History:
         return opened
 
     async def settle(self, now: int, layout: Layout) -> tuple[list[IncidentChanged], list[str]]:
-        """Close the incidents that are over by now: those, and the providers whose incidents go on."""
-        closed: list[IncidentChanged] = []
+        """Close the incidents that are over by now: what is to be told, of incidents that people opened or closed too,
+        and the providers whose incidents go on."""
         going_on: list[str] = []
         async with self._database.begin() as connection:
             await take_turn(connection)
+            changes = await _untold(connection)
             for row in await connection.execute(select(incidents).where(incidents.c.closed_at.is_(None))):
                 incident = settle(incident_of(row), now, layout.exists)
                 await _save(connection, incident, row.deployments, row.routes)
                 if incident.closed_at is None:
                     going_on.append(incident.provider)
                 else:
-                    closed.append(change_of("closed", incident, row.deployments, row.routes))
-        return closed, going_on
+                    changes.append(change_of(CLOSED, incident, row.deployments, row.routes))
+        return changes, going_on
 
     async def prune(self, before: int, now: int) -> None:
         """Forget probes and ended incidents from before `before`, and states that nobody confirms."""
@@ -107,7 +110,7 @@ async def _take(connection: AsyncConnection, name: str, event: Event, layout: La
         await _save(connection, incident, deployments, routes)
         return []
     await connection.execute(insert(incidents).values(id=incident.id, **columns_of(incident, deployments, routes)))
-    return [change_of("opened", incident, deployments, routes)]
+    return [change_of(OPENED, incident, deployments, routes)]
 
 
 async def _probe_before(connection: AsyncConnection, event: ProbeResult) -> ProbeResult | None:
@@ -143,6 +146,22 @@ async def _keep_state(connection: AsyncConnection, event: DeploymentChanged) -> 
         await connection.execute(insert(deployment_states).values(deployment=event.deployment, **values))
     else:
         await connection.execute(update(deployment_states).where(is_it).values(**values))
+
+
+async def _untold(connection: AsyncConnection) -> list[IncidentChanged]:
+    """What people did: it is told once, by whoever looks first."""
+    found = (await connection.execute(select(incidents).where(incidents.c.untold.is_not(None)))).all()
+    if found:
+        await connection.execute(update(incidents).where(incidents.c.untold.is_not(None)).values(untold=None))
+    return [
+        change_of(event, _as_of(event, incident_of(row)), row.deployments, row.routes)
+        for row in found
+        for event in row.untold.split()
+    ]
+
+
+def _as_of(event: str, incident: Incident) -> Incident:
+    return msgspec.structs.replace(incident, closed_at=None) if event == OPENED else incident
 
 
 async def _save(

@@ -80,6 +80,8 @@ def answer_error(
     ]
     if exchange is not None:
         pairs.append((b"x-gateway-attempts", b"%d" % exchange.progress.attempts))
+        if exchange.plan is not None:
+            pairs.append((b"x-gateway-route", exchange.plan.route.encode()))
         if exchange.reservation is not None:
             pairs += exchange.reservation.headers
     pairs += shape.headers(request_id, pairs)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.corking import Turn, flush
-from gateway.errors import ClientGone
+from gateway.errors import ClientGone, MalformedRequest
 from gateway.http.target import Target
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -88,6 +88,8 @@ class Cycle(msgspec.Struct, eq=False):
     """The answer is complete."""
     gone: bool = False
     """The client left."""
+    malformed: bool = False
+    """Its body broke off in what is no HTTP: the client is told so by the connection, which ends."""
     received: int = 0
     """Bytes of the body that have arrived."""
     dropped: int = 0
@@ -184,12 +186,12 @@ class Cycle(msgspec.Struct, eq=False):
         return data
 
     async def piece(self) -> bytes:
-        """The next bytes of the body, `b""` at its end. Raises ClientGone."""
+        """The next bytes of the body, `b""` at its end. Raises ClientGone, MalformedRequest."""
         while not self.parts:
             if self.whole:
                 return b""
             if self.gone:
-                raise ClientGone
+                raise MalformedRequest if self.malformed else ClientGone
             if self.expects and not self.begun:
                 self.expects = False
                 self.carrier.turn.write(self.carrier.transport, CONTINUE)

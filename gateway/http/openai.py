@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.corking import flush
-from gateway.errors import BodyTooLarge, ClientGone, Draining, GatewayError, KeyRevoked, SlowUpload
+from gateway.errors import BodyTooLarge, ClientGone, Draining, GatewayError, KeyRevoked, MalformedRequest, SlowUpload
 from gateway.http.answers import about, answer_error, counted
 from gateway.http.body import Arrival, present_call, read_call
 from gateway.http.cors import Cors
@@ -17,7 +17,7 @@ from gateway.http.models import Listing, anthropic_models, openai_models
 from gateway.http.openmode import refuse_foreign
 from gateway.http.routes import COUNT_TOKENS, Destination, locate
 from gateway.http.shapes import ANTHROPIC, shape_of
-from gateway.http.watch import DRAINED, GONE, REVOKED, Watch, Watched
+from gateway.http.watch import DRAINED, GONE, MALFORMED, REVOKED, Watch, Watched
 from gateway.pipeline import Exchange, Pipeline
 from gateway.ports import Observer
 from gateway.types import Call
@@ -30,6 +30,7 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 _JSON = (b"content-type", b"application/json")
 _VERDICTS: dict[str, Callable[[], GatewayError]] = {
     "slow_upload": SlowUpload,
+    MALFORMED: MalformedRequest,
     REVOKED: KeyRevoked,
     DRAINED: lambda: Draining(retry_after=1.0),
 }

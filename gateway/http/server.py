@@ -92,6 +92,7 @@ class Protocol(asyncio.Protocol):
         self.read_paused = False
         self._app = cast("Application", config.loaded_app)
         self._overload: Overload | None = getattr(config.loaded_app, "overload", None)
+        self._told: Callable[[], None] | None = getattr(config.loaded_app, "malformed", None)
         self._state: Any = server_state
         self._keep_alive: float = config.timeout_keep_alive
         self._parser: Any = self._new_parser()
@@ -439,6 +440,10 @@ class Protocol(asyncio.Protocol):
         broken, self._arriving = self._arriving, None
         if broken is not None and broken in self._queue:
             self._queue.remove(broken)
+        if broken is not None and broken is self.cycle:
+            broken.malformed = True  # who serves it records that
+        elif self._told is not None:
+            self._told()
         last = self._queue[-1] if self._queue else self.cycle
         if last is not None and last is not broken:
             last.keep_alive = False

@@ -16,6 +16,7 @@ UPLOAD_WINDOW = 30.0
 UPLOAD_BYTES = 1024
 """What must arrive within a window."""
 GONE = "gone"
+MALFORMED = "malformed"
 REVOKED = "revoked"
 DRAINED = "drained"
 READER_SECONDS = 60.0
@@ -28,6 +29,7 @@ class Request(Protocol):
     whole: bool
     received: int
     gone: bool
+    malformed: bool
     on_gone: Any
 
     @property
@@ -48,7 +50,7 @@ class Watched(msgspec.Struct, eq=False):
     credential: bytes = b""
     """The digest of the caller's key."""
     verdict: str | None = None
-    """`gone`, `slow_upload`, `slow_reader`, `revoked` or `drained`."""
+    """`gone`, `malformed`, `slow_upload`, `slow_reader`, `revoked` or `drained`."""
     window_end: float = 0.0
     window_bytes: int = 0
 
@@ -65,7 +67,7 @@ class Watched(msgspec.Struct, eq=False):
 
     def left(self) -> None:
         """Its client is not there any more."""
-        self.end(GONE)
+        self.end(MALFORMED if self.request.malformed else GONE)
 
     def look(self, now: float) -> None:
         """One look at this request."""

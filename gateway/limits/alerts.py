@@ -47,14 +47,28 @@ class QuotaAlerts(SilentObserver):
         self._told: dict[tuple[int, str], _Told] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_used(
+        self,
+        quota: QuotaSpec,
+        owner: str,
+        used: int,
+        held: int,  # noqa: ARG002 - what is reserved counts
+        until: float,  # noqa: ARG002 - looked up when there is something to tell
+    ) -> None:
         """A call was admitted."""
         if used >= quota.amount:
             self._crossed(quota, owner, used, EXCEEDED)
         elif quota.soft is not None and used >= quota.soft * quota.amount:
             self._crossed(quota, owner, used, SOFT)
 
-    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_exhausted(
+        self,
+        quota: QuotaSpec,
+        owner: str,
+        used: int,
+        held: int,  # noqa: ARG002 - as above
+        until: float,  # noqa: ARG002
+    ) -> None:
         """A call was refused: a hard quota is hardly ever used up to the last token. One that is far from its end
         refused a call that is too large for it: nothing to tell."""
         if used >= NEARLY * quota.amount:

@@ -16,7 +16,7 @@ from gateway.errors import QuotaUnavailable
 from gateway.limits.clock import StoreClock
 from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.epoch import Epochs
-from gateway.limits.limitset import ADMITTED, EXHAUSTED, STATE, UNSEEDED, Frame, LimitSet, headers_over
+from gateway.limits.limitset import ADMITTED, EXHAUSTED, UNSEEDED, Frame, LimitSet, headers_over, use_of
 from gateway.limits.local import LocalLimits
 from gateway.limits.outage import ALONE, TOLD_SECONDS, Backing, Outage
 from gateway.limits.recent import Recent
@@ -172,7 +172,7 @@ class Gate:
                 self.dirty.add(limits.names.shard)
         verdict = int(reply[0])
         if verdict != ADMITTED:
-            self._refused(reservation.user, limits, reply)
+            self._refused(reservation.user, limits, None if degraded else frame, reply)
             raise refusal(limits, frame, reply, demand)
         self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
         hold = Hold(
@@ -198,21 +198,23 @@ class Gate:
             reservation.headers += limits.headers(reply)
         else:
             reservation.headers = limits.headers(reply)
-        if limits.quotas:
-            self._tell_quotas(reservation, limits, reply)
+        if limits.quotas and not degraded:
+            self._tell_quotas(reservation, limits, frame, reply)
 
-    def _refused(self, user: str | None, limits: LimitSet, reply: Sequence[float]) -> None:
+    def _refused(self, user: str | None, limits: LimitSet, frame: Frame | None, reply: Sequence[float]) -> None:
         row = int(reply[1]) - 1
         self._observer.limits_decided(limits.refused(row))
         spec = limits.spec_of(row)
-        if int(reply[0]) == EXHAUSTED and isinstance(spec, QuotaSpec):
-            self._observer.quota_exhausted(spec, limits.owner_of(row, user), int(reply[STATE + 2 * row]))
+        # Without the store (no frame) nobody says how much is used.
+        if int(reply[0]) == EXHAUSTED and isinstance(spec, QuotaSpec) and frame is not None:
+            self._observer.quota_exhausted(spec, limits.owner_of(row, user), *use_of(frame, reply, row))
 
-    def _tell_quotas(self, reservation: Reservation, limits: LimitSet, reply: Sequence[float]) -> None:
+    def _tell_quotas(self, reservation: Reservation, limits: LimitSet, frame: Frame, reply: Sequence[float]) -> None:
         for row in limits.quotas:
-            spec, used = limits.spec_of(row), int(reply[STATE + 2 * row])
+            spec, use = limits.spec_of(row), use_of(frame, reply, row)
+            used = use[0]
             assert isinstance(spec, QuotaSpec)
-            self._observer.quota_used(spec, limits.owner_of(row, reservation.user), used)
+            self._observer.quota_used(spec, limits.owner_of(row, reservation.user), *use)
             if used >= limits.thresholds[row]:
                 reservation.headers += quota_warning(spec, used)
 

@@ -309,6 +309,12 @@ class LimitSet:
         return headers
 
 
+def use_of(frame: Frame, reply: Sequence[float], row: int) -> tuple[int, int, float]:
+    """Of the quota in this row: what is used, what of that is only reserved, and when its period ends."""
+    at, period = STATE + 2 * row, frame.periods[row]
+    return int(reply[at]), int(reply[at + 1]), FOREVER if period is None else period.end
+
+
 _frames: dict[tuple[LimitSet, str | None, str], Frame] = {}
 
 

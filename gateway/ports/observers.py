@@ -140,11 +140,12 @@ class Observer(Protocol):
         """What each limit of one call said."""
         ...
 
-    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
-        """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit."""
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
+        """A call was admitted under this quota; `used` is what its period has used and reserved, in its kind's unit,
+        and `held` what of that is only reserved. The period ends at `until` (Unix seconds)."""
         ...
 
-    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """A call was refused, or sent to another model, because of this quota."""
         ...
 
@@ -164,6 +165,10 @@ class Observer(Protocol):
 
     def call_shed(self, status: int) -> None:
         """A request was refused unread with this status, because there is more to do than this worker can."""
+        ...
+
+    def request_malformed(self) -> None:
+        """Something came that is no HTTP, or breaks its rules: it was answered 400 and never became a request."""
         ...
 
     def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:

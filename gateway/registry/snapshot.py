@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.types import Deployment, Hedge, LimitRule, LimitSpec, Principal, Provider, QuotaSpec, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 DYNAMIC_DEPLOYMENTS = 1024
 """How many deployments made on demand one snapshot remembers; a client that invents names cannot grow it."""
@@ -164,6 +164,14 @@ class Snapshot:
     def open_mode(self) -> bool:
         """No key is configured. A key that is declared but inactive keeps the gateway closed."""
         return not self.virtual_keys
+
+    @property
+    def quotas(self) -> Iterator[QuotaSpec]:
+        """Those of teams and rules; keys have theirs themselves."""
+        for team in self.teams.values():
+            yield from team.quotas
+        for rule in self.limits:
+            yield from rule.quotas
 
     def deployment_for(self, provider: str, model: str) -> Deployment | None:
         """The listed deployment, or one made for a provider whose list is open (none, or fetched); else None."""

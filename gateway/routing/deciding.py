@@ -86,12 +86,19 @@ def decide(known: Known, facts: Facts) -> Plan:
     if there.refusal is not None:
         named = _named(known.rule, there.refusal, facts.call)
         if not named:
-            raise there.refusal
+            raise at_route(there.refusal, known.rule, there.skipped)
         return plan_of(known.rule, named, known.plan.revision, there.skipped)
     targets = there.targets
     if len(targets) > 1:
         targets = tuple(order(known.rule.strategy, targets, facts))
     return plan_of(known.rule, targets, known.plan.revision, there.skipped)
+
+
+def at_route(refusal: GatewayError, rule: Rule, skipped: tuple[Skipped, ...]) -> GatewayError:
+    """The refusal, which says whose it is and who was left out: there is no plan to tell."""
+    refusal.route = rule.route
+    refusal.left_out = tuple((one.deployment, one.reason) for one in skipped)
+    return refusal
 
 
 def _named(rule: Rule, refusal: GatewayError, call: Call) -> tuple[Target, ...]:

@@ -12,7 +12,7 @@ from gateway.errors import GatewayError, InvalidRequest, NoUpstream
 from gateway.ports import Dialect
 from gateway.registry.snapshot import Snapshot
 from gateway.routing.asks import Asks
-from gateway.routing.deciding import Known, Present, decide, plan_of, present, smallest_window
+from gateway.routing.deciding import Known, Present, at_route, decide, plan_of, present, smallest_window
 from gateway.routing.facts import Facts, Senses, Turns
 from gateway.routing.fitness import nothing_can
 from gateway.routing.index import Index
@@ -96,7 +96,7 @@ class Planner:
         sifted = self.sift(rule, call)
         targets = sifted.targets
         if not targets:
-            raise _nobody(rule, sifted, call, self._sieve.services(rule))
+            raise at_route(_nobody(rule, sifted, call, self._sieve.services(rule)), rule, sifted.skipped)
         if rule.fallbacks:
             rule = replace(rule, fallbacks=self._sieve.fallbacks(rule, call))
         conditions = tuple(self._senses.conditions.of(target.deployment) for target in targets)

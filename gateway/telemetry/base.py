@@ -25,10 +25,10 @@ class SilentObserver:
     def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
         """Nothing."""
 
-    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """Nothing."""
 
-    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """Nothing."""
 
     def quota_alerted(self, alert: QuotaAlert) -> None:
@@ -44,6 +44,9 @@ class SilentObserver:
         """Nothing."""
 
     def call_shed(self, status: int) -> None:
+        """Nothing."""
+
+    def request_malformed(self) -> None:
         """Nothing."""
 
     def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:

@@ -115,8 +115,15 @@ COST = Family(
 BUDGET_REMAINING = Family(
     "gateway_budget_remaining_usd",
     "gauge",
-    "What is left of a budget in its current period, in USD.",
-    ("scope",),
+    "What was not spent of a budget in its current period, in USD; what calls under way hold is not spent.",
+    ("scope", "period", "amount"),
+    merge="recent",
+)
+BUDGET = Family(
+    "gateway_budget_usd",
+    "gauge",
+    "A budget's amount for one period, in USD.",
+    ("scope", "period", "amount"),
     merge="recent",
 )
 QUOTA_ALERTS = Family(
@@ -141,6 +148,12 @@ CONFIG_RELOADS = Family(
     "counter",
     "Loads of the configuration, by result: `ok` or `rejected`.",
     ("result",),
+)
+CONFIG_REJECTED = Family(
+    "gateway_config_rejected",
+    "gauge",
+    "1 while the configuration, as it is now, is rejected and the last good one is served.",
+    merge="max",
 )
 REDIS_SECONDS = Family(
     "gateway_redis_seconds",
@@ -209,10 +222,12 @@ FAMILIES: tuple[Family, ...] = (
     LIMIT_DECISIONS,
     COST,
     BUDGET_REMAINING,
+    BUDGET,
     QUOTA_ALERTS,
     UNPRICED,
     CONFIG_REVISION,
     CONFIG_RELOADS,
+    CONFIG_REJECTED,
     REDIS_SECONDS,
     REDIS_ERRORS,
     REDIS_UP,

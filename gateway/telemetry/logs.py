@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -114,11 +117,26 @@ def _json(event: Any, **_: Any) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+MALFORMED_SECONDS = 60.0
+"""How often a line about requests that were no HTTP is written at most."""
+
+
 class EventLog(SilentObserver):
     """What operators must hear of besides requests: (re)loads, and failures that nobody expected."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = structlog.stdlib.get_logger("gateway")
+        self._clock = clock
+        self._malformed = 0
+        self._malformed_at = -inf
+
+    def request_malformed(self) -> None:
+        """The first of them, and once a minute how many there were since: anybody can send junk to an open port."""
+        self._malformed += 1
+        now = self._clock()
+        if now - self._malformed_at >= MALFORMED_SECONDS:
+            self._log.warning("malformed_requests", count=self._malformed)
+            self._malformed, self._malformed_at = 0, now
 
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One line per (re)load."""

@@ -18,6 +18,7 @@ from gateway.ports import DeploymentChanged, LimitDecision, ProbeResult, QuotaAl
 from gateway.storage.errors import Reason
 from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
+from gateway.telemetry.budgets import Budgets
 from gateway.telemetry.exposition import exposition
 from gateway.telemetry.series import Families, Series
 from gateway.telemetry.sharing import Sharer
@@ -103,7 +104,7 @@ class Metrics(SilentObserver):
         self._loop_lag = tallies.histogram(families.LOOP_LAG)
         self._states = tallies.gauge(families.DEPLOYMENT_STATE)
         self._decisions = tallies.counter(families.LIMIT_DECISIONS)
-        self._budgets = tallies.gauge(families.BUDGET_REMAINING)
+        self._budgets = Budgets(tallies)
         self._quota_alerts = tallies.counter(families.QUOTA_ALERTS)
         for scope in _SCOPES:  # from zero, as below
             for level in ("soft", "exceeded"):
@@ -112,6 +113,7 @@ class Metrics(SilentObserver):
         self._reloads = tallies.counter(families.CONFIG_RELOADS)
         for result in ("ok", "rejected"):  # from zero, so that `increase` sees the first one
             self._reloads.add((result,), 0.0)
+        self._rejected = tallies.gauge(families.CONFIG_REJECTED)
         self._probes = tallies.counter(families.PROBES)
         self._redis_seconds = tallies.histogram(families.REDIS_SECONDS)
         self._redis_errors = tallies.counter(families.REDIS_ERRORS)
@@ -143,7 +145,7 @@ class Metrics(SilentObserver):
                 counts[1] = total
                 for decision in decisions:
                     self._decisions.add((decision.scope, decision.kind, decision.decision), total - told)
-            return self._tallies.copy()
+            return self._budgets.current(self._tallies.copy())
 
     # ---- what others tell ----
 
@@ -167,9 +169,9 @@ class Metrics(SilentObserver):
         for labels in [labels for labels in self._states.rows if labels[0] not in deployments]:
             del self._states.rows[labels]
 
-    def set_budget_remaining(self, scope: str, usd: float) -> None:
-        """What is left of a budget; scopes are configured names of budgets, never keys or users."""
-        self._budgets.set((self._team(scope),), usd)
+    def keep_budgets(self, quotas: Iterable[QuotaSpec]) -> None:
+        """Forget what is left of every other budget: a reload removed it."""
+        self._budgets.keep(quotas)
 
     # ---- facts ----
 
@@ -253,11 +255,13 @@ class Metrics(SilentObserver):
             counts = self._decided[decisions] = [0, 0]
         counts[0] += 1
 
-    def quota_used(self, quota: QuotaSpec, owner: str, used: int) -> None:
+    def quota_used(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """What is left of a budget; of keys and users, whose names are no labels, nothing is shown."""
-        if quota.kind == "cost" and quota.scope not in ("key", "user"):
-            name = f"{quota.scope}:{owner}" if quota.scope != owner else owner
-            self.set_budget_remaining(name, max(0, quota.amount - used) * 1e-9)
+        self._budgets.tell(quota, owner, used - held, until)
+
+    def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
+        """The same, when nothing is admitted any more."""
+        self._budgets.tell(quota, owner, used - held, until)
 
     def quota_alerted(self, alert: QuotaAlert) -> None:
         """One alert."""
@@ -286,9 +290,14 @@ class Metrics(SilentObserver):
         """A call that ended before it began: its model is in the body, which nobody read."""
         self._requests.add(("", OTHER, str(status), _SHED))
 
+    def request_malformed(self) -> None:
+        """What asked for it, nobody knows."""
+        self._requests.add(("", OTHER, "400", "malformed"))
+
     def config_loaded(self, revision: str, error: str | None) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""
         self._reloads.add(("ok" if error is None else "rejected",))
+        self._rejected.set((), error is not None)
         if error is None:
             self._revision.clear()
             self._revision.set((revision,), 1)

@@ -18,6 +18,7 @@ from gateway.audit.log import AuditLog
 from gateway.audit.verify import MOST_FAULTS, Fault, verify
 from gateway.storage.sql.database import Database
 from tests.audit.conftest import KEY, entry, written
+from tests.bookkeeping.books import eventually
 from tests.support.ledger import opened, sqlite_file
 
 Tamper = Callable[[AsyncConnection], Awaitable[Any]]
@@ -184,6 +185,27 @@ async def test_an_anchor_is_noted_when_the_log_moves(database: Database, tmp_pat
     assert Anchor(database, tmp_path)._last == Head(head.seq, head.hash)
     (tmp_path / FILE).write_text("{")
     assert read_anchor(tmp_path) is None
+
+
+async def test_an_end_that_cannot_be_noted_is_logged_on_change(database: Database, tmp_path: Path) -> None:
+    """Once while its directory is away, however often it is tried, and once when it is there again."""
+    directory = tmp_path / "later"
+    anchor = Anchor(database, directory)
+    [head] = await written(database, AuditLog(KEY), 1)
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(anchor.run(0.01))
+        await eventually(lambda: logs, "the line that it cannot be noted")
+        for _ in range(3):
+            with pytest.raises(OSError, match="No such file"):
+                await anchor.step()
+        directory.mkdir()
+        await eventually(lambda: len(logs) == 3, "the line that it can")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    words = [line["event"] for line in logs]
+    assert words == ["audit_not_anchored", "audit_anchor", "audit_anchored_again"]
+    assert logs[0]["reason"].startswith("FileNotFoundError")
+    assert read_anchor(directory) == Head(head.seq, head.hash)
 
 
 async def test_what_cannot_be_proven_is_said(database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -66,6 +67,16 @@ def test_alert(rule: dict[str, Any]) -> None:
     assert problems(rule["expr"]) == []
     assert rule["labels"]["severity"] in {"warning", "critical"}
     assert set(rule["annotations"]) == {"summary", "action"}
+
+
+def test_what_operators_are_to_watch_has_an_alert() -> None:
+    """As docs/operations.md promises of its table."""
+    text = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    _, _, table = text.partition("has an alert for each line of this table:")
+    watched = [names for line in table.splitlines() if (names := re.findall(r"`(gateway_\w+)", line))]
+    assert len(watched) > 8
+    expressions = " ".join(rule["expr"] for rule in _rules())
+    assert [names for names in watched if not any(name in expressions for name in names)] == []
 
 
 def test_every_alert_has_its_tests() -> None:

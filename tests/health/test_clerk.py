@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.health import by_hand
 from gateway.health.clerk import Clerk, stream_of
 from gateway.health.events import STREAM, encode
 from gateway.health.history import History
+from gateway.health.incidents import SECOND
+from gateway.health.layout import Layout
 from gateway.health.reports import checks, incident_list
 from gateway.ports import DeploymentChanged, IncidentChanged, ProbeResult
 from gateway.storage.sql.errors import DatabaseUnavailable
@@ -52,6 +55,26 @@ class Flaky(History):
             self.failures -= 1
             raise DatabaseUnavailable("away")
         return await super().record(*given)
+
+
+class Away(History):
+    """A history whose database is away for as long as a test says; counts the tries."""
+
+    is_away = True
+    tries = 0
+
+    def _look(self) -> None:
+        self.tries += 1
+        if self.is_away:
+            raise DatabaseUnavailable("OperationalError (SQLITE_FULL)")
+
+    async def record(self, *given: Any) -> list[IncidentChanged]:
+        self._look()
+        return await super().record(*given)
+
+    async def settle(self, *given: Any) -> tuple[list[IncidentChanged], list[str]]:
+        self._look()
+        return await super().settle(*given)
 
 
 async def _report(redis: RedisClient, *events: Event) -> None:
@@ -114,3 +137,57 @@ async def test_reports_wait_for_the_database(
         await _report(redis, DeploymentChanged("q/c", "out", "breaker", NOW))
         await eventually(lambda: len(told.changes) == 2, "the second incident")
     assert {row.provider for row in await incident_list(database)} == {"p", "q"}
+
+
+async def test_trouble_is_logged_when_it_begins_and_when_it_is_over(
+    redis: RedisClient,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However often it is tried meanwhile, and whether or not workers report anything."""
+    monkeypatch.setattr("gateway.health.clerk.BACKOFF", 0.02)
+    monkeypatch.setattr("gateway.health.clerk.SETTLE_EVERY", 0.02)
+    caplog.set_level("INFO", "gateway.health")
+    history = Away(database)
+
+    def logged() -> list[tuple[str, str]]:
+        return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+    cause = "DatabaseUnavailable: OperationalError (SQLITE_FULL)"
+    begun = ("WARNING", f"reports of providers' health wait, and incidents are not looked at: {cause}")
+    async with _running(_clerk(redis, history, tmp_path, Told(), BookkeepingMetrics())):
+        await eventually(logged, "the line without any report")
+        await _report(redis, OUT)
+        tried = history.tries
+        await eventually(lambda: history.tries > tried + 8, "more tries")
+        assert logged() == [begun]
+        history.is_away = False
+        await eventually(lambda: len(logged()) > 1, "the line that it is over")
+        tried = history.tries
+        await eventually(lambda: history.tries > tried + 3, "more rounds")
+    assert logged() == [begun, ("INFO", "reports of providers' health are booked again")]
+
+
+async def test_what_people_did_is_told_once(redis: RedisClient, database: Database, tmp_path: Path) -> None:
+    """An incident that was opened, and one that was opened and closed before anybody looked: whoever keeps the books
+    tells both, in their order, and nobody tells again."""
+    layout = Layout(load_text(tmp_path, CONFIG).snapshot)
+    await by_hand.open_incident(database, by_hand.Told("q", "maintenance", round(NOW * SECOND)), layout, _nobody)
+    short = await by_hand.open_incident(database, by_hand.Told("p", "a drill", round(NOW * SECOND)), layout, _nobody)
+    await by_hand.close_incident(database, short.id, round(NOW * SECOND) + 1, _nobody)
+    told = Told()
+    clerks = [_clerk(redis, History(database), tmp_path, told, BookkeepingMetrics()) for _ in range(2)]
+    await asyncio.gather(*(clerk.settle() for clerk in clerks))
+    found = sorted((one.provider, one.cause, one.event, one.closed_at is None) for one in told.changes)
+    assert found == [
+        ("p", "a drill", "closed", False),
+        ("p", "a drill", "opened", True),
+        ("q", "maintenance", "opened", True),
+    ]
+    assert [one.event for one in told.changes if one.provider == "p"] == ["opened", "closed"]
+
+
+async def _nobody(*_: object) -> None:
+    """Nothing goes into the audit log."""

@@ -74,6 +74,37 @@ def test_malformed_chunks_never_reach_a_provider(rig: Rig, chunk: bytes) -> None
     assert not rig.a.received
 
 
+MALFORMED_SERIES = 'gateway_requests_total{route="",model="other",status="400",reason="malformed"}'
+
+
+def test_a_body_that_is_no_http_is_recorded_as_what_it_is(rig: Rig) -> None:
+    """400 `malformed` in the log and the metric, as the client was answered: it did not leave."""
+    before = rig.gateway.metric(MALFORMED_SERIES)
+    with rig.gateway.client() as client:
+        headers = [("transfer-encoding", "chunked"), ("x-request-id", "broken-chunk")]
+        client.send("POST", "/v1/chat/completions", b"", headers)
+        client.write(b"3\r\nabc\r\n")
+        until(lambda: rig.gateway.worker.in_flight, "the request to be served")
+        client.write(b"-1\r\n")
+        assert client.head().status == 400
+    line = rig.gateway.line("broken-chunk")
+    assert (line["status"], line["reason"], line["error_type"]) == (400, "malformed", "invalid_parameters")
+    assert rig.gateway.metric(MALFORMED_SERIES) == before + 1
+
+
+def test_a_head_that_is_no_http_is_counted(rig: Rig) -> None:
+    """It has no access line, for anybody can send junk; the metric has it, also behind a whole request."""
+    before = rig.gateway.metric(MALFORMED_SERIES)
+    with rig.gateway.client() as client:
+        client.write(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        assert client.head().status == 400
+    with rig.gateway.client() as client:
+        client.write(SMUGGLED + b"NONSENSE\r\n\r\n")
+        assert client.reply().status == 200
+        assert client.ended()
+    assert rig.gateway.metric(MALFORMED_SERIES) == before + 2
+
+
 def test_http_1_0_is_answered_and_closed(rig: Rig) -> None:
     """An old client without keep-alive gets its answer and the end of the connection."""
     with rig.gateway.client() as client:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.routing.planner import Planner
+from tests.support.alerts import fired
 from tests.support.app import Reply, running, unique
 from tests.support.rig import COMPLETION, Rig
 from tests.support.steps import json_reply
@@ -158,12 +161,31 @@ def test_what_is_out_is_not_asked(rig: Rig, why: str, status: int, code: str) ->
     condition.out_until, condition.out_for = time.monotonic() + 30, why
     try:
         assert served_by(rig.gateway.chat("m", [("x-request-id", f"out-{why}")])) == "b"
-        refused = rig.gateway.chat("only")
+        refused = rig.gateway.chat("only", [("x-request-id", f"refused-{why}")])
     finally:
         condition.out_until, condition.out_for = 0.0, ""
     assert rig.gateway.line(f"out-{why}")["skipped"] == ["t/n: testing", f"a/blind: {why}"]
     assert (refused.status, refused.json["error"]["code"]) == (status, code)
     assert 25 <= int(refused.header("retry-after") or 0) <= 30
     assert refused.header("x-should-retry") == "true"
+    assert refused.header("x-gateway-route") == "only"
+    line = rig.gateway.line(f"refused-{why}")
+    assert (line["route"], line["skipped"]) == ("only", [f"a/blind: {why}"])
+    assert rig.gateway.metric(f'gateway_requests_total{{route="only",model="other",status="{status}",reason="{code}"}}')
     assert len(rig.a.received) == before
     assert served_by(rig.gateway.chat("only")) == "a"
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_the_alert_names_the_route_that_is_out(rig: Rig, tmp_path: Path) -> None:
+    """What a scrape shows of such refusals, seen again and again, makes GatewayNoUpstream fire for the route."""
+    planner: Planner = rig.gateway.pipeline.planner
+    condition = planner._senses.conditions.of(planner.snapshot.deployments["a/blind"])
+    condition.out_until, condition.out_for = time.monotonic() + 30, "breaker"
+    try:
+        rig.gateway.chat("only")
+    finally:
+        condition.out_until, condition.out_for = 0.0, ""
+    scraped = rig.gateway.get("/metrics").body.decode().splitlines()
+    (series,) = {line.rpartition(" ")[0] for line in scraped if 'reason="no_upstream"' in line}
+    assert fired("GatewayNoUpstream", {series: "0+1x30"}, tmp_path) == [{"route": "only", "severity": "critical"}]

@@ -26,6 +26,7 @@ class FakeRequest:
         self.received = 0
         self.gone = False
         self.held_back = False
+        self.malformed = False
         self.on_gone: Any = None
         self.unread_since: float | None = None
 

@@ -17,6 +17,8 @@ from gateway.types import QuotaSpec
 from .conftest import fresh
 
 Worker = Callable[..., QuotaAlerts]
+END = 4e9
+"""When the period ends; alerts look that up themselves."""
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ async def test_each_level_is_told_once(worker: Worker, told: list[QuotaAlert]) -
     workers, spec = [worker(), worker(), worker()], quota()
     for used in (0, 10, 799, 800, 801, 900, 999, 1000, 1000, 5000):
         for one in workers:
-            one.quota_used(spec, spec.name, used)
+            one.quota_used(spec, spec.name, used, 0, END)
         for one in workers:
             await one.close()
     assert [(alert.level, alert.used) for alert in told] == [("soft", 800), ("exceeded", 1000)]
@@ -61,7 +63,7 @@ async def test_a_jump_tells_the_end_alone(worker: Worker, told: list[QuotaAlert]
     """Who goes past both marks at once hears of the second only."""
     one, spec = worker(), quota()
     for used in (100, 1200, 850):
-        one.quota_used(spec, spec.name, used)
+        one.quota_used(spec, spec.name, used, 0, END)
         await one.close()
     assert [alert.level for alert in told] == ["exceeded"]
 
@@ -70,7 +72,7 @@ async def test_without_a_threshold(worker: Worker, told: list[QuotaAlert]) -> No
     """A quota without `soft` is told when it is used up."""
     one, spec = worker(), quota(soft=None)
     for used in (999, 1000):
-        one.quota_used(spec, spec.name, used)
+        one.quota_used(spec, spec.name, used, 0, END)
         await one.close()
     assert [alert.level for alert in told] == ["exceeded"]
 
@@ -78,11 +80,11 @@ async def test_without_a_threshold(worker: Worker, told: list[QuotaAlert]) -> No
 async def test_a_refusal_is_the_end(worker: Worker, told: list[QuotaAlert]) -> None:
     """A hard quota that refuses a call near its end is used up; far from it, that call was too large."""
     one, spec = worker(), quota()
-    one.quota_exhausted(spec, spec.name, 300)
+    one.quota_exhausted(spec, spec.name, 300, 0, END)
     await one.close()
     assert told == []
-    one.quota_exhausted(spec, spec.name, 950)
-    one.quota_exhausted(spec, spec.name, 960)
+    one.quota_exhausted(spec, spec.name, 950, 0, END)
+    one.quota_exhausted(spec, spec.name, 960, 0, END)
     await one.close()
     assert [(alert.level, alert.share) for alert in told] == [("exceeded", 0.95)]
 
@@ -92,13 +94,13 @@ async def test_every_period_and_owner_by_itself(worker: Worker, told: list[Quota
     now = [1_790_000_000.0]
     one, spec = worker(lambda: now[0]), quota(period="day")
     for _ in range(2):
-        one.quota_used(spec, spec.name, 900)
-        one.quota_used(spec, f"{spec.name}:other", 900)
+        one.quota_used(spec, spec.name, 900, 0, END)
+        one.quota_used(spec, f"{spec.name}:other", 900, 0, END)
     now[0] += 86_400
-    one.quota_used(spec, spec.name, 900)
-    one.quota_used(replace(spec, amount=1100), spec.name, 900)
+    one.quota_used(spec, spec.name, 900, 0, END)
+    one.quota_used(replace(spec, amount=1100), spec.name, 900, 0, END)
     # The same after a reload, which makes every quota anew.
-    one.quota_used(replace(spec), spec.name, 900)
+    one.quota_used(replace(spec), spec.name, 900, 0, END)
     await one.close()
     assert len(told) == 4
     assert [alert.owner for alert in told].count("other") == 1
@@ -110,7 +112,7 @@ async def test_users_are_not_named(worker: Worker, told: list[QuotaAlert]) -> No
     one, spec = worker(), quota(scope="user", name="each-user")
     team = fresh()
     for user in ("hash-1", "hash-2", "hash-1"):
-        one.quota_used(spec, f"each-user:team:{team}/{user}", 1000)
+        one.quota_used(spec, f"each-user:team:{team}/{user}", 1000, 0, END)
     await one.close()
     assert [(alert.quota, alert.owner) for alert in told] == [("each-user", None)] * 2
     assert "hash-" not in repr(told)
@@ -123,12 +125,12 @@ async def test_without_the_store_every_worker_tells_once(own_server: EmbeddedRed
     own_server.stop()
     for _ in range(3):
         for one in workers:
-            one.quota_used(spec, spec.name, 1000)
+            one.quota_used(spec, spec.name, 1000, 0, END)
             await one.close()
     assert len(told) == 2
     own_server.start()
     for one in workers:
-        one.quota_used(spec, spec.name, 1001)
+        one.quota_used(spec, spec.name, 1001, 0, END)
         await one.close()
     assert len(told) == 2
     await client.close()

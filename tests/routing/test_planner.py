@@ -193,6 +193,9 @@ def test_when_all_are_out_the_wait_is_that_of_the_first(
         planner(both(), conditions=conditions(*found)).plan(call("m"), ANYONE)
     assert refused.value.retry_after == wait
     assert refused.value.retryable is True
+    assert refused.value.route == "r"
+    left_out = [(name, reason.partition(":")[0]) for name, reason in refused.value.left_out]
+    assert left_out == [("a/one", first[0]), ("b/one", second[0])]
 
 
 # ---- memory

@@ -125,12 +125,13 @@ async def opened_desk(
     joined = [Joined(loaded.snapshot)]
     bounds = Bounds(vet, settings.private_networks, dialects=dialects)
     resources = Resources(database, Rules(Judge(lambda: base, context), bounds), seal=seal)
-    resources.on_commit(lambda state: joined.append(join(base, fragment_of(state), stand_ins, context)))
     engine_of = lru_cache(create_engine)
     opener = Opener(unseal, lambda _setting, _reference: "sk-of-the-environment")
+    read = opener.read
+    resources.on_commit(lambda state: joined.append(join(base, fragment_of(state), stand_ins, context, read)))
 
     async def opened() -> Snapshot:
-        return join(base, fragment_of(await resources.state()), opener, context).snapshot
+        return join(base, fragment_of(await resources.state()), opener, context, read).snapshot
 
     services = Services(
         settings,

@@ -51,8 +51,8 @@ def test_every_hook_is_passed_on() -> None:
     observers.attempt_finished(Attempt(DEPLOYMENT, 1, "ok", 1.0))
     observers.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
     observers.limits_decided((LimitDecision("key", "requests", "refused"),))
-    observers.quota_used(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 17)
-    observers.quota_exhausted(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 999)
+    observers.quota_used(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 17, 5, 86400.0)
+    observers.quota_exhausted(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 999, 0, 86400.0)
     observers.quota_alerted(
         QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 1000, 800, "reject")
     )
@@ -60,6 +60,7 @@ def test_every_hook_is_passed_on() -> None:
     observers.redis_changed(False, "slow")
     observers.loop_lagged(0.001)
     observers.call_shed(503)
+    observers.request_malformed()
     observers.overload_changed(True, None, 0)
     observers.config_loaded("abc", None)
     observers.deployment_changed(DeploymentChanged(DEPLOYMENT.id, "out", "breaker", 1.0))

@@ -111,3 +111,18 @@ def test_unprintable(setup: Callable[..., Path]) -> None:
     path = setup()
     structlog.stdlib.get_logger("gateway").info("odd", value=object())
     assert "object object" in str(_read(path)[0]["value"])
+
+
+def test_junk_does_not_flood_the_log() -> None:
+    """Requests that are no HTTP make one line at once, and one a minute with how many there were since."""
+    now = [1000.0]
+    log = logs.EventLog(lambda: now[0])
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(500):
+            log.request_malformed()
+        now[0] += 60
+        log.request_malformed()
+    assert [(line["event"], line["count"]) for line in lines] == [
+        ("malformed_requests", 1),
+        ("malformed_requests", 500),
+    ]

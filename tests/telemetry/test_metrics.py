@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.telemetry.families import FAMILIES
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tallies import Tallies, merge
-from gateway.types import Attempt, Deployment, Provider
+from gateway.types import Attempt, Deployment, Provider, QuotaSpec
 from tests.telemetry.facts import DEPLOYMENT, PROVIDER, SPARE, call, receipt
 
 GEN_AI = ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"]
@@ -36,11 +37,13 @@ CONTRACT = {
     "gateway_deployment_state": ["deployment"],
     "gateway_limit_decisions_total": ["scope", "limit", "decision"],
     "gateway_cost_usd_total": ["provider", "model", "team"],
-    "gateway_budget_remaining_usd": ["scope"],
+    "gateway_budget_remaining_usd": ["scope", "period", "amount"],
+    "gateway_budget_usd": ["scope", "period", "amount"],
     "gateway_quota_alerts_total": ["scope", "level"],
     "gateway_unpriced_requests_total": [],
     "gateway_config_revision": ["revision"],
     "gateway_config_reloads_total": ["result"],
+    "gateway_config_rejected": [],
     "gateway_redis_seconds": [],
     "gateway_redis_errors_total": ["reason"],
     "gateway_probes_total": ["provider", "outcome"],
@@ -54,6 +57,7 @@ CONTRACT = {
     "gateway_redis_up": [],
 }
 """What operators were promised: written out here, so that a change of the code alone fails."""
+USD = 1_000_000_000
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -80,7 +84,7 @@ def _tell_everything(metrics: Metrics) -> None:
     metrics.probe_finished(ProbeResult("primary", None, "ok", 0.0, 0.1))
     metrics.redis_called(0.0003, None)
     metrics.set_deployment_state("primary/gpt-4o", 0)
-    metrics.set_budget_remaining("research", 12.5)
+    metrics.quota_used(QuotaSpec("team", "research", "cost", "month", 20 * USD), "research", 8 * USD, 0, inf)
     metrics.call_finished(receipt())
 
 
@@ -235,6 +239,11 @@ def test_reload() -> None:
     assert _value(metrics, "gateway_config_reloads_total", result="rejected") == 1
     assert _value(metrics, "gateway_config_revision", revision="one") == 1
     assert _value(metrics, "gateway_config_revision", revision="two") is None
+    assert _value(metrics, "gateway_config_rejected") == 1
+    rejecting, serving = metrics._copy(), Metrics()._copy()
+    assert merge([rejecting, serving]).gauges["gateway_config_rejected"][()][0] == 1
+    metrics.config_loaded("three", None)
+    assert _value(metrics, "gateway_config_rejected") == 0
     metrics.set_deployment_state("primary/gone", 2)
     metrics.keep_deployments({"primary/gpt-4o"})
     assert _value(metrics, "gateway_deployment_state", deployment="primary/gone") is None

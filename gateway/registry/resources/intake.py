@@ -57,7 +57,8 @@ class Intake:
             self.parked = ()
             return loaded if not fragment.revision else _at(loaded, fragment.revision)
         unlock = stand_ins if sealed else self._opener(fragment)
-        found = join(interpolate(loaded.document, self._env), fragment, unlock, self._context)
+        base = interpolate(loaded.document, self._env)
+        found = join(base, fragment, unlock, self._context, self._references.read)
         self.parked = found.parked
         return Loaded(loaded.document, found.snapshot)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.registry.compiling import compile_document
+from gateway.registry.compiling import compile_document, revision
 from gateway.registry.loader import check
 from gateway.registry.problems import dotted
 from gateway.registry.resources.errors import Problem
 from gateway.registry.resources.kinds import Kind
 from gateway.registry.resources.merging import Merged, Unlock, merge
+from gateway.registry.resources.unlocking import Read, seals, stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,10 +34,13 @@ class Joined:
     parked: tuple[Problem, ...] = ()
 
 
-def join(base: Interpolated, fragment: Fragment, unlock: Unlock, context: Context) -> Joined:
-    """The file's checked document with what the database adds to it. Never raises for what the database says."""
+def join(base: Interpolated, fragment: Fragment, unlock: Unlock, context: Context, read: Read) -> Joined:
+    """The file's checked document with what the database adds to it. Never raises for what the database says. Its
+    revision is the same whoever joins them, whether or not `unlock` opens what is sealed; `read` follows references."""
     merged, problems = fitted(base, fragment, unlock, context)
-    snapshot = compile_document(merged.interpolated, context)
+    sealed = merge(base, fragment, merged.parked, stand_ins, context)
+    found = revision([sealed.interpolated.data, seals(fragment, read)], context)
+    snapshot = replace(compile_document(merged.interpolated, context), revision=found)
     told = tuple(f"{one.kind} `{one.name}` of the database is parked: {one.message}" for one in problems)
     parked = tuple(dict.fromkeys(told))
     return Joined(

@@ -61,6 +61,8 @@ class Merged:
     origins: Mapping[Trail, Origin]
     clashes: Mapping[Origin, str]
     """What the file has under the same name already."""
+    parked: frozenset[str] = frozenset()
+    """Ids of resources that are left out."""
 
     def origin(self, trail: Trail) -> tuple[Origin, Trail] | None:
         """Whose part of the document this is, and the place within it; None for the file's."""
@@ -138,7 +140,7 @@ class _Merger:
 
     def merged(self) -> Merged:
         interpolated = replace(self._base, data=self._data, missing=self._missing, managed=self._managed)
-        return Merged(interpolated, self._origins, self._clashes)
+        return Merged(interpolated, self._origins, self._clashes, self._parked)
 
 
 def _stand_ins(settings: Mapping[str, Any], dialects: Known | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from gateway.registry.resources.kinds import context_of
 from gateway.registry.resources.merging import Keys
 
 if TYPE_CHECKING:
-    from gateway.registry.resources.fragment import Credential, Owner
+    from gateway.registry.resources.fragment import Credential, Fragment, Owner
 
 HEADER = "header:"
 """Before the name of a header that a credential holds."""
@@ -83,6 +83,23 @@ def stand_ins(owner: Owner) -> Keys:
     ]
     opened = [(name, found) for name, found in opened if found]
     return _keys(opened, [], (), bool(opened))
+
+
+def seals(fragment: Fragment, read: Read) -> list[list[str]]:
+    """What tells secrets apart without opening any: as they are sealed, or what stands where they refer to."""
+    return [
+        [credential.id, credential.secret or "", *_referred(credential, read)]
+        for owner in fragment.providers
+        for credential in owner.credentials
+    ]
+
+
+def _referred(credential: Credential, read: Read) -> Iterable[str]:
+    for name, reference in sorted(credential.references.items()):
+        try:
+            yield f"{name}={read(reference, name)}"
+        except ValueError:
+            yield f"{name} is not there"
 
 
 def _settings(plain: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from gateway.storage.sql.errors import DatabaseUnavailable, is_away
+from gateway.storage.sql.errors import DatabaseUnavailable, cause_of, is_away
 from gateway.storage.sql.urls import parse
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ async def _mapped() -> AsyncIterator[None]:
         raise
     except Exception as error:  # only those that say "away" are mapped; the rest goes on
         if is_away(error):
-            # Not the driver's own text: it may hold parameters.
-            raise DatabaseUnavailable(type(getattr(error, "orig", None) or error).__name__) from error
+            raise DatabaseUnavailable(cause_of(error)) from error
         raise
 
 

@@ -65,6 +65,13 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, sa.OperationalError | sa.InterfaceError)
 
 
+def cause_of(error: BaseException) -> str:
+    """The error's class, and its code where the driver names one. Not the driver's own text: it may hold parameters."""
+    found = getattr(error, "orig", None) or error
+    code = getattr(found, "sqlite_errorname", None) or getattr(found, "sqlstate", None)
+    return f"{type(found).__name__} ({code})" if code else type(found).__name__
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     found: BaseException | None = error
     while found is not None:

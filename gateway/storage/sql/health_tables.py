@@ -45,14 +45,22 @@ incidents = Table(
     Column("routes", JSON(none_as_null=True), nullable=False),
     Column("quiet_since", BigInteger),
     Column("closed_at", BigInteger),
+    Column("untold", String),
     Index("incidents_first_failure", "first_failure"),
 )
+"""`untold` is what operators have not been told yet: `opened`, `closed`, or both with a space between."""
 Index(
     "incidents_open",
     incidents.c.provider,
     unique=True,
     postgresql_where=text("closed_at IS NULL"),
     sqlite_where=text("closed_at IS NULL"),
+)
+Index(
+    "incidents_untold",
+    incidents.c.untold,
+    postgresql_where=text("untold IS NOT NULL"),
+    sqlite_where=text("untold IS NOT NULL"),
 )
 
 health_state = Table(

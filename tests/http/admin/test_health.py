@@ -63,11 +63,13 @@ async def test_an_incident_that_a_person_tells_of(desk: Desk) -> None:
     layout = Layout(desk.services.snapshot())
     history = History(desk.services.database)
     await history.record([("9-1", [ProbeResult("mock", None, "ok", NOW + 99, 0.1)])], layout)
-    closed, going_on = await history.settle(round((NOW + 10_000) * 1_000_000), layout)
-    assert (closed, going_on) == ([], ["mock"])
+    told, going_on = await history.settle(round((NOW + 10_000) * 1_000_000), layout)
+    assert ([(one.event, one.id) for one in told], going_on) == ([("opened", incident["id"])], ["mock"])
     over = await desk.call("POST", f"/incidents/{incident['id']}/close")
     assert (over.status_code, over.json()["state"]) == (200, "closed")
     assert (await desk.call("POST", f"/incidents/{incident['id']}/close")).status_code == 404
+    told, going_on = await history.settle(round((NOW + 10_000) * 1_000_000), layout)
+    assert ([(one.event, one.id) for one in told], going_on) == ([("closed", incident["id"])], [])
     page = (await desk.call("GET", "/providers/mock/incidents", params={"state": "closed"})).json()
     assert [one["id"] for one in page["items"]] == [incident["id"]]
     audit = (await desk.call("GET", "/audit", params={"resource_id": incident["id"]})).json()["items"]

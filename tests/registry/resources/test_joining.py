@@ -11,7 +11,7 @@ from gateway.registry.compiling import Context, Memory
 from gateway.registry.interpolation import interpolate
 from gateway.registry.resources.fragment import BadFragment, Credential, Fragment, Owner, Piece, decode, encode
 from gateway.registry.resources.joining import Joined, join
-from gateway.registry.resources.unlocking import Opener
+from gateway.registry.resources.unlocking import Opener, stand_ins
 from gateway.registry.snapshot import Snapshot
 from tests.registry.resources.support import FILE, SECRET, seal, unseal
 
@@ -32,12 +32,41 @@ def rule(name: str, provider: str, model: str, **more: Any) -> Piece:
     return Piece(f"r-{name}", name, settings)
 
 
-def joined(fragment: Fragment, document: dict[str, Any] | None = None, **context: Any) -> Joined:
-    def read(reference: str, setting: str) -> str:
-        del setting
-        return ENV[reference.removeprefix("env:")]
+def read(reference: str, setting: str) -> str:
+    del setting
+    return ENV[reference.removeprefix("env:")]
 
-    return join(interpolate(document or FILE, ENV), fragment, Opener(unseal, read), Context(**context))
+
+def joined(fragment: Fragment, document: dict[str, Any] | None = None, **context: Any) -> Joined:
+    return join(interpolate(document or FILE, ENV), fragment, Opener(unseal, read), Context(**context), read)
+
+
+def test_the_revision_is_the_same_for_who_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who shows the configuration without secrets names the revision that workers serve; another secret is another
+    revision, and so is another text where a credential refers to."""
+    refers = Credential("c-refers", "refers", references={"api_key": "env:GATEWAY_CREDENTIAL_ACME"})
+    second = credential("second", "sk-live-of-the-second-one", fields=["api_key"])
+    model = Piece("m-1", "big", {"context_window": "8k"})
+    fragment = Fragment(
+        3, [owner("acme", ACME, credential("main", fields=["api_key"]), second, refers, models=[model])]
+    )
+    base = interpolate(FILE, ENV)
+
+    def shown(fragment: Fragment) -> str:
+        return join(base, fragment, stand_ins, Context(), read).snapshot.revision
+
+    def served(fragment: Fragment) -> str:
+        return joined(fragment).snapshot.revision
+
+    assert len(joined(fragment).snapshot.providers["acme"].api_keys) == 3
+    assert shown(fragment) == served(fragment)
+    assert shown(Fragment(4)) == served(Fragment(4)) != shown(fragment)
+    rotated = credential("main", "sk-live-of-another-day", fields=["api_key"])
+    other = Fragment(4, [owner("acme", ACME, rotated, second, refers, models=[model])])
+    assert shown(other) == served(other) != shown(fragment)
+    before = served(fragment)
+    monkeypatch.setitem(ENV, "GATEWAY_CREDENTIAL_ACME", "another-text")
+    assert shown(fragment) == served(fragment) != before
 
 
 def test_one_snapshot() -> None:
