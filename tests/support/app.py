@@ -130,8 +130,9 @@ class Gateway:
         return bool(self.pipeline.in_flight == 0)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The access log so far."""
-        return [json.loads(line) for line in self.log_file.read_bytes().splitlines()]
+        """The access log so far, without a line that is just being written."""
+        whole, _, _ = self.log_file.read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def line(self, request_id: str) -> dict[str, Any]:
         """The access log's line of one request; waits for it."""

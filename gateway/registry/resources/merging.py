@@ -120,8 +120,9 @@ class _Merger:
         unusable = keys.any and not (keys.settings or keys.headers)
         if unusable:
             settings |= _stand_ins(settings, self._context.dialects)
-        elif _lacks_credential(settings, self._context.dialects):
-            self._missing[*trail, "api_key"] = _NO_CREDENTIAL
+        else:
+            for name in _lacking_credential(settings, self._context.dialects):
+                self._missing[*trail, name] = _NO_CREDENTIAL
         self._managed[owner.name] = Managed(self._context.networks, keys.names, keys.spare, keys.broken, unusable)
         self._data["providers"][owner.name] = settings
 
@@ -154,12 +155,16 @@ def _stand_ins(settings: Mapping[str, Any], dialects: Known | None) -> dict[str,
     return dict.fromkeys(names, "unavailable")
 
 
-def _lacks_credential(settings: Mapping[str, Any], dialects: Known | None) -> bool:
-    """Nothing but a credential is missing."""
+def _lacking_credential(settings: Mapping[str, Any], dialects: Known | None) -> tuple[str, ...]:
+    """The settings of a credential without which alone it is not whole; none if it is, or lacks more than that."""
     kind = provider_type(settings.get("type"), dialects)
     if kind is None or unmet(kind, settings) is None:
-        return False
-    return unmet(kind, {**settings, **dict.fromkeys(secret_settings(kind), "")}) is None
+        return ()
+    secrets = sorted(secret_settings(kind))
+    for names in (*((name,) for name in secrets), tuple(secrets)):
+        if unmet(kind, {**settings, **dict.fromkeys(names, "")}) is None:
+            return names
+    return ()
 
 
 def _names(items: Any) -> Iterator[str]:
