@@ -20,6 +20,7 @@ late. When the last word is taken back the store begins a new life, which starts
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from math import inf
 from typing import Final
 
@@ -56,6 +57,8 @@ class Handover:
         """The calls under way that it was told of."""
         self._since: dict[str, float] = {}
         """Those that the ledger decides about, and since when we know."""
+        self._back: dict[str, asyncio.Event] = {}
+        """For those who wait meanwhile."""
         self._own: dict[str, Reason] = {}
         """Those of them that we gave up ourselves, and why."""
         self._until: dict[str, float] = {}
@@ -84,7 +87,7 @@ class Handover:
 
     async def complete(self, shard: str, error: StoreUnavailable) -> bool:
         """The store could not decide. Return once every worker has had the time to notice and to tell the ledger what
-        it cannot know: whether the ledger decides then, or the store is to be asked again."""
+        it cannot know, or the store is back: whether the ledger decides, or the store is to be asked again."""
         if error.reason == "error":
             # About one question only: nobody else need know.
             self.tell(shard)
@@ -94,7 +97,9 @@ class Handover:
             self._say(shard, error.reason)
         before, since = inf, self._since.get(shard)
         while since is not None and since != before:
-            await asyncio.sleep(max(0.0, since + TOLD_SECONDS - self._clock()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, since + TOLD_SECONDS - self._clock())):
+                    await self._back[shard].wait()
             before, since = since, self._since.get(shard)
         return since is not None and self.by_ledger(shard)
 
@@ -120,6 +125,7 @@ class Handover:
 
     def _begin(self, shard: str) -> None:
         self._since[shard] = self._clock()
+        self._back.setdefault(shard, asyncio.Event())
         self.dirty.add(shard)
         self._tell(shard)
 
@@ -170,6 +176,8 @@ class Handover:
         if self.alone(shard):
             self._since.pop(shard, None)
             self._told.pop(shard, None)
+            if (back := self._back.pop(shard, None)) is not None:
+                back.set()
             for call_id in self._told_of.pop(shard, ()):
                 if call_id in self.live:
                     # What its record says counts from here on; of the others there are rows, or will be.
