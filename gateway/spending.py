@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -58,10 +59,14 @@ class Spending:
 
     async def run(self) -> None:
         """Keep things true until cancelled."""
+        # Apart, for a round of upkeep waits for the store.
+        await asyncio.gather(self._repeat(self.upkeep.look), self._repeat(self.upkeep.tick))
+
+    async def _repeat(self, duty: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
-                await self.upkeep.tick()
+                await duty()
             except Exception as error:  # a fault of ours must not end the upkeep: reported, and the next round is tried
                 self._observer.failed(error, "")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,10 +15,11 @@ from gateway.errors import QuotaUnavailable
 from gateway.limits.clock import StoreClock
 from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.epoch import Epochs
+from gateway.limits.handover import GivenUp, Handover
 from gateway.limits.limitset import ADMITTED, EXHAUSTED, UNSEEDED, Frame, LimitSet, headers_over, use_of
 from gateway.limits.local import LocalLimits
-from gateway.limits.outage import ALONE, TOLD_SECONDS, Backing, Outage
-from gateway.limits.recent import Recent
+from gateway.limits.outage import ALONE, Backing, Outage
+from gateway.limits.records import Records
 from gateway.limits.refusals import oversized, quota_warning, refusal
 from gateway.limits.reservation import About, Hold, Journal, Reservation
 from gateway.limits.script import (
@@ -49,7 +49,6 @@ __all__ = ["LEASE_SECONDS", "About", "Gate", "Hold", "Journal", "Reservation"]
 
 Asked = tuple[Demand, About | None]
 SEED_TRIES = 6
-JOURNAL_SECONDS = 2.0
 MAX_UNSENT = 50_000
 """Settlements kept for a store that is away."""
 
@@ -69,19 +68,15 @@ class Gate:
         self.store_clock = StoreClock(clock)
         self._outage = Outage(LocalLimits(clock, backing.workers), backing.ledger)
         self._seeder = Seeder(patient, backing.ledger)
-        self._journal = backing.journal
+        self._records = Records(backing.journal)
         self.epochs = Epochs(patient, self._store_lost)
         if patient is not redis:
             redis.on_connect(self.epochs.doubt)
-        self.live: dict[str, Reservation] = {}
+        self.handover = Handover(self._outage, clock, redis.lookout)
+        self.live = self.handover.live
+        self.dirty = self.handover.dirty
         self.unsent: dict[str, Item] = {}
         """Settlements that did not reach the store, to be repeated."""
-        self.dirty: set[str] = set()
-        """Shards whose quotas were used while their store was away."""
-        self._away: dict[str, float] = {}
-        """Shards whose store is away, and since when."""
-        self._recent = Recent()
-        """A store that loses its data loses events that nobody has read yet: the last ones can be sent again."""
 
     def __repr__(self) -> str:
         return f"<Gate live={len(self.live)} unsent={len(self.unsent)}>"
@@ -105,7 +100,7 @@ class Gate:
         Raises RateLimited with the time after which a new try is admitted, InsufficientQuota, QuotaUnavailable,
         RequestExceedsLimit when no waiting helps, and Downgrade.
         """
-        before = len(reservation.holds)
+        before, record = len(reservation.holds), about
         if about is not None:
             reservation.about = about
         try:
@@ -115,30 +110,37 @@ class Gate:
                 elif about is not None:
                     await self._record(reservation, limits, demand, about)
                 about = None
+            if record is not None and reservation.holds[before].degraded and isinstance(record[0], bytes):
+                # No record in the store: if this worker dies, what the journal has is what was done.
+                self._records.under_way(reservation, record[0])
+                await self._records.written()
         except BaseException:
             # What a later set refuses, the earlier ones give back.
             self.release(reservation, before)
+            if not before:
+                self.live.pop(reservation.call_id, None)
             raise
         if len(sets) > 1:
             decided = [(hold.limits, hold.reply) for hold in reservation.holds if hold.reply]
             others = [pair for pair in reservation.headers if not pair[0].startswith(b"x-ratelimit-")]
             reservation.headers = headers_over(decided) + others
-        if reservation.holds and reservation.call_id not in self.live:
+
+    def _add(self, reservation: Reservation, hold: Hold) -> None:
+        reservation.holds.append(hold)
+        if reservation.call_id not in self.live:
             reservation.renewed = reservation.noted = self._clock()
             self.live[reservation.call_id] = reservation
 
     async def _record(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About) -> None:
         """Nothing to decide, but nothing is sent to a provider before there is a record of it."""
         frame = limits.frame(None, "", 0.0)
-        reservation.holds.append(Hold(reservation.call_id, limits, frame, demand, demand.most, recorded=True))
+        self._add(reservation, Hold(reservation.call_id, limits, frame, demand, demand.most, recorded=True))
         item = Item(frame.keys, limits.rows, (NOTE, reservation.call_id, for_lua(about), False, (0, 0, 0)))
         try:
             await self.channel(limits.names.shard).submit(item)
         except StoreUnavailable:
             self.epochs.doubt()
             reservation.holds[-1].degraded, reservation.holds[-1].recorded = True, False
-            self._keep([about[0]] if isinstance(about[0], bytes) else [])
-            await self.write_journal()
 
     async def _hold(self, reservation: Reservation, limits: LimitSet, demand: Demand, about: About | None) -> None:
         if demand.tokens > limits.largest:
@@ -153,7 +155,7 @@ class Gate:
                 about = (False, reservation.about[1])
         try:
             if limits.quotas:
-                name, frame, reply = await self._ask_store(name, reservation.user, limits, (demand, about))
+                name, frame, reply = await self._ask_quotas(name, reservation.user, limits, (demand, about))
             else:
                 frame = limits.frame(reservation.user, "", 0.0)
                 channel = self._channels.get(limits.names.shard) or self.channel(limits.names.shard)
@@ -163,8 +165,6 @@ class Gate:
                 self._carry()
         except StoreUnavailable:
             self.epochs.doubt()
-            if limits.quotas:
-                await self._until_told(limits.names.shard)
             frame = limits.frame(reservation.user, "", self.store_clock())
             reply = await self._outage.admit(limits, frame, name, demand, reservation.user)
             degraded = True
@@ -186,14 +186,10 @@ class Gate:
             recorded=about is not None and not degraded,
             user=reservation.user,
         )
-        reservation.holds.append(hold)
+        self._add(reservation, hold)
         if not degraded and frame.epoch != (self.epochs.known(limits.names.shard) if limits.quotas else ""):
             # The store began a new life while the reply was on its way.
             self._put_again(reservation, hold)
-        if degraded and about is not None and isinstance(about[0], bytes):
-            # No record in the store: if this worker dies, what the journal has is what was done.
-            self._keep([about[0]])
-            await self.write_journal()
         if reservation.headers:
             reservation.headers += limits.headers(reply)
         else:
@@ -218,6 +214,22 @@ class Gate:
             if used >= limits.thresholds[row]:
                 reservation.headers += quota_warning(spec, used)
 
+    async def _ask_quotas(
+        self, name: str, user: str | None, limits: LimitSet, what: Asked
+    ) -> tuple[str, Frame, Sequence[float]]:
+        """As `_ask_store`; raises StoreUnavailable only where it is the ledger's turn to decide."""
+        shard = limits.names.shard
+        for _ in range(SEED_TRIES):
+            try:
+                return await self._ask_store(name, user, limits, what)
+            except StoreUnavailable as error:
+                self.epochs.doubt()
+                if await self.handover.complete(shard, error):
+                    raise
+            # The store is back meanwhile. Under another name: what was asked may still be given back.
+            name = f"{name}#again"
+        raise QuotaUnavailable(retry_after=1.0)
+
     async def _ask_store(
         self, name: str, user: str | None, limits: LimitSet, what: Asked
     ) -> tuple[str, Frame, Sequence[float]]:
@@ -228,7 +240,7 @@ class Gate:
             return name, *await self._decide(name, user, limits, what, self.channel(shard))
         except StoreUnavailable as error:
             source = self._patient_source
-            if source is None or not limits.quotas or error.reason != "slow":
+            if source is None or error.reason != "slow":
                 raise
         # Under another name: the first question may still be answered, and is then given back.
         name = f"{name}#again"
@@ -241,13 +253,19 @@ class Gate:
         """The script's reply that admits or refuses; missing counters are started first. Raises StoreUnavailable."""
         shard = limits.names.shard
         for _ in range(SEED_TRIES):
+            if self.handover.by_ledger(shard):
+                raise GivenUp
             epoch = await self._epoch(shard)
             frame = limits.frame(user, epoch, self.store_clock())
             reply = await self._ask(channel, frame, limits, (name, *what))
             if reply[0] != UNSEEDED:
-                if await self._same_life(shard, epoch, (frame, limits, (name, *what)), reply):
-                    return frame, reply
-                continue
+                if not await self._same_life(shard, epoch, (frame, limits, (name, *what)), reply):
+                    continue
+                if self.handover.by_ledger(shard):
+                    # The ledger was not told of this one, and may give the same away.
+                    self._give_back(question_of(frame, limits, (name, *what)), reply)
+                    raise GivenUp
+                return frame, reply
             # A counter that is missing may be the first sign of a store that lost everything.
             if await self.epochs.ask(shard) == epoch:
                 await self.epochs.complete(shard)
@@ -284,34 +302,20 @@ class Gate:
     async def refresh(self, shard: str) -> None:
         """Begin a new life where quotas were used while the store was away: only the ledger knows how much. Raises
         StoreUnavailable."""
-        await self.write_journal()
+        await self._records.written()
         await self.epochs.rotate(shard)
         self.dirty.discard(shard)
-        self.store_back(shard)
+        self.handover.well(shard)
 
-    def store_away(self, shard: str) -> None:
-        """What the store admitted of late the ledger may not know yet: until it is booked it counts there."""
-        if shard in self._away:
-            return
-        self._away[shard] = now = self._clock()
-        for reservation in self.live.values():
-            held = [hold for hold in reservation.holds if hold.limits.names.shard == shard and not hold.degraded]
-            parts = [(hold.limits, hold.frame, hold.demand.amounts(hold.output)) for hold in held if hold.limits.quotas]
-            if parts:
-                self._outage.tell(reservation.call_id, reservation.user, parts)
-        for spent in self._recent.quotas(shard, now):
-            self._outage.tell(spent.hold, spent.user, [(spent.limits, spent.frame, spent.amounts)])
-
-    def store_back(self, shard: str) -> None:
-        """The store answers: when it goes away again there is something new to tell."""
-        self._away.pop(shard, None)
-
-    async def _until_told(self, shard: str) -> None:
-        """Before the ledger decides, every worker has had the time to notice and to tell it what it cannot know."""
-        self.store_away(shard)
-        left = self._away[shard] + TOLD_SECONDS - self._clock()
-        if left > 0:
-            await asyncio.sleep(left)
+    async def take_back(self, shard: str) -> None:
+        """Ask the store how it is, and use it again if it is well and nobody finds it away. Raises StoreUnavailable."""
+        usable = self.handover.usable(shard, available=self._redis.available)
+        if usable and shard in self.dirty and self.handover.alone(shard):
+            await self.refresh(shard)
+        else:
+            await self.epochs.ask(shard)
+            if usable:
+                self.handover.well(shard)
 
     async def _same_life(
         self, shard: str, epoch: str, asked: tuple[Frame, LimitSet, tuple[str, Demand, About | None]], reply: Any
@@ -338,7 +342,9 @@ class Gate:
             args = (NOTE, first.id, for_lua(about), text_of(event), first.demand.amounts(first.output))
             self._later(first, args, urgent=False)
         elif event is not None:
-            self._keep([event])
+            self._records.keep([event])
+        if event is not None:
+            reservation.journaled = None
 
     def settle(self, reservation: Reservation, used: Used, event: bytes | None = None) -> None:
         """Replace what was reserved by what was `used`, free the slots, and book the event. Only the first call
@@ -348,18 +354,26 @@ class Gate:
         reservation.settled = True
         reservation.checkpoint = None  # it leads back to whom the reservation belongs: a cycle for the collector
         self.live.pop(reservation.call_id, None)
+        if event is not None:
+            reservation.journaled = None
         for at, hold in enumerate(reservation.holds):
             own = event if at == 0 and hold.recorded else None
             self._settle(hold, used, own, undo=False)
             if own is not None:
                 event = None
         if event is not None:
-            self._keep([event])
+            self._records.keep([event])
+        elif reservation.journaled is not None:
+            self._records.withdraw(reservation)
+        if not used.requests:
+            self.handover.forget(reservation.call_id)
 
     def release(self, reservation: Reservation, down_to: int = 0) -> None:
         """Give back, as if it had never been asked for, what was reserved beyond the first `down_to` holds."""
         while len(reservation.holds) > down_to:
             self._settle(reservation.holds.pop(), NOTHING, None, undo=True)
+        if not down_to and reservation.journaled is not None:
+            self._records.withdraw(reservation)
 
     def settle_attempt(self, reservation: Reservation, down_to: int, used: Used) -> None:
         """Settle what an attempt held beyond the call's own holds."""
@@ -379,8 +393,8 @@ class Gate:
         mode, requests = RECORDED if hold.recorded else PLAIN, -1 if undo else 0
         args = (SETTLE, hold.id, mode, requests, tokens, reserved, spent, text_of(event))
         self._later(hold, args, urgent=bool(limits.rows) and limits.full(hold.reply))
-        if event is not None:
-            self._recent.add(self._clock(), hold, event, used)
+        if event is not None or limits.quotas:
+            self.handover.recent.add(self._clock(), hold, event, used)
 
     def _later(self, hold: Hold, args: tuple[Any, ...], *, urgent: bool) -> None:
         """With the next reservation, as a rule, at no cost of its own; at once if somebody may wait for it."""
@@ -417,9 +431,12 @@ class Gate:
     def _lost(self, item: Item, error: StoreUnavailable) -> None:
         """The store did not take something nobody waits for. Events go to the journal, the rest is repeated."""
         self.epochs.doubt()
-        self.store_away(shard_of(item))
-        again, events = said_again(item)
-        self._keep(events)
+        self.handover.tell(shard_of(item))
+        again, events, record = said_again(item)
+        self._records.keep(events)
+        if record is not None and (reservation := self.live.get(item.args[1].partition("#")[0])) is not None:
+            # If this worker dies before the store is back, the journal says what was under way.
+            self._records.under_way(reservation, record)
         self._repeat_later(again, error)
 
     def _repeat_later(self, item: Item, error: StoreUnavailable) -> None:
@@ -451,23 +468,13 @@ class Gate:
             for item, bucket in self._outage.carries(self.store_clock):
                 self.channel(shard_of(item)).submit(item).add_done_callback(partial(self._outage.carried, bucket))
 
-    def _keep(self, events: list[bytes]) -> None:
-        if self._journal is not None and events:
-            self._journal.append(events)
-
-    async def write_journal(self) -> None:
-        """Wait, for a while, until the journal is on disk, where the ledger's reader finds it."""
-        if self._journal is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._journal.flush(), JOURNAL_SECONDS)
-
     def _store_lost(self, shard: str) -> None:
         """Everything of this shard may be gone: what runs is put there again, and what ended just now."""
         for reservation in list(self.live.values()):
             for hold in reservation.holds:
                 if hold.limits.names.shard == shard and not hold.degraded:
                     self._put_again(reservation, hold)
-        for limits, frame, event in self._recent.events(shard):
+        for limits, frame, event in self.handover.recent.events(shard):
             args = (NOTE, "", False, text_of(event), (0, 0, 0))
             self.channel(shard).submit_nowait(Item(frame.keys, limits.rows, args), linger=True)
 
@@ -477,7 +484,6 @@ class Gate:
         if limits.quotas:
             epoch = self.epochs.known(limits.names.shard) or ""
             hold.frame = limits.moved(hold.frame, reservation.user, epoch)
-            self._outage.tell(reservation.call_id, None, [])  # its record counts from here on
         if hold.recorded and about is not None:
             about = about if hold is reservation.holds[0] else (False, about[1])
             self._later(hold, (NOTE, hold.id, for_lua(about), False, hold.demand.amounts(hold.output)), urgent=True)

@@ -221,6 +221,10 @@ class LimitSet:
         """What stands behind a row."""
         return self.members[self.shape.owner_at[row]].spec
 
+    def throttles(self, row: int) -> bool:
+        """Whether the quota in this row leaves a rate, which stands in the next one."""
+        return self.rows[row + 1 : row + 2] != () and self.rows[row + 1][0] == THROTTLE
+
     def owner_of(self, row: int, user: str | None) -> str:
         """Whose counter stands in a row."""
         member = self.members[self.shape.owner_at[row]]

@@ -120,6 +120,23 @@ class LocalLimits:
                 reply += self._move(bucket, _units(row, tokens) if not binding else 0, now)
         return reply
 
+    def throttle(
+        self, limits: LimitSet, keys: Sequence[str], rows: Sequence[int], heard: Heard | None
+    ) -> tuple[int, int] | None:
+        """Take a request of each of these rows, which are the rates of used-up quotas, or of none: then the row that
+        binds and the wait in microseconds."""
+        now = self._clock()
+        heads, keys = keys[:AHEAD], keys[AHEAD:]
+        buckets = [self._bucket(keys[at], limits.rows[at], heads) for at in rows]
+        for at, bucket in zip(rows, buckets, strict=True):
+            if heard is not None:
+                bucket.hear(heard[0][STATE + 2 * at + 1] * MICRO, heard[1], now)
+            if (needed := self._needed(bucket.row, bucket.key, 1, now)) > MICRO:
+                return at, math.ceil(needed / MICRO)
+        for bucket in buckets:
+            self._move(bucket, 1, now)
+        return None
+
     def _hear(self, limits: LimitSet, heads: Sequence[str], keys: Sequence[str], heard: Heard, now: float) -> None:
         """Begin where the store's buckets stood."""
         reply, when = heard
@@ -218,4 +235,4 @@ class LocalLimits:
 
 
 def _units(row: Sequence[float], tokens: int) -> int:
-    return tokens if row[3] == 2 else 1
+    return tokens if row[0] == RATE and row[3] == 2 else 1

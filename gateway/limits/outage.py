@@ -11,9 +11,9 @@ from typing import Protocol
 from gateway.errors import QuotaUnavailable
 from gateway.limits.clock import StoreClock
 from gateway.limits.demand import Demand, Used
-from gateway.limits.limitset import EXHAUSTED, MEASURES, RATE, SLOTS, Frame, LimitSet
+from gateway.limits.limitset import BUSY, EXHAUSTED, MEASURES, RATE, SLOTS, Frame, LimitSet
 from gateway.limits.local import Bucket, LocalLimits
-from gateway.limits.reservation import Journal
+from gateway.limits.reservation import Journal, Part
 from gateway.limits.script import CARRY
 from gateway.storage.batch import Item
 from gateway.storage.redis import RedisClient
@@ -27,6 +27,10 @@ Question = tuple[str, str, str, int, int]
 
 Need = tuple[str, str, str, int, int, int, int]
 """A question, an amount and a need."""
+Refused = tuple[int, int, int]
+"""A verdict, the row that binds, from 1, and the wait in microseconds."""
+UNBOUNDED = 1 << 62
+"""The amount of a quota that only counts."""
 
 
 class LedgerLine(Protocol):
@@ -114,52 +118,57 @@ class Outage:
         reply[3] = demand.most
         held = [at for at in limits.quotas if limits.spec_of(at).on_store_failure != "open"]
         if held:
-            binding = -1
+            refused: Refused | None = None
             try:
-                binding = await self._hold(limits, frame, held, (call_id, demand, user))
+                refused = await self._hold(limits, frame, held, (call_id, demand, user))
             except BaseException:
                 self._local.settle(limits, keys, call_id, -demand.tokens, -1)
                 raise
-            if binding >= 0:
+            if refused is not None:
                 self._local.settle(limits, keys, call_id, -demand.tokens, -1)
-                reply[:2] = EXHAUSTED, held[binding] + 1
+                reply[:3] = refused
         return reply
 
     async def _hold(
         self, limits: LimitSet, frame: Frame, rows: Sequence[int], what: tuple[str, Demand, str | None]
-    ) -> int:
-        """Which of the rows binds, or -1."""
+    ) -> Refused | None:
+        """What refuses the call, if something does."""
         call_id, demand, user = what
         amounts = demand.amounts(demand.most)
         needs: list[Need] = []
         for at in rows:
             spec = limits.spec_of(at)
             assert isinstance(spec, QuotaSpec)
-            hard = limits.rows[at][3]
-            amount = spec.amount if hard else 1 << 62
+            amount = spec.amount if limits.rows[at][3] or limits.throttles(at) else UNBOUNDED
             needs.append((*question(limits, frame, at, user), amount, amounts[MEASURES[spec.kind] - 1]))
+        throttled: list[int] = []
         try:
-            binding = await self._ledger.hold(call_id, needs)
-            self._held[call_id] = needs
+            while (binding := await self._ledger.hold(call_id, needs)) >= 0:
+                at = rows[binding]
+                if limits.rows[at][3]:
+                    return EXHAUSTED, at + 1, 0
+                # Used up, and from here on a rate: its row follows.
+                throttled.append(at + 1)
+                needs[binding] = (*needs[binding][:5], UNBOUNDED, needs[binding][6])
         except OSError:
             if any(limits.spec_of(at).on_store_failure == "closed" for at in rows):
                 raise QuotaUnavailable(retry_after=5.0) from None
-            return -1
-        if binding >= 0:
-            del self._held[call_id]
-        return binding
+            return None
+        if throttled and (found := self._local.throttle(limits, frame.keys, throttled, limits.heard(user))) is not None:
+            self._ledger.charge(call_id, ())
+            return BUSY, found[0] + 1, found[1]
+        self._held[call_id] = needs
+        return None
 
-    def tell(
-        self, call_id: str, user: str | None, parts: Sequence[tuple[LimitSet, Frame, tuple[int, int, int]]]
-    ) -> None:
-        """The store admitted this call before it went away: these amounts count until the ledger has booked it. Without
-        any parts it does not count any more."""
+    def tell(self, call_id: str, shard: str, user: str | None, parts: Sequence[Part]) -> None:
+        """The shard's store admitted this call before it went away: these amounts count until the ledger has booked it.
+        Without any parts it does not count any more."""
         needs: list[Need] = []
         for limits, frame, amounts in parts:
             for at in limits.quotas:
                 kind = limits.spec_of(at).kind
                 needs.append((*question(limits, frame, at, user), 0, amounts[MEASURES[kind] - 1]))
-        self._ledger.charge(call_id.partition("#")[0], needs)
+        self._ledger.charge(f"{call_id}#of:{shard}", needs)
 
     def settle(self, limits: LimitSet, frame: Frame, call_id: str, more_tokens: int, more_requests: int = 0) -> None:
         """Free what is held locally."""

@@ -18,6 +18,7 @@ class Spent(NamedTuple):
     """What a call used of a set's quotas."""
 
     hold: str
+    """The call's id, perhaps with a suffix."""
     user: str | None
     limits: LimitSet
     frame: Frame
@@ -47,13 +48,14 @@ class Recent:
         self._until = 0.0
         self._slices: deque[_Slice] = deque()
 
-    def add(self, now: float, hold: Hold, event: bytes, used: Used) -> None:
-        """One more call was settled; `now` in monotonic seconds."""
+    def add(self, now: float, hold: Hold, event: bytes | None, used: Used) -> None:
+        """One more hold was settled, perhaps with the call's event; `now` in monotonic seconds."""
         if now >= self._until:
             self._turn(now)
         limits = hold.limits
-        self._now.events += (limits, hold.frame, event)
-        if limits.quotas:
+        if event is not None:
+            self._now.events += (limits, hold.frame, event)
+        if limits.quotas and used.requests:
             self._now.quotas.append((now, Spent(hold.id, hold.user, limits, hold.frame, used.amounts)))
 
     def _turn(self, now: float) -> None:

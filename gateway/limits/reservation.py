@@ -21,6 +21,10 @@ class Journal(Protocol):
         """Keep these; returns at once."""
         ...
 
+    def withdraw(self, event: bytes) -> None:
+        """Keep that this, which was appended in case the worker died, did not happen; returns at once."""
+        ...
+
     async def flush(self) -> None:
         """Return when everything appended is on disk."""
         ...
@@ -42,6 +46,10 @@ class Hold(msgspec.Struct, eq=False):
     user: str | None = None
 
 
+Part = tuple[LimitSet, Frame, tuple[int, int, int]]
+"""What a call has of one set's quotas: requests, tokens and nano-USD."""
+
+
 class Reservation(msgspec.Struct, eq=False):
     """What one call holds until it is settled."""
 
@@ -58,6 +66,8 @@ class Reservation(msgspec.Struct, eq=False):
     """What stands in its record."""
     checkpoint: Callable[[], About] | None = None
     """What should stand there by now."""
+    journaled: bytes | None = None
+    """The event of its record that stands in the journal, where nothing took its place yet."""
 
     @property
     def output(self) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -36,8 +35,9 @@ def bytes_of(text: msgspec.Raw) -> bytes:
     return data[3:] if data[:1] == b"\xda" else data[5:]
 
 
-def said_again(item: Item) -> tuple[Item, list[bytes]]:
-    """How to repeat what the store may have done or not, and the events that it may not have: those go elsewhere."""
+def said_again(item: Item) -> tuple[Item, list[bytes], bytes | None]:
+    """How to repeat what the store may have done or not; and what goes elsewhere because it may not have that: events,
+    and the event of a record."""
     operation, events = item.args[0], []
     if operation == SETTLE:
         *args, event = item.args
@@ -48,14 +48,14 @@ def said_again(item: Item) -> tuple[Item, list[bytes]]:
         else:
             # It may have been done unheard, and no record tells: what is given back already stays given once.
             args[3], args[4] = max(0, args[3]), max(0, args[4])
-        return Item(item.keys, item.table, (*args, False)), events
+        return Item(item.keys, item.table, (*args, False)), events, None
     if operation == NOTE:
         _, call_id, about, event, reserved = item.args
-        # If this worker dies before the store is back, the journal says what was under way.
-        certain: list[Any] = [event, about[0] if about else False]
-        events = [bytes_of(text) for text in certain if text]
-        return Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)), events
-    return item, events
+        if event:
+            events = [bytes_of(event)]
+        record = bytes_of(about[0]) if about and about[0] else None
+        return Item(item.keys, item.table, (NOTE, call_id, about, False, reserved)), events, record
+    return item, events, None
 
 
 def shard_of(item: Item) -> str:

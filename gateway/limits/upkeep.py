@@ -29,6 +29,12 @@ class Upkeep:
         self._strangers: set[str] = set()
         self._drop: Script = redis.load_script("gateway.limits", "lua/reap.lua")
 
+    async def look(self) -> None:
+        """What the workers of this machine find of the store. Every `TICK_SECONDS`, however long a round takes: others
+        count on it."""
+        for shard in self._gate.shards:
+            self._gate.handover.look(shard)
+
     async def tick(self) -> None:
         """One round. Never raises for a store that is away."""
         self._renew()
@@ -42,15 +48,11 @@ class Upkeep:
         except StoreUnavailable:
             self._gate.epochs.doubt()
             for shard in self._gate.shards:
-                self._gate.store_away(shard)
+                self._gate.handover.tell(shard)
 
     async def _of_shard(self, shard: str) -> None:
         gate = self._gate
-        if shard in gate.dirty:
-            await gate.refresh(shard)
-        else:
-            await gate.epochs.ask(shard)
-            gate.store_back(shard)
+        await gate.take_back(shard)
         now, epoch = self._clock(), gate.epochs.known(shard)
         life, at = self._beaten.get(shard, (None, now))
         if life != epoch or now - at >= HEARTBEAT_SECONDS:

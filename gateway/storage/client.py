@@ -57,6 +57,11 @@ class RedisClient(ABC):
     def available(self) -> bool:
         """Whether the store is thought well; of a Cluster: every node of it."""
 
+    @property
+    def lookout(self) -> Lookout | None:
+        """What other processes say, if they do."""
+        return self._options.lookout
+
     @abstractmethod
     async def execute(self, *command: Argument, key: Key | None = None) -> Any:
         """One command, one reply. Raises StoreUnavailable, of which MissingScript is one kind.

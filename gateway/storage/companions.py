@@ -17,8 +17,9 @@ from gateway.storage.errors import Reason
 STALE_SECONDS = 5.0
 """How long a word counts that is not said again. A process that is killed or stopped says no more, and must not keep
 the others away for ever; one that probes says it again sooner."""
-WORDS = 16
-"""Stores that one process can find away at once: the nodes of a Cluster. Of more it does not tell."""
+WORDS = 32
+"""Of how many stores one process can tell at once: the nodes of a Cluster, and as many shards of quotas. Of more it
+does not tell."""
 _REASONS: Final[tuple[Reason, ...]] = ("down", "slow", "readonly", "oom", "loading", "error")
 _FIELDS = 3
 """Of a word: which store, why, and until when it counts, in seconds of the clock that all processes of a machine
@@ -54,9 +55,9 @@ class Lookout:
         self._place = place
         self._ends = cells[:places]
         """When the last word of each place ends to count: mostly all that has to be looked at."""
-        starts = [places + at * _SIZE for at in range(places)]
-        self._own = starts.pop(place)
-        self._others = [start + word * _FIELDS for start in starts for word in range(WORDS)]
+        self._own = places + place * _SIZE
+        self._others = [(at, places + at * _SIZE) for at in range(places) if at != place]
+        """Of each other place its number, and where its words begin."""
         self._told: list[str | None] = [None] * WORDS
         self._ends[place] = 0.0
         for at in range(self._own, self._own + _SIZE):
@@ -90,9 +91,11 @@ class Lookout:
         if max(self._ends) <= now:
             return None
         cells, wanted = self._cells, _digest(store)
-        for at in self._others:
-            if cells[at + 2] > now and cells[at] == wanted:
-                return _REASONS[int(cells[at + 1])]
+        for place, start in self._others:
+            if self._ends[place] > now:
+                for at in range(start, start + _SIZE, _FIELDS):
+                    if cells[at + 2] > now and cells[at] == wanted:
+                        return _REASONS[int(cells[at + 1])]
         return None
 
 

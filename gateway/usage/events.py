@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.types import LedgerRow
+from gateway.types import LedgerRow, LedgerState, TokenSource
 from gateway.usage.ledger_rows import cut, fitting
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -21,6 +21,8 @@ store's scripts write."""
 _LISTS = (*range(0x90, 0xA0), 0xDC, 0xDD)
 _KNOWN = ("attempt", "started_at", "input_tokens", "output_tokens")
 
+NOT_SENT = "not_sent"
+"""The reason of an attempt that was to be made, and was not."""
 BIGGEST = 2**63 - 1
 """What a SQL integer can hold; msgpack can say more."""
 
@@ -32,6 +34,17 @@ class BadEvent(ValueError):
 def encode_event(rows: Sequence[LedgerRow]) -> bytes:
     """The rows of one call as one event."""
     return _encode(rows)
+
+
+def withdrawn(event: bytes) -> bytes:
+    """What takes the place of an event that was written in case a worker died: its attempts were never sent, and nobody
+    is charged. Raises BadEvent."""
+    rows = decode_event(event)
+    for row in rows:
+        row.state, row.status, row.reason = LedgerState.RELEASED, 0, NOT_SENT
+        row.input_tokens = row.output_tokens = row.cost_nano_usd = 0
+        row.token_source = TokenSource.PROVIDER
+    return encode_event(rows)
 
 
 def decode_event(event: bytes) -> list[LedgerRow]:

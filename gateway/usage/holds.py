@@ -56,9 +56,10 @@ class Need(NamedTuple):
 
 
 class Hold(msgspec.Struct):
-    """One call's claim on its windows."""
+    """One call's claim on its windows, or a part of it."""
 
     call_id: str
+    """With a suffix behind `#` for what the call holds beyond its first set."""
     owner: str
     """The worker that made it."""
     claims: list[tuple[Window, int]]
@@ -89,6 +90,8 @@ class Holds:
     clock: Clock = time.time
     """Wall-clock seconds: holds outlive the process."""
     _holds: dict[str, Hold] = field(default_factory=dict)
+    _parts: dict[str, dict[str, None]] = field(default_factory=dict)
+    """The names of a call's holds, by its plain id, which is all that its rows know."""
     _taken: dict[Window, int] = field(default_factory=dict)
     """The sum of all claims by window."""
     _sums: dict[Window, _Sum] = field(default_factory=dict)
@@ -133,7 +136,7 @@ class Holds:
             self._deciding[call_id] = False
         before = self._pop(call_id)
         claims = [(need.window, need.need) for need in needs if need.need > 0]
-        if claims and call_id not in self._booked:
+        if claims and _plain(call_id) not in self._booked:
             now = self.clock()
             self._put(Hold(call_id, before.owner if before else "", claims, now, now + KEEP_SECONDS, done=True))
             self.journal.put(self._holds[call_id])
@@ -141,17 +144,20 @@ class Holds:
             self.journal.drop(call_id, empty=not self._holds)
 
     def booked(self, rows: Sequence[LedgerRow]) -> None:
-        """These rows are in the ledger: calls that are over no longer count here, and what was asked is outdated."""
+        """These rows are in the ledger: calls that are over no longer count here, and what was asked is outdated.
+
+        A call has one row that is charged, and that ends all of its holds that are done. One that is booked in case
+        its worker dies ends none: the call may run, and use more than that says."""
         self._version += 1
         self._sums.clear()
         for row in rows:
-            if row.state is LedgerState.RELEASED:
+            if row.state is not LedgerState.SETTLED:
                 continue
             self._booked[row.call_id] = None
-            hold = self._holds.get(row.call_id)
-            if hold is not None and hold.done:
-                self._pop(row.call_id)
-                self.journal.drop(row.call_id, empty=not self._holds)
+            for name in list(self._parts.get(row.call_id, ())):
+                if self._holds[name].done:
+                    self._pop(name)
+                    self.journal.drop(name, empty=not self._holds)
         for call_id in list(itertools.islice(self._booked, max(0, len(self._booked) - REMEMBERED))):
             del self._booked[call_id]
 
@@ -225,15 +231,27 @@ class Holds:
     def _put(self, hold: Hold) -> None:
         self._pop(hold.call_id)
         self._holds[hold.call_id] = hold
+        self._parts.setdefault(_plain(hold.call_id), {})[hold.call_id] = None
         for window, amount in hold.claims:
             self._taken[window] = self._taken.get(window, 0) + amount
 
     def _pop(self, call_id: str) -> Hold | None:
         hold = self._holds.pop(call_id, None)
-        for window, amount in hold.claims if hold is not None else ():
+        if hold is None:
+            return None
+        parts = self._parts[_plain(call_id)]
+        del parts[call_id]
+        if not parts:
+            del self._parts[_plain(call_id)]
+        for window, amount in hold.claims:
             left = self._taken[window] - amount
             if left:
                 self._taken[window] = left
             else:
                 del self._taken[window]
         return hold
+
+
+def _plain(name: str) -> str:
+    """The id of the call that this is a part of."""
+    return name.partition("#")[0]

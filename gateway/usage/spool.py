@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.usage.events import withdrawn
 from gateway.usage.spool_files import OPEN, READY, RESERVE, SpoolName, frame
 
 _log = logging.getLogger("gateway.usage")
@@ -78,6 +79,10 @@ class Spool:
             self._group.events += events
             self.pending += len(events)
         self._wake.set()
+
+    def withdraw(self, event: bytes) -> None:
+        """Have it written that what was appended in case this worker died did not happen. As `append`."""
+        self.append([withdrawn(event)])
 
     async def flush(self) -> None:
         """Return once everything appended so far is on disk; waits as long as the disk refuses."""

@@ -191,6 +191,35 @@ async def test_a_row_may_come_before_word_of_the_end(host: Host, memory: MemoryL
     assert await worker.hold("b", [need(2)]) == -1
 
 
+async def test_a_row_ends_every_part_of_its_call(host: Host, memory: MemoryLedger) -> None:
+    """What a call holds beyond its first set goes by a name of its own, and ends with the call's row all the same,
+    whichever comes first."""
+    worker, theirs = host.worker(), need(3, name="openai")
+    for call_id in ("a", "a#1", "b#1"):
+        assert await worker.hold(call_id, [theirs._replace(need=1)]) == -1
+    await worker.done("a", [1])
+    await worker.done("a#1", [1])
+    await worker.used([])
+    host.holds.booked([row("a"), row("b")])
+    assert len(host.holds) == 1
+    await worker.done("b#1", [1])
+    await worker.used([])
+    assert len(host.holds) == 0
+
+
+async def test_what_is_booked_in_case_ends_no_hold(host: Host, memory: MemoryLedger) -> None:
+    """The row that stands while a call runs, if its worker dies, may say less than the call uses in the end."""
+    worker = host.worker()
+    await worker.hold("a", [need(100, 90, kind="tokens")])
+    host.holds.booked([row("a", state=LedgerState.ABANDONED)])
+    await worker.done("a", [80])
+    assert await worker.hold("b", [need(100, 21, kind="tokens")]) == 0
+    booked = row("a", input_tokens=80, output_tokens=0)
+    await memory.write([booked])
+    host.holds.booked([booked])
+    assert await worker.hold("b", [need(100, 20, kind="tokens")]) == -1
+
+
 async def test_what_redis_admitted_can_be_charged(host: Host) -> None:
     """A call that ends in the outage and had no hold counts from its end on."""
     worker = host.worker()

@@ -19,8 +19,9 @@ from gateway.limits.workers import worker_name
 from gateway.ports import Clock
 from gateway.settings import Settings
 from gateway.spending import Spending
+from gateway.storage.companions import Companions
 from gateway.storage.embedded import EmbeddedRedis, running_url
-from gateway.storage.redis import RedisClient, connect
+from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.sql.database import Database
 from gateway.storage.streams import stream_options
 from gateway.telemetry.base import SilentObserver
@@ -46,10 +47,26 @@ class Desk:
     async def till(self, *, clock: Clock = time.monotonic, workers: int = 1, name: str = "") -> Till:
         """A worker, which the store knows to live."""
         redis, name = connect(self.url, PATIENT), name or worker_name()
-        spending = Spending(Boot(self.settings, workers), redis, SilentObserver(), clock, name)
-        self.tills.append(Till(redis, spending, name))
-        await spending.start()
-        return self.tills[-1]
+        return await self._open(
+            Till(redis, Spending(Boot(self.settings, workers), redis, SilentObserver(), clock, name), name)
+        )
+
+    async def pair(self, *ways: str) -> list[Till]:
+        """The workers of one machine, in a hurry as they are, each with its own way to the store."""
+        companions = Companions(len(ways))
+        tills: list[Till] = []
+        for place, url in enumerate(ways):
+            redis = connect(url, RedisOptions(timeout=0.2, lookout=companions.lookout(place)))
+            patient, name = connect(url, RedisOptions(timeout=1.0)), f"{worker_name()}-{place}"
+            boot = Boot(self.settings, len(ways))
+            spending = Spending(boot, redis, SilentObserver(), time.monotonic, name, patient)
+            tills.append(await self._open(Till(redis, spending, name, patient=patient)))
+        return tills
+
+    async def _open(self, till: Till) -> Till:
+        self.tills.append(till)
+        await till.spending.start()
+        return till
 
     async def rows(self) -> dict[tuple[str, int], LedgerRow]:
         """The ledger, once everything that waited is booked."""

@@ -91,9 +91,13 @@ class JournalOf:
 
     def __init__(self) -> None:
         self.events: list[bytes] = []
+        self.withdrawn: list[bytes] = []
 
     def append(self, events: list[bytes]) -> None:
         self.events += events
+
+    def withdraw(self, event: bytes) -> None:
+        self.withdrawn.append(event)
 
     async def flush(self) -> None:
         """Nothing waits."""

@@ -8,18 +8,19 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from gateway.errors import InsufficientQuota, QuotaUnavailable, RateLimited
-from gateway.limits.demand import Demand, Used
+from gateway.limits.demand import NOTHING, Demand, Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.refusals import Downgrade
 from gateway.storage.companions import Companions
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import connect
+from gateway.types import RateLimit
 from tests.limits.conftest import (
     PATIENT,
     Decisions,
@@ -35,6 +36,7 @@ from tests.limits.conftest import (
     held,
     key_of,
     limit_set,
+    need,
     quota,
     rate,
     slots,
@@ -287,6 +289,25 @@ async def test_store_and_ledger_away(
     await outside.back()
 
 
+async def test_a_used_up_quota_throttles_without_the_store(
+    own_server: EmbeddedRedis, outside: Outside, ledger: LedgerOf
+) -> None:
+    """Beyond its amount calls go on at this worker's share of the rate, which the store hears of afterwards; what a
+    call that is sent away held of the ledger is free."""
+    gate = outside.gate(WORKERS)
+    ledger.spent = 5
+    limits = limit_set(quota("requests", 7, action="throttle", throttle=RateLimit(4, AGE)))
+    with paused(own_server):
+        found = await many(gate, limits, 10)
+        assert len(admitted(found)) == (7 - 5) + 4 // WORKERS
+        waits = [one.retry_after or 0 for one in found if isinstance(one, RateLimited)]
+        assert len(waits) == 6
+        assert all(0 < wait <= AGE for wait in waits)
+        assert len(ledger.held) == 4
+    await outside.back()
+    assert round(await ahead(outside.observer, limits, 1)) == 4 // WORKERS
+
+
 async def test_a_downgrade_works_without_the_store(
     own_server: EmbeddedRedis, outside: Outside, ledger: LedgerOf
 ) -> None:
@@ -325,6 +346,79 @@ async def test_the_journal_has_what_the_store_has_not(
         assert {event("first"), event("early")} <= set(journal.events)
     await outside.back()
     assert await held(outside.observer, limits, 0) == 0
+
+
+async def test_what_was_never_sent_is_withdrawn(
+    own_server: EmbeddedRedis, outside: Outside, journal: JournalOf
+) -> None:
+    """A call that ends unsent leaves nothing to be charged, whenever its record went to the journal; one that has sent
+    something, or whose attempt has been booked, does not take that back."""
+    gate = outside.gate(WORKERS)
+    limits = limit_set(slots(50))
+    early, failed, ended = [await take(gate, limits, name=fresh(word)) for word in ("early", "failed", "ended")]
+    with paused(own_server):
+        late, sent = [await timed(gate, limits) for _ in range(2)]
+        assert isinstance(late, Reservation)
+        assert isinstance(sent, Reservation)
+        for reservation in (early, failed, ended):
+            gate.note(reservation, about(f"under way {reservation.call_id}"))
+        gate.settle(ended, NOTHING)
+        await gate.close()
+        assert event(f"under way {early.call_id}") in journal.events
+        assert event(f"under way {ended.call_id}") not in journal.events, "it was over before that was written"
+        gate.note(failed, about("next"), event("failed"))
+        for reservation in (early, late, failed):
+            gate.settle(reservation, NOTHING)
+        gate.settle(sent, Used(), event("sent"))
+        await gate.close()
+        assert journal.withdrawn == [event(f"under way {early.call_id}"), event(late.call_id)]
+    await outside.back()
+
+
+async def test_what_another_set_refuses_is_not_journaled(
+    own_server: EmbeddedRedis, outside: Outside, journal: JournalOf
+) -> None:
+    """The record is written once all that binds the call has admitted it: it may be asked for again as another one."""
+    gate = outside.gate(WORKERS)
+    first, second = limit_set(slots(50)), limit_set(rate("requests", 2, AGE))
+    with paused(own_server):
+        for wanted in (1, 1):
+            reservation = Reservation(fresh("c"))
+            with suppress(RateLimited):
+                await gate.reserve(reservation, [first, second], Demand(), about(reservation.call_id))
+            assert len(journal.events) == wanted
+        assert len(gate.live) == 1
+        assert not journal.withdrawn
+    await outside.back()
+
+
+async def test_every_part_of_a_call_is_told(own_server: EmbeddedRedis, outside: Outside, ledger: LedgerOf) -> None:
+    """What calls hold and used of late counts in the ledger, of quotas of the caller as of those of its attempts."""
+    gate = outside.gate(WORKERS)
+    mine = limit_set(quota("tokens", 1000))
+    theirs = limit_set(quota("requests", 100, scope="provider"), quota("tokens", 1000, scope="provider"))
+    open_one, ended, free = Reservation(fresh("c")), Reservation(fresh("c")), Reservation(fresh("c"))
+    for reservation, sets in ((open_one, [mine]), (ended, [mine]), (free, [limit_set(slots(9))])):
+        await gate.reserve(reservation, sets, need(30), about(reservation.call_id))
+        await gate.reserve(reservation, [theirs], need(30))
+    gate.settle(ended, Used(7), event("ended"))
+    gate.settle(free, Used(8), event("free"))
+    with paused(own_server):
+        assert isinstance(await timed(gate, mine), Reservation)
+        told = {name.partition("#")[0]: needs for name, needs in ledger.charged.items()}
+        found = {
+            call.call_id: sorted((need[0], need[2], need[6]) for need in told[call.call_id])
+            for call in (open_one, ended, free)
+        }
+    assert found == {
+        call.call_id: [*own, ("provider", "requests", 1), ("provider", "tokens", tokens)]
+        for call, own, tokens in (
+            (open_one, [("key", "tokens", 30)], 30),
+            (ended, [("key", "tokens", 7)], 7),
+            (free, [], 8),
+        )
+    }
+    await outside.back()
 
 
 async def test_degraded_calls_are_not_renewed(own_server: EmbeddedRedis, outside: Outside) -> None:

@@ -181,6 +181,8 @@ async def test_quotas_begin_anew_after_an_outage(own_server: EmbeddedRedis, outs
     with pytest.raises(GatewayError):
         await take(gate, limits, 400)
     await outside.back()
+    with pytest.raises(GatewayError):
+        await take(gate, limits, 400)
     assert gate.epochs.known("0") == other.epochs.known("0") != epoch
     assert await counter(gate, outside.observer, limits, 0) == (700, 0)
 

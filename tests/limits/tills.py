@@ -59,6 +59,7 @@ class Till:
     spending: Spending
     name: str
     open: dict[str, Reservation] = field(default_factory=dict)
+    patient: RedisClient | None = None
 
     @property
     def gate(self) -> Gate:
@@ -118,6 +119,8 @@ class Till:
     async def close(self) -> None:
         await self.spending.close()
         await self.redis.close()
+        if self.patient is not None:
+            await self.patient.close()
 
 
 def row(call_id: str, state: LedgerState, **fields: Any) -> LedgerRow:
