@@ -175,16 +175,9 @@ class Gate:
             self._refused(reservation.user, limits, None if degraded else frame, reply)
             raise refusal(limits, frame, reply, demand)
         self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
+        recorded = about is not None and not degraded
         hold = Hold(
-            name,
-            limits,
-            frame,
-            demand,
-            int(reply[3]),
-            reply,
-            degraded,
-            recorded=about is not None and not degraded,
-            user=reservation.user,
+            name, limits, frame, demand, int(reply[3]), reply, degraded, recorded=recorded, user=reservation.user
         )
         self._add(reservation, hold)
         if not degraded and frame.epoch != (self.epochs.known(limits.names.shard) if limits.quotas else ""):
