@@ -40,6 +40,10 @@ class Epochs:
         """The name of this life as it was heard last."""
         return self._known.get(shard)
 
+    def in_doubt(self) -> bool:
+        """Whether some shard's life has to be asked for again."""
+        return len(self._believed) < len(self._known)
+
     async def complete(self, shard: str) -> None:
         """Return once every worker has had the time to notice this life."""
         left = self._complete.get(shard, 0.0) - time.monotonic()

@@ -73,6 +73,7 @@ class Gate:
         if patient is not redis:
             redis.on_connect(self.epochs.doubt)
         self.handover = Handover(self._outage, clock, redis.lookout)
+        self.handover.recent.in_doubt = self.epochs.in_doubt
         self.live = self.handover.live
         self.dirty = self.handover.dirty
         self.unsent: dict[str, Item] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gateway.limits.demand import Used
@@ -39,11 +39,13 @@ class _Slice:
 
 
 class Recent:
-    """The last two seconds, or a little more."""
+    """The last two seconds, or a little more. While `in_doubt` says that the store may have lost its last moments
+    nothing is forgotten: to hear from it takes as long as it takes."""
 
-    __slots__ = ("_now", "_slices", "_until")
+    __slots__ = ("_now", "_slices", "_until", "in_doubt")
 
     def __init__(self) -> None:
+        self.in_doubt: Callable[[], bool] = lambda: False
         self._now = _Slice(0.0)
         self._until = 0.0
         self._slices: deque[_Slice] = deque()
@@ -60,7 +62,7 @@ class Recent:
 
     def _turn(self, now: float) -> None:
         slices = self._slices
-        while slices and slices[0].began < now - REMEMBERED_SECONDS - SLICE_SECONDS:
+        while not self.in_doubt() and slices and slices[0].began < now - REMEMBERED_SECONDS - SLICE_SECONDS:
             slices.popleft()
         self._now = _Slice(now)
         self._until = now + SLICE_SECONDS

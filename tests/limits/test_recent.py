@@ -49,6 +49,20 @@ def test_the_last_two_seconds_are_there_in_order(plain: LimitSet, counted: Limit
     assert not list(recent.events("elsewhere"))
 
 
+def test_nothing_is_forgotten_while_the_store_is_in_doubt(plain: LimitSet) -> None:
+    """What was settled just before it went away is there when it is back, however long that takes; then it is old."""
+    recent, shard, doubts = Recent(), plain.names.shard, [False]
+    recent.in_doubt = lambda: doubts[0]
+    recent.add(0.0, hold_of(plain, "before"), b"0", Used())
+    doubts[0] = True
+    for at in range(1, 30):
+        recent.add(float(at), hold_of(plain, f"late{at}"), b"%d" % at, Used())
+    assert [int(event) for _, _, event in recent.events(shard)] == list(range(30))
+    doubts[0] = False
+    recent.add(30.0, hold_of(plain, "after"), b"30", Used())
+    assert [int(event) for _, _, event in recent.events(shard)] == [28, 29, 30]
+
+
 def test_what_quotas_counted(plain: LimitSet, counted: LimitSet) -> None:
     """Of sets with quotas alone, and of the last two seconds to the moment."""
     recent = Recent()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
+import time
 
 import pytest
 
@@ -33,7 +35,7 @@ from tests.limits.conftest import (
     slots,
     take,
 )
-from tests.limits.test_degraded import TROUBLES, paused
+from tests.limits.test_degraded import TROUBLES, killed, paused
 from tests.storage.waiting import pause
 
 AGE = 86400.0 * 1000
@@ -225,3 +227,21 @@ async def test_nothing_leaks_however_the_store_comes_and_goes(own_server: Embedd
     assert await held(outside.observer, limits, 1) == 0
     assert await records(outside.observer, limits) == {}
     assert gate.unsent == {}
+
+
+async def test_what_ended_just_before_is_told_again_however_late(own_server: EmbeddedRedis, outside: Outside) -> None:
+    """A store that dies loses its last moments; it is told of them although it is back long after."""
+    later = [0.0]
+    gate = outside.gate(1, lambda: time.monotonic() + later[0])
+    limits = limit_set(rate("requests", 100))
+    running = await take(gate, limits)
+    gate.settle(await take(gate, limits), Used(0), event("before"))
+    await outside.back()
+    assert event("before") in await events(outside.observer, limits)
+    with killed(own_server):
+        shutil.rmtree(own_server._home / "appendonlydir")
+        assert (await take(gate, limits)).degraded
+        later[0] = 60.0
+        gate.settle(running, Used(0), event("meanwhile"))
+    await outside.back()
+    assert event("before") in await events(outside.observer, limits)
