@@ -21,7 +21,7 @@ MAX_PARTS = 1000
 # models. So there is nothing in a name's token that some take for quotes or escapes (`'`, `%`, `*`), no other parameter
 # that begins like `name`, and no value of one in which another could be seen.
 _TOKEN = rb"[!#$&+\-.^_`{|}~0-9A-Za-z]+"
-_PARAMETER = rb';[ \t]*(?:(name)=(?:"([^"\\]*)"|(%b))|(filename)\*?=(?:"(?:[^"\\]|\\.)*"|[^";\\ \t]+)|%b)[ \t]*' % (
+_PARAMETER = rb';[ \t]*(?:(name)=(?:"([^"\\;]*)"|(%b))|(filename)\*?=(?:"(?:[^"\\]|\\.)*"|[^";\\ \t]+)|%b)[ \t]*' % (
     _TOKEN,
     rb'(?!name|filename)%b=(?:%b|"[^"\\;=]*")' % (_TOKEN, _TOKEN),
 )

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
@@ -210,6 +210,7 @@ MALFORMED = {
     "model in another case": part("MODEL", b"m") + MODEL + FILE + END,
     "model without quotes": MODEL + MODEL.replace(b'"model"', b"model") + FILE + END,
     "model as an extended parameter": MODEL + MODEL.replace(b'name="model"', b"name*=utf-8''model") + FILE + END,
+    "model within another name": part("x; name=model", b"m") + MODEL + FILE + END,
     "model with an escape": MODEL + MODEL.replace(b'"model"', b'"mod\\el"') + FILE + END,
     "model behind another header": MODEL
     + MODEL.replace(b"Content-Disposition", b'X-Other: y; name="z"\r\nContent-Disposition')
@@ -397,6 +398,8 @@ WORDS = st.lists(
 
 @settings(max_examples=2000, deadline=None)
 @given(st.sampled_from(["; name=", ";name=", '; name="', "; size=", "; "]), WORDS, WORDS)
+@example('; name="', "", 'name"')
+@example('; name="', "x", 'name=model"')
 def test_what_is_read_has_one_reading(start: str, middle: str, end: str) -> None:
     """A disposition that is accepted has the same name for others: Python's parser of mail, and one that knows no
     quotes."""
