@@ -95,6 +95,7 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
         resources=resources,
         registry=RegistryStatus(resources, propagation, picture, redis),
         vault=custody.vault,
+        unseal=custody.vault.unseal,
         examiner=Examiner(Asker(engines, boot.dialects), boot.dialects),
         opened=opened,
         document=lambda: boot.file().document,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from gateway.http.cycle import Cycle
-from gateway.http.openmode import is_loopback_origin, refuse_foreign
+from gateway.http.openmode import refuse_foreign
 
 ANYBODY = "*"
 METHODS = b"GET, HEAD, POST"
@@ -34,8 +34,8 @@ class Cors:
         Raises ForbiddenHost for what open mode refuses."""
         headers = cycle.headers
         if open_mode:
-            refuse_foreign(headers)
-        if not (self._anybody or origin in self._origins or (open_mode and is_loopback_origin(origin))):
+            refuse_foreign(headers)  # whoever passes is of this machine
+        elif not (self._anybody or origin in self._origins):
             return False
         cycle.beside = _READABLE % (b"*" if self._anybody else origin)
         if cycle.method != "OPTIONS" or _ASKS not in headers:

@@ -180,7 +180,7 @@ class OpenAIApi:
             finally:
                 if not exchange.read_on:
                     answer.relay.abort()
-        except BaseException:
+        except BaseException:  # whatever ended it, the provider is not read any further
             answer.relay.abort()
             raise
 

@@ -29,13 +29,8 @@ def refuse_foreign(headers: Mapping[bytes, bytes]) -> None:
     if not is_loopback(_hostname(f"//{host}")):
         raise ForbiddenHost
     origin = headers.get(b"origin")
-    if origin is not None and not is_loopback_origin(origin):
+    if origin is not None and not is_loopback(_hostname(origin.decode("latin-1"))):
         raise ForbiddenHost
-
-
-def is_loopback_origin(origin: bytes) -> bool:
-    """Whether a page with this `Origin` comes from this machine."""
-    return is_loopback(_hostname(origin.decode("latin-1")))
 
 
 def _hostname(url: str) -> str:

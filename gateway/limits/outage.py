@@ -121,7 +121,7 @@ class Outage:
             refused: Refused | None = None
             try:
                 refused = await self._hold(limits, frame, held, (call_id, demand, user))
-            except BaseException:
+            except BaseException:  # it is refused, or its client left: nothing stays held
                 self._local.settle(limits, keys, call_id, -demand.tokens, -1)
                 raise
             if refused is not None:

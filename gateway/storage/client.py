@@ -131,7 +131,7 @@ async def dial(connection: AbstractConnection, seconds: float) -> AbstractConnec
     try:
         async with asyncio.timeout(seconds):
             await connection.connect()  # type: ignore[no-untyped-call]
-    except BaseException:
+    except BaseException:  # nobody else knows of this connection
         await connection.disconnect(nowait=True)
         raise
     return connection

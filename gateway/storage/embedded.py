@@ -82,7 +82,7 @@ class EmbeddedRedis:
             self._socket = socket_path(self._home, "server.sock")
             self._spawn()
             self._await_ready(time.monotonic() + _START_SECONDS)
-        except BaseException:
+        except BaseException:  # a start that failed leaves no server and no lock behind
             self.stop()
             raise
 

@@ -141,7 +141,7 @@ class Forwarder:
             if self._turns:
                 self._turns.freed(deployment.id)
             raise
-        except BaseException as error:
+        except BaseException as error:  # the deployment is left, however the attempt ended
             self._health.leave(ticket, error if isinstance(error, GatewayError) else ClientGone())
             raise
         ttft = None if answer.relay is None else self._clock() - progress.began

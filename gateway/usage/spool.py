@@ -185,7 +185,7 @@ class Spool:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             _sync_directory(self._directory)
-        except BaseException:
+        except BaseException:  # nobody else knows of this file
             os.close(fd)
             path.unlink(missing_ok=True)
             raise

@@ -11,22 +11,17 @@ import pytest
 
 from tests.http.test_api_uploads import END, FILE, KIND, part
 from tests.support.app import Gateway, running
+from tests.support.served import up
 from tests.support.steps import json_reply, sse
 from tests.support.upstream import ScriptedUpstream
 
 MIB = 1 << 20
+__all__ = ["up"]
 CONFIG = """
 version: 1
 providers:
   big: {{type: openai, api_key: k, base_url: "{url}/v1", allow_private_network: true, retry_attempts: 0, models: [x]}}
 """
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as up:
-        yield up
-        assert not up.errors
 
 
 @pytest.fixture(scope="module")

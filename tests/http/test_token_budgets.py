@@ -11,11 +11,13 @@ import pytest
 from tests.support.app import Client, Reply, chat_body, unique
 from tests.support.gateway import GatewayProcess
 from tests.support.rig import COMPLETION, keys_config, secret
+from tests.support.served import up
 from tests.support.steps import json_reply
 from tests.support.upstream import ScriptedUpstream
 
 AT_ONCE = 20
 KEYS = {"chats": 3000, "images": 200_000, "sounds": 1000, "free": 0}
+__all__ = ["up"]
 CONFIG = """
 version: 1
 providers:
@@ -29,13 +31,6 @@ SECRETS = {name: secret() for name in KEYS}
 BOUNDARY = "form-boundary-7"
 SOUND = 40_000
 """Bytes: ten seconds of the smallest recording."""
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as found:
-        yield found
-        assert not found.errors
 
 
 @pytest.fixture(scope="module")

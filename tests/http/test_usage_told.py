@@ -12,11 +12,11 @@ import pytest
 from tests.support.app import Gateway, running
 from tests.support.gateway import Mock
 from tests.support.rig import COMPLETION, chunk
-from tests.support.served import mock
+from tests.support.served import mock, up
 from tests.support.steps import json_reply, sse
 from tests.support.upstream import ScriptedUpstream
 
-__all__ = ["mock"]
+__all__ = ["mock", "up"]
 WHOLE, CUT = "mock-fault/tokens-50+cached-3900", "mock-fault/tokens-50+cached-3900+end-after-30"
 CONFIG = """
 version: 1
@@ -41,13 +41,6 @@ providers:
 """
 LONG = "word " * 3200
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as found:
-        yield found
-        assert not found.errors
 
 
 @pytest.fixture(scope="module")

@@ -143,11 +143,11 @@ async def opened_desk(
         resources,
         _registry(settings, loaded, context, resources, redis),
         vault or Vault([]),
+        unseal,
         Examiner(Asker(engine_of, dialects), dialects, resolver),
         opened,
         lambda: loaded.document,
         lambda: joined[-1].parked,
-        None if vault is not None else unseal,
     )
     app = create_admin(services)
     transport = httpx2.ASGITransport(app=app)

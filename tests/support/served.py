@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.app import Gateway
 from tests.support.gateway import Mock, mock_process
+from tests.support.upstream import ScriptedUpstream
 
 TOOLS: list[Any] = [
     {
@@ -25,6 +26,14 @@ TOOLS: list[Any] = [
 ]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[ScriptedUpstream]:
+    """A provider that answers as a test says, for all tests of a module."""
+    with ScriptedUpstream() as found:
+        yield found
+        assert not found.errors
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ async def once(rooms: Services, actor: Actor, request: Request, work: Work) -> R
         return answer
     try:
         response = await work()
-    except BaseException:
+    except BaseException:  # it was not done: the same request may be tried again
         with _forgiven():
             await ledger.release()
         raise

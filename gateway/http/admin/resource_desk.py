@@ -131,10 +131,7 @@ class ResourceDesk:
                 return None
             return "it holds nothing: rotate it to a secret or a reference"
         try:
-            if self.rooms.unseal is not None:
-                self.rooms.unseal(credential.secret, context_of(credential.id))
-            else:
-                self.rooms.vault.unseal(credential.secret, context=context_of(credential.id))
+            self.rooms.unseal(credential.secret, context=context_of(credential.id))
         except VaultError as error:
             return str(error)
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from gateway.storage.sql.database import Database
     from gateway.upstream.checkup import Examiner
     from gateway.vault import Vault
+
+
+class Unseal(Protocol):
+    """Of a sealed text, in its context. Raises VaultError."""
+
+    def __call__(self, token: str, *, context: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Services:
     """Whether every worker serves it."""
     vault: Vault
     """Seals what is kept of answers."""
+    unseal: Unseal
+    """Opens what credentials hold."""
     examiner: Examiner
     """Looks at providers."""
     opened: Callable[[], Awaitable[Snapshot]]
@@ -52,8 +60,6 @@ class Services:
     """The configuration file as it is written: before its variables are filled in."""
     parked: Callable[[], Sequence[Problem]] = tuple
     """Resources of the database that do not fit the file any more, and why."""
-    unseal: Callable[[str, str], object] | None = None
-    """Try whether a sealed text opens in its context. Raises VaultError. None: as the vault does."""
     filed: Filed = field(init=False, repr=False)
     """The file's resources."""
 

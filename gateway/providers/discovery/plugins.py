@@ -61,7 +61,7 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # a plugin that fails must not stay half imported
         del sys.modules[name]
         raise
     return module

@@ -88,7 +88,7 @@ class HttptoolsEngine:
             except UpstreamDisconnected:
                 if not reused or response.got_bytes or loop.time() - now > IDLE_RACE_SECONDS:
                     raise
-            except BaseException:
+            except BaseException:  # whatever ended it, its connection is in no known state
                 response.abort()
                 raise
             else:
@@ -180,7 +180,7 @@ class HttptoolsEngine:
                 raise UpstreamUnreachable
             async with asyncio.timeout_at(min(loop.time() + deadlines.connect, give_up)):
                 connection = await self._connected(pool, endpoint)
-        except BaseException as error:
+        except BaseException as error:  # the reserved slot goes back, whatever happened
             if connection is not None:
                 connection.discard()
             pool.unreserve()
@@ -221,7 +221,7 @@ async def _connect(pool: Pool[Connection], endpoint: Endpoint, address: str = ""
             await loop.create_unix_connection(lambda: connection, endpoint.path)
         else:
             await loop.create_connection(lambda: connection, address, endpoint.port)
-    except BaseException:
+    except BaseException:  # nobody else knows of this connection
         connection.discard()
         raise
     return connection
@@ -240,7 +240,7 @@ async def _connect_tls(
         accepted()
         secure = await loop.start_tls(bare, connection, context, server_hostname=endpoint.host)
         assert secure is not None
-    except BaseException:
+    except BaseException:  # nobody else knows of this connection
         connection.discard()
         bare.abort()
         raise

@@ -72,7 +72,7 @@ class Httpx2Engine:
         exchange.task.add_done_callback(lambda _: self._exchanges.discard(exchange))
         try:
             await exchange.response.head()
-        except BaseException:
+        except BaseException:  # whatever ended it, its connection is in no known state
             exchange.response.abort()
             raise
         return exchange.response
@@ -223,7 +223,7 @@ class _Exchange:
             async for part in body.stream():
                 if part:
                     yield part
-        except Exception as error:
+        except Exception as error:  # the client's body failed: its library wraps that, and we tell it apart
             self._body_error = error
             raise
 

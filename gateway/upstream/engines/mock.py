@@ -52,7 +52,7 @@ class MockEngine:
         response = MockResponse(scenario, self.bill.open(asked, scenario), deadlines, self._open)
         try:
             await response.play_head(first_byte)
-        except BaseException:
+        except BaseException:  # whatever ended it, nobody reads the rest
             response.abort()
             raise
         return response

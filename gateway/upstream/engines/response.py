@@ -141,7 +141,7 @@ class Response(msgspec.Struct, eq=False):
                 await self.wait()
                 if self.buffered > limit:
                     raise UpstreamTooLarge
-        except BaseException:
+        except BaseException:  # whatever ended it, the rest is not read in order any more
             self.abort()
             raise
         return self._drain()
