@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from gateway.types import Call, Service, Usage
+from gateway.types import Call, Price, Service, Usage
 
 CHARACTERS_PER_SECOND = 15
 """Of fluent speech; for a transcript whose length in seconds nobody tells."""
@@ -30,6 +30,13 @@ _TOKENS_PER_UNIT = {
 https://platform.openai.com/docs/pricing"""
 _TOKENS_OF_UPLOAD = 65536
 """Of the pictures that come with an order for others."""
+_LIKELY_TOKENS: dict[str, tuple[float, float]] = {
+    Service.IMAGES: (0.0, 4160.0),
+    Service.SPEECH: (0.0, 1.5),
+    Service.TRANSCRIPTION: (10.0, 4.0),
+}
+"""The input and output tokens that an image (large, of high quality), a character that is spoken, a second that is
+heard are billed as, by the same list and its prices by the minute."""
 _SOLD_BY_UNITS = frozenset({Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK})
 _END_OF_CUE = re.compile(rb"-->\s*(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{3})")
 
@@ -105,6 +112,29 @@ def units_asked(call: Call) -> float:
         size = call.upload.size if call.upload is not None else len(call.raw)
         return min(LARGEST_UPLOAD, LARGEST_UPLOAD if size is None else size) / SMALLEST_BITRATE
     return 0.0
+
+
+def units_sent(call: Call) -> float:
+    """The units that the request itself is, whatever comes back: characters to speak, searches to make."""
+    if call.service is Service.SPEECH:
+        return _characters(call)
+    return _searches_asked(call) if call.service is Service.RERANK else 0.0
+
+
+def in_tokens(usage: Usage, service: str, price: Price, read: int = 0) -> Usage:
+    """The usage, with tokens estimated from its units where these are what the price is for and nobody counted them:
+    unknown is not zero. `read` is how many tokens the request's text has. The same object where nothing is missing."""
+    if usage.total or not usage.units or price.per_unit or not (price.input or price.output):
+        return usage
+    given, made = (ceil(each * usage.units) for each in _LIKELY_TOKENS.get(service, (0.0, 0.0)))
+    spoken = made if service == Service.SPEECH else 0
+    return msgspec.structs.replace(
+        usage,
+        input_tokens=read + given,
+        output_tokens=made,
+        audio_input_tokens=given,
+        audio_output_tokens=spoken,
+    )
 
 
 def tokens_asked(call: Call) -> tuple[int, int]:

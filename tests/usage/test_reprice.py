@@ -94,6 +94,15 @@ async def test_reprice(database: Database, monkeypatch: pytest.MonkeyPatch) -> N
     assert (again.seen, again.changed, again.difference) == (len(touched), 0, 0)
 
 
+async def test_units_at_a_price_of_tokens(database: Database) -> None:
+    """Speech whose tokens nobody counted does not become free: they are estimated as when it was booked."""
+    spoken = row(service="speech", provider="openai", input_tokens=0, output_tokens=0, units=200.0, cost_nano_usd=None)
+    await Ledger(database).write([spoken])
+    assert (await reprice(database, known, 0)).newly_priced == 1
+    (after,) = (await stored(database)).values()
+    assert after.cost_nano_usd == 300 * 10_000 + 1_000_000
+
+
 async def test_until_and_day(database: Database) -> None:
     """The end of the time is outside, and each row is priced for its own day."""
     days: list[date] = []
