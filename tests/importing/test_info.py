@@ -49,7 +49,7 @@ class TestBaseModel:
 
 class TestPrices:
     def test_every_amount(self, take: Import) -> None:
-        """Caches of an hour, sound, and what a long prompt costs, where caches that it says nothing of cost the same."""
+        """Caches of an hour, sound, and what a long prompt costs, where caches that are not named cost the same."""
         found = with_info(
             "input_cost_per_token: 0.000003, output_cost_per_token: 0.000015, cache_read_input_token_cost: 3e-7, "
             "cache_creation_input_token_cost: 0.00000375, cache_creation_input_token_cost_above_1hr: 0.000006, "
