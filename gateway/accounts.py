@@ -17,7 +17,7 @@ from gateway.upstream.retry import Failure
 from gateway.usage import estimate
 from gateway.usage.calibration import Calibration
 from gateway.usage.cost import nano_usd
-from gateway.usage.units import in_tokens, units_of, units_sent
+from gateway.usage.units import as_sold, units_of, units_sent
 
 PriceOf = Callable[[Deployment], Price | None]
 LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
@@ -115,8 +115,8 @@ class Accounts:
         price = self.price_of(deployment)
         if not sold_by_units(call):
             usage = self._calibrated(exchange, deployment, (usage, source), error)
-        elif price is not None and (known := in_tokens(usage, call.service, price, call.input_tokens)) is not usage:
-            usage, source = known, ESTIMATED
+        elif price is not None and (sold := as_sold(usage, call.service, price, call.input_tokens)) is not usage:
+            usage, source = sold, ESTIMATED
         return Bill(usage, source, None if price is None else nano_usd(usage, price))
 
     def _so_far(self, deployment: Deployment, call: Call, relay: Relay | None) -> Usage:

@@ -109,6 +109,18 @@ async def test_speech_that_is_sold_by_tokens_is_not_free(bench: Bench) -> None:
     assert row.cost_nano_usd == 100 * 2000 + 300 * 8000
 
 
+async def test_a_transcript_that_is_counted_in_tokens_costs_its_seconds(bench: Bench) -> None:
+    """A price by the second is for as many seconds as such tokens last, where nobody tells them."""
+    bench.pipeline._accounts.price_of = lambda _: Price(0.0, 0.0, per_unit=0.0001)
+    exchange, asked = bench.entered(), call(service=Service.TRANSCRIPTION, max_tokens=None)
+    bench.forwarder.result = whole(Usage(320, 11, audio_input_tokens=300), b'{"text":"x"}')
+    await bench.pipeline.serve(exchange, asked)
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert (row.input_tokens, row.output_tokens, row.units) == (320, 11, 30.0)
+    assert (row.token_source, row.cost_nano_usd) == (TokenSource.ESTIMATED, 30 * 100_000)
+
+
 async def test_characters_that_were_sent_cost_what_they_do_without_an_answer(bench: Bench) -> None:
     """They are what speech is sold by: an attempt that timed out cost us that, and a client that left its key."""
     bench.pipeline._accounts.price_of = lambda _: Price(0.0, 0.0, per_unit=0.00003)

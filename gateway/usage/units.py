@@ -121,20 +121,27 @@ def units_sent(call: Call) -> float:
     return _searches_asked(call) if call.service is Service.RERANK else 0.0
 
 
-def in_tokens(usage: Usage, service: str, price: Price, read: int = 0) -> Usage:
-    """The usage, with tokens estimated from its units where these are what the price is for and nobody counted them:
+def as_sold(usage: Usage, service: str, price: Price, read: int = 0) -> Usage:
+    """The usage, with what the price is for and nobody counted estimated from what was counted, tokens or units:
     unknown is not zero. `read` is how many tokens the request's text has. The same object where nothing is missing."""
-    if usage.total or not usage.units or price.per_unit or not (price.input or price.output):
+    if price.per_unit:
+        return _with_seconds(usage, service, price)
+    if usage.total or not usage.units or not (price.input or price.output):
         return usage
     given, made = (ceil(each * usage.units) for each in _LIKELY_TOKENS.get(service, (0.0, 0.0)))
     spoken = made if service == Service.SPEECH else 0
     return msgspec.structs.replace(
-        usage,
-        input_tokens=read + given,
-        output_tokens=made,
-        audio_input_tokens=given,
-        audio_output_tokens=spoken,
+        usage, input_tokens=read + given, output_tokens=made, audio_input_tokens=given, audio_output_tokens=spoken
     )
+
+
+def _with_seconds(usage: Usage, service: str, price: Price) -> Usage:
+    """Transcripts alone are told in tokens or in seconds: everything else has its units."""
+    if service != Service.TRANSCRIPTION or usage.units or not usage.total or price.input or price.output:
+        return usage
+    given, made = _LIKELY_TOKENS[service]
+    heard = usage.audio_input_tokens or usage.input_tokens
+    return msgspec.structs.replace(usage, units=heard / given if heard else usage.output_tokens / made)
 
 
 def tokens_asked(call: Call) -> tuple[int, int]:
