@@ -22,6 +22,7 @@ from gateway.usage.units import as_sold, units_of, units_sent
 PriceOf = Callable[[Deployment], Price | None]
 LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
+_READING = (*GENERATES, Service.EMBEDDINGS)
 AT_OUR_COST = frozenset(
     {"ttfb_timeout", "bad_json", "bad_sse", "empty", "bad_response", "stall", "truncated", "too_large", "hedged"}
 )
@@ -234,7 +235,7 @@ def _counted(call: Call, answer: Answer) -> Usage | None:
     """What the provider told of the call; None where it did not, or tells what cannot be: that it answered without
     having read anything."""
     counted = answer.usage if answer.relay is None else answer.relay.usage
-    if counted is not None and counted.input_tokens <= 0 and call.input_tokens and call.service in GENERATES:
+    if counted is not None and counted.input_tokens <= 0 and call.input_tokens and call.service in _READING:
         return None
     return counted
 

@@ -97,6 +97,16 @@ async def test_a_call_that_came_to_nothing_leaves_no_row_of_its_own(bench: Bench
     assert await bench.records() == 0
 
 
+async def test_vectors_of_nothing_are_not_free(bench: Bench) -> None:
+    """A provider that says of every embedding that it has read nothing has counted nothing: that is estimated."""
+    exchange = bench.entered()
+    bench.forwarder.result = whole(Usage(0, 0))
+    await bench.pipeline.serve(exchange, call(service=Service.EMBEDDINGS, max_tokens=None))
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert (row.input_tokens, row.token_source, row.cost_nano_usd) == (100, TokenSource.ESTIMATED, 100 * 2000)
+
+
 async def test_speech_that_is_sold_by_tokens_is_not_free(bench: Bench) -> None:
     """Sound says nothing of its tokens: where the price is one of tokens, what was spoken is estimated in them."""
     exchange, asked = bench.entered(), call(service=Service.SPEECH, max_tokens=None)
