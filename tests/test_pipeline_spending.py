@@ -27,6 +27,7 @@ from gateway.types import (
     Usage,
 )
 from tests.support.pipeline import (
+    DEPLOYMENT,
     Bench,
     bench_of,
     call,
@@ -117,6 +118,16 @@ async def test_speech_that_is_sold_by_tokens_is_not_free(bench: Bench) -> None:
     assert (row.input_tokens, row.output_tokens, row.audio_output_tokens, row.units) == (100, 300, 300, 200.0)
     assert row.token_source is TokenSource.ESTIMATED
     assert row.cost_nano_usd == 100 * 2000 + 300 * 8000
+
+
+async def test_speech_is_quoted_as_it_is_sold(bench: Bench) -> None:
+    """The cheapest deployment is not the one whose price is one of tokens because nobody knows these beforehand."""
+    asked = msgspec.structs.replace(call(service=Service.SPEECH, max_tokens=None), raw=SPOKEN)
+    by_tokens = replace(DEPLOYMENT, price=Price(0.6, 12.0))
+    by_characters = replace(DEPLOYMENT, price=Price(0.0, 0.0, per_unit=0.000015))
+    quote = bench.pipeline._admission.quote
+    assert quote(asked, "r", by_tokens) == 100 * 600 + 300 * 12_000
+    assert quote(asked, "r", by_characters) == 200 * 15_000
 
 
 async def test_a_transcript_that_is_counted_in_tokens_costs_its_seconds(bench: Bench) -> None:
