@@ -27,7 +27,7 @@ AT_OUR_COST = frozenset(
     {"ttfb_timeout", "bad_json", "bad_sse", "empty", "bad_response", "stall", "truncated", "too_large", "hedged"}
 )
 """Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
-_BY_UNITS = (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)
+_BY_UNITS = frozenset({Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK})
 CRASHED = "worker_crash"
 # Looked up in the enumeration each time, a member costs as much as filling ten fields.
 SETTLED, RELEASED, ABANDONED = LedgerState.SETTLED, LedgerState.RELEASED, LedgerState.ABANDONED

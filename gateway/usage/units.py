@@ -17,6 +17,8 @@ CHARACTERS_PER_SECOND = 15
 """Of fluent speech; for a transcript whose length in seconds nobody tells."""
 SMALLEST_BITRATE = 4000
 """Bytes per second (32 kbit/s): what speech is hardly recorded below."""
+USUAL_BITRATE = 16_000
+"""Bytes per second (128 kbit/s): what recordings often have."""
 LARGEST_UPLOAD = 25 * 1024 * 1024
 """Bytes that transcription services take: https://platform.openai.com/docs/guides/speech-to-text"""
 DOCUMENTS_PER_SEARCH = 100
@@ -97,7 +99,9 @@ def units_of(call: Call, body: bytes | None, usage: Usage | None) -> Units:
         return _searches(call, body)
     if usage is not None and usage.total:
         return _NONE  # sold by its tokens
-    return _seconds(call, body)
+    heard = _seconds(call, body)
+    # Silence has no text, and lasts all the same.
+    return heard if heard.amount else Units(units_sent(call), counted=False)
 
 
 def units_asked(call: Call) -> float:
@@ -109,15 +113,18 @@ def units_asked(call: Call) -> float:
     if call.service is Service.RERANK:
         return _searches_asked(call)
     if call.service is Service.TRANSCRIPTION:
-        size = call.upload.size if call.upload is not None else len(call.raw)
+        size = _recorded(call)
         return min(LARGEST_UPLOAD, LARGEST_UPLOAD if size is None else size) / SMALLEST_BITRATE
     return 0.0
 
 
 def units_sent(call: Call) -> float:
-    """The units that the request itself is, whatever comes back: characters to speak, searches to make."""
+    """The units that the request itself is, whatever comes back: characters to speak, searches to make, about as many
+    seconds to be heard."""
     if call.service is Service.SPEECH:
         return _characters(call)
+    if call.service is Service.TRANSCRIPTION:
+        return min(LARGEST_UPLOAD, _recorded(call) or 0) / USUAL_BITRATE
     return _searches_asked(call) if call.service is Service.RERANK else 0.0
 
 
@@ -151,6 +158,11 @@ def tokens_asked(call: Call) -> tuple[int, int]:
     amount = ceil(units_asked(call)) if made else 0
     uploaded = _TOKENS_OF_UPLOAD if call.service is Service.IMAGES and call.upload is not None else 0
     return given * amount + uploaded, made * amount
+
+
+def _recorded(call: Call) -> int | None:
+    """Bytes of the recording; None while nobody knows."""
+    return call.upload.size if call.upload is not None else len(call.raw)
 
 
 def _images(call: Call, body: bytes | None) -> Units:
