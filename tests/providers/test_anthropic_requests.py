@@ -14,10 +14,27 @@ from gateway.providers.chat.losses import HINTS
 from gateway.providers.chat.reading import KNOWN
 from gateway.providers.messages.models import abilities_of
 
-from .contract.cases import HI, SCHEMA, TIME, WEATHER
+from .contract.cases import HI, RESULTS, SCHEMA, TIME, TWO_CALLS, WEATHER
 from .messages import sent, talk
 
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 PDF = base64.b64encode(b"%PDF-1.7 x").decode()
+
+
+def test_what_says_nothing_but_blanks() -> None:
+    """A turn or an instruction of blanks alone, as models and templates write them, is none: the API would refuse the
+    conversation for it ever after. Beside anything else they stay."""
+    again = {"role": "user", "content": "?"}
+    for blank in (" ", "\n\n", [{"type": "text", "text": "\n"}, {"type": "text", "text": ""}]):
+        body = sent(messages=[{"role": "system", "content": blank}, HI, {"role": "assistant", "content": blank}, again])
+        assert "system" not in body
+        assert [turn["role"] for turn in body["messages"]] == ["user"]
+        thought = {"role": "assistant", "content": blank, "thinking_blocks": [THOUGHT]}
+        assert [turn["role"] for turn in talk(HI, thought, again)] == ["user"]
+    called = talk(HI, {**TWO_CALLS, "content": " "}, *RESULTS)[1]["content"]
+    assert called[0] == {"type": "text", "text": " "}
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "\n"}]
+    assert talk(HI, {"role": "assistant", "content": parts}, again)[1]["content"] == parts
 
 
 @pytest.mark.parametrize(

@@ -462,3 +462,13 @@ def test_work_that_a_model_does_not_do(service: Service, model: str, words: str)
     with pytest.raises(InvalidRequest, match=words) as refused:
         BEDROCK.sent(call_of(service, input="a", messages=[USER], query="q", documents=["a"]), model)
     assert refused.value.param == "model"
+
+
+def test_what_says_nothing_but_blanks() -> None:
+    """A turn or an instruction of blanks alone is none, for Bedrock would refuse it; beside anything else they stay."""
+    blank, again = "\n\n", {"role": "user", "content": "?"}
+    body = sent(messages=[{"role": "system", "content": blank}, HI, {"role": "assistant", "content": blank}, again])
+    assert "system" not in body
+    assert body["messages"] == [{"role": "user", "content": [{"text": "hi"}, {"text": "?"}]}]
+    called = talk(HI, {**TWO_CALLS, "content": blank}, *RESULTS, tools=[WEATHER])[1]["content"]
+    assert called[0] == {"text": blank}

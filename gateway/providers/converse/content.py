@@ -89,7 +89,7 @@ class Conversation:
 
     def _texts(self, message: Message, at: str) -> list[Json]:
         blocks: list[Json] = []
-        for number, part in enumerate(message.parts):
+        for number, part in enumerate(message.words):
             if part.type not in ("text", "refusal"):
                 raise self._losses.content(f"{at}.content[{number}]", f"{part.type} in a {message.role} message")
             if part.text or part.refusal:

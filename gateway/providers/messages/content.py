@@ -78,15 +78,15 @@ class Conversation:
             content += blocks
 
     def _texts(self, message: Message, at: str) -> list[Block]:
-        for number, part in enumerate(message.parts):
+        for number, part in enumerate(message.words):
             if part.type != "text":
                 raise self._losses.content(f"{at}.content[{number}]", f"{part.type} in a {message.role} message")
-        return _cached([_text(part) for part in message.parts if part.text], message)
+        return _cached([_text(part) for part in message.words if part.text], message)
 
     def _assistant(self, message: Message, at: str) -> list[Block]:
         blocks = [block for block in message.thinking_blocks or () if block.get("type") in _THOUGHTS]
         thought = bool(blocks)
-        for number, part in enumerate(message.parts):
+        for number, part in enumerate(message.words):
             if part.type not in ("text", "refusal"):
                 raise self._losses.content(f"{at}.content[{number}]", f"{part.type} in an assistant message")
             if part.text or part.refusal:
