@@ -21,6 +21,22 @@ THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 PDF = base64.b64encode(b"%PDF-1.7 x").decode()
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ('{"city": "K', {"INVALID_JSON": '{"city": "K'}),
+        ("[1]", {"INVALID_JSON": "[1]"}),
+        (" ", {}),
+        ('{"id": 12345678901234567890123, "price": 1.10}', {"id": 12345678901234567890123, "price": 1.10}),
+    ],
+)
+def test_arguments_of_earlier_calls(given: str, told: dict[str, Any]) -> None:
+    """An object as it came; text that is none, as of a call that was cut off, is told to the model as it is: OpenAI
+    takes such a conversation, and agents send it with an error as the result."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": given}}
+    assert talk(HI, {"role": "assistant", "tool_calls": [call]}, HI)[1]["content"][0]["input"] == told
+
+
 def test_what_says_nothing_but_blanks() -> None:
     """A turn or an instruction of blanks alone, as models and templates write them, is none: the API would refuse the
     conversation for it ever after. Beside anything else they stay."""
@@ -314,15 +330,6 @@ def test_users_and_stops() -> None:
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "weather"}}, "tool_choice"),
         ({"response_format": {"type": "json"}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
-        (
-            {
-                "messages": [
-                    HI,
-                    {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "[1]"}}]},
-                ]
-            },
-            "messages[1].tool_calls[0].function.arguments",
-        ),
     ],
 )
 def test_wrong_requests(fields: dict[str, Any], param: str) -> None:

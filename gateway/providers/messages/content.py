@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
-from gateway.errors import InvalidRequest
+from gateway.providers.chat.arguments import arguments_of
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.media import Media, media_of
 from gateway.providers.chat.request import ChatRequest, FileData, Message, Part, ToolCall
@@ -101,14 +99,7 @@ class Conversation:
     def _called(self, call: ToolCall, at: str) -> Block:
         if call.function is None:
             raise self._losses.content(at, f"a tool call of type {call.type}")
-        text = call.function.arguments
-        try:
-            arguments = msgspec.json.decode(text) if text.strip() else {}
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            arguments = None
-        if not isinstance(arguments, dict):
-            param = f"{at}.function.arguments"
-            raise InvalidRequest(f"`{param}` must hold a JSON object, as the model wrote it.", param=param)
+        arguments = arguments_of(call.function.arguments)
         return {"type": "tool_use", "id": _tool_id(call.id), "name": call.function.name, "input": arguments}
 
     def _result(self, message: Message, at: str) -> Block:
