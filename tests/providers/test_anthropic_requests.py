@@ -37,6 +37,26 @@ def test_arguments_of_earlier_calls(given: str, told: dict[str, Any]) -> None:
     assert talk(HI, {"role": "assistant", "tool_calls": [call]}, HI)[1]["content"][0]["input"] == told
 
 
+def test_nulls_are_absent_fields() -> None:
+    """Clients with one type for every part, call and message send what does not concern them as `null`; schemas keep
+    theirs."""
+    absent = dict.fromkeys(("text", "refusal", "image_url", "input_audio", "file", "cache_control"))
+    picture = {**absent, "type": "image_url", "image_url": {"url": "https://x.invalid/a.png", "detail": None}}
+    user = {"role": "user", "content": [{**absent, "type": "text", "text": "hi"}, picture], "name": None}
+    call = {"id": "a", "type": None, "index": 0, "function": {"name": "f", "arguments": None}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    schema = {"type": "object", "properties": {"x": {"type": ["string", "null"], "default": None}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    result = {"role": "tool", "tool_call_id": "a", "content": None}
+    body = sent(messages=[user, said, result], tools=[tool], stop=["", "x"])
+    assert [block["type"] for block in body["messages"][0]["content"]] == ["text", "image"]
+    assert body["messages"][1]["content"] == [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]
+    assert (body["tools"][0]["input_schema"], body["stop_sequences"]) == (schema, ["x"])
+    with pytest.raises(InvalidRequest) as refused:
+        sent(messages=[{"role": None, "content": "hi"}])
+    assert refused.value.param == "messages[0]"
+
+
 def test_what_says_nothing_but_blanks() -> None:
     """A turn or an instruction of blanks alone, as models and templates write them, is none: the API would refuse the
     conversation for it ever after. Beside anything else they stay."""

@@ -203,9 +203,9 @@ class ChatRequest(msgspec.Struct, gc=False):
 
     @property
     def stops(self) -> list[str]:
-        """`stop` as a list."""
+        """`stop` as a list; an empty word is none."""
         stop = self.stop
-        return [stop] if isinstance(stop, str) else stop or []
+        return [word for word in ([stop] if isinstance(stop, str) else stop or ()) if word]
 
     @property
     def limit(self) -> int | None:

@@ -33,6 +33,19 @@ def refusal(fields: dict[str, Any], dialect: Dialect = OPENAI, **settings: Any) 
     return refused.value
 
 
+def test_nulls_are_absent_fields() -> None:
+    """Clients with one type for every item and part send what does not concern them as `null`."""
+    absent = dict.fromkeys(("id", "name", "arguments", "input", "output", "call_id", "status", "summary"))
+    part = {"type": "input_text", "text": "hi", "refusal": None, "image_url": None, "file_id": None}
+    output = {**absent, "type": "function_call_output", "call_id": "c1", "output": "x", "role": None}
+    call = {**absent, "type": "function_call", "call_id": "c1", "name": "f", "role": None}
+    assert messages({**absent, "type": "message", "role": "user", "content": [part]}, call, output) == messages(
+        HI,
+        {"type": "function_call", "call_id": "c1", "name": "f"},
+        {"type": "function_call_output", "call_id": "c1", "output": "x"},
+    )
+
+
 def test_ordinary_calls_of_sdks_are_carried_over() -> None:
     """What SDKs send without being asked to, and what steers only OpenAI's own service, changes nothing."""
     fields = {
