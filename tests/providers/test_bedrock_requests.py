@@ -316,12 +316,11 @@ def test_lost_content(part: dict[str, Any], param: str) -> None:
 
 
 def test_wrong_arguments() -> None:
-    """A call whose arguments are no object was never made by a model."""
-    function = {"name": "f", "arguments": "[1]"}
-    calls = [{"id": "1", "type": "function", "function": function}]
-    with pytest.raises(InvalidRequest) as refused:
-        talk(USER, {"role": "assistant", "tool_calls": calls})
-    assert refused.value.param == "messages[1].tool_calls[0].function.arguments"
+    """Arguments that are no object, as of a call that was cut off, are told as they are: OpenAI takes them back."""
+    for given in ("[1]", '{"city": "K', "null"):
+        calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": given}}]
+        block = talk(USER, {"role": "assistant", "tool_calls": calls})[1]["content"][0]
+        assert block["toolUse"]["input"] == {"INVALID_JSON": given}
 
 
 def test_names_and_ids() -> None:
@@ -462,3 +461,13 @@ def test_work_that_a_model_does_not_do(service: Service, model: str, words: str)
     with pytest.raises(InvalidRequest, match=words) as refused:
         BEDROCK.sent(call_of(service, input="a", messages=[USER], query="q", documents=["a"]), model)
     assert refused.value.param == "model"
+
+
+def test_what_says_nothing_but_blanks() -> None:
+    """A turn or an instruction of blanks alone is none, for Bedrock would refuse it; beside anything else they stay."""
+    blank, again = "\n\n", {"role": "user", "content": "?"}
+    body = sent(messages=[{"role": "system", "content": blank}, HI, {"role": "assistant", "content": blank}, again])
+    assert "system" not in body
+    assert body["messages"] == [{"role": "user", "content": [{"text": "hi"}, {"text": "?"}]}]
+    called = talk(HI, {**TWO_CALLS, "content": blank}, *RESULTS, tools=[WEATHER])[1]["content"]
+    assert called[0] == {"text": blank}

@@ -11,6 +11,7 @@ from gateway.bridges.messages.keepsakes import UNSIGNED, kept_extra
 from gateway.bridges.messages.names import whole
 from gateway.bridges.messages.usage import estimated, usage_object
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
+from gateway.providers.chat.arguments import arguments_of
 from gateway.types import Call, Usage
 
 Json = dict[str, Any]
@@ -27,8 +28,6 @@ STOPS = {
 _THOUGHTS = ("thinking", "redacted_thinking")
 FAILED = "error"
 """What some providers call the finish of an answer that broke off."""
-UNREADABLE = "INVALID_JSON"
-"""The key under which arguments stand that are no JSON object: the client's own check of them tells the model."""
 
 
 class _Stops(msgspec.Struct, gc=False):
@@ -37,7 +36,6 @@ class _Stops(msgspec.Struct, gc=False):
 
 _REPLY = msgspec.json.Decoder(Completion)
 _STOPS = msgspec.json.Decoder(_Stops)
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 def message(call: Call, body: bytes, usage: Usage | None) -> bytes:
@@ -117,19 +115,11 @@ def _used(call: Call, called: Called, number: int) -> Json:
         "type": "tool_use",
         "id": called.id or made_id(call, number),
         "name": whole(function.name, call),
-        "input": _input(function.arguments or ""),
+        # Arguments that are no object: the client's own check of them tells the model.
+        "input": arguments_of(function.arguments or ""),
     }
 
 
 def made_id(call: Call, number: int) -> str:
     """For providers that give their calls none."""
     return f"toolu_{call.id.replace('-', '')}_{number}"
-
-
-def _input(arguments: str) -> Json:
-    if not arguments.strip():
-        return {}
-    try:
-        return _OBJECT.decode(arguments)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {UNREADABLE: arguments}

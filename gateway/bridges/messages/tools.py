@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.bridges.messages.asked import MessagesRequest, Tool
 from gateway.bridges.messages.names import shortened
+from gateway.bridges.messages.shapes import is_strict
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.request import NO_PARAMETERS
@@ -57,7 +58,7 @@ def _function(tool: Tool, index: int, extensions: frozenset[str]) -> Json:
         function["description"] = tool.description
     schema = bytes(tool.input_schema)
     function["parameters"] = tool.input_schema if schema[:1] == b"{" else NO_PARAMETERS
-    if tool.strict:
+    if tool.strict and is_strict(function["parameters"]):
         function["strict"] = True
     given: Json = {"type": "function", "function": function}
     if tool.cache_control and "cache_control" in extensions:

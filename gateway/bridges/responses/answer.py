@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.bridges.responses.keepsakes import Keepsake, packed
+from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed
 from gateway.types import Call, Usage
 
 Json = dict[str, Any]
@@ -126,7 +126,7 @@ def estimated(call: Call, output_bytes: int) -> Usage:
 def reasoning_item(id_: str, thought: str, keepsake: Keepsake) -> Json:
     """What the model thought, and what its provider wants back."""
     item: Json = {"id": id_, "type": "reasoning", "summary": [summary_part(thought)] if thought else []}
-    kept = packed(keepsake)
+    kept = packed(keepsake) or (UNSIGNED if thought else None)
     if kept is not None:
         item["encrypted_content"] = kept
     return item

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidJson
-from gateway.providers.chat.reading import MAX_NAME, invalid
+from gateway.providers.chat.reading import MAX_NAME, decoded, invalid
 
 _NOTHING = msgspec.Raw()
 
@@ -139,7 +139,7 @@ def read_request(raw: bytes) -> ResponsesRequest:
     """What is asked. Raises InvalidRequest with `param`, InvalidJson."""
     try:
         keys = _KEYS.decode(raw)
-        asked: ResponsesRequest = _REQUEST.decode(raw)
+        asked = decoded(_REQUEST, raw, "input")
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

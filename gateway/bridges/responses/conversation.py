@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.bridges.responses.asked import Item, Part
-from gateway.bridges.responses.keepsakes import unpacked
+from gateway.bridges.responses.keepsakes import Keepsake, unpacked
 from gateway.bridges.responses.tools import wrapped
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.providers.chat.losses import Losses
@@ -28,7 +28,7 @@ _STORED = (
 class Conversation:
     """The translated messages. `extensions`: see `gateway.ports.Bridge`."""
 
-    __slots__ = ("_extensions", "_extras", "_losses", "_shown", "_turn", "messages")
+    __slots__ = ("_extensions", "_extras", "_losses", "_shown", "_thought", "_turn", "messages")
 
     def __init__(self, instructions: str | None, extensions: frozenset[str], losses: Losses) -> None:
         self.messages: list[Json] = []
@@ -36,6 +36,8 @@ class Conversation:
         self._losses = losses
         self._turn: Json | None = None
         """What the model says in the turn that is being read."""
+        self._thought = ""
+        """What it thought in that turn, in words that nobody sealed."""
         self._extras: Json = {}
         self._shown: list[Json] = []
         if instructions:
@@ -51,7 +53,7 @@ class Conversation:
         elif kind in ("function_call_output", "custom_tool_call_output"):
             self._result(item, at)
         elif kind == "reasoning":
-            self._thought(item)
+            self._reason(item)
         elif kind == "item_reference":
             self._referred(item, at)
         else:
@@ -69,7 +71,7 @@ class Conversation:
         if item.role == "assistant":
             self._said(item, at)
             return
-        self._turn = None
+        self._end_turn()
         self._show()
         if item.role in _INSTRUCTING:
             self.messages.append({"role": "system", "content": self._text(item, at)})
@@ -111,6 +113,10 @@ class Conversation:
 
     # -- what the model said
 
+    def _end_turn(self) -> None:
+        self._turn = None
+        self._thought = ""
+
     def _spoken(self) -> Json:
         """The message of the model's turn."""
         self._show()
@@ -144,13 +150,20 @@ class Conversation:
         extra = self._extras.pop(item.call_id, None)
         if extra is not None:
             call["extra_content"] = extra
-        self._spoken().setdefault("tool_calls", []).append(call)
+        turn = self._spoken()
+        turn.setdefault("tool_calls", []).append(call)
+        if self._thought and "reasoning_content" in self._extensions:
+            # What it goes on from; of a turn without calls nobody wants it.
+            turn["reasoning_content"] = turn.get("reasoning_content", "") + self._thought
+        self._thought = ""
 
-    def _thought(self, item: Item) -> None:
+    def _reason(self, item: Item) -> None:
         """For providers that want their own reasoning back; for all others it is over."""
-        kept = unpacked(item.encrypted_content)
+        kept = unpacked(item.encrypted_content) if item.encrypted_content else Keepsake()
         if kept is None:
             return
+        if not kept.blocks:
+            self._thought += "".join(part.text for part in item.summary or ())
         if kept.extras and "extra_content" in self._extensions:
             self._extras.update(kept.extras)
         if kept.blocks and "thinking_blocks" in self._extensions:
@@ -166,7 +179,7 @@ class Conversation:
     def _result(self, item: Item, at: str) -> None:
         if not item.call_id:
             raise InvalidRequest("A result needs its `call_id`.", param=f"{at}.call_id")
-        self._turn = None
+        self._end_turn()
         texts, shown = [], []
         for part in self._parts(item.output, f"{at}.output"):
             if part["type"] == "text":

@@ -2,7 +2,8 @@
 
 A reasoning item's `encrypted_content` is opaque to clients, and they give it back with the conversation. It carries the
 provider's own reasoning blocks, signatures and all, and what it wants back with single calls (Gemini's thought
-signatures). It is not encrypted: it holds nothing that the client's own conversation does not.
+signatures). It is not encrypted: it holds nothing that the client's own conversation does not. Providers that have the
+Responses API themselves would refuse it: who passes a request through to one leaves such items out.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 
 import msgspec
 
-MARK = "gateway:"
-"""What no encrypted content of a provider's begins with: theirs is base64."""
+from gateway.providers.wire.foreign import MARK
+
+UNSIGNED = f"{MARK}e30="
+"""Of reasoning whose provider seals nothing: an empty keepsake, by which it is known again."""
 MOST = 8 << 20
 """Characters that are unpacked."""
 

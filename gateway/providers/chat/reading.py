@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ MAX_NAME = 64
 CHOICES = frozenset({"auto", "none", "required"})
 FORMATS = frozenset({"text", "json_object", "json_schema"})
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_GOT_NULL = "got `null`"
+_T = TypeVar("_T")
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?")
 
 
@@ -29,7 +31,7 @@ def read_chat(call: Call, deployment: Deployment) -> ChatRequest:
     try:
         keys = _KEYS.decode(call.raw)
         raw = _completed(keys, call, deployment.parameters) if deployment.parameters else call.raw
-        chat: ChatRequest = _REQUEST.decode(raw)
+        chat = decoded(_REQUEST, raw, "messages")
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -42,6 +44,26 @@ def read_chat(call: Call, deployment: Deployment) -> ChatRequest:
         _modernise(chat)
     _check(chat)
     return chat
+
+
+def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes, talk: str) -> _T:
+    """What `raw` says. Clients with one type for all parts send the fields of others as `null`: inside `talk`, which
+    holds no schema, too, those are absent. Raises what decoding raises."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        if _GOT_NULL not in str(error):
+            raise
+    keys = _KEYS.decode(raw)
+    if talk in keys:
+        keys[talk] = msgspec.Raw(msgspec.json.encode(_bare(msgspec.json.decode(keys[talk]))))
+    return decoder.decode(msgspec.json.encode(keys))
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _bare(one) for name, one in value.items() if one is not None}
+    return [_bare(one) for one in value] if isinstance(value, list) else value
 
 
 def _completed(keys: dict[str, msgspec.Raw], call: Call, defaults: Mapping[str, Any]) -> bytes:

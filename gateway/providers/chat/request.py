@@ -12,6 +12,7 @@ import msgspec
 
 NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 """The schema of a function that takes nothing."""
+_WORDS = ("text", "refusal")
 
 
 class ImageUrl(msgspec.Struct, gc=False):
@@ -88,6 +89,14 @@ class Message(msgspec.Struct, gc=False):
         if isinstance(self.content, str):
             return [Part("text", self.content)] if self.content else []
         return self.content or []
+
+    @property
+    def words(self) -> list[Part]:
+        """The same of an instruction, or of what the model said: blanks alone are none, for some APIs refuse a turn
+        that has nothing else."""
+        parts = self.parts
+        blank = all(part.type in _WORDS and not (part.text or part.refusal).strip() for part in parts)
+        return [] if blank and not self.tool_calls else parts
 
 
 class Function(msgspec.Struct, gc=False):
@@ -198,9 +207,9 @@ class ChatRequest(msgspec.Struct, gc=False):
 
     @property
     def stops(self) -> list[str]:
-        """`stop` as a list."""
+        """`stop` as a list; an empty word is none."""
         stop = self.stop
-        return [stop] if isinstance(stop, str) else stop or []
+        return [word for word in ([stop] if isinstance(stop, str) else stop or ()) if word]
 
     @property
     def limit(self) -> int | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from gateway.errors import InvalidRequest
+from gateway.providers.chat.arguments import arguments_of
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.media import media_of
 from gateway.providers.chat.request import ChatRequest, FileData, InputAudio, Message, Part, ToolCall
@@ -89,7 +87,7 @@ class Conversation:
 
     def _texts(self, message: Message, at: str) -> list[Json]:
         blocks: list[Json] = []
-        for number, part in enumerate(message.parts):
+        for number, part in enumerate(message.words):
             if part.type not in ("text", "refusal"):
                 raise self._losses.content(f"{at}.content[{number}]", f"{part.type} in a {message.role} message")
             if part.text or part.refusal:
@@ -113,7 +111,7 @@ class Conversation:
             raise self._losses.content(at, f"a tool call of type {call.type}")
         name = name_of(call.function.name)
         self.called[name] = None
-        given = {"toolUseId": id_of(call.id), "name": name, "input": _arguments(call.function.arguments, at)}
+        given = {"toolUseId": id_of(call.id), "name": name, "input": arguments_of(call.function.arguments)}
         return {"toolUse": given}
 
     # -- what it is told
@@ -222,14 +220,3 @@ def _thoughts(message: Message) -> list[Json]:
             text = {"text": block.get("thinking", ""), "signature": block["signature"]}
             found.append({"reasoningContent": {"reasoningText": text}})
     return found
-
-
-def _arguments(text: str, at: str) -> Any:
-    try:
-        arguments = msgspec.json.decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        param = f"{at}.function.arguments"
-        raise InvalidRequest(f"`{param}` must hold a JSON object, as the model wrote it.", param=param)
-    return arguments

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.errors import InvalidRequest
+from gateway.providers.chat.arguments import arguments_of
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.media import media_of
 from gateway.providers.chat.request import ChatRequest, FileData, InputAudio, Message, Part, ToolCall
@@ -110,7 +111,7 @@ class Conversation:
         if call.function is None:
             raise self._losses.content(at, f"a tool call of type {call.type}")
         self._names[call.id] = call.function.name
-        given: Json = {"name": call.function.name, "args": _arguments(call.function.arguments, at)}
+        given: Json = {"name": call.function.name, "args": arguments_of(call.function.arguments)}
         if call.id:
             given["id"] = call.id
         signature = _signature(call.extra_content) or (UNSIGNED if first and self._able.signed else "")
@@ -192,14 +193,6 @@ def _signature(extra: Any) -> str:
     google = extra.get("google") if isinstance(extra, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
     return signature if isinstance(signature, str) else ""
-
-
-def _arguments(text: str, at: str) -> dict[str, msgspec.Raw]:
-    try:
-        return _ARGUMENTS.decode(text) if text.strip() else {}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        param = f"{at}.function.arguments"
-        raise InvalidRequest(f"`{param}` must hold a JSON object, as the model wrote it.", param=param) from None
 
 
 def _response(text: str) -> Any:

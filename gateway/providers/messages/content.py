@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
-from gateway.errors import InvalidRequest
+from gateway.providers.chat.arguments import arguments_of
 from gateway.providers.chat.losses import Losses
 from gateway.providers.chat.media import Media, media_of
 from gateway.providers.chat.request import ChatRequest, FileData, Message, Part, ToolCall
@@ -78,15 +76,15 @@ class Conversation:
             content += blocks
 
     def _texts(self, message: Message, at: str) -> list[Block]:
-        for number, part in enumerate(message.parts):
+        for number, part in enumerate(message.words):
             if part.type != "text":
                 raise self._losses.content(f"{at}.content[{number}]", f"{part.type} in a {message.role} message")
-        return _cached([_text(part) for part in message.parts if part.text], message)
+        return _cached([_text(part) for part in message.words if part.text], message)
 
     def _assistant(self, message: Message, at: str) -> list[Block]:
         blocks = [block for block in message.thinking_blocks or () if block.get("type") in _THOUGHTS]
         thought = bool(blocks)
-        for number, part in enumerate(message.parts):
+        for number, part in enumerate(message.words):
             if part.type not in ("text", "refusal"):
                 raise self._losses.content(f"{at}.content[{number}]", f"{part.type} in an assistant message")
             if part.text or part.refusal:
@@ -101,14 +99,7 @@ class Conversation:
     def _called(self, call: ToolCall, at: str) -> Block:
         if call.function is None:
             raise self._losses.content(at, f"a tool call of type {call.type}")
-        text = call.function.arguments
-        try:
-            arguments = msgspec.json.decode(text) if text.strip() else {}
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            arguments = None
-        if not isinstance(arguments, dict):
-            param = f"{at}.function.arguments"
-            raise InvalidRequest(f"`{param}` must hold a JSON object, as the model wrote it.", param=param)
+        arguments = arguments_of(call.function.arguments)
         return {"type": "tool_use", "id": _tool_id(call.id), "name": call.function.name, "input": arguments}
 
     def _result(self, message: Message, at: str) -> Block:

@@ -83,7 +83,7 @@ class Adapter:
         change(members, Losses(provider))
         if members == before:
             return call
-        return _with(call, members)
+        return with_members(call, members)
 
     # -- services
 
@@ -220,7 +220,7 @@ def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
 
-def _with(call: Call, members: Members) -> Call:
+def with_members(call: Call, members: Members) -> Call:
     """The same call with these members."""
     if call.model_span is not None:
         members["model"] = _raw(call.model)  # it may have been null, where the path names the model

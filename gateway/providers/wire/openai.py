@@ -18,6 +18,7 @@ from gateway.providers.wire.adapting import adapter_of
 from gateway.providers.wire.caps import CAPS, cut, mentioned
 from gateway.providers.wire.embeddings import in_format
 from gateway.providers.wire.errors import error_from_event, error_from_reply
+from gateway.providers.wire.foreign import without_ours
 from gateway.providers.wire.forms import said
 from gateway.providers.wire.head import EVENT_STREAM, HeaderPairs, bearer, head_of
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
@@ -94,6 +95,8 @@ class OpenAIDialect:
         of a call that is cut off."""
         if call.upload is not None:
             return call.upload.renamed(deployment.model)
+        if call.service is Service.RESPONSES:
+            call = without_ours(call)
         traits = self._traits
         if self._adapter is not None or deployment.traits:
             traits, call = self._adapted(call, deployment)

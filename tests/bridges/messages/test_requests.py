@@ -146,12 +146,22 @@ def test_pictures_in_results() -> None:
     assert [part["type"] for part in told[2]["content"]] == ["image_url", "text"]
 
 
+CLOSED = {
+    "type": "object",
+    "properties": {"zone": {"type": "string"}},
+    "required": ["zone"],
+    "additionalProperties": False,
+}
+
+
 def test_tools() -> None:
-    """Names, descriptions, schemas as they came, and strictness; marks for the cache and hints go."""
+    """Names, descriptions, schemas as they came, strictness where they keep its rules; marks and hints go."""
     body = asked(
         tools=[
             {**WEATHER, **MARK, "eager_input_streaming": True},
-            {"name": "now", "input_schema": {"type": "object"}, "strict": True},
+            {"name": "now", "input_schema": CLOSED, "strict": True},
+            {"name": "then", "input_schema": {**CLOSED, "required": []}, "strict": True},
+            {"name": "never", "strict": True},
         ]
     )
     assert body["tools"] == [
@@ -159,7 +169,9 @@ def test_tools() -> None:
             "type": "function",
             "function": {"name": "weather", "description": "Tells it.", "parameters": WEATHER["input_schema"]},
         },
-        {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}, "strict": True}},
+        {"type": "function", "function": {"name": "now", "parameters": CLOSED, "strict": True}},
+        {"type": "function", "function": {"name": "then", "parameters": {**CLOSED, "required": []}}},
+        {"type": "function", "function": {"name": "never", "parameters": {"type": "object", "properties": {}}}},
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.bridges.responses.conversation import SHOWN
-from gateway.bridges.responses.keepsakes import Keepsake, packed, unpacked
+from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed, unpacked
 from gateway.errors import GatewayError, InvalidJson, InvalidRequest, UnsupportedParameter
 from gateway.ports import Dialect
 
@@ -31,6 +31,19 @@ def refusal(fields: dict[str, Any], dialect: Dialect = OPENAI, **settings: Any) 
         SPEAKERS.of(call, deployment).body(call, deployment)
     assert refused.value.public_status == 400
     return refused.value
+
+
+def test_nulls_are_absent_fields() -> None:
+    """Clients with one type for every item and part send what does not concern them as `null`."""
+    absent = dict.fromkeys(("id", "name", "arguments", "input", "output", "call_id", "status", "summary"))
+    part = {"type": "input_text", "text": "hi", "refusal": None, "image_url": None, "file_id": None}
+    output = {**absent, "type": "function_call_output", "call_id": "c1", "output": "x", "role": None}
+    call = {**absent, "type": "function_call", "call_id": "c1", "name": "f", "role": None}
+    assert messages({**absent, "type": "message", "role": "user", "content": [part]}, call, output) == messages(
+        HI,
+        {"type": "function_call", "call_id": "c1", "name": "f"},
+        {"type": "function_call_output", "call_id": "c1", "output": "x"},
+    )
 
 
 def test_ordinary_calls_of_sdks_are_carried_over() -> None:
@@ -340,3 +353,25 @@ def test_reasoning_of_other_models_is_left_out() -> None:
     summary = [{"type": "summary_text", "text": "Hm."}]
     thought = {"type": "reasoning", "summary": summary, "encrypted_content": "gAAAA"}
     assert messages(HI, thought, {"role": "user", "content": "?"}) == [HI, {"role": "user", "content": "?"}]
+
+
+@pytest.mark.parametrize("seal", [UNSIGNED, None, packed(Keepsake([], {"c2": SIGNED}))])
+def test_words_of_reasoning_go_back_with_calls(seal: str | None) -> None:
+    """Providers that want what they thought before a call get it back, where nobody sealed it: DeepSeek refuses the
+    conversation without. Of turns without calls it is over."""
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": seal}
+    said = {"role": "assistant", "content": "I look."}
+    call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
+    again = {"role": "user", "content": "?"}
+    turns = messages(HI, thought, said, call, result, thought, said, again, call, dialect=DIALECTS["deepseek"])
+    assert [turn.get("reasoning_content") for turn in turns] == [None, "Hm.", None, None, None, None]
+    assert all("reasoning_content" not in turn for turn in messages(HI, thought, said, call, result))
+
+
+@pytest.mark.parametrize("seal", ["gAAAA", packed(Keepsake([BLOCK]))])
+def test_sealed_reasoning_is_its_makers(seal: str) -> None:
+    """What another provider sealed or signed is not told in words."""
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": seal}
+    call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
+    assert "reasoning_content" not in messages(HI, thought, call, dialect=DIALECTS["deepseek"])[1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.bridges.responses import events as written
-from gateway.bridges.responses.keepsakes import Keepsake, packed
+from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed
 from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamServerError, UpstreamTooLarge
 from gateway.ports import Numbering, StreamDecoder
 from tests.providers.contract.said import Read
@@ -206,7 +206,8 @@ def test_custom_tools() -> None:
 
 
 def test_what_providers_want_back() -> None:
-    """Blocks of reasoning end its item, what belongs to a call comes in an item before it."""
+    """Blocks of reasoning end its item, what belongs to a call comes in an item before it. Reasoning without either is
+    marked, too, to be known again."""
     block = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
     extra = {"google": {"thought_signature": "c2lnbmVk"}}
     call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}, "extra_content": extra}
@@ -221,6 +222,8 @@ def test_what_providers_want_back() -> None:
     assert found.extras["encrypted"] == [packed(Keepsake([block])), packed(Keepsake([], {"c1": extra}))]
     only = read(delta(thinking_blocks=[block]), delta(content="Hi"), delta("stop"))
     assert (only.text, only.extras["encrypted"]) == ("Hi", [packed(Keepsake([block]))])
+    shown = read(delta(reasoning_content="Hm."), delta(content="Hi"), delta("stop"))
+    assert (shown.reasoning, shown.extras["encrypted"]) == ("Hm.", [UNSIGNED])
     late = read(delta(content="Hi"), delta(thinking_blocks=[block]), delta("stop"))
     assert (late.text, late.extras["encrypted"]) == ("Hi", [packed(Keepsake([block]))])
 

@@ -42,6 +42,8 @@ def check(body: Json, messages: list[Json]) -> None:
 def _blocks(index: int, message: Json) -> list[str]:
     """The calls that a message answers, after its blocks were looked at."""
     answered: list[str] = []
+    if message["content"] and all("text" in block and not block["text"].strip() for block in message["content"]):
+        raise Rejected(400, f"The text field in the ContentBlock object at messages.{index}.content is blank.")
     for block in message["content"]:
         if block.get("text") == "":
             raise Rejected(400, f"The text field in the ContentBlock object at messages.{index}.content is blank.")

@@ -77,6 +77,9 @@ def _refuse_what_the_api_refuses(body: Json, said: list[Json]) -> None:
         for block in _blocks(message):
             if block.get("type") == "text" and not block.get("text"):
                 raise Rejected(400, f"messages.{index}: text content blocks must be non-empty")
+        blocks = _blocks(message)
+        if blocks and all(block.get("type") == "text" and not block["text"].strip() for block in blocks):
+            raise Rejected(400, f"messages.{index}: text content blocks must contain non-whitespace text")
         called = [block["id"] for block in _blocks(message) if block.get("type") == "tool_use"]
         answered = [str(b.get("tool_use_id")) for b in _blocks(following or {}) if b.get("type") == "tool_result"]
         if called and sorted(answered) != sorted(called):
