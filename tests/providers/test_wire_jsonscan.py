@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import InvalidRequest
 from gateway.providers.wire import jsonscan
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans, too_deep
 
@@ -198,3 +199,11 @@ def test_arrays_and_objects_are_bounded(pair: bytes) -> None:
     assert not too_deep(b"[" + b",".join([pair] * most) + b"]")
     assert too_deep(b"[" + b",".join([pair] * (most + 2)) + b"]")
     assert not too_deep(b'["' + pair * (most + 2) + b'"]')
+
+
+def test_members_are_bounded() -> None:
+    """A body with more than 10,000 members of its own is refused where they have to be looked at one by one."""
+    few, many = (b'{"model":"m","Model":"n"' + b',"a":1' * count + b"}" for count in (9_998, 10_001))
+    assert len(model_spans(few)) == 2
+    with pytest.raises(InvalidRequest):
+        model_spans(many)

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.errors import InvalidRequest
+
 MAX_DEPTH = 128
+MAX_MEMBERS = 10_000
 MAX_NESTED = 200_000
 """Arrays and objects of one body: whatever reads them takes them one by one."""
 
@@ -58,7 +61,8 @@ def too_deep(raw: bytes, limit: int = MAX_DEPTH) -> bool:
 
 
 def members(raw: bytes) -> list[Member]:
-    """The members of the top-level object of valid JSON, in order, duplicates included."""
+    """The members of the top-level object of valid JSON, in order, duplicates included. Raises InvalidRequest for more
+    than `MAX_MEMBERS`."""
     found: list[Member] = []
     depth = 0
     key: str | None = None
@@ -68,6 +72,8 @@ def members(raw: bytes) -> list[Member]:
         at, token = match.end(), match[1] if depth > 1 else match[0]
         if not token:
             break
+        if len(found) > MAX_MEMBERS:
+            raise InvalidRequest(f"The body has more than {MAX_MEMBERS} members.")
         if token in _OPEN:
             depth += 1
         elif token in _CLOSE:
@@ -103,7 +109,7 @@ def _trimmed(raw: bytes, key: str, start: int, end: int) -> Member:
 def model_spans(raw: bytes) -> list[tuple[int, int]]:
     """Spans of the top-level values whose key is `model` in any case, for JSON whose top-level `model` is a string.
 
-    Raises nothing; an empty list means that `raw` has no such member.
+    Raises as `members` does; an empty list means that `raw` has no such member.
     """
     first = MODEL_KEY.search(raw)
     if first is None:
