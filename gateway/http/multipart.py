@@ -8,7 +8,8 @@ with the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import accumulate
 
 from gateway.errors import InvalidRequest
 
@@ -247,32 +248,27 @@ class Renamed:
     def parts(self) -> Sequence[bytes] | None:
         """As the base's."""
         pieces = self._base.parts()
-        return None if pieces is None else list(self._spliced(pieces))
-
-    def _spliced(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        start, end = self._span
-        held, used = b"", 0
-        while len(held) < end:
-            held += pieces[used]
-            used += 1
-        return [held[:start], self._text, held[end:], *pieces[used:]]
+        if pieces is None:
+            return None
+        starts = accumulate(map(len, pieces), initial=0)
+        return [part for at, piece in zip(starts, pieces, strict=False) for part in self._cut(piece, at)]
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The pieces with the name replaced; those up to the model field are here already when a call is made of
         them."""
-        start, end = self._span
-        held = b""
-        done = False
+        at = 0
         async for piece in self._base.stream():
-            if done:
-                yield piece
-                continue
-            held += piece
-            if len(held) >= end:
-                done = True
-                for part in (held[:start], self._text, held[end:]):
-                    if part:
-                        yield part
+            for part in self._cut(piece, at):
+                yield part
+            at += len(piece)
+
+    def _cut(self, piece: bytes, at: int) -> Iterator[bytes]:
+        """What goes out for a piece that begins at `at`. Each is cut by itself: the field may stand behind a long
+        file, which is not to be put together for it."""
+        start, end = self._span
+        ends_here = at < end <= at + len(piece) or at == end == 0
+        text = self._text if ends_here else b""
+        return filter(None, (piece[: max(0, start - at)], text, piece[max(0, end - at) :]))
 
     def field(self, name: str) -> str | None:
         """The base's."""

@@ -42,7 +42,8 @@ HEAD_SECONDS = 10.0
 """In which a head that has begun, or the first one of a connection, has to be complete."""
 _TICK = 0.001
 """Loops round their timers to milliseconds: what is due within one is due."""
-_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
+_KEYS = (b"authorization", b"x-api-key", b"api-key")
+_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"expect", *_KEYS)
 """Headers that name one thing: given twice, two readers may each believe another."""
 _UPGRADING = (b"upgrade", b"connection", b"http2-settings")
 _VERSIONS = ("1.1", "1.0")
@@ -87,9 +88,8 @@ class Protocol(asyncio.Protocol):
         """The request that is being served."""
         self.turn = turn_of(self.loop)
         self._starts = starts_of(self.loop)
-        self.write_paused = False
+        self.write_paused = self.read_paused = False
         self.unread_since: float | None = None
-        self.read_paused = False
         self._app = cast("Application", config.loaded_app)
         self._overload: Overload | None = getattr(config.loaded_app, "overload", None)
         self._told: Callable[[], None] | None = getattr(config.loaded_app, "malformed", None)
@@ -103,8 +103,7 @@ class Protocol(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._deaf = False
         """Nothing more is read: what came was no HTTP, or what comes is not for us."""
-        self._lost = False
-        self._in_head = False
+        self._lost = self._in_head = False
         self._between = True
         """The parser has read whole requests only."""
         self._first = b""
@@ -116,8 +115,7 @@ class Protocol(asyncio.Protocol):
         self._url = b""
         self._pairs: list[tuple[bytes, bytes]] = []
         self._timer: TimerHandle | None = None
-        self._timer_at = inf
-        self._due = inf
+        self._timer_at = self._due = inf
 
     # ---- what the transport calls
 
@@ -139,9 +137,10 @@ class Protocol(asyncio.Protocol):
         arriving = self._arriving
         before = 0 if arriving is None else arriving.received
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._stay(data[upgrade.args[0] :])
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._stay(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._malformed("Invalid HTTP request received.")
         else:
@@ -225,10 +224,8 @@ class Protocol(asyncio.Protocol):
     # ---- what the parser calls
 
     def on_message_begin(self) -> None:
-        self._in_head, self._between = True, False
-        self._framing = 0
-        self._url = b""
-        self._pairs = []
+        self._in_head, self._between, self._framing = True, False, 0
+        self._url, self._pairs = b"", []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -411,16 +408,21 @@ class Protocol(asyncio.Protocol):
             self._expect(self._keep_alive)
         self.resume_reading()
 
-    def _stay(self, rest: bytes) -> None:
+    def _stay(self, rest: memoryview) -> Any:
         """A client asked for another protocol, as Java's does with every first request: it is served in this one, as if
-        it had not. `rest` is what came behind its head."""
-        method, version, named = self._parser.get_method(), self._parser.get_http_version(), dict(self._pairs)
-        if b"upgrade" not in named or method == b"CONNECT":
-            self._malformed("Not a proxy.")
-            return
-        lines = b"".join(b"%b: %b\r\n" % pair for pair in self._pairs if pair[0] not in _UPGRADING)
-        self._parser = self._new_parser()
-        self.data_received(b"%b %b HTTP/%b\r\n%b\r\n%b" % (method, self._url, version.encode(), lines, rest))
+        it had not. `rest` is what came behind its head, more of the kind among it. Raises HttpParserError."""
+        while True:
+            method, named = self._parser.get_method(), dict(self._pairs)
+            if b"upgrade" not in named or method == b"CONNECT":
+                return self._malformed("Not a proxy.")
+            version = self._parser.get_http_version().encode()
+            lines = b"".join(b"%b: %b\r\n" % pair for pair in self._pairs if pair[0] not in _UPGRADING)
+            self._parser = self._new_parser()
+            self._parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._url, version, lines))
+            try:
+                return self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)

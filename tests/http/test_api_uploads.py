@@ -480,3 +480,21 @@ def test_every_client_names_its_files_differently(disposition: str) -> None:
     scanner = FormScanner(B.encode())
     scanner.feed(MODEL + f"--{B}\r\ncontent-disposition: {disposition}\r\n\r\nx\r\n".encode() + END)
     assert (scanner.file_begun, scanner.ended, scanner.fields) == (True, True, {"model": "alias"})
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000, 1 << 20])
+@pytest.mark.parametrize("body", [MODEL + FILE + END, FILE + MODEL + END, FILE + END])
+async def test_renaming_puts_nothing_together(body: bytes, size: int) -> None:
+    """A form whose model stands behind a file goes out in the pieces that came, never joined."""
+    pieces = iter([body[at : at + size] for at in range(0, len(body), size)])
+
+    async def pull() -> bytes:
+        return next(pieces, b"")
+
+    await (base := Upload(pull, B.encode(), len(body))).read_fields()
+    form = base.renamed(PRIVATE_MODEL)
+    arrived = [part async for part in form.stream()]
+    added = part("model", PRIVATE_MODEL.encode())
+    assert list(form.parts() or ()) == arrived
+    assert b"".join(arrived) == (renamed(body) if MODEL in body else added + body)
+    assert max(map(len, arrived)) <= max(size, len(added))

@@ -138,6 +138,16 @@ def test_an_upgrade_is_not_taken(rig: Rig) -> None:
     assert [request.body for request in rig.a.received] == [BODY, BODY]
 
 
+def test_upgrades_come_by_the_thousand(rig: Rig) -> None:
+    """As many requests for another protocol as one read holds: each is answered, and the connection stays."""
+    lines = (HOST, b"connection: Upgrade", b"upgrade: h2c")
+    with rig.gateway.client() as client:
+        client.write(raw(*lines, first=b"GET /healthz HTTP/1.1", body=b"") * 1500 + GOOD)
+        assert {client.reply().status for _ in range(1501)} == {200}
+        client.write(GOOD)
+        assert client.reply().status == 200
+
+
 def test_an_idle_connection_ends(rig: Rig) -> None:
     """One that rests longer than the keep-alive time after an answer is closed."""
     config = rig.gateway.server.config
@@ -225,10 +235,16 @@ def read_to_the_end(client: Client) -> bytes:
 # ---- what is no request
 
 
-NAMED_TWICE = [(HOST, HOST), (b"authorization: Bearer a", b"authorization: Bearer b"), (LENGTH, LENGTH)]
+NAMED_TWICE = {
+    "host": (HOST, HOST),
+    "content-length": (LENGTH, LENGTH),
+    "authorization": (b"authorization: Bearer a", b"authorization: Bearer b"),
+    "x-api-key": (b"x-api-key: a", b"X-Api-Key: b"),
+    "api-key": (b"api-key: a", b"api-key: b"),
+}
 
 
-@pytest.mark.parametrize("twice", NAMED_TWICE, ids=["host", "authorization", "content-length"])
+@pytest.mark.parametrize("twice", NAMED_TWICE.values(), ids=NAMED_TWICE)
 def test_headers_that_name_one_thing_stand_once(rig: Rig, twice: tuple[bytes, bytes]) -> None:
     """Two of them, and two readers could each believe another."""
     with rig.gateway.client() as client:

@@ -11,13 +11,19 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.errors import InvalidRequest
+
 MAX_DEPTH = 128
+MAX_MEMBERS = 10_000
+MAX_NESTED = 200_000
+"""Arrays and objects of one body: whatever reads them takes them one by one."""
 
 # The closing quote is optional so that a string without an end is one token too: tried again from each of its escaped
-# quotes, it would cost quadratic time.
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"?'
+# quotes, it would cost quadratic time. Nothing is given back once it is taken: remembering where to would cost more.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]:,]", re.DOTALL)
-_BRACKETS = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
+# The next bracket or the end, and all before it in one step.
+_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]]|\Z)", re.DOTALL)
 # Every spelling of the key `model` that a JSON parser, or one that ignores case, would take for it.
 _LETTER = {c: rb"(?:[%c%c]|\\u00(?i:%02x|%02x))" % (ord(c), ord(c.upper()), ord(c), ord(c.upper())) for c in "model"}
 MODEL_KEY = re.compile(rb'"' + b"".join(_LETTER[c] for c in "model") + rb'"\s*:\s*')
@@ -36,12 +42,15 @@ class Member(NamedTuple):
 
 
 def too_deep(raw: bytes, limit: int = MAX_DEPTH) -> bool:
-    """Whether arrays and objects nest deeper than `limit`. `raw` need not be valid JSON."""
+    """Whether arrays and objects nest deeper than `limit`, or are more than `MAX_NESTED`. `raw` need not be valid
+    JSON."""
     if raw.count(b"{") + raw.count(b"[") <= limit:
         return False
     depth = 0
-    for match in _BRACKETS.finditer(raw):
-        token = match.group()
+    for brackets, match in enumerate(_BRACKETS.finditer(raw)):
+        if brackets > 2 * MAX_NESTED:
+            return True
+        token = match[1]
         if token in _OPEN:
             depth += 1
             if depth > limit:
@@ -52,13 +61,19 @@ def too_deep(raw: bytes, limit: int = MAX_DEPTH) -> bool:
 
 
 def members(raw: bytes) -> list[Member]:
-    """The members of the top-level object of valid JSON, in order, duplicates included."""
+    """The members of the top-level object of valid JSON, in order, duplicates included. Raises InvalidRequest for more
+    than `MAX_MEMBERS`."""
     found: list[Member] = []
     depth = 0
     key: str | None = None
     start = -1
-    for match in _TOKEN.finditer(raw):
-        token = match.group()
+    at = 0
+    while match := (_BRACKETS if depth > 1 else _TOKEN).search(raw, at):
+        at, token = match.end(), match[1] if depth > 1 else match[0]
+        if not token:
+            break
+        if len(found) > MAX_MEMBERS:
+            raise InvalidRequest(f"The body has more than {MAX_MEMBERS} members.")
         if token in _OPEN:
             depth += 1
         elif token in _CLOSE:
@@ -94,7 +109,7 @@ def _trimmed(raw: bytes, key: str, start: int, end: int) -> Member:
 def model_spans(raw: bytes) -> list[tuple[int, int]]:
     """Spans of the top-level values whose key is `model` in any case, for JSON whose top-level `model` is a string.
 
-    Raises nothing; an empty list means that `raw` has no such member.
+    Raises as `members` does; an empty list means that `raw` has no such member.
     """
     first = MODEL_KEY.search(raw)
     if first is None:
