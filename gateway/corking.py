@@ -47,11 +47,6 @@ _turns = PerLoop(Turn)
 turn_of = _turns.of
 
 
-def write_soon(transport: asyncio.WriteTransport, data: bytes) -> None:
-    """See `Turn.write`."""
-    turn_of(asyncio.get_running_loop()).write(transport, data)
-
-
 def flush() -> None:
     """Write everything now that this thread's loop has to write."""
     turn = _turns.here()
