@@ -17,16 +17,17 @@ from gateway.upstream.retry import Failure
 from gateway.usage import estimate
 from gateway.usage.calibration import Calibration
 from gateway.usage.cost import nano_usd
-from gateway.usage.units import units_of
+from gateway.usage.units import as_sold, units_of, units_sent
 
 PriceOf = Callable[[Deployment], Price | None]
 LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
+_READING = (*GENERATES, Service.EMBEDDINGS)
 AT_OUR_COST = frozenset(
     {"ttfb_timeout", "bad_json", "bad_sse", "empty", "bad_response", "stall", "truncated", "too_large", "hedged"}
 )
 """Outcomes of attempts that a provider may charge for although nobody got an answer: booked as the gateway's cost."""
-_BY_UNITS = (Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK)
+_BY_UNITS = frozenset({Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK})
 CRASHED = "worker_crash"
 # Looked up in the enumeration each time, a member costs as much as filling ten fields.
 SETTLED, RELEASED, ABANDONED = LedgerState.SETTLED, LedgerState.RELEASED, LedgerState.ABANDONED
@@ -69,11 +70,11 @@ class Accounts:
         assert call is not None
         relay = exchange.answer.relay if exchange.answer is not None else None
         counted = None if exchange.answer is None else _counted(call, exchange.answer)
-        usage = counted or self._estimated(deployment, _partly(call, relay), relay)
+        usage = counted or self._so_far(deployment, call, relay)
         price = self.price_of(deployment)
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
-        row.input_tokens, row.output_tokens = usage.input_tokens, usage.output_tokens
+        row.input_tokens, row.output_tokens, row.units = usage.input_tokens, usage.output_tokens, usage.units
         if relay is not None:
             row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
             row.reasoning_tokens = usage.reasoning_tokens
@@ -95,8 +96,9 @@ class Accounts:
         price = self.price_of(failure.deployment)
         assert exchange.call is not None
         if error.outcome in AT_OUR_COST:
-            row.input_tokens = exchange.call.input_tokens
-            row.cost_nano_usd = None if price is None else nano_usd(Usage(row.input_tokens), price)
+            usage = _sent(exchange.call)
+            row.input_tokens, row.units = usage.input_tokens, usage.units
+            row.cost_nano_usd = None if price is None else nano_usd(usage, price)
         else:
             row.token_source = PROVIDER
             row.cost_nano_usd = 0
@@ -109,11 +111,20 @@ class Accounts:
         deployment = exchange.progress.deployment
         if usage is None or deployment is None:
             return NOTHING_USED
-        assert exchange.call is not None
-        if not sold_by_units(exchange.call):
-            usage = self._calibrated(exchange, deployment, (usage, source), error)
+        call = exchange.call
+        assert call is not None
         price = self.price_of(deployment)
+        if not sold_by_units(call):
+            usage = self._calibrated(exchange, deployment, (usage, source), error)
+        elif price is not None and (sold := as_sold(usage, call.service, price, call.input_tokens)) is not usage:
+            usage, source = sold, ESTIMATED
         return Bill(usage, source, None if price is None else nano_usd(usage, price))
+
+    def _so_far(self, deployment: Deployment, call: Call, relay: Relay | None) -> Usage:
+        """What a call under way has used that nobody counted."""
+        if sold_by_units(call):
+            return _sent(call)
+        return self._estimated(deployment, _partly(call, relay), relay)
 
     def _calibrated(
         self,
@@ -205,7 +216,7 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
         return None, None
     if answer is None:
         # Sent, and then the client left: the provider may still charge for reading it.
-        return Usage(call.input_tokens), PARTIAL
+        return _sent(call), PARTIAL
     relay = answer.relay
     counted = _counted(call, answer)
     if counted is not None and not sold_by_units(call):
@@ -224,9 +235,14 @@ def _counted(call: Call, answer: Answer) -> Usage | None:
     """What the provider told of the call; None where it did not, or tells what cannot be: that it answered without
     having read anything."""
     counted = answer.usage if answer.relay is None else answer.relay.usage
-    if counted is not None and counted.input_tokens <= 0 and call.input_tokens and call.service in GENERATES:
+    if counted is not None and counted.input_tokens <= 0 and call.input_tokens and call.service in _READING:
         return None
     return counted
+
+
+def _sent(call: Call) -> Usage:
+    """What a call uses by being read."""
+    return Usage(call.input_tokens, units=units_sent(call)) if sold_by_units(call) else Usage(call.input_tokens)
 
 
 def _partly(call: Call, relay: Relay | None) -> Usage:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway.accounts import GENERATES, Accounts
+from gateway.accounts import GENERATES, Accounts, sold_by_units
 from gateway.errors import (
     DeploymentsFull,
     GatewayError,
@@ -31,7 +31,7 @@ from gateway.types import Call, Deployment, Plan, Skipped, Usage
 from gateway.upstream.retry import Failure
 from gateway.usage import estimate
 from gateway.usage.cost import MOST, bounds, nano_usd
-from gateway.usage.units import tokens_asked, units_asked
+from gateway.usage.units import as_sold, tokens_asked, units_asked
 
 DEFAULT_CEILING = 4096
 """Output tokens for callers under a budget who set no `max_tokens`, where neither route nor model says."""
@@ -64,11 +64,14 @@ class Admission:
         price = self.accounts.price_of(deployment)
         if price is None:
             return None
+        if sold_by_units(call):
+            asked = Usage(units=units_asked(call))
+            return nano_usd(as_sold(asked, call.service, price, call.input_tokens), price)
         output = 0
         if call.service in GENERATES:
             output = self._rolling.expect((route, call.model)) if call.max_tokens is None else call.max_tokens
         output = min(MOST_OUTPUT, output * max(1, call.choices))
-        return nano_usd(Usage(call.input_tokens, output, units=units_asked(call)), price)
+        return nano_usd(Usage(call.input_tokens, output), price)
 
     async def admit(self, exchange: Exchange, call: Call, plan: Plan) -> None:
         """Reserve everything that binds the caller; `exchange.plan` is then what to do, perhaps with another model.

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from gateway.admission import _known_hash, user_hash
 from gateway.errors import (
+    ClientGone,
     InsufficientQuota,
     LedgerUnavailable,
     UnpricedModel,
@@ -18,11 +20,14 @@ from gateway.errors import (
 )
 from gateway.types import (
     LedgerState,
+    Price,
     QuotaSpec,
     Service,
+    TokenSource,
     Usage,
 )
 from tests.support.pipeline import (
+    DEPLOYMENT,
     Bench,
     bench_of,
     call,
@@ -36,6 +41,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """The parameter, if there is one: a quota of the key."""
     async with bench_of(*getattr(request, "param", ())) as found:
         yield found
+
+
+SPOKEN = b'{"input":"%s"}' % (b"x" * 200)
 
 
 async def test_a_call_leaves_one_row_and_no_record(bench: Bench) -> None:
@@ -88,6 +96,69 @@ async def test_a_call_that_came_to_nothing_leaves_no_row_of_its_own(bench: Bench
     bench.pipeline.close(exchange, 502, failed.value)
     assert [(row.attempt, row.state) for row in await bench.rows()] == [(1, LedgerState.RELEASED)]
     assert await bench.records() == 0
+
+
+async def test_vectors_of_nothing_are_not_free(bench: Bench) -> None:
+    """A provider that says of every embedding that it has read nothing has counted nothing: that is estimated."""
+    exchange = bench.entered()
+    bench.forwarder.result = whole(Usage(0, 0))
+    await bench.pipeline.serve(exchange, call(service=Service.EMBEDDINGS, max_tokens=None))
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert (row.input_tokens, row.token_source, row.cost_nano_usd) == (100, TokenSource.ESTIMATED, 100 * 2000)
+
+
+async def test_speech_that_is_sold_by_tokens_is_not_free(bench: Bench) -> None:
+    """Sound says nothing of its tokens: where the price is one of tokens, what was spoken is estimated in them."""
+    exchange, asked = bench.entered(), call(service=Service.SPEECH, max_tokens=None)
+    bench.forwarder.result = whole(None, b"\xff\xf3\x01")
+    await bench.pipeline.serve(exchange, msgspec.structs.replace(asked, raw=SPOKEN))
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert (row.input_tokens, row.output_tokens, row.audio_output_tokens, row.units) == (100, 300, 300, 200.0)
+    assert row.token_source is TokenSource.ESTIMATED
+    assert row.cost_nano_usd == 100 * 2000 + 300 * 8000
+
+
+async def test_speech_is_quoted_as_it_is_sold(bench: Bench) -> None:
+    """The cheapest deployment is not the one whose price is one of tokens because nobody knows these beforehand."""
+    asked = msgspec.structs.replace(call(service=Service.SPEECH, max_tokens=None), raw=SPOKEN)
+    by_tokens = replace(DEPLOYMENT, price=Price(0.6, 12.0))
+    by_characters = replace(DEPLOYMENT, price=Price(0.0, 0.0, per_unit=0.000015))
+    quote = bench.pipeline._admission.quote
+    assert quote(asked, "r", by_tokens) == 100 * 600 + 300 * 12_000
+    assert quote(asked, "r", by_characters) == 200 * 15_000
+
+
+async def test_a_transcript_that_is_counted_in_tokens_costs_its_seconds(bench: Bench) -> None:
+    """A price by the second is for as many seconds as such tokens last, where nobody tells them."""
+    bench.pipeline._accounts.price_of = lambda _: Price(0.0, 0.0, per_unit=0.0001)
+    exchange, asked = bench.entered(), call(service=Service.TRANSCRIPTION, max_tokens=None)
+    bench.forwarder.result = whole(Usage(320, 11, audio_input_tokens=300), b'{"text":"x"}')
+    await bench.pipeline.serve(exchange, asked)
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert (row.input_tokens, row.output_tokens, row.units) == (320, 11, 30.0)
+    assert (row.token_source, row.cost_nano_usd) == (TokenSource.ESTIMATED, 30 * 100_000)
+
+
+async def test_characters_that_were_sent_cost_what_they_do_without_an_answer(bench: Bench) -> None:
+    """They are what speech is sold by: an attempt that timed out cost us that, and a client that left its key."""
+    bench.pipeline._accounts.price_of = lambda _: Price(0.0, 0.0, per_unit=0.00003)
+    exchange, asked = bench.entered(), call(service=Service.SPEECH, max_tokens=None)
+    bench.forwarder.failures, bench.forwarder.result = [UpstreamTimeout()], asyncio.CancelledError
+    task = asyncio.create_task(bench.pipeline.serve(exchange, msgspec.structs.replace(asked, raw=SPOKEN)))
+    while not exchange.progress.sent:  # noqa: ASYNC110 - a plain field
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    bench.pipeline.close(exchange, 499, ClientGone())
+    rows = sorted(await bench.rows(), key=lambda row: row.attempt)
+    assert [(row.state, row.units, row.cost_nano_usd) for row in rows] == [
+        (LedgerState.RELEASED, 200.0, 200 * 30_000),
+        (LedgerState.SETTLED, 200.0, 200 * 30_000),
+    ]
 
 
 def test_users_of_two_teams_are_two_users() -> None:

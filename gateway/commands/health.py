@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.commands.configured import configured
 from gateway.errors import OperatorError
-from gateway.settings import Settings, load_settings
+from gateway.settings import load_settings
 
 if TYPE_CHECKING:
     from gateway.health.reports import Check, IncidentRow, State
@@ -30,7 +31,7 @@ def health(
     as_json: Annotated[bool, typer.Option("--json", help="JSON for programs.")] = False,
 ) -> None:
     """Show each deployment's state and last probe, and the open incidents."""
-    snapshot = _configured(load_settings(), config)
+    snapshot = configured(load_settings(), config)
     if provider is not None and provider not in snapshot.providers:
         raise OperatorError(f"--provider: no provider is called {provider!r} (see `gateway check`)")
     told, checks, found = _read(provider, over_too=incidents)
@@ -39,21 +40,6 @@ def health(
         typer.echo(_json(lines, found))
     else:
         _print(lines, found, over_too=incidents)
-
-
-def _configured(settings: Settings, config: Path | None) -> Snapshot:
-    """The file, and what the control plane has laid out for the gateway that runs here; no secret is opened."""
-    from gateway.registry.compiling import Context  # noqa: PLC0415 - only this command pays for it
-    from gateway.registry.loader import load  # noqa: PLC0415
-    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
-    from gateway.registry.resources.intake import Intake  # noqa: PLC0415
-    from gateway.registry.resources.shelf import Shelf  # noqa: PLC0415
-
-    path = settings.config_path(config)
-    dialects = dialects_for(path)
-    loaded = load(path, os.environ, dialects=dialects)
-    context = Context(dialects, networks=settings.private_networks)
-    return Intake(Shelf(settings.data_dir), settings, os.environ, context).join(loaded, sealed=True).snapshot
 
 
 def _read(provider: str | None, *, over_too: bool) -> Found:

@@ -109,7 +109,7 @@ def reprice(
     settings = load_settings()
     start, until_us = _span(since, until)
     end = 2**61 if until_us is None else until_us
-    price_of = usage_output.prices(settings.config_path(config))
+    price_of = usage_output.prices(settings, config)
 
     async def work(database: Database) -> None:
         result = await run(database, price_of, start, end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +10,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commands.configured import configured
 from gateway.commands.words import stamp, usd
 from gateway.errors import OperatorError
 from gateway.types import LedgerRow
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from gateway.settings import Settings
     from gateway.storage.sql.database import Database
     from gateway.usage.reports import Line, Report, Selection
     from gateway.usage.reprice import PriceOf, Repriced
@@ -200,11 +201,9 @@ def repriced_json(result: Repriced) -> str:
     ).decode()
 
 
-def prices(config: Path | None) -> PriceOf:
-    """Prices as this configuration has them, else the catalogue's. Raises OperatorError for a bad configuration."""
-    from gateway.registry.loader import load  # noqa: PLC0415
-    from gateway.registry.plugins import dialects_for  # noqa: PLC0415
+def prices(settings: Settings, config: Path | None) -> PriceOf:
+    """Prices as the gateway that runs here has them, else the catalogue's. Raises OperatorError for a bad
+    configuration."""
     from gateway.usage.catalogue import ConfiguredPrices, PriceBook  # noqa: PLC0415
 
-    loaded = load(config, os.environ, dialects=dialects_for(config))
-    return ConfiguredPrices(loaded.snapshot, PriceBook()).price_of
+    return ConfiguredPrices(configured(settings, config), PriceBook()).price_of

@@ -39,6 +39,7 @@ from gateway.limits.script import (
     text_of,
 )
 from gateway.limits.seeding import Seeder
+from gateway.limits.spent import Spent
 from gateway.ports import Clock, Observer
 from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
@@ -70,6 +71,7 @@ class Gate:
         self._seeder = Seeder(patient, backing.ledger)
         self._records = Records(backing.journal)
         self.epochs = Epochs(patient, self._store_lost)
+        self.spent = Spent(redis, observer, self.epochs)
         if patient is not redis:
             redis.on_connect(self.epochs.doubt)
         self.handover = Handover(self._outage, clock, redis.lookout)
@@ -202,9 +204,11 @@ class Gate:
     def _tell_quotas(self, reservation: Reservation, limits: LimitSet, frame: Frame, reply: Sequence[float]) -> None:
         for row in limits.quotas:
             spec, use = limits.spec_of(row), use_of(frame, reply, row)
-            used = use[0]
+            used, owner = use[0], limits.owner_of(row, reservation.user)
             assert isinstance(spec, QuotaSpec)
-            self._observer.quota_used(spec, limits.owner_of(row, reservation.user), *use)
+            self._observer.quota_used(spec, owner, *use)
+            if spec.kind == "cost":
+                self.spent.remember(spec, owner, limits, frame, row)
             if used >= limits.thresholds[row]:
                 reservation.headers += quota_warning(spec, used)
 

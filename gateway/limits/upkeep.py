@@ -13,6 +13,7 @@ HEARTBEAT_SECONDS = 5.0
 RENEW_SECONDS = 20.0
 AUDIT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 2.0
+BUDGET_SECONDS = 5.0
 
 
 class Upkeep:
@@ -25,7 +26,7 @@ class Upkeep:
         self._clock = clock
         self._beaten: dict[str, tuple[str | None, float]] = {}
         """Of each shard the life of its store, and when it was told that we live."""
-        self._audited = clock()
+        self._audited = self._seen = clock()
         self._strangers: set[str] = set()
         self._drop: Script = redis.load_script("gateway.limits", "lua/reap.lua")
 
@@ -42,6 +43,9 @@ class Upkeep:
             for shard in self._gate.shards or ["0"]:
                 await self._of_shard(shard)
             self._gate.repeat()
+            if self._clock() - self._seen >= BUDGET_SECONDS:
+                self._seen = self._clock()
+                await self._gate.spent.look(self._gate.store_clock())
             if self._clock() - self._audited >= AUDIT_SECONDS:
                 self._audited = self._clock()
                 await self._audit()

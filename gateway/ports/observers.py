@@ -145,6 +145,10 @@ class Observer(Protocol):
         and `held` what of that is only reserved. The period ends at `until` (Unix seconds)."""
         ...
 
+    def quota_seen(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
+        """The same, without a call: what a budget's period has used by now."""
+        ...
+
     def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """A call was refused, or sent to another model, because of this quota."""
         ...

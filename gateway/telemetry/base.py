@@ -28,6 +28,9 @@ class SilentObserver:
     def quota_used(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """Nothing."""
 
+    def quota_seen(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
+        """Nothing."""
+
     def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """Nothing."""
 

@@ -29,6 +29,7 @@ class Observers:
     fell_back: Callable[[Deployment, Deployment, UpstreamError], None]
     limits_decided: Callable[[tuple[LimitDecision, ...]], None]
     quota_used: Callable[[QuotaSpec, str, int, int, float], None]
+    quota_seen: Callable[[QuotaSpec, str, int, int, float], None]
     quota_exhausted: Callable[[QuotaSpec, str, int, int, float], None]
     quota_alerted: Callable[[QuotaAlert], None]
     redis_called: Callable[[float, str | None], None]

@@ -259,6 +259,10 @@ class Metrics(SilentObserver):
         """What is left of a budget; of keys and users, whose names are no labels, nothing is shown."""
         self._budgets.tell(quota, owner, used - held, until)
 
+    def quota_seen(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
+        """The same, between calls."""
+        self._budgets.tell(quota, owner, used - held, until)
+
     def quota_exhausted(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
         """The same, when nothing is admitted any more."""
         self._budgets.tell(quota, owner, used - held, until)

@@ -54,6 +54,9 @@ HUGGINGFACE = "huggingface_"
 
 FREE = ":free"
 """Ending of the models that are given away; the catalogue has no amounts for them, nor for some that are not free."""
+MODERATION = "moderation"
+"""The catalogue's entry for OpenAI's moderations, without amounts, too: these are free.
+https://platform.openai.com/docs/guides/moderation"""
 _INPUT = ("input_mtok", "input_text_mtok", "input_image_mtok", "input_video_mtok")
 _OUTPUT = ("output_mtok", "output_text_mtok", "output_image_mtok", "output_video_mtok")
 _CACHED = ("cache_read_mtok", "cache_text_read_mtok", "cache_image_read_mtok", "cache_video_read_mtok")
@@ -106,7 +109,7 @@ class PriceBook:
         if not infos:
             return _UNKNOWN
         price = self._dearest([price for info in infos for price in _possible(info, on)])
-        if price is None and all(info.id.endswith(FREE) for info in infos):
+        if price is None and all(info.id == MODERATION or info.id.endswith(FREE) for info in infos):
             price = Price(0.0, 0.0, version=self.version)
         return Found(price, min((day for info in infos for day in _starts(info, on)), default=None))
 

@@ -135,7 +135,7 @@ class Holds:
         if call_id in self._deciding:
             self._deciding[call_id] = False
         before = self._pop(call_id)
-        claims = [(need.window, need.need) for need in needs if need.need > 0]
+        claims = [claim for claim in _claims(needs) if claim[1] > 0]
         if claims and _plain(call_id) not in self._booked:
             now = self.clock()
             self._put(Hold(call_id, before.owner if before else "", claims, now, now + KEEP_SECONDS, done=True))
@@ -198,8 +198,7 @@ class Holds:
             if self._sums[window].value + self._taken.get(window, 0) + need.need > need.amount:
                 return index
         now = self.clock()
-        claims = [(need.window, need.need) for need in needs]
-        hold = Hold(call_id, owner, claims, now, now + LONGEST_SECONDS)
+        hold = Hold(call_id, owner, _claims(needs), now, now + LONGEST_SECONDS)
         self.journal.put(hold)
         self._put(hold)
         return -1
@@ -250,6 +249,14 @@ class Holds:
             else:
                 del self._taken[window]
         return hold
+
+
+def _claims(needs: Sequence[Need]) -> list[tuple[Window, int]]:
+    """What a call takes of each window. Quotas that differ in their amounts alone have one: it is taken of it once."""
+    found: dict[Window, int] = {}
+    for need in needs:
+        found[need.window] = max(need.need, found.get(need.window, 0))
+    return [*found.items()]
 
 
 def _plain(name: str) -> str:

@@ -18,6 +18,7 @@ from gateway.usage.ledger import TRIES, apply
 from gateway.usage.ledger_rows import loaded
 from gateway.usage.ledger_sql import PG_REPRICE, SQLITE_REPRICE, usage_json
 from gateway.usage.rollup import Changes, Series
+from gateway.usage.units import as_sold
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -107,7 +108,7 @@ def restated(row: LedgerRow, price_of: PriceOf) -> LedgerRow:
     price = price_of(row.provider_type, row.provider, row.model, day)
     if price is None:
         return row
-    cost = min(nano_usd(used, price), MAX_COST)
+    cost = min(nano_usd(as_sold(used, row.service, price), price), MAX_COST)
     if cost == row.cost_nano_usd and price.version == row.price_version:
         return row
     return msgspec.structs.replace(row, cost_nano_usd=cost, price_version=price.version)

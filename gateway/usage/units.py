@@ -11,12 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from gateway.types import Call, Service, Usage
+from gateway.types import Call, Price, Service, Usage
 
 CHARACTERS_PER_SECOND = 15
 """Of fluent speech; for a transcript whose length in seconds nobody tells."""
 SMALLEST_BITRATE = 4000
 """Bytes per second (32 kbit/s): what speech is hardly recorded below."""
+USUAL_BITRATE = 16_000
+"""Bytes per second (128 kbit/s): what recordings often have."""
 LARGEST_UPLOAD = 25 * 1024 * 1024
 """Bytes that transcription services take: https://platform.openai.com/docs/guides/speech-to-text"""
 DOCUMENTS_PER_SEARCH = 100
@@ -30,6 +32,13 @@ _TOKENS_PER_UNIT = {
 https://platform.openai.com/docs/pricing"""
 _TOKENS_OF_UPLOAD = 65536
 """Of the pictures that come with an order for others."""
+_LIKELY_TOKENS: dict[str, tuple[float, float]] = {
+    Service.IMAGES: (0.0, 4160.0),
+    Service.SPEECH: (0.0, 1.5),
+    Service.TRANSCRIPTION: (10.0, 4.0),
+}
+"""The input and output tokens that an image (large, of high quality), a character that is spoken, a second that is
+heard are billed as, by the same list and its prices by the minute."""
 _SOLD_BY_UNITS = frozenset({Service.IMAGES, Service.SPEECH, Service.TRANSCRIPTION, Service.RERANK})
 _END_OF_CUE = re.compile(rb"-->\s*(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{3})")
 
@@ -90,7 +99,9 @@ def units_of(call: Call, body: bytes | None, usage: Usage | None) -> Units:
         return _searches(call, body)
     if usage is not None and usage.total:
         return _NONE  # sold by its tokens
-    return _seconds(call, body)
+    heard = _seconds(call, body)
+    # Silence has no text, and lasts all the same.
+    return heard if heard.amount else Units(units_sent(call), counted=False)
 
 
 def units_asked(call: Call) -> float:
@@ -102,9 +113,42 @@ def units_asked(call: Call) -> float:
     if call.service is Service.RERANK:
         return _searches_asked(call)
     if call.service is Service.TRANSCRIPTION:
-        size = call.upload.size if call.upload is not None else len(call.raw)
+        size = _recorded(call)
         return min(LARGEST_UPLOAD, LARGEST_UPLOAD if size is None else size) / SMALLEST_BITRATE
     return 0.0
+
+
+def units_sent(call: Call) -> float:
+    """The units that the request itself is, whatever comes back: characters to speak, searches to make, about as many
+    seconds to be heard."""
+    if call.service is Service.SPEECH:
+        return _characters(call)
+    if call.service is Service.TRANSCRIPTION:
+        return min(LARGEST_UPLOAD, _recorded(call) or 0) / USUAL_BITRATE
+    return _searches_asked(call) if call.service is Service.RERANK else 0.0
+
+
+def as_sold(usage: Usage, service: str, price: Price, read: int = 0) -> Usage:
+    """The usage, with what the price is for and nobody counted estimated from what was counted, tokens or units:
+    unknown is not zero. `read` is how many tokens the request's text has. The same object where nothing is missing."""
+    if price.per_unit:
+        return _with_seconds(usage, service, price)
+    if usage.total or not usage.units or not (price.input or price.output):
+        return usage
+    given, made = (ceil(each * usage.units) for each in _LIKELY_TOKENS.get(service, (0.0, 0.0)))
+    spoken = made if service == Service.SPEECH else 0
+    return msgspec.structs.replace(
+        usage, input_tokens=read + given, output_tokens=made, audio_input_tokens=given, audio_output_tokens=spoken
+    )
+
+
+def _with_seconds(usage: Usage, service: str, price: Price) -> Usage:
+    """Transcripts alone are told in tokens or in seconds: everything else has its units."""
+    if service != Service.TRANSCRIPTION or usage.units or not usage.total or price.input or price.output:
+        return usage
+    given, made = _LIKELY_TOKENS[service]
+    heard = usage.audio_input_tokens or usage.input_tokens
+    return msgspec.structs.replace(usage, units=heard / given if heard else usage.output_tokens / made)
 
 
 def tokens_asked(call: Call) -> tuple[int, int]:
@@ -114,6 +158,11 @@ def tokens_asked(call: Call) -> tuple[int, int]:
     amount = ceil(units_asked(call)) if made else 0
     uploaded = _TOKENS_OF_UPLOAD if call.service is Service.IMAGES and call.upload is not None else 0
     return given * amount + uploaded, made * amount
+
+
+def _recorded(call: Call) -> int | None:
+    """Bytes of the recording; None while nobody knows."""
+    return call.upload.size if call.upload is not None else len(call.raw)
 
 
 def _images(call: Call, body: bytes | None) -> Units:

@@ -221,6 +221,17 @@ async def test_what_is_booked_in_case_ends_no_hold(host: Host, memory: MemoryLed
     assert await worker.hold("b", [need(100, 20, kind="tokens")]) == -1
 
 
+async def test_two_amounts_of_one_window_are_one_use(host: Host) -> None:
+    """An owner with a quota that warns and a larger one that ends: a call counts once, before its end and after."""
+    worker = host.worker()
+    both = [need(10, 4), need(100, 4)]
+    assert await worker.hold("a", both) == -1
+    assert await worker.hold("b", both) == -1
+    worker.charge("a", both)
+    assert await worker.hold("c", both) == 0
+    assert host.holds.claimed(both[0].window) == 8
+
+
 async def test_what_redis_admitted_can_be_charged(host: Host) -> None:
     """A call that ends in the outage and had no hold counts from its end on."""
     worker = host.worker()

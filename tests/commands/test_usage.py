@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.cli import main
+from gateway.registry.resources.fragment import Credential, Fragment, Owner, Piece
+from gateway.registry.resources.shelf import Shelf
 from gateway.storage.sql.migrate import expected_revision
 from gateway.types import LedgerRow, LedgerState
 from gateway.usage.ledger import Ledger
@@ -191,6 +193,17 @@ def test_reprice(run: Callable[[str], Run], filled: list[LedgerRow], tmp_path: P
     assert exact(run("usage --json")[1])["total"]["cost_usd"] == Decimal("0.0001")
     code, out, _ = run(f"usage reprice --since 2026-11-01 --config {config}")
     assert out.startswith("0 of 6 attempts since 2026-11-01T00:00:00.000000Z")
+
+
+def test_prices_made_over_the_api_count(run: Callable[[str], Run], filled: list[LedgerRow], tmp_path: Path) -> None:
+    """They go before the catalogue's, as when the calls were made."""
+    config = tmp_path / "gateway.yaml"
+    config.write_text("version: 1\nproviders: {mock: {type: mock, models: [mock-small]}}\n")
+    model = Piece("m-1", "gpt-4o", {"price": {"input": 1.0, "output": 2.0}})
+    sealed = Credential("c-1", "main", secret="nobody can open this", fields=["api_key"])
+    Shelf(tmp_path / "data").keep(Fragment(1, [Owner("p-1", "openai", {"type": "openai"}, [model], [sealed])]))
+    assert run(f"usage reprice --since 2026-11-01 --config {config}")[0] == 0
+    assert exact(run("usage --json")[1])["total"]["cost_usd"] == Decimal("0.0001")
 
 
 def test_migrate(run: Callable[[str], Run], tmp_path: Path) -> None:

@@ -47,6 +47,45 @@ class TestBaseModel:
         assert "no price is known of its base_model, `nobodys-model`: write what it costs" in found.comments
 
 
+class TestPrices:
+    def test_every_amount(self, take: Import) -> None:
+        """Caches of an hour, sound, and what a long prompt costs, where caches that are not named cost the same."""
+        found = with_info(
+            "input_cost_per_token: 0.000003, output_cost_per_token: 0.000015, cache_read_input_token_cost: 3e-7, "
+            "cache_creation_input_token_cost: 0.00000375, cache_creation_input_token_cost_above_1hr: 0.000006, "
+            "input_cost_per_audio_token: 0.00001, output_cost_per_audio_token: 0.00002, "
+            "input_cost_per_token_above_200k_tokens: 0.000006, output_cost_per_token_above_200k_tokens: 0.0000225, "
+            "cache_creation_input_token_cost_above_200k_tokens: 0.0000075",
+            take,
+        )
+        large = {"input": 6, "output": 22.5, "cached_input": 0.3, "cache_write": 7.5, "cache_write_1h": 6}
+        assert found.document["providers"]["azure"]["models"]["gpt-4o-eu"]["price"] == {
+            "input": 3,
+            "output": 15,
+            "cached_input": 0.3,
+            "cache_write": 3.75,
+            "cache_write_1h": 6,
+            "audio_input": 10,
+            "audio_output": 20,
+            "tiers": [{"above": 200_000, **large}],
+        }
+        assert "cost" not in found.comments
+
+    def test_units(self, take: Import) -> None:
+        """A second, an image, a character: the price of a unit, if there is one."""
+        found = with_info("input_cost_per_second: 0.0001, output_cost_per_second: 0.0001", take)
+        assert found.document["providers"]["azure"]["models"]["gpt-4o-eu"]["price"] == {"per_unit": 0.0001}
+        found = with_info("input_cost_per_second: 0.0001, output_cost_per_image: 0.04", take)
+        assert "price" not in found.document["providers"]["azure"]["models"]["gpt-4o-eu"]
+        assert "several prices of units were not carried over" in found.comments
+
+    def test_half_a_price(self, take: Import) -> None:
+        """What it does not say would be free: that is told."""
+        found = with_info("cache_read_input_token_cost: 3e-7", take)
+        assert "`price` says nothing of input and output: that costs nothing, until you add it" in found.comments
+        assert "says nothing" not in with_info("mode: embedding, input_cost_per_token: 1e-7", take).comments
+
+
 class TestTheRest:
     def test_everything_is_named(self, take: Import) -> None:
         """Nothing is dropped in silence, but for what LiteLLM notes for itself."""

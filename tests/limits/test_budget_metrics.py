@@ -12,7 +12,8 @@ from gateway.errors import InsufficientQuota
 from gateway.limits.demand import Used
 from gateway.limits.gate import Gate
 from gateway.limits.limitset import LimitSet, Member, Names
-from gateway.storage.redis import connect
+from gateway.limits.upkeep import BUDGET_SECONDS, Upkeep
+from gateway.storage.redis import RedisClient, connect
 from gateway.telemetry.budgets import MOST, Budgets
 from gateway.telemetry.families import BUDGET, BUDGET_REMAINING
 from gateway.telemetry.metrics import Metrics
@@ -75,6 +76,47 @@ async def test_what_is_reserved_is_not_spent_and_a_refusal_tells(make_gate: Make
     with pytest.raises(InsufficientQuota):
         await take(gate, limits, demand=need(fixed=USD))
     assert scraped(metrics) == {series: 0.5}
+
+
+async def test_calls_that_ended_and_those_of_others_are_seen(make_gate: MakeGate, redis: RedisClient) -> None:
+    """Every few seconds, without another call here: what the last one came to, and what another replica spent."""
+    metrics, team, now = Metrics(), fresh("team"), [0.0]
+    limits, series = of(budget(team, 8)), (f"team:{team}", "month", "8")
+    here, there = make_gate(observer=metrics), make_gate()
+    upkeep = Upkeep(here, redis, WORKER, lambda: now[0])
+    await spend(here, limits, most=3, spent=2)
+    await here.close()
+    await upkeep.tick()
+    assert scraped(metrics) == {series: 8.0}
+    now[0] += BUDGET_SECONDS
+    await upkeep.tick()
+    assert scraped(metrics) == {series: 6.0}
+    await spend(there, limits, most=3, spent=1.5)
+    held = await take(there, limits, demand=need(fixed=USD))
+    await there.close()
+    now[0] += BUDGET_SECONDS
+    await upkeep.tick()
+    assert scraped(metrics) == {series: 4.5}
+    there.release(held)
+
+
+async def test_another_life_of_the_store_and_another_period_are_not_told(make_gate: MakeGate) -> None:
+    """Counters that are not believed any more say nothing, nor do those of a period that is over."""
+    metrics, team = Metrics(), fresh("team")
+    limits, series = of(budget(team, 8, "minute")), (f"team:{team}", "minute", "8")
+    gate = make_gate(observer=metrics)
+    await spend(gate, limits, most=3, spent=2)
+    await gate.close()
+    await gate.spent.look(gate.store_clock() + 120)
+    await gate.spent.look(gate.store_clock())
+    assert scraped(metrics) in ({series: 8.0}, {})
+    shard = fresh("shard")
+    limits = LimitSet.of([Member(budget(team, 8), team)], Names(shard, WORKER))
+    await spend(gate, limits, most=3, spent=2)
+    await gate.close()
+    await gate.epochs.rotate(shard)
+    await gate.spent.look(gate.store_clock())
+    assert scraped(metrics)[f"team:{team}", "month", "8"] == 8.0
 
 
 async def test_without_the_store_nothing_new_is_known(make_gate: MakeGate, ledger: LedgerOf) -> None:

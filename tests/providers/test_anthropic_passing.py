@@ -199,7 +199,7 @@ def test_the_opening_waits() -> None:
     [
         (framed([{"type": "error", "error": {"type": "overloaded_error", "message": "x"}}]), UpstreamOverloaded),
         (b"event: x\ndata: {nope\n\n", UpstreamBadEvent),
-        (b"data: " + b"x" * (1 << 21), UpstreamTooLarge),
+        (b"data: " + b"x" * (33 << 20), UpstreamTooLarge),
         (b"", UpstreamTruncated),
     ],
 )

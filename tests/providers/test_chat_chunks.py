@@ -223,4 +223,13 @@ def test_an_event_too_long() -> None:
     for _ in range(MAX_EVENT // 65536 + 1):
         splitter.feed(b"x" * 65536)
     assert splitter.too_long
-    assert splitter._rest == b""
+    assert splitter._unfinished.size == 0
+
+
+@pytest.mark.parametrize("size", [1, 700_000, 3_000_000])
+def test_a_picture_is_one_event(size: int) -> None:
+    """A long event comes whole, whatever the reads, and so does what stands around it."""
+    body = b"data: a\n\n" + b"data: " + b"x" * size + b"\n\ndata: b\n\n"
+    splitter = EventSplitter()
+    found = [event for at in range(0, len(body), 40_000) for event in splitter.feed(body[at : at + 40_000])]
+    assert [data for _, data in found] == [b"a", b"x" * size, b"b"]

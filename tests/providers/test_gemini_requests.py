@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import InvalidRequest, UnsupportedParameter, UpstreamBadResponse
 from gateway.ports import ListsModels
 from gateway.providers import discover
-from gateway.types import Service
+from gateway.types import Deployment, Provider, Service
 
 from .contract.cases import PNG, RESULTS, TWO_CALLS, WEATHER
 from .google import DIALECT, FIRST, NEW, OLD, call, decoded, decoder, deployment, embedded, event, sent, talk
@@ -255,3 +255,45 @@ def test_odd_vectors(body: bytes) -> None:
     one = call({"input": "x"}, service=Service.EMBEDDINGS)
     with pytest.raises(UpstreamBadResponse):
         DIALECT.decode(one, deployment(), [], body)
+
+
+def test_pictures_that_were_made_before() -> None:
+    """Each goes back with its signature; where the client lost that, Google is told not to look for one."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}, "index": 0}
+    signed = {**image, "extra_content": {"google": {"thought_signature": "abc"}}}
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+    turns = talk(USER, {"role": "assistant", "content": "here", "images": [signed, image]}, USER)
+    assert turns[1]["parts"][0] == {"text": "here"}
+    assert turns[1]["parts"][1] == {**blob, "thoughtSignature": "abc"}
+    assert turns[1]["parts"][2]["thoughtSignature"] not in ("", "abc")
+    assert talk(USER, {"role": "assistant", "images": [image]}, USER, model=OLD)[1]["parts"] == [blob]
+
+
+def test_what_is_made() -> None:
+    """Text and pictures on demand; what is said aloud is another API's."""
+    assert sent(modalities=["text", "image"])["generationConfig"]["responseModalities"] == ["TEXT", "IMAGE"]
+    assert "generationConfig" not in sent()
+    with pytest.raises(UnsupportedParameter) as refused:
+        sent(modalities=["text", "audio"])
+    assert refused.value.param == "modalities"
+    assert sent(NEW, "drop", modalities=["text", "audio"])["generationConfig"]["responseModalities"] == ["TEXT"]
+
+
+@pytest.mark.parametrize("thought", [False, True])
+def test_drafts_are_not_the_answer(thought: bool) -> None:
+    """Pictures among the thoughts are not told."""
+    part = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}, "thought": thought}
+    reply = {"candidates": [{"content": {"parts": [{"text": "x"}, part]}, "finishReason": "STOP"}]}
+    body = DIALECT.decode(call(ASK), deployment(), [], json.dumps(reply).encode()).body
+    assert ("images" in json.loads(body)["choices"][0]["message"]) is not thought
+
+
+@pytest.mark.parametrize("name", ["anthropic", "bedrock", "cohere", "groq", "mistral"])
+def test_pictures_for_others(name: str) -> None:
+    """Who takes no pictures of a model is not asked as if there were none."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    talked = [USER, {"role": "assistant", "content": "here", "images": [image]}, USER]
+    to = Deployment("p/m", Provider("p", name, "https://provider.invalid/v1"), "m")
+    with pytest.raises(UnsupportedParameter) as refused:
+        discover()[name].body(call({"messages": talked}), to)
+    assert refused.value.param == "messages[1].images"

@@ -197,3 +197,26 @@ def test_credential_stays_here(gateway: Gateway) -> None:
     reply = gateway.chat("lab/mock-fault/status-400")
     assert reply.status == 400
     assert b"gemini-canary" not in reply.body + gateway.log_file.read_bytes()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_pictures_that_a_model_makes(client: openai.OpenAI, stream: bool) -> None:
+    """They are `images` of the message, and go back as they came, with what Google signed them with."""
+    asked: list[Any] = [{"role": "user", "content": "draw"}]
+    wanted: dict[str, Any] = {"modalities": ["text", "image"]}
+    if stream:
+        chunks = list(client.chat.completions.create(model=MODEL, messages=asked, stream=True, extra_body=wanted))
+        deltas = [choice.delta.model_dump() for chunk in chunks for choice in chunk.choices]
+        assert "".join(delta["content"] or "" for delta in deltas) == "echo: draw"
+        images = [image for delta in deltas for image in delta.get("images") or ()]
+    else:
+        reply = client.chat.completions.create(model=MODEL, messages=asked, extra_body=wanted)
+        message = reply.choices[0].message.model_dump()
+        assert message["content"] == "echo: draw"
+        images = message["images"]
+    assert [image["index"] for image in images] == [0]
+    kind, _, data = images[0]["image_url"]["url"].partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(data).startswith(b"\x89PNG")
+    back = [*asked, {"role": "assistant", "content": "echo: draw", "images": images}, {"role": "user", "content": "x"}]
+    assert client.chat.completions.create(model=MODEL, messages=back).choices[0].message.content == "echo: x"

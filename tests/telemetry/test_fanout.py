@@ -52,6 +52,7 @@ def test_every_hook_is_passed_on() -> None:
     observers.fell_back(DEPLOYMENT, SPARE, UpstreamTimeout())
     observers.limits_decided((LimitDecision("key", "requests", "refused"),))
     observers.quota_used(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 17, 5, 86400.0)
+    observers.quota_seen(QuotaSpec("team", "red", "cost", "day", 1000), "red", 99, 0, 86400.0)
     observers.quota_exhausted(QuotaSpec("key", "ci", "tokens", "day", 1000), "ci", 999, 0, 86400.0)
     observers.quota_alerted(
         QuotaAlert("soft", "team", "research", "research", "cost", "month", 0.0, 1000, 800, "reject")

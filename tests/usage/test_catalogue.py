@@ -139,8 +139,21 @@ def test_free_models_are_free_and_empty_entries_are_not() -> None:
     nothing = data.ModelInfo("m", data.ClauseEquals("m"), prices=data.ModelPrice())
     assert BOOK._dearest(list(catalogue._possible(nothing, DAY))) is None
     for info in next(house for house in get_snapshot().providers if house.id == "openai").models:
-        if not any(value is not None for value in info.get_prices(NIGHT).__dict__.values()):
+        if info.id != catalogue.MODERATION and not any(
+            value is not None for value in info.get_prices(NIGHT).__dict__.values()
+        ):
             assert BOOK.price_of("openai", "p", info.id) is None
+
+
+def test_moderations_of_openai_are_free() -> None:
+    """OpenAI takes nothing for them: a caller with a budget may ask for them. Elsewhere their price is not known."""
+    for model in ("omni-moderation-latest", "omni-moderation-2024-09-26", "text-moderation-latest"):
+        free = BOOK.price_of("openai", "p", model)
+        assert free is not None
+        assert (free.input, free.output, free.per_request, free.per_unit) == (0.0, 0.0, 0.0, 0.0)
+    assert BOOK.price_of("custom", "p", "omni-moderation-latest", "https://api.openai.com/v1") == free
+    assert BOOK.price_of("mistral", "p", "mistral-moderation-latest") is None
+    assert BOOK.price_of("custom", "p", "omni-moderation-latest") is None
 
 
 def test_every_kind_is_read_or_left_out_on_purpose() -> None:

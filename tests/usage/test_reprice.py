@@ -12,6 +12,7 @@ import msgspec
 from gateway.types import LedgerRow, LedgerState, Price, Usage
 from gateway.usage import reprice as module
 from gateway.usage.cost import nano_usd
+from gateway.usage.events import decode_event, encode_event, withdrawn
 from gateway.usage.ledger import Ledger
 from gateway.usage.reprice import reprice
 from tests.support.ledger import SECOND, START, expected, opened, rollups, row, stored
@@ -92,6 +93,23 @@ async def test_reprice(database: Database, monkeypatch: pytest.MonkeyPatch) -> N
 
     again = await reprice(database, known, since)
     assert (again.seen, again.changed, again.difference) == (len(touched), 0, 0)
+
+
+async def test_units_at_a_price_of_tokens(database: Database) -> None:
+    """Speech whose tokens nobody counted does not become free: they are estimated as when it was booked."""
+    spoken = row(service="speech", provider="openai", input_tokens=0, output_tokens=0, units=200.0, cost_nano_usd=None)
+    await Ledger(database).write([spoken])
+    assert (await reprice(database, known, 0)).newly_priced == 1
+    (after,) = (await stored(database)).values()
+    assert after.cost_nano_usd == 300 * 10_000 + 1_000_000
+
+
+def test_what_was_never_sent_stays_free() -> None:
+    """Characters that were to be spoken, and were not, cost nothing at any price."""
+    under_way = row(service="speech", provider="openai", state=LedgerState.ABANDONED, units=200.0, cost_nano_usd=7)
+    (never,) = decode_event(withdrawn(encode_event([under_way])))
+    assert never.cost_nano_usd == 0
+    assert module.restated(never, known) is never
 
 
 async def test_until_and_day(database: Database) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.types import Body, Call, Service, Usage
-from gateway.usage.units import Units, tokens_asked, units_asked, units_of
+from gateway.usage.units import Units, tokens_asked, units_asked, units_of, units_sent
 
 
 class Upload:
@@ -68,6 +68,8 @@ HUNDRED = [f"document {number}" for number in range(100)]
         (call(Service.TRANSCRIPTION), VTT, None, Units(4.48, counted=False)),
         (call(Service.TRANSCRIPTION), "ü".encode() * 45, None, Units(3.0, counted=False)),
         (call(Service.TRANSCRIPTION, upload=Upload(40_000)), None, None, Units(10.0, counted=False)),
+        (call(Service.TRANSCRIPTION, upload=Upload(40_000)), b"", None, Units(2.5, counted=False)),
+        (call(Service.TRANSCRIPTION, upload=Upload(40_000)), body({"text": ""}), None, Units(2.5, counted=False)),
     ],
 )
 def test_units_of(asked: Call, reply: bytes | None, usage: Usage | None, units: Units) -> None:
@@ -91,6 +93,22 @@ def test_units_of(asked: Call, reply: bytes | None, usage: Usage | None, units: 
 def test_units_asked(asked: Call, units: float) -> None:
     """Before the call, its units are known or bounded."""
     assert units_asked(asked) == units
+
+
+@pytest.mark.parametrize(
+    ("asked", "units"),
+    [
+        (call(Service.CHAT, {"input": "x"}), 0.0),
+        (call(Service.IMAGES, choices=4), 0.0),
+        (call(Service.SPEECH, {"input": "four"}), 4.0),
+        (call(Service.RERANK, {"documents": HUNDRED * 3}), 3.0),
+        (call(Service.TRANSCRIPTION, upload=Upload(8000)), 0.5),
+        (call(Service.TRANSCRIPTION, upload=Upload(None)), 0.0),
+    ],
+)
+def test_units_sent(asked: Call, units: float) -> None:
+    """What a call is sold by as soon as it is sent."""
+    assert units_sent(asked) == units
 
 
 @given(st.sampled_from(Service), st.one_of(st.none(), st.binary(max_size=200)), st.binary(max_size=200))

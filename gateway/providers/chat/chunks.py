@@ -27,6 +27,7 @@ from gateway.providers.chat.events import (
     Event,
     Finish,
     Logprobs,
+    PictureMade,
     ReasoningBlock,
     ReasoningDelta,
     RefusalDelta,
@@ -63,13 +64,14 @@ class _Called:
 class _Choice:
     """What of one choice has been told."""
 
-    __slots__ = ("calls", "finish", "head", "index", "spoken")
+    __slots__ = ("calls", "finish", "head", "index", "pictures", "spoken")
 
     def __init__(self, index: int, head: bytes) -> None:
         self.index = index
         self.head = head
         self.spoken = False
         self.calls: dict[int | str, _Called] = {}
+        self.pictures = 0
         self.finish: str | None = None
 
 
@@ -195,6 +197,12 @@ class ChunkEncoder:
     def _block(self, event: ReasoningBlock) -> bytes:
         return self._said(event.choice, _json({"thinking_blocks": [event.block]}), 0)
 
+    def _picture(self, event: PictureMade) -> bytes:
+        choice = self._choice(event.choice)
+        entry = event.picture.entry(choice.pictures)
+        choice.pictures += 1
+        return self._said(event.choice, _json({"images": [entry]}), 0)
+
     def _annotations(self, event: Annotations) -> bytes:
         return self._said(event.choice, _json({"annotations": event.annotations}), 0) if event.annotations else b""
 
@@ -276,6 +284,7 @@ _WRITERS: dict[type[Event], Callable[[ChunkEncoder, Any], bytes]] = {
     RefusalDelta: ChunkEncoder._refusal,
     ReasoningDelta: ChunkEncoder._reasoning,
     ReasoningBlock: ChunkEncoder._block,
+    PictureMade: ChunkEncoder._picture,
     Annotations: ChunkEncoder._annotations,
     Logprobs: ChunkEncoder._logprobs,
     ToolCallStart: ChunkEncoder._call_start,

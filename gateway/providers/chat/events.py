@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.errors import UpstreamError
+from gateway.providers.chat.replies import Picture
 from gateway.types import Usage
 
 
@@ -45,6 +46,13 @@ class ReasoningBlock(msgspec.Struct, frozen=True):
     """A complete block of the provider's reasoning, which it wants back unchanged in the next turn."""
 
     block: dict[str, Any]
+    choice: int = 0
+
+
+class PictureMade(msgspec.Struct, frozen=True):
+    """A whole picture."""
+
+    picture: Picture
     choice: int = 0
 
 
@@ -119,6 +127,7 @@ Event: TypeAlias = (
     | RefusalDelta
     | ReasoningDelta
     | ReasoningBlock
+    | PictureMade
     | Annotations
     | Logprobs
     | ToolCallStart

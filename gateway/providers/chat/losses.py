@@ -101,3 +101,5 @@ class Losses:
         for index, message in enumerate(chat.messages):
             if message.audio is not None:
                 raise self.content(f"messages[{index}].audio", "sound that it made before")
+            if message.images and "modalities" not in spoken:
+                raise self.content(f"messages[{index}].images", "pictures that a model made before")

@@ -20,6 +20,20 @@ class Called(msgspec.Struct):
     """What the provider wants back with the call; reaches the client as `extra_content`."""
 
 
+class Picture(msgspec.Struct):
+    """One that the model made."""
+
+    url: str
+    """A data URI."""
+    extra: Any = None
+    """What the provider wants back with it; reaches the client as `extra_content`."""
+
+    def entry(self, index: int) -> dict[str, Any]:
+        """As an entry of `images`, a word of OpenRouter's that clients know; OpenAI's chat has none."""
+        told = {"type": "image_url", "image_url": {"url": self.url}, "index": index}
+        return told if self.extra is None else {**told, "extra_content": self.extra}
+
+
 class Choice(msgspec.Struct):
     """One answer. `finish` is OpenAI's word: stop, length, tool_calls or content_filter."""
 
@@ -31,6 +45,7 @@ class Choice(msgspec.Struct):
     refusal: str | None = None
     annotations: list[dict[str, Any]] = []
     logprobs: Any = None
+    pictures: list[Picture] = []
 
 
 class ChatReply(msgspec.Struct):
@@ -92,6 +107,8 @@ def _choice(index: int, choice: Choice, call: Call) -> dict[str, Any]:
         message["thinking_blocks"] = choice.reasoning_blocks
     if choice.annotations:
         message["annotations"] = choice.annotations
+    if choice.pictures:
+        message["images"] = [picture.entry(number) for number, picture in enumerate(choice.pictures)]
     if choice.calls:
         message["tool_calls"] = [_called(call, index, number, one) for number, one in enumerate(choice.calls)]
     finish = finish_of(choice.finish, calls=bool(choice.calls))

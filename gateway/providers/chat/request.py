@@ -43,6 +43,8 @@ class Part(msgspec.Struct, gc=False):
     cache_control: dict[str, Any] | None = None
     """Anthropic's own word, taken as an extension."""
     prompt_cache_breakpoint: Any = None
+    extra_content: Any = None
+    """What a provider wants back with a picture that it made."""
 
 
 class FunctionCall(msgspec.Struct, gc=False):
@@ -76,6 +78,8 @@ class Message(msgspec.Struct, gc=False):
     """The predecessor of `tool_calls`."""
     audio: Any = None
     """Sound of an earlier answer, kept at OpenAI."""
+    images: list[Part] | None = None
+    """Pictures of an earlier answer, as the gateway tells them."""
     cache_control: dict[str, Any] | None = None
 
     @property

@@ -94,9 +94,16 @@ class Conversation:
         parts = self._texts(message, at)
         if message.refusal:
             parts.append({"text": message.refusal})
+        for number, picture in enumerate(message.images or ()):
+            parts.append(self._made(picture, f"{at}.images[{number}]"))
         for number, call in enumerate(message.tool_calls or ()):
             parts.append(self._called(call, f"{at}.tool_calls[{number}]", first=number == 0))
         return parts
+
+    def _made(self, picture: Part, at: str) -> Json:
+        """A picture of an earlier answer; each has a signature of its own."""
+        signature = _signature(picture.extra_content) or (UNSIGNED if self._able.signed else "")
+        return {**self._media(picture, at), **({"thoughtSignature": signature} if signature else {})}
 
     def _called(self, call: ToolCall, at: str, *, first: bool) -> Json:
         """Of parallel calls the first one has the signature."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
-from gateway.providers.chat.replies import Called, ChatReply, Choice
+from gateway.providers.chat.replies import Called, ChatReply, Choice, Picture
 from gateway.providers.generate.errors import error_in_reply
 from gateway.providers.generate.logprobs import LogprobsResult, logprobs_of
 from gateway.providers.wire.usage import MOST
@@ -71,17 +71,31 @@ class FunctionCall(msgspec.Struct, gc=False):
         return (msgspec.json.format(raw, indent=-1) if b"\n" in raw else raw).decode()
 
 
+class Blob(msgspec.Struct, gc=False, rename="camel"):
+    mime_type: str = ""
+    data: str = ""
+
+
 class Part(msgspec.Struct, gc=False, rename="camel"):
-    """Parts that are neither text nor a call are work of Google's own tools: not for the client."""
+    """Parts that are neither text, call nor picture are work of Google's own tools: not for the client."""
 
     text: str | None = None
     thought: bool | None = None
     thought_signature: str | None = None
     function_call: FunctionCall | None = None
+    inline_data: Blob | None = None
+
+    @property
+    def picture(self) -> Picture | None:
+        """One that is part of the answer: those of its thoughts are drafts of it."""
+        blob = self.inline_data
+        if blob is None or self.thought or not blob.mime_type.startswith("image/"):
+            return None
+        return Picture(f"data:{blob.mime_type};base64,{blob.data}", self.extra)
 
     @property
     def extra(self) -> Any:
-        """What the API wants back with a call, where Google's own OpenAI endpoint has it."""
+        """What the API wants back with a call or a picture, where Google's own OpenAI endpoint has it."""
         signature = self.thought_signature
         return {"google": {"thought_signature": signature}} if signature else None
 
@@ -191,12 +205,15 @@ def _choice(candidate: Candidate) -> Choice:
     texts: list[str] = []
     thoughts: list[str] = []
     calls: list[Called] = []
+    pictures: list[Picture] = []
     for part in candidate.parts:
         if part.function_call is not None:
             call = part.function_call
             calls.append(Called(call.id or "", call.name, call.arguments, part.extra))
         elif part.text:
             (thoughts if part.thought else texts).append(part.text)
+        elif (picture := part.picture) is not None:
+            pictures.append(picture)
     told = candidate.logprobs_result
     return Choice(
         finish_of(candidate.finish_reason),
@@ -204,6 +221,7 @@ def _choice(candidate: Candidate) -> Choice:
         calls,
         "".join(thoughts),
         logprobs=None if told is None else logprobs_of(told),
+        pictures=pictures,
     )
 
 

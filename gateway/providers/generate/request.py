@@ -31,9 +31,12 @@ SPOKEN = frozenset(
         "reasoning_effort",
         "response_format",
         "safety_settings",
+        "modalities",
     }
 )
 """See `ChatDialect.spoken`."""
+_MADE = {"text": "TEXT", "image": "IMAGE"}
+"""`modalities` in Google's words; what a model says aloud goes by another API."""
 _SAME = (
     ("temperature", "temperature"),
     ("topP", "top_p"),
@@ -53,7 +56,7 @@ def body_of(chat: ChatRequest, deployment: Deployment, losses: Losses) -> Json:
     if talk.system:
         body["systemInstruction"] = {"parts": talk.system}
     _offer(body, chat, able)
-    config = _config(chat)
+    config = _config(chat, losses)
     _shape(config, chat, able)
     thought = thinking(chat.reasoning_effort, able, losses)
     if thought is not None:
@@ -100,8 +103,8 @@ def _schema(schema: msgspec.Raw, able: Abilities, names: tuple[str, str]) -> tup
     return names[1], restricted(msgspec.json.decode(schema))
 
 
-def _config(chat: ChatRequest) -> Json:
-    """Sampling and limits."""
+def _config(chat: ChatRequest, losses: Losses) -> Json:
+    """What is made, sampling and limits. Raises UnsupportedParameter."""
     config = {ours: value for ours, name in _SAME if (value := getattr(chat, name)) is not None}
     if chat.stops:
         config["stopSequences"] = chat.stops
@@ -111,6 +114,11 @@ def _config(chat: ChatRequest) -> Json:
         config["responseLogprobs"] = True
         if chat.top_logprobs:
             config["logprobs"] = chat.top_logprobs
+    wanted = chat.modalities or ()
+    if not _MADE.keys() >= set(wanted):
+        losses.parameter("modalities", "This provider's chats make text and pictures.")
+    if made := [_MADE[one] for one in wanted if one in _MADE]:
+        config["responseModalities"] = made
     return config
 
 

@@ -12,6 +12,7 @@ from gateway.providers.chat.events import (
     Event,
     Finish,
     Logprobs,
+    PictureMade,
     ReasoningDelta,
     StreamError,
     TextDelta,
@@ -59,6 +60,8 @@ class ContentStream:
                 events.append(self._called(part, index))
             elif part.text:
                 events.append(ReasoningDelta(part.text, index) if part.thought else TextDelta(part.text, index))
+            elif (picture := part.picture) is not None:
+                events.append(PictureMade(picture, index))
         if candidate.logprobs_result is not None:
             events.append(Logprobs(logprobs_of(candidate.logprobs_result), index))
         if candidate.finish_reason is not None:

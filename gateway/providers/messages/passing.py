@@ -11,7 +11,7 @@ from gateway.errors import UpstreamBadEvent, UpstreamBadResponse, UpstreamError,
 from gateway.ports import DecodedReply
 from gateway.providers.messages.reply import Message, WireUsage
 from gateway.providers.wire.errors import error_from_event
-from gateway.providers.wire.frames import MAX_EVENT, normalised, parse_frame
+from gateway.providers.wire.frames import MAX_EVENT, Unfinished, normalised, parse_frame
 from gateway.providers.wire.jsonscan import insert_members, members, model_spans
 from gateway.types import Call, Deployment, Headers, Usage
 
@@ -133,7 +133,7 @@ class PassedStream:
     nothing.
     """
 
-    __slots__ = ("_asked", "_held", "_rest", "_said", "_usage", "complete", "events", "failure", "relayed_bytes")
+    __slots__ = ("_asked", "_held", "_said", "_unfinished", "_usage", "complete", "events", "failure", "relayed_bytes")
 
     def __init__(self, asked_model: str) -> None:
         self.complete = False
@@ -145,7 +145,7 @@ class PassedStream:
         self._said = False
         """The provider told counts that are worth charging for."""
         self._held: list[bytes] | None = []
-        self._rest = b""
+        self._unfinished = Unfinished()
 
     @property
     def usage(self) -> Usage | None:
@@ -166,13 +166,14 @@ class PassedStream:
         """See `gateway.ports.StreamDecoder`."""
         if self._closed():
             return b""
-        if self._rest:
-            data, self._rest = self._rest + data, b""
+        data = self._unfinished.joined(data)
         if b"\r" in data:
             data = normalised(data)
         end = data.rfind(b"\n\n") + 2
         if end == 1:
-            self._keep(data)
+            if data:
+                self._unfinished.keep(data)
+            self._bound()
             return b""
         out: list[bytes] = []
         for frame in data[: end - 2].split(b"\n\n"):
@@ -180,14 +181,15 @@ class PassedStream:
                 self._frame(frame.strip(b"\n"), out)
                 if self._closed():
                     break
-        self._keep(data[end:])
+        self._unfinished.keep(data[end:])
+        self._bound()
         relayed = b"".join(out)
         self.relayed_bytes += len(relayed)
         return relayed
 
     def end(self) -> bytes:
         """See `gateway.ports.StreamDecoder`: only its last event ends an answer."""
-        out = self.feed(b"\n\n") if self._rest.strip() else b""
+        out = self.feed(b"\n\n") if self._unfinished.size else b""
         if not self._closed():
             self.failure = UpstreamTruncated() if self.events else UpstreamBadResponse()
         return out
@@ -195,9 +197,9 @@ class PassedStream:
     def _closed(self) -> bool:
         return self.complete or self.failure is not None
 
-    def _keep(self, rest: bytes) -> None:
-        self._rest = rest
-        if len(rest) > MAX_EVENT and not self._closed():
+    def _bound(self) -> None:
+        if self._unfinished.size > MAX_EVENT and not self._closed():
+            self._unfinished.clear()
             self.failure = UpstreamTooLarge()
 
     def _frame(self, frame: bytes, out: list[bytes]) -> None:

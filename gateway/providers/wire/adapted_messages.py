@@ -164,9 +164,11 @@ def _needles(traits: Traits) -> Iterator[bytes]:
 
 
 def _plain(message: Message, traits: Traits, place: str, losses: Losses) -> None:
-    """Only members that the provider knows. Raises UnsupportedParameter for sound: that is content."""
+    """Only members that the provider knows. Raises UnsupportedParameter for sound and pictures: these are content."""
     if "audio" in message:
         raise losses.content(f"{place}.audio", "sound that it made before")
+    if _value(message.pop("images", None)):
+        raise losses.content(f"{place}.images", "pictures that a model made before")
     told = message.get("refusal")
     if told is not None and bytes(message.get("content", _NULL)) in (_NULL, b'""'):
         message["content"] = told

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from gateway.errors import UpstreamError, UpstreamTooLarge
 
-MAX_EVENT = 1 << 20
-"""Bytes of one event of a stream whose events are small."""
+MAX_EVENT = 32 << 20
+"""Bytes of one event, as of a whole answer: a streamed picture is one."""
 LONG = 1 << 16
 """Bytes from which on an unfinished event is kept in pieces."""
 
@@ -60,38 +60,75 @@ class LongEvent:
         return b""
 
 
+class Unfinished:
+    """What has come of an event whose end has not."""
+
+    __slots__ = ("_long", "_rest")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._long: LongEvent | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._rest) if self._long is None else self._long.size
+
+    def joined(self, data: bytes) -> bytes:
+        """It and `data`; of a long one nothing before an empty line has come."""
+        if not self._rest:
+            return data
+        if len(self._rest) < LONG:
+            data, self._rest = self._rest + data, b""
+            return data
+        if self._long is None:
+            self._long = LongEvent(self._rest)
+        whole = self._long.add(data)
+        if whole:
+            self._rest, self._long = b"", None
+        return whole
+
+    def keep(self, rest: bytes) -> None:
+        """This much is left of what `joined` told."""
+        self._rest = rest
+
+    def clear(self) -> None:
+        """Nothing is waited for any more."""
+        self._rest, self._long = b"", None
+
+
 class EventSplitter:
     """Whole events out of a native stream. Implements `gateway.providers.chat.stream.Framing`."""
 
     fault: type[UpstreamError] = UpstreamTooLarge
 
-    __slots__ = ("_rest", "too_long")
+    __slots__ = ("_unfinished", "too_long")
 
     def __init__(self) -> None:
         self.too_long = False
-        self._rest = b""
+        self._unfinished = Unfinished()
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that became whole; comments are none. One beyond `MAX_EVENT` never is: `too_long` says so."""
-        if self._rest:
-            data = self._rest + data
+        unfinished = self._unfinished
+        data = unfinished.joined(data)
         if b"\r" in data:
             data = normalised(data)
         end = data.rfind(b"\n\n") + 2
         if end == 1:
-            self._keep(data)
+            end = 0
+        if data:
+            unfinished.keep(data[end:])
+        if unfinished.size > MAX_EVENT:
+            self.too_long = True
+            unfinished.clear()
+        if not end:
             return []
-        self._keep(data[end:])
         return [event for frame in data[: end - 2].split(b"\n\n") if (event := _event_of(frame)) is not None]
 
     def end(self) -> list[Event]:
         """The last event, where a server ends it with less than an empty line."""
-        return self.feed(b"\n\n") if self._rest.strip() else []
-
-    def _keep(self, rest: bytes) -> None:
-        self._rest = rest
-        if len(rest) > MAX_EVENT:
-            self.too_long, self._rest = True, b""
+        return self.feed(b"\n\n") if self._unfinished.size else []
 
 
 def _event_of(frame: bytes) -> Event | None:

@@ -65,6 +65,10 @@ class WireUsage(msgspec.Struct, gc=False):
             if given is None:
                 return Usage(units=seconds) if seconds else None
         else:
+            if self.total_tokens and (given is None or made is None):
+                # One side and the whole: the other side is the rest.
+                rest = max(0.0, self.total_tokens - (given or made or 0))
+                given, made = (rest, made) if given is None else (given, rest)
             seconds = _seconds(self.prompt_audio_seconds) if self.prompt_audio_seconds is not None else 0.0
         before = self.prompt_tokens_details or self.input_tokens_details or self.input_token_details or _NONE
         after = self.completion_tokens_details or self.output_tokens_details or _NONE

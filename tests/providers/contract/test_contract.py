@@ -25,6 +25,7 @@ from gateway.errors import (
 )
 from gateway.ports import Dialect, StreamDecoder
 from gateway.providers import discover
+from gateway.providers.wire.frames import MAX_EVENT
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.types import Call, Deployment, Provider, Service, Usage
 
@@ -270,8 +271,8 @@ def test_failing_at_once(dialect: Dialect, native: Native) -> None:
 def test_endless_event(dialect: Dialect, native: Native) -> None:
     """An event without an end is given up at a bound."""
     decoder = decoder_of(dialect, native)
-    for _ in range(40):
-        decoder.feed(b"data: " + b"x" * (1 << 16))
+    for _ in range(MAX_EVENT // (1 << 20) + 2):
+        decoder.feed(b"data: " + b"x" * (1 << 20))
     assert isinstance(decoder.failure, UpstreamBadEvent | UpstreamTooLarge)
 
 

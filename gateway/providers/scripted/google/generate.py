@@ -27,12 +27,20 @@ _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "conten
 _MODES = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
 _SIGNATURE = b64encode(b"mock").decode()
 _MOST_CANDIDATES = 8
+_PICTURE: Json = {
+    "inlineData": {
+        "mimeType": "image/png",
+        "data": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+    },
+    "thoughtSignature": _SIGNATURE,
+}
+"""One point."""
 
 
 def generate(asked: Asked) -> Reply:
     """One answer, whole."""
     turns, price = _turns(asked), charge(asked, _input_tokens(asked.body))
-    body = {"candidates": [_candidate(index, turn) for index, turn in enumerate(turns)], **_envelope(asked)}
+    body = {"candidates": [_candidate(asked, index, turn) for index, turn in enumerate(turns)], **_envelope(asked)}
     if not asked.script.no_usage:
         body["usageMetadata"] = _usage(price, turns)
     return json_reply(body, price, sum(turn.tokens for turn in turns))
@@ -44,7 +52,7 @@ def stream(asked: Asked) -> Reply:
     envelope = _envelope(asked)
     frames: list[Send] = []
     for index, turn in enumerate(turns):
-        for part, tokens in _pieces(turn):
+        for part, tokens in _pieces(asked, turn):
             candidate = {"index": index, "content": {"role": "model", "parts": [part]}}
             frames.append(event({"candidates": [candidate], **envelope}, tokens))
     usage = {} if asked.script.no_usage else {"usageMetadata": _usage(price, turns)}
@@ -125,6 +133,9 @@ def _contents(body: Json) -> list[Json]:
         first = next((part for part in parts if "functionCall" in part), None)
         if first is not None and not first.get("thoughtSignature"):
             raise Rejected(400, "Function call is missing a thought_signature in functionCall parts.")
+        pictures = [part for part in parts if content.get("role") == "model" and "inlineData" in part]
+        if not all(part.get("thoughtSignature") for part in pictures):
+            raise Rejected(400, "Image part is missing a thought_signature.")
     return contents
 
 
@@ -138,20 +149,27 @@ def _input_tokens(body: Json) -> int:
     return max(total, 1)
 
 
-def _candidate(index: int, turn: Turn) -> Json:
+def _candidate(asked: Asked, index: int, turn: Turn) -> Json:
     parts: list[Json] = []
     if turn.reasoning:
         parts.append({"text": turn.reasoning, "thought": True})
     if turn.text:
         parts.append({"text": turn.text})
-    parts += _calls(turn)
+    parts += [*_drawn(asked), *_calls(turn)]
     content = {"role": "model", **({"parts": parts} if parts else {})}
     return {"index": index, "content": content, "finishReason": _FINISH[turn.finish]}
 
 
-def _pieces(turn: Turn) -> list[tuple[Json, int]]:
+def _drawn(asked: Asked) -> list[Json]:
+    """A picture, for those who want one."""
+    wanted = (asked.body.get("generationConfig") or {}).get("responseModalities") or ()
+    return [_PICTURE] if "IMAGE" in wanted else []
+
+
+def _pieces(asked: Asked, turn: Turn) -> list[tuple[Json, int]]:
     found: list[tuple[Json, int]] = [({"text": piece, "thought": True}, 1) for piece in pieces(turn.reasoning)]
     found += [({"text": piece}, 1) for piece in pieces(turn.text)]
+    found += [(part, 1) for part in _drawn(asked)]
     return found + [(part, call.tokens) for part, call in zip(_calls(turn), turn.calls, strict=True)]
 
 
