@@ -30,7 +30,7 @@ from gateway.storage.sql.migrate import current_revision, expected_revision
 from gateway.storage.sql.urls import database_url
 from gateway.upstream.asking import Asker
 from gateway.upstream.checkup import Examiner
-from gateway.upstream.engines import create_engine
+from gateway.upstream.engines import Engines
 from gateway.vault.custody import header_of, open_custody, prove_now
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from gateway.audit.log import AuditLog
     from gateway.controlled import AdministratorBoot
-    from gateway.ports import Engine
     from gateway.registry.resources.desk import Record
     from gateway.registry.resources.records import Author, Change
     from gateway.registry.snapshot import Snapshot
@@ -105,30 +104,16 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
     return create_admin(services), [
         propagation.run(),
         listening.run(),
-        engines.run(),
+        _closed_at_the_end(engines),
         Anchor(database, settings.data_dir).run(),
     ]
 
 
-class Engines:
-    """The engines that providers are tested with, made when first asked for."""
-
-    def __init__(self) -> None:
-        self._engines: dict[str, Engine] = {}
-
-    def __call__(self, name: str) -> Engine:
-        engine = self._engines.get(name)
-        if engine is None:
-            engine = self._engines[name] = create_engine(name)
-        return engine
-
-    async def run(self) -> None:
-        """Until cancelled; then close them."""
-        try:
-            await asyncio.Event().wait()
-        finally:
-            for engine in self._engines.values():
-                await engine.close()
+async def _closed_at_the_end(engines: Engines) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await engines.close()
 
 
 def recorder(audit: AuditLog) -> Record:

@@ -36,7 +36,7 @@ from gateway.limits.alerts import QuotaAlerts
 from gateway.limits.policy import Policy, many_shards, one_shard
 from gateway.limits.workers import worker_name
 from gateway.pipeline import Pipeline
-from gateway.ports import Dialect, Engine, Secrets
+from gateway.ports import Dialect, Secrets
 from gateway.providers import discover
 from gateway.registry.compile_providers import Defaults
 from gateway.registry.loader import Loaded
@@ -60,7 +60,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.tending import Tending
 from gateway.types import Deployment
 from gateway.upstream.credentials import Credentials
-from gateway.upstream.engines import create_engine
+from gateway.upstream.engines import Engines
 from gateway.upstream.forward import Forwarder
 from gateway.upstream.send import Sender
 from gateway.upstream.webhook import Webhook
@@ -103,24 +103,6 @@ class Boot:
     """What can be spoken, the configuration's plugins among it; None: what is installed."""
     companions: Companions | None = None
     """What the workers tell each other; None: there is one alone."""
-
-
-class Engines:
-    """The engines in use, made when first asked for."""
-
-    def __init__(self) -> None:
-        self._engines: dict[str, Engine] = {}
-
-    def __call__(self, name: str) -> Engine:
-        engine = self._engines.get(name)
-        if engine is None:
-            engine = self._engines[name] = create_engine(name)
-        return engine
-
-    async def close(self) -> None:
-        """Close every pool."""
-        for engine in self._engines.values():
-            await engine.close()
 
 
 class Tables:

@@ -11,11 +11,11 @@ import asyncio
 from gateway.perloop import PerLoop
 
 MOST = 16
-"""Writes that wait for each other: in a long turn nobody's message waits for all the others' work."""
+"""The most writes that wait: in a long turn, messages must not wait for the work of all the others."""
 
 
 class Turn:
-    """What one loop has to write. Connections keep theirs."""
+    """The writes of one event loop that wait for the end of its turn. A connection keeps a reference to its loop's."""
 
     __slots__ = ("_loop", "_pending")
 
@@ -45,11 +45,6 @@ class Turn:
 
 _turns = PerLoop(Turn)
 turn_of = _turns.of
-
-
-def write_soon(transport: asyncio.WriteTransport, data: bytes) -> None:
-    """See `Turn.write`."""
-    turn_of(asyncio.get_running_loop()).write(transport, data)
 
 
 def flush() -> None:

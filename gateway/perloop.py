@@ -1,4 +1,4 @@
-"""What there is one of for each event loop."""
+"""Objects of which every event loop has one of its own."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class _Here(threading.local):
 
 
 class PerLoop(Generic[T]):
-    """Makes one for the loop of each thread. What belonged to a loop that is gone goes with it."""
+    """Makes one object for the event loop of each thread. When a thread runs another loop, the object is made anew."""
 
     def __init__(self, make: Callable[[asyncio.AbstractEventLoop], T]) -> None:
         self._make = make
         self._here = _Here()
 
     def of(self, loop: asyncio.AbstractEventLoop) -> T:
-        """This thread's loop's."""
+        """The object of `loop`, which has to be this thread's."""
         here = self._here
         if here.loop is not loop:
             here.loop, here.what = loop, self._make(loop)
         return here.what  # type: ignore[return-value]
 
     def here(self) -> T | None:
-        """This thread's, if it has one."""
+        """The object of this thread's loop, if one was made."""
         return self._here.what  # type: ignore[return-value]

@@ -26,11 +26,12 @@ from gateway.usage.events import encode_entry, encode_event
 from gateway.usage.ledger_client import LedgerClient
 from gateway.usage.rpc import ledger_socket
 from gateway.usage.spool import Spool
-from tests.bookkeeping.books import START, calls, eventually, fill, row, tiny_file_system
+from tests.bookkeeping.books import START, calls, fill, row, tiny_file_system
 from tests.support.app import until
 from tests.support.gateway import GatewayProcess
 from tests.support.postgres import server as postgres_server
 from tests.support.store import own_store
+from tests.support.waiting import eventually
 from tests.test_supervisor import CONFIG, alive, bookkeeper_of, chat, server_of, workers_of
 
 KEY = usage_key("0")

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from gateway.corking import MOST, flush, write_soon
+from gateway.corking import MOST, flush, turn_of
 
 
 class Wire:
@@ -26,7 +26,7 @@ class Wire:
 
     def cork(self, data: bytes) -> None:
         """Write as the gateway does."""
-        write_soon(cast("asyncio.WriteTransport", self), data)
+        turn_of(asyncio.get_running_loop()).write(cast("asyncio.WriteTransport", self), data)
 
 
 @pytest.fixture

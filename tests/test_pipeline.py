@@ -39,6 +39,7 @@ from tests.support.pipeline import (
     streaming,
     whole,
 )
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -100,8 +101,7 @@ async def test_a_call_cancelled_at_the_provider_costs_its_input(bench: Bench) ->
     exchange = bench.entered()
     bench.forwarder.result = asyncio.CancelledError
     task = asyncio.create_task(bench.pipeline.serve(exchange, call()))
-    while not exchange.progress.sent:  # noqa: ASYNC110 - a plain field
-        await asyncio.sleep(0.001)
+    await eventually(lambda: exchange.progress.sent, "the request is sent")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -25,10 +25,10 @@ class Role(StrEnum):
 
 
 class Open(StrEnum):
-    """Who needs no credential."""
+    """The policies that ask for no credential."""
 
     PUBLIC = "public"
-    """Everybody: what a route with this policy does, it decides itself."""
+    """Everybody may call the route, which decides by itself what it does for whom."""
 
 
 Policy = Role | Open

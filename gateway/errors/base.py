@@ -66,8 +66,11 @@ class OperatorError(Exception):
 
 
 def let_go(error: BaseException | None) -> None:
-    """It was dealt with: the frames that it came through are let go, and so is what they hold. A frame that holds its
-    error, or whoever keeps it, would be one cycle with it, and the garbage collector stops every call to part them."""
+    """Drop the traceback, cause and context of an error that was dealt with, and so the frames that they hold.
+
+    Else a frame that holds its own error forms a reference cycle, which only the garbage collector can free, and while
+    that runs every call has to wait.
+    """
     while error is not None:
         before = error.__cause__ or error.__context__
         error.__traceback__ = error.__cause__ = error.__context__ = None

@@ -16,7 +16,7 @@ class Refused(GatewayError):
 
 
 class RateLimited(Refused):
-    """A rate or concurrency limit binds; `retry_after` is the truth."""
+    """A rate or concurrency limit binds; a try after `retry_after` seconds is admitted if nobody else took the room."""
 
     status = 429
     type = "rate_limit_error"

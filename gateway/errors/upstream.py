@@ -41,7 +41,7 @@ class UpstreamDnsFailed(UpstreamUnreachable):
 
 
 class UpstreamAddressForbidden(UpstreamUnreachable):
-    """The address is no public one, and the endpoint may not be elsewhere; or it is one that nobody may connect to."""
+    """The address is private and the provider may not be in a private network, or it is one that is never allowed."""
 
     retry_same = False
     outcome = "address_forbidden"
@@ -155,7 +155,7 @@ class UpstreamEmpty(UpstreamBadResponse):
 
 
 class UpstreamRedirected(UpstreamBadResponse):
-    """3xx: never followed, whoever says so."""
+    """3xx: redirects are never followed."""
 
     outcome = "redirect"
 

@@ -1,4 +1,4 @@
-"""How many second tries an upstream that fails may get: retries must not multiply the load that made it fail.
+"""How many retries a failing upstream may get: they must not multiply the load that made it fail.
 
 After Envoy's retry budget (a share of the requests, and a floor), counted over ten seconds as Finagle does.
 """

@@ -1,8 +1,8 @@
-"""Requests that are known by their first bytes: what the parser has once read whole need not be parsed to be refused.
+"""Request heads that were seen before: a request whose head is known can be refused without being parsed.
 
-Clients send the same head again and again, with another length of the body. A head counts as known only where all its
-bytes but the digits of that length are those that the parser took for one plain request, so there is no second reader
-of HTTP here that could believe something else. Whatever is new, comes in pieces or has more behind it is parsed.
+Clients send the same head again and again, but for `content-length`. A head counts as known only if all its bytes but
+the digits of that length equal those of a head that the parser accepted as one plain request. So this is no second
+reader of HTTP that could disagree with the parser. A head that is new, comes in pieces or has more behind it is parsed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store's clock, as this worker knows it: limits and periods go by the time of one server, whatever ours says."""
+"""The store's clock, as this worker knows it: all workers count limits and periods by it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.ports import Clock
 
 
 class StoreClock:
-    """Unix seconds by the store's clock; by ours until it was first heard."""
+    """Unix seconds by the store's clock; by this machine's until the store's is known."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

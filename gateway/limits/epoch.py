@@ -1,5 +1,5 @@
-"""Which life of the store this is. A store that restarted, failed over or was flushed may have lost its last moments or
-everything: what it counted of quotas is not believed any more, and counted anew from the ledger."""
+"""The store's epoch ("life" below). A store that restarted, failed over or was flushed may have lost its last moments
+or everything. A new epoch begins then: counters of quotas are not trusted any more, but rebuilt from the ledger."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Who decides about quotas: the store, or, while it is away, the ledger. On one machine it is the same for all workers,
-for neither knows what the other has admitted.
+"""Who decides about quotas: the store (Redis), or, while that is away, the ledger.
 
-Who decides about the quotas of a shard, by what its workers find. Each has two clients of the store: a fast one for all
-limits, and a patient one that is asked again about quotas where the fast one found the store slow.
+Neither knows what the other has admitted, so all workers of a machine have to ask the same one. Which one that is, is
+settled for each shard, by what the workers find. Each worker has two clients of the store: a fast one for all limits,
+and a patient one that is asked again about quotas where the fast one found the store slow.
 
     the fast client finds it away          the patient client   who decides
     slow, for one worker                   is answered          the store: that worker asks patiently, and the others,
@@ -40,7 +40,7 @@ class GivenUp(StoreUnavailable):
 
 
 class Handover:
-    """One worker's part in it."""
+    """One worker's part in settling whether the store or the ledger decides."""
 
     def __init__(self, outage: Outage, clock: Clock, lookout: Lookout | None) -> None:
         self._outage = outage
@@ -70,8 +70,8 @@ class Handover:
     # ---- the way there
 
     def tell(self, shard: str) -> None:
-        """Something went wrong there. What the store admitted, and what was settled of late, the ledger may not know
-        yet: until it is booked it counts there."""
+        """Something went wrong with the shard's store. Tell the ledger what calls under way hold there and what was
+        settled of late: the ledger may not have booked it yet, and counts it until it has."""
         if shard not in self._told:
             self._tell(shard)
 
@@ -86,8 +86,9 @@ class Handover:
         return True
 
     async def complete(self, shard: str, error: StoreUnavailable) -> bool:
-        """The store could not decide. Return once every worker has had the time to notice and to tell the ledger what
-        it cannot know, or the store is back: whether the ledger decides, or the store is to be asked again."""
+        """The store could not decide. Waits until every worker has had the time to notice and to tell the ledger what
+        it cannot know, or until the store is back. Returns True if the ledger decides, False if the store is to be
+        asked again."""
         if error.reason == "error":
             # About one question only: nobody else need know.
             self.tell(shard)
@@ -104,8 +105,8 @@ class Handover:
         return since is not None and self.by_ledger(shard)
 
     def look(self, shard: str) -> None:
-        """Say again what we found, else hear what others did. Do it twice a second, whatever else there is to wait
-        for."""
+        """Repeat what this worker found, or else listen to what others found. Has to be called twice a second, however
+        long other duties take."""
         if shard in self._own:
             self._say(shard, self._own[shard])
         else:
@@ -151,7 +152,7 @@ class Handover:
         self._told_of[shard] = calls.keys() & self.live.keys()
 
     def forget(self, call_id: str) -> None:
-        """A call has ended that used nothing: no row of it will come."""
+        """A call ended without having used anything, so the ledger will get no row of it."""
         for shard, calls in self._told_of.items():
             if call_id in calls:
                 calls.discard(call_id)
@@ -160,15 +161,16 @@ class Handover:
     # ---- the way back
 
     def alone(self, shard: str) -> bool:
-        """Whether no other worker finds the store away."""
+        """Whether no other worker reports the store as away."""
         return not self._heard(shard)
 
     def usable(self, shard: str, *, available: bool) -> bool:
-        """Whether the store may be asked again if it answers patient questions; `available`: hasty ones, too."""
+        """Whether the store may be asked again once it answers the patient client; `available`: it answers the fast
+        one, too."""
         return available or self._own.get(shard, "slow") == "slow"
 
     def well(self, shard: str) -> None:
-        """The store answers us. As long as another worker finds it away the ledger goes on to decide."""
+        """The store answers this worker. While another worker finds it away, the ledger still decides."""
         if self._own.pop(shard, None) is not None:
             self._until.pop(shard, None)
             if self._lookout is not None:
@@ -185,5 +187,5 @@ class Handover:
 
 
 def _word(shard: str) -> str:
-    """What workers call the quotas of a shard when they talk of them."""
+    """The name of a shard's quotas between workers."""
     return f"quotas:{shard}"

@@ -1,5 +1,5 @@
-"""Decisions while the store of counters is away, each limit as it was declared: rates and slots `bounded` by a local
-cap, quotas `closed` unless the ledger can answer for them."""
+"""Decisions while the store of counters is away, by each limit's `on_store_failure`: by default rates and slots are
+`bounded` by a cap of this worker, and quotas are `closed` unless the ledger can decide about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bridges: calls of one surface asked by another, and their answers put back, sans-IO."""
+"""Bridges: a call that arrives on one API surface, asked of a provider that has another one. Sans-IO."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ class Bridge(Protocol):
     """Lets clients of one surface talk to providers that have another. No I/O, no state between calls."""
 
     spoken: Surface
-    """What the client speaks."""
+    """The surface of the client."""
     asked: Surface
-    """What the provider is asked by."""
+    """The surface of the provider."""
 
     def outline(self, call: Call) -> Call:
-        """The call as the other surface has it, its body left as it is: what heads, replies and streams go by. Cheap:
-        it is asked for more than once."""
+        """The call as one of the provider's surface, but with the client's body. It is what request heads are made from
+        and answers are decoded by. Called several times per attempt, so it has to be cheap."""
         ...
 
     def request(self, call: Call, deployment: Deployment, extensions: frozenset[str]) -> Call:
-        """The same with the body in the other surface's words, and of the `extensions` that the dialect behind it
-        understands. Raises UnsupportedParameter for what it cannot say, and InvalidRequest for what nobody could."""
+        """As `outline`, with the body translated. It may use those fields beyond OpenAI's API that stand in
+        `extensions`: the dialect behind the bridge understands them. Raises UnsupportedParameter for what the
+        provider's surface cannot express, and InvalidRequest for what is invalid on any."""
         ...
 
     def reply(self, call: Call, reply: DecodedReply) -> DecodedReply:
-        """A whole answer in the client's words. `call` is the client's. Raises UpstreamBadResponse."""
+        """A whole answer, translated for the client. `call` is the client's. Raises UpstreamBadResponse."""
         ...
 
     def stream(self, call: Call, inner: StreamDecoder) -> StreamDecoder:
-        """A decoder that hands on in the client's words what `inner` makes of the provider's stream."""
+        """A decoder that translates for the client what `inner` decodes from the provider's stream."""
         ...
 
     def param(self, name: str) -> str:
-        """What the client calls the field that the other surface calls so."""
+        """The client's name for the field that the provider's surface calls `name`: refusals name fields by it."""
         ...
 
 
 @runtime_checkable
 class Extended(Protocol):
-    """A dialect, or a bridge, that understands more in a chat than every server of OpenAI's API does."""
+    """A dialect, or a bridge, that understands fields of a chat which not every server of OpenAI's API knows."""
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -52,17 +53,20 @@ class Extended(Protocol):
 
 @runtime_checkable
 class Discerning(Protocol):
-    """An `Extended` dialect whose models do not all understand the same."""
+    """An `Extended` dialect whose extensions differ between models."""
 
     def understood(self, deployment: Deployment) -> frozenset[str]:
-        """Those of its `extensions` that this deployment's model takes."""
+        """The part of `extensions` that this deployment's model accepts."""
         ...
 
 
 @runtime_checkable
 class SurfaceDialect(Protocol):
-    """A dialect whose surfaces its `services` do not tell: they differ between models, or Anthropic's is among them."""
+    """A dialect that lists its surfaces itself, because they differ between models or Anthropic's is among them.
+
+    Those of every other dialect follow from its `services`.
+    """
 
     def surfaces(self, deployment: Deployment) -> frozenset[Surface]:
-        """Those that this deployment is called by natively."""
+        """The surfaces on which this deployment can be called without a bridge."""
         ...

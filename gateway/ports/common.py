@@ -1,4 +1,4 @@
-"""What several rooms need."""
+"""Small types that several rooms need."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True)
 class Secrets:
-    """Values that must never be printed; `redact` replaces them wherever they turn up."""
+    """Values that must never be printed; `telemetry.redaction` takes them out of log lines."""
 
     values: set[str] = field(default_factory=set)
-
-    def redact(self, text: str) -> str:
-        for value in self.values:
-            text = text.replace(value, "[redacted]")
-        return text
 
 
 Json = dict[str, Any]

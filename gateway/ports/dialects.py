@@ -54,37 +54,37 @@ class StreamDecoder(Protocol):
 
     @property
     def text(self) -> tuple[int, int] | None:
-        """How many of those events had text, and how many bytes it was; None where events differ too much to tell."""
+        """How many of the `events` carried text, and the bytes of that text together; None where it cannot be told."""
         ...
 
     def feed(self, data: bytes) -> bytes:
-        """Frames that became whole, ready to relay; `b""` while none is. What stands before a failure is still
-        returned."""
+        """The frames that `data` completes, ready to relay; `b""` if it completes none. Frames before a failure are
+        still returned."""
         ...
 
     def end(self) -> bytes:
-        """The body ended cleanly: the last frames (a missing `[DONE]` among them); sets `failure` if the answer is
-        incomplete."""
+        """To be called when the body ended cleanly. Returns the last frames, with `[DONE]` if the provider left it out,
+        and sets `failure` if the answer is incomplete."""
         ...
 
 
 @runtime_checkable
 class Numbering(Protocol):
-    """A decoder of another stream than it hands on, which numbers the events that it writes."""
+    """A decoder that writes events of its own instead of the provider's, and numbers them."""
 
     @property
     def number(self) -> int:
-        """Of the next event."""
+        """The number that the next event gets."""
         ...
 
 
 @runtime_checkable
 class TellsInput(Protocol):
-    """A decoder of a stream that tells what was read before it tells what was made."""
+    """A decoder of streams that report the tokens of the input before those of the output."""
 
     @property
     def known_input(self) -> Usage | None:
-        """What the provider counted of the input, once it said so. Nothing else of it is told yet."""
+        """The provider's count of the input, once it was reported; its other fields are not known yet."""
         ...
 
 
@@ -101,18 +101,18 @@ class Dialect(Protocol):
         ...
 
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
-        """Method, target, headers and endpoint. Of the call it depends on nothing but `path` and `stream`: the caller
-        keeps it for all calls that share these. `credential` is a key of the provider, or a token that was exchanged
-        for it."""
+        """Method, target, headers and endpoint. May look at nothing of the call but `path` and `stream`, because
+        callers cache the head for all calls that share these. `credential` is a key of the provider, or a token that
+        was exchanged for it."""
         ...
 
     def body(self, call: Call, deployment: Deployment) -> Sequence[bytes] | Body:
-        """The provider's body for this call. Raises UnsupportedParameter for what the dialect cannot say, and
-        InvalidRequest for what nobody could."""
+        """The provider's body for this call. Raises UnsupportedParameter for what the provider's API cannot express,
+        and InvalidRequest for what is invalid at any provider."""
         ...
 
     def decode(self, call: Call, deployment: Deployment, headers: Headers, body: bytes) -> DecodedReply:
-        """A complete 2xx answer. Raises UpstreamBadResponse, or the error that a 200 hides."""
+        """A complete 2xx answer. Raises UpstreamBadResponse, or the error that the body reports in spite of its 200."""
         ...
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
@@ -175,28 +175,29 @@ class BatchingDialect(Protocol):
 
 @runtime_checkable
 class CountingDialect(Protocol):
-    """A dialect whose providers count the tokens of a request of Anthropic's API without answering it; calls for that
-    have the path `/messages/count_tokens`."""
+    """A dialect whose providers can count the tokens of a request of Anthropic's API without answering it. Calls that
+    ask for a count have the path `/messages/count_tokens`."""
 
     def counts(self, deployment: Deployment) -> bool:
-        """Whether this deployment's provider does."""
+        """Whether this deployment's provider can."""
         ...
 
 
 @runtime_checkable
 class ChatCountingDialect(Protocol):
-    """A dialect whose providers count the tokens of a chat without answering it; calls for that are chats with the path
-    `/chat/count_tokens`, and their answer is Anthropic's, as it is clients of its API that ask."""
+    """A dialect whose providers can count the tokens of a chat without answering it. Calls that ask for a count are
+    chats with the path `/chat/count_tokens`. Only clients of Anthropic's API ask, so the answer has the shape of that
+    API."""
 
     def counts_chats(self, deployment: Deployment) -> bool:
-        """Whether this deployment's provider does."""
+        """Whether this deployment's provider can."""
         ...
 
 
 @runtime_checkable
 class RankingDialect(Protocol):
-    """A dialect whose providers may take few documents in one rerank call; longer lists are split. Only where each
-    document is judged by itself, and splitting costs nothing."""
+    """A dialect whose providers may take few documents in one rerank call; longer lists are split. Only for providers
+    that score each document by itself and charge no more for several calls."""
 
     def most_documents(self, deployment: Deployment) -> int | None:
         """The most that one call to this model may carry, at least 1; None: as many as there are."""

@@ -17,24 +17,25 @@ class Conditions(Protocol):
     """How each deployment is doing, as far as this worker knows."""
 
     def of(self, deployment: Deployment) -> Condition:
-        """Always the same object while the process lives, changed in place."""
+        """The deployment's condition: one object for as long as the process lives, changed in place."""
         ...
 
 
 class Ticket(msgspec.Struct, eq=False):
-    """One attempt that was let in, as long as it runs."""
+    """An attempt under way that `Health.enter` has let in."""
 
     condition: Condition
     began: float
     """Monotonic seconds."""
     trial: bool = False
-    """It finds out whether the deployment is well again, or did."""
+    """The attempt is a trial: it shows whether the deployment is well again."""
     ended: int | None = None
-    """Failures in a row that its answer ended, which go on if it breaks off; None: it has no answer."""
+    """The failures in a row that stood when its answer began, and count again if that breaks off; None: no answer
+    yet."""
 
 
 class Health(Conditions, Protocol):
-    """Who keeps the conditions: lets attempts in, and hears what becomes of each."""
+    """Keeps the conditions: decides which attempts may be made, and is told the outcome of each."""
 
     def usable(self, deployment: Deployment) -> bool:
         """Whether an attempt would be let in now."""
@@ -45,7 +46,8 @@ class Health(Conditions, Protocol):
         ...
 
     def enter(self, deployment: Deployment, *, again: bool = False, waited: bool = False) -> Ticket | None:
-        """Let an attempt in, or not (None). `again`: it is not its call's first; `waited`: it waited out a rate limit.
+        """A ticket if the attempt may be made, else None. `again`: not the first of its call; `waited`: it waited out a
+        rate limit.
 
         Where the deployment may be tried, but is not known to be well, this claims the trial: for some seconds no other
         call may. Each ticket is handed back by `leave`.
@@ -53,9 +55,11 @@ class Health(Conditions, Protocol):
         ...
 
     def answered(self, ticket: Ticket, ttft: float | None, headroom: float | None) -> None:
-        """The answer of an attempt began: seconds to its first byte (of streams), and what rate limits leave."""
+        """The answer of an attempt began. `ttft`: seconds to the first byte, of streams; `headroom`: the share that the
+        provider's rate limits leave."""
         ...
 
     def leave(self, ticket: Ticket, error: GatewayError | None, *, counts: bool = True) -> None:
-        """The attempt is over. `counts`: unless the call's own deadline, not the provider, ended it."""
+        """The attempt is over. `counts` is false if the call's own deadline ended it, which is not the provider's
+        fault."""
         ...

@@ -18,7 +18,7 @@ from gateway.types import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LimitDecision:
-    """A fact: a limit admitted or refused a call. Made once and used again, so that observers can count it by
+    """A fact: a limit admitted or refused a call. Equal decisions are one object, so that observers can count them by
     identity."""
 
     scope: str
@@ -51,12 +51,12 @@ class QuotaAlert:
 
     @property
     def share(self) -> float:
-        """Of the amount, in thousandths."""
+        """The used share of the amount (1.0 is all of it), to three decimals."""
         return round(self.used / self.amount, 3)
 
 
 class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
-    """A fact: what this worker thinks of a deployment became another thing. Told once per change."""
+    """A fact: the state that this worker sees a deployment in has changed. Told once per change."""
 
     deployment: str
     """Its id."""
@@ -137,7 +137,7 @@ class Observer(Protocol):
     def fell_back(self, source: Deployment, target: Deployment, error: UpstreamError) -> None: ...
 
     def limits_decided(self, decisions: tuple[LimitDecision, ...]) -> None:
-        """What each limit of one call said."""
+        """The decision of each limit that binds one call."""
         ...
 
     def quota_used(self, quota: QuotaSpec, owner: str, used: int, held: int, until: float) -> None:
@@ -154,7 +154,7 @@ class Observer(Protocol):
         ...
 
     def quota_alerted(self, alert: QuotaAlert) -> None:
-        """Operators should know."""
+        """A quota reached a level that operators are told of."""
         ...
 
     def redis_called(self, seconds: float, error: str | None) -> None: ...
@@ -164,24 +164,25 @@ class Observer(Protocol):
         ...
 
     def loop_lagged(self, seconds: float) -> None:
-        """The event loop was so late with a timer; told many times a second."""
+        """A timer fired this many seconds late, because the event loop was busy; told many times a second."""
         ...
 
     def call_shed(self, status: int) -> None:
-        """A request was refused unread with this status, because there is more to do than this worker can."""
+        """A request was refused unread with this status, because this worker has more to do than it can."""
         ...
 
     def request_malformed(self) -> None:
-        """Something came that is no HTTP, or breaks its rules: it was answered 400 and never became a request."""
+        """What came is not HTTP, or breaks its rules: it was answered 400 and never became a request."""
         ...
 
     def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
-        """Such refusals begin, or have ended after so many. `work` seconds of it stand ready; None: a rush came, before
-        that was known."""
+        """This worker begins to refuse requests because it is overloaded, or stops to, having refused `refused` of
+        them. `work`: the seconds of work that stand ready; None when a rush of requests came before that was
+        measured."""
         ...
 
     def config_loaded(self, revision: str, error: str | None) -> None:
-        """A (re)load ended: `error` is None when the revision is now served, else a short text for people."""
+        """The configuration was loaded: `error` is None when the revision is now served, else a text for people."""
         ...
 
     def deployment_changed(self, change: DeploymentChanged) -> None:
@@ -193,9 +194,9 @@ class Observer(Protocol):
         ...
 
     def incident_changed(self, change: IncidentChanged) -> None:
-        """Operators should know."""
+        """An incident was opened or closed, which operators are told of."""
         ...
 
     def failed(self, error: GatewayError | Exception, request_id: str) -> None:
-        """Something that nobody expected; the log keeps its traceback."""
+        """An unexpected error, whose traceback belongs in the log; `request_id` is empty outside of requests."""
         ...

@@ -36,7 +36,7 @@ class Endpoint:
     networks: tuple[Network, ...] = ()
     """Private networks that it may be in although `private_network` is off."""
     bound_by: str = ""
-    """Whose bound `max_connections` is, if it is not everybody's who goes there: equal bounds of two are two."""
+    """The provider whose own bound `max_connections` is: providers with equal bounds at one address share no pool."""
     path: str | None = None
     """A unix socket of our own to connect to, instead of everything above."""
 
@@ -73,7 +73,7 @@ class Deadlines(msgspec.Struct, gc=False):
     idle: float = 120.0
     at: float | None = None
     pool: float | None = None
-    """For a connection, where all that there may be are in use; None: as long as for the first byte."""
+    """The wait for a free connection when the pool is at its bound; None: as `first_byte`."""
 
 
 class UpstreamResponse(Protocol):
@@ -99,26 +99,26 @@ class UpstreamResponse(Protocol):
 
 @runtime_checkable
 class TappedResponse(Protocol):
-    """An answer that can also be read without being awaited: by who is told of every change."""
+    """An answer that can also be read without awaiting: `tap` says when there is something to `take`."""
 
     def take(self) -> bytes | None:
         """As `chunk`, but None where that would wait. Raises as `chunk` does."""
         ...
 
     def tap(self, changed: Callable[[], None] | None) -> None:
-        """Call this on every change, in place of waking who waits in `chunk`; None ends that."""
+        """Call `changed` on every change, instead of waking whoever waits in `chunk`; None ends that."""
         ...
 
 
 class ByteSink(Protocol):
-    """A client that takes bytes without being awaited."""
+    """A client that bytes can be written to without awaiting."""
 
     on_resume: Callable[[], None] | None
     """Called when it takes bytes again."""
 
     @property
     def paused(self) -> bool:
-        """It has not taken what it was given: give it nothing more until `on_resume`."""
+        """The client has not taken what was written: write nothing more until `on_resume`."""
         ...
 
     def push(self, data: bytes) -> None:

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any
 from gateway.registry import scalars
 from gateway.registry.abilities import joined, traits_of, words_of
 from gateway.registry.catalogue import ProviderType, provider_type
-from gateway.types import Deployment, Drain, HealthCheck, Price, PriceTier, Provider, RateLimit, Surface, Timeouts
+from gateway.types import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_QUEUE_TIMEOUT,
+    DEFAULT_RETRY_ATTEMPTS,
+    DEFAULT_RETRY_DELAY,
+    Deployment,
+    Drain,
+    HealthCheck,
+    Price,
+    PriceTier,
+    Provider,
+    RateLimit,
+    Surface,
+    Timeouts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +38,7 @@ Settings = dict[str, Any]
 class Defaults:
     """What applies to providers that do not say otherwise; the environment may set these."""
 
-    retry_attempts: int = 3
+    retry_attempts: int = DEFAULT_RETRY_ATTEMPTS
     first_byte: float = 60.0
     """Seconds."""
 
@@ -51,11 +65,11 @@ def compile_provider(
         requests=_rate(rates, "requests"),
         tokens=_rate(rates, "tokens"),
         retry_attempts=scalars.whole(settings.get("retry_attempts", defaults.retry_attempts)),
-        retry_delay=scalars.duration(settings.get("retry_delay", 0.5)),
-        queue_timeout=scalars.duration(settings.get("queue_timeout", 1.0)),
+        retry_delay=scalars.duration(settings.get("retry_delay", DEFAULT_RETRY_DELAY)),
+        queue_timeout=scalars.duration(settings.get("queue_timeout", DEFAULT_QUEUE_TIMEOUT)),
         drain=_drain(settings.get("on_disconnect", "cancel")),
         breaker=scalars.flag(settings.get("breaker", True)),
-        batch_size=scalars.whole(settings.get("batch_size", 2048)),
+        batch_size=scalars.whole(settings.get("batch_size", DEFAULT_BATCH_SIZE)),
         stream=scalars.flag(settings.get("stream", True)),
         fetch_media=scalars.flag(settings.get("fetch_media", False)),
         fetch_models=scalars.flag(settings.get("fetch_models", False)),

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from gateway.registry import dates, scalars
 from gateway.registry.compile_limits import compile_limits, compile_quotas
 from gateway.registry.snapshot import (
-    DEFAULT_FALLBACK_ON,
-    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_STICKY_ON,
     Alerts,
     Match,
@@ -20,7 +18,7 @@ from gateway.registry.snapshot import (
     Team,
     VirtualKey,
 )
-from gateway.types import Deployment, Hedge, Principal, Skipped
+from gateway.types import DEFAULT_FALLBACK_ON, DEFAULT_MAX_ATTEMPTS, Deployment, Hedge, Principal, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.types import Deployment, Hedge, LimitRule, LimitSpec, Principal, Provider, QuotaSpec, Skipped
+from gateway.types import (
+    DEFAULT_FALLBACK_ON,
+    DEFAULT_MAX_ATTEMPTS,
+    Deployment,
+    Hedge,
+    LimitRule,
+    LimitSpec,
+    Principal,
+    Provider,
+    QuotaSpec,
+    Skipped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,8 +24,6 @@ if TYPE_CHECKING:
 DYNAMIC_DEPLOYMENTS = 1024
 """How many deployments made on demand one snapshot remembers; a client that invents names cannot grow it."""
 
-DEFAULT_FALLBACK_ON = frozenset({"error", "timeout", "rate_limit", "auth"})
-DEFAULT_MAX_ATTEMPTS = 4
 UTC = "UTC"
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from gateway.errors import ModelNotFound
 from gateway.registry.snapshot import (
-    DEFAULT_FALLBACK_ON,
-    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_STICKY_ON,
     Match,
     Route,
@@ -17,7 +15,7 @@ from gateway.registry.snapshot import (
     Target,
 )
 from gateway.routing.globs import fits
-from gateway.types import Call, Deployment, Hedge, Principal, Skipped
+from gateway.types import DEFAULT_FALLBACK_ON, DEFAULT_MAX_ATTEMPTS, Call, Deployment, Hedge, Principal, Skipped
 
 DIRECT = "direct"
 """The route name of `provider/model` and of pinned calls."""

@@ -13,7 +13,6 @@ from functools import lru_cache
 from gateway.telemetry.families import FAMILIES, Family
 from gateway.telemetry.tallies import Labels, Snapshot
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _YIELD_EVERY = 100
 """Series between two moments in which the event loop's thread may have the interpreter."""
 

@@ -18,9 +18,9 @@ _OF_ONE_FACT = frozenset({"call_finished", "attempt_finished", "limits_decided"}
 
 
 class Observers:
-    """Calls those observers that override a hook, in order. What one raises is logged, once per hook.
+    """Calls, in order, those observers that override a hook. An exception of one is logged, once per hook.
 
-    The hooks are put together once: a fact costs one call, and one more per observer that cares.
+    Which observers a hook has is settled when this is made: a fact costs one call, and one more for each of them.
     """
 
     call_started: Callable[[], None]

@@ -23,10 +23,29 @@ from gateway.types.ledger import (
     TokenCount,
 )
 from gateway.types.limits import LimitRule, LimitSpec, Principal, QuotaSpec
-from gateway.types.plans import Condition, Hedge, Plan, Skipped
-from gateway.types.resources import Deployment, Drain, HealthCheck, Price, PriceTier, Provider, RateLimit, Timeouts
+from gateway.types.plans import DEFAULT_FALLBACK_ON, DEFAULT_MAX_ATTEMPTS, Condition, Hedge, Plan, Skipped
+from gateway.types.resources import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_QUEUE_TIMEOUT,
+    DEFAULT_RETRY_ATTEMPTS,
+    DEFAULT_RETRY_DELAY,
+    Deployment,
+    Drain,
+    HealthCheck,
+    Price,
+    PriceTier,
+    Provider,
+    RateLimit,
+    Timeouts,
+)
 
 __all__ = [
+    "DEFAULT_BATCH_SIZE",
+    "DEFAULT_FALLBACK_ON",
+    "DEFAULT_MAX_ATTEMPTS",
+    "DEFAULT_QUEUE_TIMEOUT",
+    "DEFAULT_RETRY_ATTEMPTS",
+    "DEFAULT_RETRY_DELAY",
     "LAST_MOMENT",
     "MAX_COST",
     "MAX_REAL",

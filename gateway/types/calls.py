@@ -27,8 +27,8 @@ class Service(StrEnum):
 
 
 class Surface(StrEnum):
-    """In whose words a conversation with a model is held: OpenAI's two, or Anthropic's. Also a word of a model's
-    `api`."""
+    """The API that a conversation with a model uses: OpenAI's chat completions or Responses, or Anthropic's Messages.
+    Also the words of a model's `api` in the configuration."""
 
     CHAT = "chat"
     RESPONSES = "responses"
@@ -56,10 +56,10 @@ class Body(Protocol):
 
 @runtime_checkable
 class Form(Protocol):
-    """A body that is a form, some of whose fields are looked for."""
+    """A body that is a multipart form, of which some fields are read while it arrives."""
 
     def field(self, name: str) -> str | None:
-        """What it says under this name; None without it, and while it has not arrived."""
+        """The value of this field; None if the form has none, or while it has not arrived."""
         ...
 
 

@@ -9,6 +9,11 @@ import msgspec
 
 from gateway.types.resources import Deployment
 
+DEFAULT_FALLBACK_ON = frozenset({"error", "timeout", "rate_limit", "auth"})
+"""The failures that lead to a route's next target, where the route does not say."""
+DEFAULT_MAX_ATTEMPTS = 4
+"""Tries of one call at all targets together, where the route does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
@@ -36,13 +41,13 @@ class Plan:
     """The route's name; `provider/model` and bare names have the routes `direct` and `model`."""
     targets: tuple[Deployment, ...]
     revision: str
-    max_attempts: int = 4
-    fallback_on: frozenset[str] = frozenset({"error", "timeout", "rate_limit", "auth"})
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    fallback_on: frozenset[str] = DEFAULT_FALLBACK_ON
     skipped: tuple[Skipped, ...] = ()
     max_output_tokens: int | None = None
     """The route's: reserved, and asked of the provider, for callers under a budget who set no `max_tokens`."""
     fallbacks: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
-    """By the word of a failure: what the route names for it, in order. They come at once, and instead of `targets`."""
+    """By the word of a failure: where the route sends calls that failed so, in order; asked instead of `targets`."""
     hedge: Hedge | None = None
 
     @property

@@ -9,6 +9,12 @@ from typing import Any
 from gateway.addresses import Network
 from gateway.types.calls import Surface
 
+DEFAULT_RETRY_ATTEMPTS = 3
+DEFAULT_RETRY_DELAY = 0.5
+DEFAULT_QUEUE_TIMEOUT = 1.0
+DEFAULT_BATCH_SIZE = 2048
+"""OpenAI's bound of the inputs of one embeddings call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -101,9 +107,9 @@ class Provider:
     concurrency_limit: int | None = None
     requests: RateLimit | None = None
     tokens: RateLimit | None = None
-    retry_attempts: int = 3
-    retry_delay: float = 0.5
-    batch_size: int = 2048
+    retry_attempts: int = DEFAULT_RETRY_ATTEMPTS
+    retry_delay: float = DEFAULT_RETRY_DELAY
+    batch_size: int = DEFAULT_BATCH_SIZE
     stream: bool = True
     fetch_models: bool = False
     allow_private_network: bool = False
@@ -129,7 +135,7 @@ class Provider:
     """What becomes of request fields that the provider's API cannot say: `error` or `drop`."""
     breaker: bool = True
     """Its deployments leave rotation while they fail."""
-    queue_timeout: float = 1.0
+    queue_timeout: float = DEFAULT_QUEUE_TIMEOUT
     """Seconds that a call waits while every deployment is at its concurrency limit."""
     api: frozenset[Surface] = frozenset()
     """The surfaces by which its models can be called; empty: every one that its type has."""

@@ -1,6 +1,6 @@
 """A second attempt beside a first that is slow: whichever begins its answer first serves, the other is cancelled.
 
-Both are attempts like any other, with rows of their own; the one that is cancelled is at the gateway's cost.
+Both are attempts like any other, each with a ledger row of its own; the cancelled one is at the gateway's cost.
 """
 
 from __future__ import annotations

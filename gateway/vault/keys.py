@@ -112,11 +112,6 @@ def master_key(text: str, salt: bytes) -> MasterKey:
     return MasterKey(_derived(root, b"gateway vault key id")[:8].hex(), _derived(root, b"gateway vault aes-256-gcm"))
 
 
-def needs_salt(text: str) -> bool:
-    """Whether this is a passphrase."""
-    return _fernet(text) is None
-
-
 def _fernet(text: str) -> bytes | None:
     if _FERNET.fullmatch(text) is None:
         return None

@@ -18,8 +18,8 @@ from gateway.audit.log import AuditLog
 from gateway.audit.verify import MOST_FAULTS, Fault, verify
 from gateway.storage.sql.database import Database
 from tests.audit.conftest import KEY, entry, written
-from tests.bookkeeping.books import eventually
 from tests.support.ledger import opened, sqlite_file
+from tests.support.waiting import eventually
 
 Tamper = Callable[[AsyncConnection], Awaitable[Any]]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from gateway.storage.sql.database import Database
 from gateway.storage.sql.errors import DatabaseUnavailable
 from gateway.storage.sql.migrate import migrate
 from tests.support.store import own_store
+from tests.support.waiting import eventually
 
 PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 """For tests in which the server's speed is not the question."""
@@ -182,14 +182,6 @@ class Workers:
 async def workers(redis: RedisClient, shared_server: EmbeddedRedis, wall: Time) -> AsyncIterator[Workers]:
     async with AsyncExitStack() as stack:
         yield Workers(stack, shared_server.url, Time(1000.0), wall)
-
-
-async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Return once it holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.005)
 
 
 EMPTY = Snapshot("rev")

@@ -15,7 +15,8 @@ from gateway.errors import AuthUnavailable, GatewayError, InvalidApiKey, KeyExpi
 from gateway.registry.snapshot import Snapshot, VirtualKey
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import Principal
-from tests.auth.conftest import EMPTY, Office, Time, Workers, eventually, ready, refusal
+from tests.auth.conftest import EMPTY, Office, Time, Workers, ready, refusal
+from tests.support.waiting import eventually
 
 UNKNOWN = b"gw-" + b"x" * 43
 

@@ -14,8 +14,8 @@ from gateway.auth.store import CachePolicy
 from gateway.errors import AuthUnavailable, InvalidApiKey
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
-from tests.auth.conftest import EMPTY, Office, Time, Workers, eventually, ready, refusal
-from tests.storage.waiting import pause
+from tests.auth.conftest import EMPTY, Office, Time, Workers, ready, refusal
+from tests.support.waiting import eventually, pause
 
 UNKNOWN = b"gw-" + b"x" * 43
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,15 +41,6 @@ def row(call_id: str, attempt: int = 1, **fields: Any) -> LedgerRow:
         "cost_nano_usd": 1000,
     }
     return LedgerRow(call_id=call_id, attempt=attempt, **{**known, **fields})
-
-
-async def eventually(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
-    """Poll until it gives something true and return that. Raises AssertionError when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        await asyncio.sleep(0.01)
-    return value
 
 
 def calls(path: Path) -> list[str]:

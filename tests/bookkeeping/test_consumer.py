@@ -21,8 +21,9 @@ from gateway.usage import consumer as module
 from gateway.usage.booking import Booker
 from gateway.usage.consumer import GROUP, Consumer, usage_key
 from gateway.usage.events import encode_entry, encode_event
-from tests.bookkeeping.books import MemoryLedger, eventually, row
+from tests.bookkeeping.books import MemoryLedger, row
 from tests.storage.servers import cluster
+from tests.support.waiting import eventually
 
 KEY = usage_key("0")
 

@@ -16,7 +16,8 @@ from gateway.usage.holds import KEEP_SECONDS, LONGEST_SECONDS, Hold, Holds, Need
 from gateway.usage.ledger_client import LedgerClient, LedgerUnreachable
 from gateway.usage.ledger_server import LedgerServer
 from gateway.usage.rpc import ledger_socket
-from tests.bookkeeping.books import START, MemoryLedger, eventually, row
+from tests.bookkeeping.books import START, MemoryLedger, row
+from tests.support.waiting import eventually
 
 END = START + 1_000_000
 

@@ -20,7 +20,8 @@ from gateway.usage.events import encode_event
 from gateway.usage.spool import RESERVE_BYTES, Spool
 from gateway.usage.spool_files import SpoolName, frame, frames, start_time
 from gateway.usage.spool_reader import SpoolReader
-from tests.bookkeeping.books import MemoryLedger, eventually, fill, row, tiny_file_system
+from tests.bookkeeping.books import MemoryLedger, fill, row, tiny_file_system
+from tests.support.waiting import eventually
 
 WRITER = """
 import sys, asyncio
@@ -257,7 +258,8 @@ import sys, asyncio, resource, signal
 from pathlib import Path
 from gateway.usage.spool import Spool
 from gateway.usage.events import encode_event
-from tests.bookkeeping.books import row, eventually
+from tests.bookkeeping.books import row
+from tests.support.waiting import eventually
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 

@@ -20,10 +20,9 @@ from gateway.ports import DeploymentChanged, IncidentChanged, ProbeResult
 from gateway.storage.sql.errors import DatabaseUnavailable
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
-from tests.bookkeeping.books import eventually
 from tests.health.test_history import CONFIG
 from tests.registry.support import load_text
-from tests.storage.waiting import until_async
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,7 +117,7 @@ async def test_reports_become_incidents(redis: RedisClient, database: Database, 
         async def taken() -> bool:
             return not await redis.execute("XLEN", STREAM)
 
-        await until_async(taken)
+        await eventually(taken)
         await clerk.settle()
         assert len(await checks(database)) == 1
         assert _shown(metrics) == {"p": 1.0, "q": 0.0, "open": 0.0}

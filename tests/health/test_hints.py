@@ -14,6 +14,7 @@ from gateway.health.hints import CHANNEL, OUT, Hints, told_out
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.types import Deployment, Provider
 from tests.support.app import store_url, unique
+from tests.support.waiting import eventually
 
 from .board_rig import Changes
 
@@ -72,9 +73,7 @@ async def workers(count: int, url: str = "") -> AsyncIterator[list[Worker]]:
 
 async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
     """Two seconds are what is promised."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - a board tells nobody in particular
-            await asyncio.sleep(0.01)
+    await eventually(condition, seconds=seconds)
 
 
 async def test_others_honour_an_opening_within_two_seconds() -> None:

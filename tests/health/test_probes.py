@@ -19,11 +19,11 @@ from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.asking import MAX_LIST_BYTES, Asker, smallest_call
 from gateway.upstream.engines.httptools_engine import HttptoolsEngine
-from tests.bookkeeping.books import eventually
 from tests.registry.support import load_text
 from tests.support.rig import COMPLETION, closed_port
 from tests.support.steps import close, json_reply, raw_head, send, stall, status
 from tests.support.upstream import ScriptedUpstream
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from gateway.health.events import HARMFUL, STREAM, BadEvents, Event, Failures, R
 from gateway.health.reporter import Reporter
 from gateway.ports import DeploymentChanged, ProbeResult
 from gateway.types import Attempt
-from tests.storage.waiting import until_async
+from tests.support.waiting import eventually
 from tests.telemetry.facts import DEPLOYMENT, SPARE
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def test_reports_wait_for_the_store(
         await reporter.flush()
         return not reporter._waiting
 
-    await until_async(flushed)
+    await eventually(flushed)
     [written] = await _written(redis)
     assert written == [change for change in changes if change in written]
 

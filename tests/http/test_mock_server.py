@@ -16,7 +16,8 @@ import pytest
 
 from gateway.errors import OperatorError
 from gateway.http.mock_server import create_mock_app, run_mock
-from tests.support.scripted_server import ScriptedServer, scripted_server, until
+from tests.support.scripted_server import ScriptedServer, scripted_server
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module", params=["httptools", "h11"])

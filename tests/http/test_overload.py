@@ -16,6 +16,7 @@ from gateway.http.overload import PERIOD, Overload
 from gateway.http.starts import MOST, starts_of
 from gateway.http.throttle import BURST, FLOOR, Throttle
 from tests.support.app import Client, Gateway, chat_body, running, until
+from tests.support.waiting import eventually
 
 CONFIG = """version: 1
 providers:
@@ -250,8 +251,7 @@ class Clock:
 
 async def looks(heard: Heard, count: int) -> None:
     """Wait until the loop was looked at so often."""
-    while len(heard.lags) < count:  # noqa: ASYNC110 - a look is not ours to signal
-        await asyncio.sleep(0.005)
+    await eventually(lambda: len(heard.lags) >= count, f"{count} looks at the loop")
 
 
 async def test_what_the_probe_tells() -> None:
@@ -267,15 +267,12 @@ async def test_what_the_probe_tells() -> None:
     assert max(heard.lags) >= 0.1 - PERIOD
     assert not heard.changes, "time in which others had the processor"
     work.step = 0.05
-    while not heard.changes:  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.005)
+    await eventually(lambda: heard.changes, "the overload")
     assert heard.changes == [True]
     work.step = 0.0
-    while overload.shedding:  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.005)
+    await eventually(lambda: not overload.shedding, "the end of the overload")
     idle.least = 0.5
-    while len(heard.changes) < 3:  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.005)
+    await eventually(lambda: len(heard.changes) >= 3, "the next overload")
     assert heard.changes == [True, False, True], "calls that wait elsewhere than before the loop"
     overload.stop()
     assert not overload.shedding

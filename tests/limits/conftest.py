@@ -24,8 +24,8 @@ from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec, QuotaSpec
-from tests.storage.waiting import until_async
 from tests.support.store import own_store
+from tests.support.waiting import eventually
 
 PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
 """For tests in which the server's speed is not the question."""
@@ -340,7 +340,7 @@ class Outside:
                 gate.unsent or gate.dirty or gate.owing for gate in self.gates
             )
 
-        await until_async(well)
+        await eventually(well)
 
     async def end(self, gate: Gate) -> None:
         """This worker ends, whatever it could not say."""

@@ -22,8 +22,9 @@ from gateway.registry.snapshot import Snapshot
 from gateway.types import LimitRule, LimitSpec, Principal, QuotaSpec
 from gateway.usage.consumer import usage_key
 from tests.limits.books import Desk, desk, upkept
-from tests.limits.tills import Till, eventually, quota
+from tests.limits.tills import Till, quota
 from tests.storage.servers import cluster, watched
+from tests.support.waiting import eventually
 
 CENT = 10_000_000
 AGES = 1e8
@@ -266,7 +267,7 @@ async def test_sentinel(tmp_path: Path) -> None:
             till.gate.release(call)
             return not call.degraded
 
-        await eventually(goes_on, 30)
+        await eventually(goes_on, seconds=30)
         results = [till.begin(limits, Demand(fixed_cost=CENT)) for _ in range(20)]
         found_calls = await asyncio.gather(*results, return_exceptions=True)
         assert sum(isinstance(one, Reservation) for one in found_calls) == 5

@@ -21,7 +21,7 @@ from gateway.storage.redis import RedisClient, connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec, QuotaSpec
 from tests.limits.conftest import PATIENT, LedgerOf, fresh, limit_set, need, quota, rate, slots, take
-from tests.storage.waiting import until_async
+from tests.support.waiting import eventually
 
 PROCESSES = 4
 ROUNDS = 20
@@ -46,7 +46,7 @@ async def together(redis: RedisClient, what: str) -> None:
     async def ready() -> bool:
         return int(await redis.get(f"ready:{what}") or 0) >= PROCESSES
 
-    await until_async(ready)
+    await eventually(ready)
 
 
 async def ask(gate: Gate, limits: LimitSet) -> list[Reservation]:

@@ -42,7 +42,7 @@ from tests.limits.conftest import (
     slots,
     take,
 )
-from tests.storage.waiting import pause, until
+from tests.support.waiting import pause, until
 
 AGE = 86400.0 * 365
 AWAY = "redis://127.0.0.1:1"

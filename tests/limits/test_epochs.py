@@ -19,7 +19,8 @@ from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import LimitSpec
 from tests.limits.books import Desk, clerks, desk, restart, store, upkept
-from tests.limits.tills import KEY, Till, eventually, quota
+from tests.limits.tills import KEY, Till, quota
+from tests.support.waiting import eventually
 
 CENT = 10_000_000
 ONE = Demand(fixed_cost=CENT)

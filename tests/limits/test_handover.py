@@ -15,9 +15,10 @@ from gateway.limits.limitset import LimitSet
 from gateway.storage.redis import RedisClient
 from gateway.types import LedgerState
 from tests.limits.books import Desk, desk, upkept
-from tests.limits.tills import Till, eventually, quota
+from tests.limits.tills import Till, quota
 from tests.storage.servers import Server, free_ports, servers
 from tests.support.chaos import Break, ChaosProxy
+from tests.support.waiting import eventually
 
 AMOUNT = 20
 

@@ -19,8 +19,8 @@ from gateway.limits.upkeep import AUDIT_SECONDS
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import LimitSpec
 from tests.limits.books import Clerk, Desk, clerks, desk, store
-from tests.limits.tills import KEY, Till, eventually, quota
-from tests.storage.waiting import pause
+from tests.limits.tills import KEY, Till, quota
+from tests.support.waiting import eventually, pause
 
 CENT = 10_000_000
 ONE = Demand(fixed_cost=CENT)

@@ -36,7 +36,7 @@ from tests.limits.conftest import (
     take,
 )
 from tests.limits.test_degraded import TROUBLES, killed, paused
-from tests.storage.waiting import pause
+from tests.support.waiting import eventually, pause
 
 AGE = 86400.0 * 1000
 WORKERS = 2
@@ -178,8 +178,7 @@ async def test_quotas_begin_anew_after_an_outage(own_server: EmbeddedRedis, outs
         gate.settle(reservation, Used(600))
         assert ledger.spent == 700
     # No round of upkeep: the gate itself must not believe the counter of before.
-    while not outside.clients[0].available:  # noqa: ASYNC110 - a plain field
-        await asyncio.sleep(0.01)
+    await eventually(lambda: outside.clients[0].available, "the store is back")
     with pytest.raises(GatewayError):
         await take(gate, limits, 400)
     await outside.back()

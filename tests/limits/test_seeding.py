@@ -18,7 +18,8 @@ from gateway.limits.limitset import LimitSet
 from gateway.limits.outage import Question
 from gateway.limits.seeding import Seeder
 from tests.limits.books import Desk, desk, store
-from tests.limits.tills import KEY, TEAM, Till, eventually, quota
+from tests.limits.tills import KEY, TEAM, Till, quota
+from tests.support.waiting import eventually
 
 CENT = 10_000_000
 ONE = Demand(fixed_cost=CENT)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,15 +30,6 @@ def quota(kind: str, amount: int, *, name: str = KEY, period: str = "total", **m
 def sets(*specs: LimitSpec | QuotaSpec, worker: str = "w", shard: str = "0") -> LimitSet:
     """These limits, decided together."""
     return LimitSet.of([Member(spec, spec.name) for spec in specs], Names(shard, worker))
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
-    """Poll until it gives something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while not (found := await condition()):
-        assert time.monotonic() < deadline, "not in time"
-        await asyncio.sleep(0.01)
-    return found
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.registry import Loaded, load
 from gateway.registry.reload import Reloader
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -68,9 +69,7 @@ class Stage:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 — what is waited for is not ours to signal
-            await asyncio.sleep(0.02)
+    await eventually(condition, seconds=DEADLINE)
 
 
 @contextlib.asynccontextmanager

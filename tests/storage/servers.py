@@ -18,7 +18,7 @@ from gateway.storage.guard import default_guard
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.server_binary import find_server
 from gateway.storage.slots import SLOTS
-from tests.storage.waiting import pause, until, until_async
+from tests.support.waiting import eventually, pause, until
 
 PATIENT = RedisOptions(timeout=10.0)
 _SOON = ("--repl-diskless-sync-delay", "0")  # replicas need not wait 5 s for company
@@ -202,7 +202,7 @@ async def watched() -> AsyncIterator[Watched]:
                 replication = await by_port[ports[1]].execute("INFO", "replication")
                 return b"master_link_status:up" in replication
 
-            await until_async(ready)
+            await eventually(ready)
             yield Watched(data, sentinels, by_port)
 
 
@@ -249,10 +249,10 @@ async def cluster(*, replica: bool = True) -> AsyncIterator[Cluster]:
             for client in made:  # everybody with everybody: gossip alone would take seconds
                 for port, bus in zip(ports[:count], ports[count:], strict=True):
                     await client.execute("CLUSTER", "MEET", "127.0.0.1", port, bus)
-            await until_async(lambda: _all_know(made, count))
+            await eventually(lambda: _all_know(made, count))
             if replica:
                 await made[3].execute("CLUSTER", "REPLICATE", ids[0])
-                await until_async(lambda: _replicates(made[3]))
+                await eventually(lambda: _replicates(made[3]))
             yield Cluster(nodes, made, ids)
 
 

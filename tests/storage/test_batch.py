@@ -18,7 +18,7 @@ from gateway.storage.batch import Item, ScriptBatcher
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from tests.storage.conftest import ECHO, PATIENT
-from tests.storage.waiting import pause, until, until_async
+from tests.support.waiting import eventually, pause, until
 
 if TYPE_CHECKING:
     from gateway.storage.embedded import EmbeddedRedis
@@ -243,7 +243,7 @@ async def test_paused_store(server: EmbeddedRedis, make_client: Make) -> None:
         except StoreUnavailable:
             return False
 
-    await until_async(answers)
+    await eventually(answers)
 
 
 async def test_killed_and_restarted(server: EmbeddedRedis, make_client: Make) -> None:
@@ -262,7 +262,7 @@ async def test_killed_and_restarted(server: EmbeddedRedis, make_client: Make) ->
         except StoreUnavailable:
             return False
 
-    await until_async(answers)
+    await eventually(answers)
 
 
 async def test_readonly(make_client: Make) -> None:

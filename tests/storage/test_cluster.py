@@ -13,7 +13,7 @@ from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.storage.slots import key_slot
 from tests.storage.conftest import ECHO
 from tests.storage.servers import PATIENT, Cluster, clients, cluster, free_ports, works
-from tests.storage.waiting import until_async
+from tests.support.waiting import eventually
 
 TAGS = [f"{{{number}}}" for number in range(16)]
 
@@ -80,7 +80,7 @@ async def _migration(found: Cluster, client: RedisClient) -> None:
     assert await waiting == 2
     assert [await client.get(here), await client.get(there)] == [b"1", b"2"]  # MOVED, once
     assert isinstance(client, ClusterClient)
-    await until_async(lambda: _owns(client, slot, found.nodes[target].port))
+    await eventually(lambda: _owns(client, slot, found.nodes[target].port))
 
 
 async def _owns(client: ClusterClient, slot: int, port: int) -> bool:
@@ -106,15 +106,15 @@ async def _failover(found: Cluster, client: RedisClient) -> None:
     assert all(at.values())
     lost, kept = f"gw:{at[0][0]}", f"gw:{at[1][0]}"
     await client.set(lost, "1")
-    await until_async(lambda: _has(found.client[3], lost))
+    await eventually(lambda: _has(found.client[3], lost))
     found.nodes[0].kill()
     for _ in range(3):
         assert not await works(client, "SET", lost, "2")
     assert not client.available
     assert await client.get(kept) is None
-    await until_async(lambda: _has(client, lost), seconds=30)
+    await eventually(lambda: _has(client, lost), seconds=30)
     assert await works(client, "SET", lost, "3")
-    await until_async(lambda: _available(client))
+    await eventually(lambda: _available(client))
     assert changes[0] == (False, "down")
     assert changes[-1][0]
     assert isinstance(client, ClusterClient)

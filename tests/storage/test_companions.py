@@ -13,7 +13,7 @@ from gateway.storage.companions import STALE_SECONDS, WORDS, Companions, Lookout
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from tests.storage.servers import clients, free_ports, servers, works
-from tests.storage.waiting import until_async
+from tests.support.waiting import eventually
 
 BRISK = 0.5
 
@@ -144,8 +144,8 @@ async def test_they_give_it_up_and_take_it_back_together() -> None:
         assert not other.available
         assert asked == [None]
         with servers(ports[1:]):
-            await until_async(lambda: _is(cut, True))
-            await until_async(lambda: _is(other, True))
+            await eventually(lambda: _is(cut, True))
+            await eventually(lambda: _is(other, True))
             assert await works(cut, "PING")
             assert await works(other, "PING")
         assert changes.told == [(False, "down"), (True, "down")]
@@ -164,12 +164,12 @@ async def test_the_last_one_decides() -> None:
     assert await asyncio.gather(*(_refused(client) for client in (first, second) * 3)) == ["down"] * 6
     with servers(ports[:1]) as (server,):
         async with clients(server.url) as (outside,):
-            await until_async(lambda: _probed(outside))
+            await eventually(lambda: _probed(outside))
         assert await _refused(first) == "down"
         assert changes.told == [(False, "down")]
         with servers(ports[1:]):
-            await until_async(lambda: _is(first, True))
-            await until_async(lambda: _is(second, True))
+            await eventually(lambda: _is(first, True))
+            await eventually(lambda: _is(second, True))
     assert changes.told == [(False, "down"), (True, "down")]
     await first.close()
     await second.close()
@@ -188,5 +188,5 @@ async def test_who_leaves_is_not_waited_for() -> None:
         assert [await _refused(cut) for _ in range(3)] == ["down"] * 3
         assert await _refused(other) == "down"
         await cut.close()
-        await until_async(lambda: _is(other, True))
+        await eventually(lambda: _is(other, True))
         await other.close()

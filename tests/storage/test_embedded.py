@@ -20,7 +20,7 @@ from gateway.storage.guard import PipeWatcher
 from gateway.storage.redis import connect
 from gateway.storage.socket_path import socket_path
 from tests.storage.conftest import PATIENT
-from tests.storage.waiting import alive, pause, until, until_async
+from tests.support.waiting import alive, eventually, pause, until
 
 PARENT = textwrap.dedent(
     """
@@ -150,7 +150,7 @@ async def test_data_outlives_a_kill(server: EmbeddedRedis) -> None:
         except Exception:  # down, or loading: asked again
             return False
 
-    await until_async(recovered)
+    await eventually(recovered)
     await client.close()
 
 

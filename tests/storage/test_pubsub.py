@@ -15,7 +15,7 @@ from gateway.storage import pubsub
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.node import NodeClient
 from gateway.storage.pubsub import Subscription
-from tests.storage.waiting import pause, until_async
+from tests.support.waiting import eventually, pause
 
 MakeClient = Callable[..., NodeClient]
 
@@ -55,7 +55,7 @@ async def true(condition: Callable[[], object]) -> None:
     async def look() -> object:
         return condition()
 
-    await until_async(look)
+    await eventually(look)
 
 
 async def test_messages_arrive_in_order(make_client: MakeClient) -> None:

@@ -20,7 +20,7 @@ from gateway.errors import OperatorError
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.node import NodeClient
 from gateway.storage.redis import RedisClient, RedisOptions, connect
-from tests.storage.waiting import pause, until, until_async
+from tests.support.waiting import eventually, pause, until
 
 if TYPE_CHECKING:
     from gateway.storage.embedded import EmbeddedRedis
@@ -81,7 +81,7 @@ async def test_paused_server_is_slow(server: EmbeddedRedis, make_client: Make) -
     async def back() -> bool:
         return await _reason(client, "PING") == "ok"
 
-    await until_async(back)
+    await eventually(back)
     patient = make_client()
     assert await patient.execute("ECHO", "mine") == b"mine"
 
@@ -99,7 +99,7 @@ async def test_dead_server_is_down(server: EmbeddedRedis, make_client: Make) -> 
     async def ready() -> bool:
         return await _reason(make_client(), "PING") == "ok"
 
-    await until_async(ready)
+    await eventually(ready)
     assert await client.get("gw:a") == b"1"
 
 
@@ -113,7 +113,7 @@ async def test_closed_connections_are_noticed(make_client: Make) -> None:
         reader = client._pool._idle[0]._reader
         return reader is not None and reader.at_eof()
 
-    await until_async(noticed)
+    await eventually(noticed)
     await client.ping()
 
 
@@ -177,7 +177,7 @@ async def test_silent_host_bounds_the_wait() -> None:
 async def test_loop_stall_is_not_the_store(make_client: Make) -> None:
     """An answer that arrived while our own loop was busy counts, however late we look at it."""
     client = make_client(RedisOptions(timeout=0.05))
-    await until_async(lambda: _is_ok(client))
+    await eventually(lambda: _is_ok(client))
     pending = asyncio.ensure_future(client.execute("ECHO", "mine"))
     for _ in range(3):
         await asyncio.sleep(0)

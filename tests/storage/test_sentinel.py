@@ -20,7 +20,7 @@ from tests.storage.servers import (
     watched,
     works,
 )
-from tests.storage.waiting import until_async
+from tests.support.waiting import eventually
 
 _PATIENCE = 60.0
 """Sentinels that vote for different leaders try again after seconds."""
@@ -51,16 +51,16 @@ async def test_failover() -> None:
             script = client.script(b"return redis.call('INCR', KEYS[1])")
             await script.run(("gw:n",), ())
             old.kill()
-            await until_async(lambda: _fails(client))
-            await until_async(lambda: _writes_to(client, new.port), _PATIENCE)
+            await eventually(lambda: _fails(client))
+            await eventually(lambda: _writes_to(client, new.port), seconds=_PATIENCE)
             assert await script.run(("gw:n",), ()) in (1, 2)  # the replica had the first one, or not yet
             assert changes[:1] == [(False, "down")]
             assert changes[-1][0]
             # Back as a replica, and master again by command: its old master then says READONLY, or nothing.
             old.start()
             last = found.sentinels[2]
-            await until_async(lambda: _is_replica(found.client[old.port]))
-            await until_async(lambda: _switched(found, last, client, old.port), _PATIENCE)
+            await eventually(lambda: _is_replica(found.client[old.port]))
+            await eventually(lambda: _switched(found, last, client, old.port), seconds=_PATIENCE)
 
 
 async def _switched(found: Watched, sentinel: Server, client: RedisClient, port: int) -> bool:

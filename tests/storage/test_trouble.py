@@ -20,7 +20,7 @@ from gateway.storage.node import PROBE_KEY, NodeClient
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from tests.storage.conftest import ECHO
 from tests.storage.servers import PATIENT, clients, free_ports, servers, works
-from tests.storage.waiting import pause, until, until_async
+from tests.support.waiting import eventually, pause, until
 
 if TYPE_CHECKING:
     from gateway.storage.embedded import EmbeddedRedis
@@ -83,7 +83,7 @@ async def test_paused(server: EmbeddedRedis, make_client: Make, watch: Watch) ->
         assert watch.changes == [(False, "slow")]
     finally:
         os.kill(server.pid or 0, signal.SIGCONT)
-    await until_async(lambda: _is(client, True))
+    await eventually(lambda: _is(client, True))
     assert watch.changes == [(False, "slow"), (True, "slow")]
     assert await _reason(client, "ECHO", "mine") == "ok"
 
@@ -98,7 +98,7 @@ async def test_killed_and_restarted(server: EmbeddedRedis, make_client: Make, wa
     until(lambda: server._process is not None and server._process.poll() is not None)
     await _fall(client, "down", "PING")
     until(lambda: server.check() and server.pid != first)
-    await until_async(lambda: _is(client, True))
+    await eventually(lambda: _is(client, True))
     assert await _reason(client, "PING") == "ok"
     assert watch.changes == [(False, "down"), (True, "down")]
 
@@ -114,10 +114,10 @@ async def test_replica(make_client: Make) -> None:
             assert client._pool.idle == 0  # the next connection asks who the master is
             assert await _reason(client, "GET", "gw:a") == "ok"
     assert not client.available
-    await until_async(lambda: _probed(client, 2))
+    await eventually(lambda: _probed(client, 2))
     assert await _reason(client, "GET", "gw:a") == "readonly"
     await other.execute("REPLICAOF", "NO", "ONE")
-    await until_async(lambda: _is(client, True))
+    await eventually(lambda: _is(client, True))
     assert await _reason(client, "SET", "gw:a", "2") == "ok"
 
 
@@ -131,10 +131,10 @@ async def test_full(make_client: Make) -> None:
     await client.ping()
     await other.execute("CONFIG", "SET", "maxmemory", "1")
     await _fall(client, "oom", "SET", "gw:a", "1")
-    await until_async(lambda: _probed(client, 2))
+    await eventually(lambda: _probed(client, 2))
     assert not client.available
     await other.execute("CONFIG", "SET", "maxmemory", "0")
-    await until_async(lambda: _is(client, True))
+    await eventually(lambda: _is(client, True))
     assert await _reason(client, "SET", "gw:a", "1") == "ok"
     assert 0 < await other.execute("PTTL", PROBE_KEY) <= 1000
 
@@ -150,7 +150,7 @@ async def test_loading() -> None:
             # Reads its data slowly, and answers now and then meanwhile.
             server.start("--key-load-delay", "5000", "--loading-process-events-interval-bytes", "2048")
             await _fall(client, "loading", "GET", "k1")
-            await until_async(lambda: _is(client, True))
+            await eventually(lambda: _is(client, True))
             assert await client.get("k1") == b"x" * 2000
 
 

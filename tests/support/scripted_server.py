@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from gateway.http.mock_server import MockApp, create_mock_app
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,3 @@ def serving(app: Any, *, http: Any = "auto") -> Iterator[int]:
         finally:
             server.should_exit = True
             thread.join(10)
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Poll until it holds. Raises AssertionError when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.005)

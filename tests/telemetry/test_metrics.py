@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import UpstreamTimeout
-from gateway.ports import LimitDecision, Observer, ProbeResult, QuotaAlert
+from gateway.ports import LimitDecision, ProbeResult, QuotaAlert
 from gateway.telemetry import shared
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.telemetry.families import FAMILIES
@@ -86,12 +86,6 @@ def _tell_everything(metrics: Metrics) -> None:
     metrics.set_deployment_state("primary/gpt-4o", 0)
     metrics.quota_used(QuotaSpec("team", "research", "cost", "month", 20 * USD), "research", 8 * USD, 0, inf)
     metrics.call_finished(receipt())
-
-
-def test_is_an_observer() -> None:
-    """Metrics fit the port."""
-    observer: Observer = Metrics()
-    observer.call_started()
 
 
 def test_every_family_is_declared_from_the_start() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import multiprocessing
 import subprocess
 import sys
-import time
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from gateway.types import Deployment, Price, PriceTier, Provider
 from gateway.usage import lookup, pricefile, prices
 from gateway.usage.pricefile import Answer, Question
 from gateway.usage.prices import PriceLookupFailed, Prices, ask
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,15 +29,6 @@ OWN = Price(1.0, 2.0)
 CONFIGURED = Deployment("house/mine", OPENAI, "mine", price=OWN)
 ASKED = Question("openai", "house", "gpt-4o", OPENAI.base_url)
 TIERED = Price(0.1, 2.5, per_unit=3.083333333333333e-05, tiers=(PriceTier(5, 1.0, 2.0),), version="x:1")
-
-
-async def until(condition: object, seconds: float = 20.0) -> None:
-    """Wait for a condition. Raises AssertionError when it does not come."""
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -93,7 +84,7 @@ async def test_models_that_turn_up_later(tmp_path: Path) -> None:
     task = asyncio.create_task(book.run())
     try:
         assert book.price_of(KNOWN) is None
-        await until(lambda: book.price_of(KNOWN) is not None)
+        await eventually(lambda: book.price_of(KNOWN) is not None)
     finally:
         task.cancel()
 
@@ -110,7 +101,7 @@ async def test_a_failing_lookup_is_told_and_tried_again(tmp_path: Path, monkeypa
     task = asyncio.create_task(book.run())
     try:
         monkeypatch.undo()
-        await until(lambda: book.price_of(KNOWN) is not None)
+        await eventually(lambda: book.price_of(KNOWN) is not None)
         assert book.failure is None
     finally:
         task.cancel()

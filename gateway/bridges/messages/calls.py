@@ -1,7 +1,7 @@
-"""Calls of tools inside a stream: OpenAI's may take turns, Anthropic's come one after the other.
+"""Tool calls inside a stream: the fragments of OpenAI's may be interleaved, Anthropic's come one call after the other.
 
-The first stays open until its arguments are whole, the others wait: who sends them one by one is handed on as it comes,
-and who mixes them is put in order.
+The first call stays open until its arguments are whole, and the others wait. So the calls of a provider that sends them
+one by one are relayed as they come, and interleaved ones are put in order.
 """
 
 from __future__ import annotations

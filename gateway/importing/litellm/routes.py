@@ -10,7 +10,7 @@ from gateway.importing.draft import Noted, name_for
 from gateway.importing.litellm.deployments import SHARES
 from gateway.importing.litellm.reading import pairs
 from gateway.registry.problems import shown
-from gateway.registry.snapshot import DEFAULT_MAX_ATTEMPTS
+from gateway.types import DEFAULT_MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from gateway.importing.litellm.deployments import Group, Member

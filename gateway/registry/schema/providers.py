@@ -32,6 +32,7 @@ from gateway.registry.schema.fields import (
     one_or_many,
     or_plain,
 )
+from gateway.types import DEFAULT_BATCH_SIZE, DEFAULT_QUEUE_TIMEOUT, DEFAULT_RETRY_ATTEMPTS, DEFAULT_RETRY_DELAY
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"})
@@ -262,7 +263,7 @@ class Provider(Strict):
     )
     concurrency_limit: Whole | None = Field(None, ge=1, le=100_000, description="Requests in flight at once.")
     queue_timeout: Duration = Field(
-        1.0,
+        DEFAULT_QUEUE_TIMEOUT,
         ge=0,
         le=600,
         description="How long requests queue while every target is at its concurrency_limit.",
@@ -273,15 +274,21 @@ class Provider(Strict):
         description="Seconds to the first byte, or {connect: 5, first_byte: 60, idle: 120, total: 600}.",
         json_schema_extra=or_plain({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
     )
-    retry_attempts: Whole = Field(3, ge=0, le=10, description="Retries on one deployment after its first try.")
-    retry_delay: Duration = Field(0.5, ge=0, le=60, description="Base of the backoff between retries, in seconds.")
+    retry_attempts: Whole = Field(
+        DEFAULT_RETRY_ATTEMPTS, ge=0, le=10, description="Retries on one deployment after its first try."
+    )
+    retry_delay: Duration = Field(
+        DEFAULT_RETRY_DELAY, ge=0, le=60, description="Base of the backoff between retries, in seconds."
+    )
     on_disconnect: Annotated[Draining | None, BeforeValidator(_draining)] = Field(
         None,
         description="cancel: stop when the client leaves. drain: read on, so that the usage is the provider's.",
         json_schema_extra=or_plain({"type": "string", "enum": ["cancel", "drain"]}),
     )
     breaker: Flag = Field(default=True, description="Its models leave rotation while they fail.")
-    batch_size: Whole = Field(2048, ge=1, le=100_000, description="Inputs in one upstream embeddings call.")
+    batch_size: Whole = Field(
+        DEFAULT_BATCH_SIZE, ge=1, le=100_000, description="Inputs in one upstream embeddings call."
+    )
     stream: Flag = Field(default=True, description="The provider can stream.")
     unsupported: Literal["error", "drop"] = Field(
         "error", description="Request fields that its API cannot say: refuse the request, or leave them out."

@@ -20,6 +20,7 @@ from gateway.registry.schema.fields import (
     one_or_many,
 )
 from gateway.registry.schema.providers import HeaderToken
+from gateway.types import DEFAULT_MAX_ATTEMPTS
 
 ServiceWord = Literal[
     "chat",
@@ -172,7 +173,7 @@ class Route(Strict):
     )
     fallbacks: Fallbacks | None = Field(None, description="Other places for what these targets cannot serve.")
     hedge: Hedge | None = Field(None, description="Send a second attempt when the first is slow: {after: p95}.")
-    max_attempts: Whole = Field(4, ge=1, le=20, description="Tries at all targets together.")
+    max_attempts: Whole = Field(DEFAULT_MAX_ATTEMPTS, ge=1, le=20, description="Tries at all targets together.")
     max_output_tokens: Size | None = Field(
         None, ge=1, description="Reserved and asked for when a caller under a budget sets no max_tokens: 4096."
     )

@@ -27,3 +27,21 @@ def create_engine(name: str) -> Engine:
         raise LookupError(f"unknown engine {name!r}; known are: {', '.join(sorted(ENGINES))}") from None
     factory = cast("Callable[[], Engine]", getattr(import_module(module), attribute))
     return factory()
+
+
+class Engines:
+    """The engines in use by name, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Engine] = {}
+
+    def __call__(self, name: str) -> Engine:
+        engine = self._engines.get(name)
+        if engine is None:
+            engine = self._engines[name] = create_engine(name)
+        return engine
+
+    async def close(self) -> None:
+        """Close every pool."""
+        for engine in self._engines.values():
+            await engine.close()

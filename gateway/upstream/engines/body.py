@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
     from gateway.types import Body
 
@@ -26,13 +26,7 @@ def length_line(method: bytes, size: int) -> bytes:
 
 def present_parts(body: Sequence[bytes] | Body) -> Sequence[bytes] | None:
     """The parts if all are here."""
-    if isinstance(body, list | tuple):
-        return body
-    parts = getattr(body, "parts", None)
-    if parts is None:
-        return list(body)  # type: ignore[arg-type]  # a sequence of another type
-    here: Sequence[bytes] | None = parts()
-    return here
+    return body if isinstance(body, Sequence) else body.parts()
 
 
 def send_present(connection: Connection, head: bytes, method: bytes, parts: Sequence[bytes]) -> None:

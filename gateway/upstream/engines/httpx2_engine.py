@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import httpcore2
@@ -199,10 +200,11 @@ class _Exchange:
         scheme = "https" if endpoint.tls else "http"
         authority = f"[{host}]" if ":" in host else host
         headers = [*head.headers, *request.extra]
-        parts = present_parts(request.body)
+        body = request.body
+        parts = present_parts(body)
         content: bytes | AsyncIterator[bytes]
         if parts is None:
-            body: Body = request.body  # type: ignore[assignment]  # what is no sequence is a Body
+            assert not isinstance(body, Sequence)
             if body.size is not None:
                 headers.append((b"content-length", b"%d" % body.size))
             content = self._arriving(body)

@@ -14,10 +14,11 @@ from gateway.errors import (
     UpstreamServerError,
     UpstreamStalled,
     UpstreamTimeout,
-    UpstreamTooLarge,
     UpstreamTruncated,
 )
 from gateway.ports import LocalAnswer, LocalDialect, LocalRequest
+
+from .inprocess import earliest, whole_answer, whole_request
 
 if TYPE_CHECKING:
     from gateway.ports import Deadlines, UpstreamRequest
@@ -40,8 +41,8 @@ class LocalEngine:
         """Call it. Raises UpstreamTimeout, UpstreamBadResponse for what is no answer, and what it raised."""
         head = request.head
         try:
-            async with asyncio.timeout_at(_earliest(deadlines.first_byte, deadlines.at)):
-                body = await _whole(request.body)
+            async with asyncio.timeout_at(earliest(deadlines.first_byte, deadlines.at)):
+                body = await whole_request(request.body)
                 asked = LocalRequest(
                     self._provider, head.target.decode("latin-1"), (*head.headers, *request.extra), body
                 )
@@ -77,15 +78,7 @@ class LocalResponse:
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamTooLarge, and as `chunk` does."""
-        parts: list[bytes] = []
-        size = 0
-        while data := await self.chunk():
-            parts.append(data)
-            size += len(data)
-            if size > limit:
-                self.abort()
-                raise UpstreamTooLarge
-        return b"".join(parts)
+        return await whole_answer(self, limit)
 
     async def chunk(self) -> bytes:
         """The next piece, `b""` at the end. Raises UpstreamStalled, UpstreamTimeout, UpstreamTruncated."""
@@ -95,7 +88,7 @@ class LocalResponse:
             data, self._rest = self._rest, b""
             return data
         idle, at = self._deadlines.idle, self._deadlines.at
-        due = _earliest(idle, at)
+        due = earliest(idle, at)
         self._reading = reading = asyncio.ensure_future(_next(self._rest))
         try:
             async with asyncio.timeout_at(due):
@@ -156,15 +149,3 @@ async def _closed(pieces: AsyncIterator[bytes], reading: asyncio.Future[bytes] |
     if close is not None:
         with suppress(Exception):  # nobody is left whom its failure would concern
             await close()
-
-
-def _earliest(seconds: float, at: float | None) -> float:
-    deadline = asyncio.get_running_loop().time() + seconds
-    return deadline if at is None else min(deadline, at)
-
-
-async def _whole(body: object) -> bytes:
-    if isinstance(body, list | tuple):
-        return b"".join(body)
-    parts = body.parts()  # type: ignore[attr-defined]  # a Body, then
-    return b"".join([part async for part in body.stream()] if parts is None else parts)  # type: ignore[attr-defined]

@@ -10,7 +10,6 @@ from gateway.errors import (
     UpstreamError,
     UpstreamStalled,
     UpstreamTimeout,
-    UpstreamTooLarge,
     UpstreamTruncated,
 )
 from gateway.providers.scripted import (
@@ -28,9 +27,11 @@ from gateway.providers.scripted import (
     respond,
 )
 
+from .inprocess import earliest, whole_answer, whole_request
+
 if TYPE_CHECKING:
     from gateway.ports import Deadlines, UpstreamRequest
-    from gateway.types import Body, Headers
+    from gateway.types import Headers
 
 
 class MockEngine:
@@ -46,7 +47,7 @@ class MockEngine:
 
     async def send(self, request: UpstreamRequest, deadlines: Deadlines) -> MockResponse:
         """Play up to the head. Raises UpstreamTimeout, UpstreamDisconnected."""
-        first_byte = _earliest(deadlines.first_byte, deadlines.at)
+        first_byte = earliest(deadlines.first_byte, deadlines.at)
         asked = await _asked(request, first_byte)
         scenario = respond(asked)
         response = MockResponse(scenario, self.bill.open(asked, scenario), deadlines, self._open)
@@ -94,19 +95,11 @@ class MockResponse:
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamTooLarge, UpstreamTruncated, UpstreamStalled, UpstreamTimeout."""
-        parts: list[bytes] = []
-        size = 0
-        while data := await self.chunk():
-            parts.append(data)
-            size += len(data)
-            if size > limit:
-                self.abort()
-                raise UpstreamTooLarge
-        return b"".join(parts)
+        return await whole_answer(self, limit)
 
     async def chunk(self) -> bytes:
         """The bytes of the next send, `b""` at the end. Raises UpstreamTruncated, UpstreamStalled, UpstreamTimeout."""
-        idle = _earliest(self._deadlines.idle, self._deadlines.at)
+        idle = earliest(self._deadlines.idle, self._deadlines.at)
         # A body without pauses must still let others run, above all whoever wants to abort it.
         await asyncio.sleep(0)
         while not self._ended:
@@ -174,25 +167,11 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _earliest(seconds: float, at: float | None) -> float:
-    """The loop time after so many seconds, or `at` if that is sooner."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    return deadline if at is None else min(deadline, at)
-
-
 async def _asked(request: UpstreamRequest, deadline: float) -> Request:
     head = request.head
     try:
         async with asyncio.timeout_at(deadline):
-            body = await _whole(request.body)
+            body = await whole_request(request.body)
     except TimeoutError as error:
         raise UpstreamTimeout from error
     return request_of(head.method.decode(), head.target.decode("latin-1"), (*head.headers, *request.extra), body)
-
-
-async def _whole(body: object) -> bytes:
-    if not isinstance(body, list | tuple):
-        upload: Body = body  # type: ignore[assignment]
-        parts = upload.parts()
-        return b"".join([part async for part in upload.stream()] if parts is None else parts)
-    return b"".join(body)

@@ -16,8 +16,8 @@ from gateway.storage.pubsub import Subscription
 from gateway.storage.redis import RedisOptions, connect
 from gateway.vault import Header
 from tests.registry.resources.support import ALICE, SECRET, Office
-from tests.storage.waiting import until_async
 from tests.support.app import store_url
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ async def test_laid_out(office: Office, redis: RedisClient, tmp_path: Path) -> N
     subscription = Subscription(redis.dial, CHANNEL, heard.append, lambda: None)
     listening = asyncio.create_task(subscription.run())
     try:
-        await until_async(lambda: true_now(subscription.alive))
+        await eventually(lambda: true_now(subscription.alive))
         await propagation.round()
         assert (shelf.read(), propagation.kept) == (None, 0)
         provider = await office.provider()
@@ -77,7 +77,7 @@ async def test_laid_out(office: Office, redis: RedisClient, tmp_path: Path) -> N
         assert found is not None
         assert (found.revision, found.header, found.providers[0].name) == (2, ("salt", "canary"), "acme")
         assert SECRET.encode() not in shelf.path.read_bytes()
-        await until_async(lambda: true_now(bool(heard)))
+        await eventually(lambda: true_now(bool(heard)))
         shelf.path.write_bytes(b"rubbish")
         await propagation.round()
         assert shelf.read() == found

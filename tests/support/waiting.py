@@ -1,31 +1,40 @@
-"""Polling with a deadline."""
+"""Waiting for what other processes, threads and tasks do: polled, with a deadline."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Return once the condition holds; fail after `seconds`."""
+    """Return once the condition holds. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.005)
 
 
-async def until_async(condition: Callable[[], Awaitable[object]], seconds: float = 20.0) -> None:
-    """As `until`, for a condition that has to be awaited."""
+async def eventually(condition: Callable[[], Any], what: str = "the condition", seconds: float = 20.0) -> Any:
+    """Poll until the condition, which may be a coroutine function, gives something true; return that.
+
+    Raises AssertionError after `seconds`.
+    """
     deadline = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
+    while True:
+        found = condition()
+        if inspect.isawaitable(found):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not in time: {what}"
         await asyncio.sleep(0.005)
 
 
