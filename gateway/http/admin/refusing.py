@@ -36,6 +36,7 @@ from gateway.registry.resources.errors import (
     CannotSeal,
     Conflict,
     KeyReplaced,
+    NewReference,
     NotFound,
     Redirected,
     Rejected,
@@ -148,6 +149,11 @@ def _redirected(error: Any) -> Problem:
     return Clash(str(error), field="base_url", suggestions=[advice])
 
 
+def _new_reference(error: Any) -> Problem:
+    advice = "Store the secret itself as `value` or `fields`, or ask an admin."
+    return Clash(str(error), field="references", suggestions=[advice])
+
+
 def _cannot_seal(error: Any) -> Problem:
     return Clash(str(error), field="value", suggestions=["Set ENCRYPTION_KEY, or send `references`."])
 
@@ -250,6 +256,7 @@ _TABLE: list[tuple[type[Exception], Callable[[Any], Problem]]] = [
     (NotFound, _no_resource),
     (Conflict, _conflict),
     (Redirected, _redirected),
+    (NewReference, _new_reference),
     (VersionMismatch, _changed),
     (CannotSeal, _cannot_seal),
     (KeyReplaced, _key_replaced),

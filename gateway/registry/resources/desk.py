@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from gateway.registry.resources import history, rows, vetting
 from gateway.registry.resources.applying import Seal, Stamp, apply
-from gateway.registry.resources.destinations import refuse_redirection
+from gateway.registry.resources.destinations import refuse_redirection, refuse_references
 from gateway.registry.resources.errors import Conflict, NotFound, Problem, Reference, Rejected
 from gateway.registry.resources.fragment import Fragment, fragment_of
 from gateway.registry.resources.operations import Create, Operation, Rotate
@@ -128,8 +128,8 @@ class Resources:
     async def change(self, author: Author, operations: Sequence[Operation]) -> Committed:
         """Do these together, or nothing: the change, its audit and its revision are one transaction.
 
-        Raises NotFound, Conflict, Redirected, VersionMismatch, CannotSeal, KeyReplaced, and Rejected when the
-        configuration would not hold. What changes nothing makes no revision.
+        Raises NotFound, Conflict, Redirected, NewReference, VersionMismatch, CannotSeal, KeyReplaced, and Rejected
+        when the configuration would not hold. What changes nothing makes no revision.
         """
         return await self._transact(author, lambda _connection, _state: _given(operations), None)
 
@@ -193,6 +193,8 @@ class Resources:
                 await connection.rollback()
                 return Committed(before.revision, ())
             refuse_redirection(changes, before, author.role, self._rules.bounds.dialects)
+            if back_to is None:  # what was together once may be so again
+                refuse_references(changes, before, after, author.role, self._rules.bounds.dialects)
             await _refuse_used_teams(connection, changes)
             await self._hold(before, after, changes)
             if self._prove is not None and any(map(_sealed_anew, changes)):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gateway.registry.catalogue import provider_type
-from gateway.registry.resources.errors import Redirected
-from gateway.registry.resources.records import Change, Kind, State
+from gateway.registry.resources.errors import NewReference, Redirected
+from gateway.registry.resources.records import Change, Kind, Resource, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +46,36 @@ def refuse_redirection(changes: Sequence[Change], before: State, role: str, dial
         kept = [one.name for one in credentials if one.provider_id == change.before.id and one.id not in removed]
         if kept:
             raise Redirected(change.before.name, kept)
+
+
+def refuse_references(
+    changes: Sequence[Change], before: State, after: State, role: str, dialects: Known | None
+) -> None:
+    """Raises NewReference when somebody who is not an admin has a reference followed for an address at which it was
+    not followed before: its secret is the house's, and would go wherever they say."""
+    if role in TRUSTED:
+        return
+    followed: dict[str, frozenset[str]] = {}
+    for one in before.of(Kind.CREDENTIAL).values():
+        for reference in _references(one):
+            there = _led_to(one, before, dialects)
+            followed[reference] = followed.get(reference, frozenset()) | there
+    for change in changes:
+        if change.kind is not Kind.CREDENTIAL or change.after is None:
+            continue
+        for reference in _references(change.after):
+            if not _led_to(change.after, after, dialects) <= followed.get(reference, frozenset()):
+                raise NewReference(change.after.name, reference)
+
+
+def _references(credential: Resource) -> list[str]:
+    found = credential.settings.get("references")
+    return [str(reference) for reference in found.values()] if isinstance(found, dict) else []
+
+
+def _led_to(credential: Resource, state: State, dialects: Known | None) -> frozenset[str]:
+    provider = state.of(Kind.PROVIDER).get(credential.provider_id or "")
+    return frozenset() if provider is None else origins(provider.settings, dialects)
 
 
 def _texts(value: Any) -> Iterator[str]:

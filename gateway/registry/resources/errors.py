@@ -52,6 +52,16 @@ class Redirected(ResourceError):
         )
 
 
+class NewReference(ResourceError):
+    """A secret of the house would be read for somebody who may not know it, and sent to a place of their choice."""
+
+    def __init__(self, credential: str, reference: str) -> None:
+        super().__init__(
+            f"Credential {credential!r} refers to {reference!r}, which no stored credential of a provider at that "
+            "address does: only an admin may do that."
+        )
+
+
 class VersionMismatch(ResourceError):
     """It was changed since it was read."""
 

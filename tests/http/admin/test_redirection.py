@@ -74,3 +74,27 @@ async def test_what_an_operator_may(sqlite_desk: Desk) -> None:
     assert (await sqlite_desk.call("PATCH", "/providers/acme", {"base_url": ELSEWHERE}, headers=own)).status_code == 200
     fresh = {"name": "first", "value": "sk-acme-own-0123456789abcdef"}
     assert (await sqlite_desk.call("POST", "/providers/acme/credentials", fresh, headers=own)).status_code == 201
+
+
+async def test_an_operator_has_no_reference_followed_elsewhere(sqlite_desk: Desk) -> None:
+    """409 for a provider of their own making, for one that was deleted and made again, and for a reference that nobody
+    follows; where an admin had it followed, they may have it followed again."""
+    refers = {"references": {"api_key": "env:GATEWAY_CREDENTIAL_ACME"}}
+    await acme(sqlite_desk, **refers)
+    own = await operator(sqlite_desk)
+    mine = {"identifier": "mine", "type": "openai_compatible", "base_url": ELSEWHERE}
+    assert (await sqlite_desk.call("POST", "/providers", mine, headers=own)).status_code == 201
+    taken = await sqlite_desk.call("POST", "/providers/mine/credentials", {"name": "a", **refers}, headers=own)
+    assert taken.status_code == 409, taken.text
+    assert taken.json()["error"]["field"] == "references"
+    assert "ask an admin" in taken.text
+    second = await sqlite_desk.call("POST", "/providers/acme/credentials", {"name": "b", **refers}, headers=own)
+    assert second.status_code == 201, second.text
+    other = {"name": "c", "references": {"api_key": "env:GATEWAY_CREDENTIAL_OTHER"}}
+    assert (await sqlite_desk.call("POST", "/providers/acme/credentials", other, headers=own)).status_code == 409
+    assert (await sqlite_desk.call("DELETE", "/providers/acme?cascade=true", headers=own)).status_code == 204
+    again = {**mine, "identifier": "acme"}
+    assert (await sqlite_desk.call("POST", "/providers", again, headers=own)).status_code == 201
+    taken = await sqlite_desk.call("POST", "/providers/acme/credentials", {"name": "a", **refers}, headers=own)
+    assert taken.status_code == 409, taken.text
+    assert (await sqlite_desk.call("POST", "/providers/acme/credentials", {"name": "a", **refers})).status_code == 201
