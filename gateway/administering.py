@@ -13,15 +13,15 @@ from gateway.audit.opening import open_audit
 from gateway.auth.keyring import Keyring
 from gateway.errors import OperatorError
 from gateway.http.admin.app import create_admin
-from gateway.http.admin.door import AccessDoor, Entry
+from gateway.http.admin.authentication import Authenticator, Entry
 from gateway.http.admin.services import Services
 from gateway.registry.interpolation import Interpolated, interpolate
-from gateway.registry.resources.desk import Resources, Rules
 from gateway.registry.resources.errors import KeyReplaced
 from gateway.registry.resources.intake import Intake
 from gateway.registry.resources.judging import Judge, Picture
 from gateway.registry.resources.propagation import CHANNEL, Propagation
 from gateway.registry.resources.reading import References
+from gateway.registry.resources.repository import Resources, Rules
 from gateway.registry.resources.shelf import Shelf
 from gateway.registry.resources.status import RegistryStatus
 from gateway.registry.resources.vetting import Bounds
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.audit.log import AuditLog
-    from gateway.controlled import AdministratorBoot
-    from gateway.registry.resources.desk import Record
     from gateway.registry.resources.records import Author, Change
+    from gateway.registry.resources.repository import Record
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
     from gateway.storage.redis import RedisClient
     from gateway.storage.sql.database import Database
+    from gateway.worker_control import AdministratorBoot
 
 Work = list[Coroutine[Any, Any, None]]
 
@@ -88,7 +88,7 @@ async def open_rooms(boot: AdministratorBoot, database: Database, redis: RedisCl
         settings=settings,
         dialects=boot.dialects,
         database=database,
-        door=AccessDoor(entry, database, audit),
+        authenticator=Authenticator(entry, database, audit),
         snapshot=picture.snapshot,
         tell_keys=keyring.apply,
         resources=resources,

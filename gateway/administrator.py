@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvloop
 
-from gateway.controlled import AdministratorBoot, admin_socket
 from gateway.errors import OperatorError
 from gateway.registry.resources.shelf import Shelf
 from gateway.storage.redis import RedisOptions, connect
 from gateway.telemetry import logs
+from gateway.worker_control import AdministratorBoot, admin_socket
 
 if TYPE_CHECKING:
     from gateway.storage.sql.database import Database

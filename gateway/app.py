@@ -18,10 +18,10 @@ from gateway.admission import Admission
 from gateway.audit.known import known_secrets
 from gateway.auth.keyring import CHANNEL
 from gateway.auth.store import Keys
-from gateway.controlled import Controlled, Seat, context_of
 from gateway.health.board import Board
 from gateway.health.hints import Hints
 from gateway.health.reporter import Reporter
+from gateway.health_checks import HealthChecks
 from gateway.http import asgi
 from gateway.http.cors import Cors
 from gateway.http.cycle import Cycle
@@ -35,6 +35,7 @@ from gateway.http.watch import Watch
 from gateway.limits.alerts import QuotaAlerts
 from gateway.limits.policy import Policy, many_shards, one_shard
 from gateway.limits.workers import worker_name
+from gateway.metering import Metering, has_budgets
 from gateway.pipeline import Pipeline
 from gateway.ports import Dialect, Secrets
 from gateway.providers import discover
@@ -48,7 +49,6 @@ from gateway.registry.table import load_cached
 from gateway.routing.facts import Senses
 from gateway.routing.planner import Planner
 from gateway.settings import Settings
-from gateway.spending import Spending, has_budgets
 from gateway.storage.companions import Companions
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.pubsub import Subscription
@@ -57,7 +57,6 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.fanout import Observers
 from gateway.telemetry.logs import EventLog
 from gateway.telemetry.metrics import Metrics
-from gateway.tending import Tending
 from gateway.types import Deployment
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.engines import Engines
@@ -65,6 +64,7 @@ from gateway.upstream.forward import Forwarder
 from gateway.upstream.send import Sender
 from gateway.upstream.webhook import Webhook
 from gateway.usage.prices import PriceLookupFailed, Prices
+from gateway.worker_control import Seat, WorkerControl, context_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -148,7 +148,7 @@ class Worker:
         self._redis = connect(boot.redis_url, RedisOptions(lookout=lookout), self._observer.redis_called)
         self._redis.on_change(self._observer.redis_changed)
         self.board.observer = self._observer
-        self._tending = Tending(
+        self._health_checks = HealthChecks(
             boot.settings, self._table_client, self._engines, self._dialects, self._observer, self._reporter
         )
         self._tables = Tables(self._table_client)
@@ -156,7 +156,7 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._prices = Prices(boot.settings.data_dir)
         self._worker = worker_name()
-        self._controlled = Controlled(
+        self._worker_control = WorkerControl(
             boot.settings,
             context_of(boot.settings, self._dialects, defaults_of(boot.settings)),
             lambda: self._engines("httptools"),
@@ -167,7 +167,7 @@ class Worker:
         self._api: OpenAIApi | None = None
         self._pipeline: Pipeline | None = None
         self._forwarder: Forwarder | None = None
-        self._spending: Spending | None = None
+        self._metering: Metering | None = None
         self._keys: Keys | None = None
         self._started = 0.0
         self._watch = Watch()
@@ -180,7 +180,7 @@ class Worker:
         if self._api is not None and is_api(cycle.path):
             return self._api(cycle)
         if self._boot.settings.admin_api and is_administration(cycle.path):
-            return self._controlled.relay.serve(cycle, addresses)
+            return self._worker_control.relay.serve(cycle, addresses)
         return asgi.serve(self._ops, cycle, addresses)
 
     def malformed(self) -> None:
@@ -209,23 +209,23 @@ class Worker:
     async def start(self) -> None:
         """Load the configuration and be ready to serve."""
         self.metrics.start()
-        self._controlled.shelf.make()
+        self._worker_control.shelf.make()
         loaded, rejected = await self._first_load()
         # Not the loop's time: uvloop keeps that in whole milliseconds. Both count the same monotonic seconds.
         clock = time.monotonic
         self._started = clock()
         await self._learn_prices(loaded.snapshot)
-        self._spending = spending = Spending(
+        self._metering = metering = Metering(
             self._boot, self._redis, self._observer, clock, self._worker, self._table_client
         )
-        accounts = Accounts(self._prices.price_of, spending.gate.store_clock.at, clock)
+        accounts = Accounts(self._prices.price_of, metering.gate.store_clock.at, clock)
         accounts.look_up = self._look_up
-        admission = Admission(spending.gate, accounts)
+        admission = Admission(metering.gate, accounts)
         self._senses = Senses(self.board, clock, admission.quote, admission.headroom.of)
         sender = Sender(self._engines, self._dialects, clock)
-        self._controlled.refused = lambda: self._refused(sender.credentials)
+        self._worker_control.refused = lambda: self._refused(sender.credentials)
         self._forwarder = forwarder = Forwarder(sender, self.board, self._observer, clock, self._chance)
-        snapshot = await self._tending.restore(loaded.snapshot)
+        snapshot = await self._health_checks.restore(loaded.snapshot)
         self._pipeline = pipeline = Pipeline(
             self._served(snapshot),
             admission,
@@ -238,7 +238,7 @@ class Worker:
         self._keys = keys = Keys(self._redis, clock=clock, in_use=self._watch.holds)
         keys.on_revoked(self._watch.revoke)
         keys.zone = loaded.snapshot.zone
-        pipeline.keys, pipeline.journal = keys, spending.spool
+        pipeline.keys, pipeline.journal = keys, metering.spool
         # A worker that takes another's place may start after the first key was made: then Redis has to say.
         late = clock() - self._boot.made_at > FIRST_WORKERS_SECONDS
         keys.configured = True if self._boot.run_time_keys else (None if late else False)
@@ -246,20 +246,20 @@ class Worker:
         settings = self._boot.settings
         cors = Cors(settings.cors_origins)
         self._api = OpenAIApi(pipeline, self._watch, self._observer, settings.max_body_bytes, cors)
-        watched = [path for path in (self._boot.config, self._controlled.shelf.path) if path is not None]
+        watched = [path for path in (self._boot.config, self._worker_control.shelf.path) if path is not None]
         self.reloader = reloader = Reloader(watched, self._load, self._swap, self._observer, loaded)
-        self._controlled.status = lambda: reloader.status
+        self._worker_control.status = lambda: reloader.status
         self._observer.config_loaded(loaded.snapshot.revision, None)
-        await spending.start()
+        await metering.start()
         self._webhook.use(loaded.snapshot.alerts)
         changed_keys = Subscription(self._redis.dial, CHANNEL, keys.notice, keys.missed)
         duties = (
-            self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), spending.run(),
-            self._webhook.run(), self._hints.run(), self._tending.run(), self._controlled.beats.run(),
+            self.reloader.run(), self._prices.run(), keys.run(), changed_keys.run(), metering.run(),
+            self._webhook.run(), self._hints.run(), self._health_checks.run(), self._worker_control.beats.run(),
         )  # fmt: skip
         self._tasks += [asyncio.create_task(duty) for duty in duties]
         self.overload.start()
-        self._tending.on_change = self._serve
+        self._health_checks.on_change = self._serve
         if rejected:
             # The same mistake again, for the log, the metric and `/readyz`.
             await self._reload(self.reloader)
@@ -304,13 +304,13 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._reporter.close()
-        await self._controlled.beats.leave()
+        await self._worker_control.beats.leave()
         if self._keys is not None:
             await self._keys.close()
         if self._forwarder is not None:
             await self._forwarder.close()
-        if self._spending is not None:
-            await self._spending.close()
+        if self._metering is not None:
+            await self._metering.close()
         await self._engines.close()
         await self._redis.close()
         await self._table_client.close()
@@ -324,14 +324,14 @@ class Worker:
         except ConfigError:
             if self._boot.last_good is None:
                 raise
-            return self._known(await self._controlled.joined(self._boot.last_good.loaded)), True
+            return self._known(await self._worker_control.joined(self._boot.last_good.loaded)), True
 
     async def _load(self) -> Loaded:
         defaults = defaults_of(self._boot.settings)
         loaded = await load_cached(
             self._boot.config, os.environ, self._tables, dialects=self._dialects, defaults=defaults
         )
-        return self._known(await self._controlled.joined(loaded))
+        return self._known(await self._worker_control.joined(loaded))
 
     def _known(self, loaded: Loaded) -> Loaded:
         """Logs and metrics know the names and the secrets of what is about to be served."""
@@ -342,7 +342,7 @@ class Worker:
 
     def _planner(self, snapshot: Snapshot) -> Planner:
         self.board.keep(snapshot.deployments.values())
-        for deployment in self._tending.configured.deployments:
+        for deployment in self._health_checks.configured.deployments:
             self.metrics.show_state(deployment, self.board.state_of(deployment))
         return Planner(snapshot, self._dialects, self._chance, self._senses)
 
@@ -362,7 +362,7 @@ class Worker:
         if self._keys is not None:
             self._keys.zone = snapshot.zone
         self._webhook.use(snapshot.alerts)
-        self._serve(self._tending.use(snapshot))
+        self._serve(self._health_checks.use(snapshot))
 
     def _serve(self, snapshot: Snapshot) -> None:
         """Take a whole snapshot into service: the configured one, with what providers list."""
@@ -426,7 +426,7 @@ class Worker:
         if status is not None and status.last_error is not None:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.loaded_at))
             found.append(f"configuration rejected, serving revision {status.revision} of {since}: {status.last_error}")
-        found += self._controlled.remarks()
+        found += self._worker_control.remarks()
         if not self._redis.available:
             found.append("redis away: limits are enforced as their on_store_failure says")
         if self._keys_unknown and KEYS_UNKNOWN not in self.blockers():

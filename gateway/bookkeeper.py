@@ -22,7 +22,7 @@ import uvloop
 from gateway.auth.keyring import Keyring
 from gateway.auth.mirror import Mirror
 from gateway.errors import OperatorError
-from gateway.health.clerk import Clerk, stream_of
+from gateway.health.recorder import Recorder, stream_of
 from gateway.limits.reaper import Reaper
 from gateway.ports import Engine, Secrets
 from gateway.registry.snapshot import Snapshot
@@ -274,7 +274,7 @@ class Incidents:
         self._replica = boot.replica
         self._engine: Engine | None = None
         self._webhook = Webhook(self._client)
-        self._clerk = Clerk(
+        self._recorder = Recorder(
             stream_of(redis, consumer),
             History(database),
             self._configured,
@@ -298,7 +298,7 @@ class Incidents:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._webhook.run())
-            group.create_task(self._clerk.run())
+            group.create_task(self._recorder.run())
 
     async def close(self) -> None:
         """Hang up."""

@@ -21,7 +21,6 @@ from gateway.app import Boot, LastGood, Worker, defaults_of
 from gateway.audit.known import known_secrets
 from gateway.auth.boot import any_keys, is_weak
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
-from gateway.controlled import AdministratorBoot, context_of
 from gateway.errors import OperatorError
 from gateway.http.drain import Drain
 from gateway.http.lifetime import HURRY, LAST_WORDS_SECONDS, Server
@@ -40,6 +39,7 @@ from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.lock import DirectoryLock
 from gateway.supervisor import Supervisor, bind
 from gateway.telemetry import logs, shared
+from gateway.worker_control import AdministratorBoot, context_of
 
 KEEP_ALIVE = 75
 """Seconds that an idle client connection stays open: longer than load balancers' usual 60."""

@@ -151,7 +151,7 @@ async def test_a_limit_refuses_before_anything_is_sent(bench: Bench) -> None:
     assert bench.pipeline.in_flight == 0
 
 
-async def test_the_door(bench: Bench) -> None:
+async def test_authentication(bench: Bench) -> None:
     """At most `max_in_flight` calls, none while draining; who is refused is counted all the same."""
     pipeline = bench.pipeline
     with pytest.raises(InvalidApiKey) as unknown:

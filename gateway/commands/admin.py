@@ -18,8 +18,8 @@ from gateway.settings import load_settings
 
 if TYPE_CHECKING:
     from gateway.auth.admins import Record
-    from gateway.auth.staff import Staff, User
     from gateway.auth.tokens import Token, Tokens
+    from gateway.auth.users import User, Users
 
 _T = TypeVar("_T")
 app = typer.Typer(no_args_is_help=True, help="Users and tokens of the admin API.")
@@ -41,14 +41,14 @@ def create_user(
 ) -> None:
     """Make a user; without a password it can only have tokens."""
     word = _password() if password else None
-    made = _with_staff(lambda staff, record: staff.create(itself(), record, name, role, word))
+    made = _with_users(lambda users, record: users.create(itself(), record, name, role, word))
     typer.echo(_dumped(_user(made)) if as_json else f"User {made.name} is created with the role {made.role}.")
 
 
 @users.command(name="list")
 def list_users(as_json: Json = False) -> None:
     """Show every user."""
-    found = _with_staff(lambda staff, _: staff.list_all())
+    found = _with_users(lambda users, _: users.list_all())
     if as_json:
         typer.echo(_dumped({"users": [_user(user) for user in found]}))
         return
@@ -123,16 +123,16 @@ def revoke(token_id: Annotated[str, typer.Argument(help="Its id, as `gateway adm
 
 
 def _change(name: str, **what: Any) -> None:
-    from gateway.auth.staff import Changed  # noqa: PLC0415
+    from gateway.auth.users import Changed  # noqa: PLC0415
 
-    _with_staff(lambda staff, record: staff.change(itself(), record, name, Changed(**what)))
+    _with_users(lambda users, record: users.change(itself(), record, name, Changed(**what)))
 
 
-def _with_staff(act: Callable[[Staff, Record], Awaitable[_T]]) -> _T:
+def _with_users(act: Callable[[Users, Record], Awaitable[_T]]) -> _T:
     from gateway.auth.passwords import Passwords  # noqa: PLC0415
-    from gateway.auth.staff import Staff  # noqa: PLC0415
+    from gateway.auth.users import Users  # noqa: PLC0415
 
-    return with_audit(load_settings(), lambda database, record: act(Staff(database, Passwords()), record))
+    return with_audit(load_settings(), lambda database, record: act(Users(database, Passwords()), record))
 
 
 def _with_tokens(act: Callable[[Tokens, Record], Awaitable[_T]]) -> _T:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.explaining import Explanation
-    from gateway.explaining.rooms import Rooms
+    from gateway.explaining.local import LocalExplainer
     from gateway.registry.snapshot import Snapshot
     from gateway.types import Call, Principal
 
@@ -50,7 +50,7 @@ def explain(**options: Any) -> None:
     """Say where a request would go now, and why not elsewhere. Nothing is sent, counted or changed."""
     from gateway.commands.explain_output import as_json, as_text  # noqa: PLC0415 - other commands need none of this
     from gateway.commands.explain_request import call_of  # noqa: PLC0415
-    from gateway.explaining.rooms import Rooms  # noqa: PLC0415
+    from gateway.explaining.local import LocalExplainer  # noqa: PLC0415
     from gateway.registry.loader import load  # noqa: PLC0415
     from gateway.registry.plugins import dialects_for  # noqa: PLC0415
 
@@ -60,7 +60,7 @@ def explain(**options: Any) -> None:
     snapshot = load(path, os.environ, dialects=dialects).snapshot
     call = call_of(options)
     principal = _caller(settings, snapshot, options["key"])
-    found = asyncio.run(_explained(lambda: Rooms(settings, snapshot, dialects), call, principal))
+    found = asyncio.run(_explained(lambda: LocalExplainer(settings, snapshot, dialects), call, principal))
     typer.echo(as_json(found, call, snapshot) if options["json"] else as_text(found, call, snapshot))
 
 
@@ -98,10 +98,10 @@ def _run_time_key(settings: Settings, snapshot: Snapshot, name: str) -> Principa
     return principal_of(record_of(info), b"", snapshot.zone)
 
 
-async def _explained(rooms_made: Callable[[], Rooms], call: Call, principal: Principal) -> Explanation:
+async def _explained(made: Callable[[], LocalExplainer], call: Call, principal: Principal) -> Explanation:
     """Everything as a worker has it, but for what only workers know: how fast and how busy deployments are."""
-    rooms = rooms_made()
+    explainer = made()
     try:
-        return await rooms.explain(call, principal)
+        return await explainer.explain(call, principal)
     finally:
-        await rooms.close()
+        await explainer.close()

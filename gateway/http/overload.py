@@ -1,8 +1,8 @@
 """Overload: how busy the event loop is, and the cheap answer for those that are not taken in because of it.
 
 A refusal must cost next to nothing, or refusing is itself the overload: it is written as soon as a request's head is
-here, and without parsing it where such a head was refused before (`gateway.http.glance`). No task is made, no key is
-looked up, the body is not read into memory, and there is no line in the access log; the application log says when
+here, and without parsing it where such a head was refused before (`gateway.http.head_cache`). No task is made, no key
+is looked up, the body is not read into memory, and there is no line in the access log; the application log says when
 shedding begins and ends, the metric counts each refusal.
 """
 
@@ -18,7 +18,7 @@ from gateway.errors import Overloaded
 from gateway.exchange import CallIds
 from gateway.http.cycle import STATUS_LINE
 from gateway.http.errors import error_headers
-from gateway.http.glance import Glance
+from gateway.http.head_cache import HeadCache
 from gateway.http.routes import is_api
 from gateway.http.shapes import ANTHROPIC, OPENAI, Shape
 from gateway.http.starts import MOST, Starts, starts_of
@@ -118,7 +118,7 @@ class Overload:
         error = Overloaded(retry_after=1.0)
         self._refusals = {shape: _Refusal(shape, error) for shape in (OPENAI, ANTHROPIC)}
         self._starts: dict[Shape, tuple[Common, str, bytes]] = {}
-        self.glance: Glance[Shape] = Glance()
+        self.head_cache: HeadCache[Shape] = HeadCache()
         """The heads of requests that were refused, for the next ones."""
 
     # ---- the loop

@@ -131,7 +131,7 @@ class Protocol(asyncio.Protocol):
             return
         overload = self._overload
         if overload is not None and overload.shedding and self._between and self.cycle is None:
-            if self._refused_at_a_glance(overload, data):
+            if self._refused_by_head(overload, data):
                 return
             self._first = data
         arriving = self._arriving
@@ -293,14 +293,14 @@ class Protocol(asyncio.Protocol):
             return False
         shape = shape_of(path, named)
         if version == "1.1" and first:
-            overload.glance.learn(first, self._pairs, named, shape)
+            overload.head_cache.learn(first, self._pairs, named, shape)
         self._shed(overload, named, shape)
         return True
 
-    def _refused_at_a_glance(self, overload: Overload, data: bytes) -> bool:
+    def _refused_by_head(self, overload: Overload, data: bytes) -> bool:
         """Refuse one more request of those that were refused before, not parsed at all; or False: it is to be parsed,
         and may be one that was just taken in."""
-        shape = overload.glance.find(data)
+        shape = overload.head_cache.find(data)
         if shape is None:
             return False
         if overload.admits():

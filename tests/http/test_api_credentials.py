@@ -78,7 +78,7 @@ def test_one_that_is_refused(status: int) -> None:
         assert {reply.status for reply in replies} == {200}
         assert provider.asked["second"] == 1
         assert [reply.header("x-gateway-attempts") for reply in replies].count("2") == 1
-        told = gateway.worker._controlled.refused()
+        told = gateway.worker._worker_control.refused()
         assert [(one.provider, one.credential) for one in told] == [("p", "api_key[1]")]
         provider.accepted.clear()
         reply = gateway.chat("p/m")

@@ -108,7 +108,7 @@ class TestRefusal:
         """Refused like the first one, each with an id of its own, whatever its length; a body of a refused request that
         looks like one is none; and once there is room again the same head is served."""
         body = chat_body("mock-small")
-        known = len(gateway.worker.overload.glance)
+        known = len(gateway.worker.overload.head_cache)
         before = sheds(gateway)
         with gateway.client() as client:
             ids = set()
@@ -120,7 +120,7 @@ class TestRefusal:
                 ids.add(answer.header("x-request-id"))
             assert len(ids) == 3
             assert sheds(gateway) == before + 3
-            assert len(gateway.worker.overload.glance) <= known + 1
+            assert len(gateway.worker.overload.head_cache) <= known + 1
             inner = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
             client.send("POST", "/v1/chat/completions", b"", KEY, length=len(inner))
             assert client.reply().status == 503

@@ -16,9 +16,9 @@ import msgspec
 from gateway.bookkeeper import BookkeeperBoot, Books, shards_of
 from gateway.limits.reaper import Reaper
 from gateway.limits.workers import worker_name
+from gateway.metering import Metering
 from gateway.ports import Clock
 from gateway.settings import Settings
-from gateway.spending import Spending
 from gateway.storage.companions import Companions
 from gateway.storage.embedded import EmbeddedRedis, running_url
 from gateway.storage.redis import RedisClient, RedisOptions, connect
@@ -33,7 +33,7 @@ from tests.support.store import own_store
 
 
 @dataclass
-class Desk:
+class AdminApi:
     """The bookkeeper's work, in this process, on a database and a store of its own."""
 
     url: str
@@ -48,7 +48,7 @@ class Desk:
         """A worker, which the store knows to live."""
         redis, name = connect(self.url, PATIENT), name or worker_name()
         return await self._open(
-            Till(redis, Spending(Boot(self.settings, workers), redis, SilentObserver(), clock, name), name)
+            Till(redis, Metering(Boot(self.settings, workers), redis, SilentObserver(), clock, name), name)
         )
 
     async def pair(self, *ways: str) -> list[Till]:
@@ -59,13 +59,13 @@ class Desk:
             redis = connect(url, RedisOptions(timeout=0.2, lookout=companions.lookout(place)))
             patient, name = connect(url, RedisOptions(timeout=1.0)), f"{worker_name()}-{place}"
             boot = Boot(self.settings, len(ways))
-            spending = Spending(boot, redis, SilentObserver(), time.monotonic, name, patient)
-            tills.append(await self._open(Till(redis, spending, name, patient=patient)))
+            metering = Metering(boot, redis, SilentObserver(), time.monotonic, name, patient)
+            tills.append(await self._open(Till(redis, metering, name, patient=patient)))
         return tills
 
     async def _open(self, till: Till) -> Till:
         self.tills.append(till)
-        await till.spending.start()
+        await till.metering.start()
         return till
 
     async def rows(self) -> dict[tuple[str, int], LedgerRow]:
@@ -75,7 +75,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(url: str, directory: Path, *, duties: bool = True) -> AsyncIterator[Desk]:
+async def api(url: str, directory: Path, *, duties: bool = True) -> AsyncIterator[AdminApi]:
     """A desk with an empty ledger."""
     settings = Settings(data_dir=directory)
     redis = connect(url, stream_options(16))
@@ -84,7 +84,7 @@ async def desk(url: str, directory: Path, *, duties: bool = True) -> AsyncIterat
         books = Books(BookkeeperBoot(settings, url), redis, BookkeepingMetrics(), database, reaper)
         await books.open()
         tasks = [asyncio.create_task(duty) for duty in books.duties()] if duties else []
-        made = Desk(url, settings, redis, database, books, reaper)
+        made = AdminApi(url, settings, redis, database, books, reaper)
         try:
             yield made
         finally:
@@ -100,7 +100,7 @@ async def desk(url: str, directory: Path, *, duties: bool = True) -> AsyncIterat
 @asynccontextmanager
 async def upkept(*tills: Till) -> AsyncIterator[None]:
     """Their upkeep runs meanwhile."""
-    tasks = [asyncio.create_task(till.spending.run()) for till in tills]
+    tasks = [asyncio.create_task(till.metering.run()) for till in tills]
     try:
         yield
     finally:
@@ -143,14 +143,14 @@ class Clerk:
         self.name = ""
 
     @classmethod
-    async def hire(cls, found: Desk, *specs: LimitSpec | QuotaSpec) -> Clerk:
+    async def hire(cls, found: AdminApi, *specs: LimitSpec | QuotaSpec) -> Clerk:
         """One that admits by these limits."""
         return await cls.start(found.url, found.settings.data_dir, specs)
 
     @classmethod
     async def start(cls, url: str, data_dir: Path, specs: Sequence[LimitSpec | QuotaSpec]) -> Clerk:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.limits.clerk", url, str(data_dir),
+            sys.executable, "-m", "tests.limits.worker", url, str(data_dir),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         clerk = cls(process)
@@ -183,7 +183,7 @@ class Clerk:
 
 
 @asynccontextmanager
-async def clerks(found: Desk, count: int, *specs: LimitSpec | QuotaSpec) -> AsyncIterator[list[Clerk]]:
+async def clerks(found: AdminApi, count: int, *specs: LimitSpec | QuotaSpec) -> AsyncIterator[list[Clerk]]:
     """Workers in processes of their own."""
     hired = await asyncio.gather(*(Clerk.hire(found, *specs) for _ in range(count)))
     try:

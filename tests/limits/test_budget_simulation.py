@@ -14,7 +14,7 @@ from gateway.limits.demand import Demand
 from gateway.limits.gate import Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.rolling import Rolling
-from tests.limits.books import desk, store
+from tests.limits.books import api, store
 from tests.limits.tills import Till, quota
 
 INPUT = 250
@@ -30,7 +30,7 @@ KIND = ("chat", "fast")
 @pytest.fixture
 async def till(tmp_path: Path) -> AsyncIterator[Till]:
     with store() as server:
-        async with desk(server.url, tmp_path) as made:
+        async with api(server.url, tmp_path) as made:
             yield await made.till()
 
 

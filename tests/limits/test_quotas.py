@@ -19,7 +19,7 @@ from gateway.limits.refusals import Downgrade
 from gateway.storage.client import Argument, Key, Script
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import QuotaSpec, RateLimit
-from tests.limits.books import Desk, clerks, desk, store
+from tests.limits.books import AdminApi, api, clerks, store
 from tests.limits.tills import KEY, TEAM, Till, quota
 
 CENT = 10_000_000
@@ -29,14 +29,14 @@ SCOPES = {"key": KEY, "team": TEAM, "user": "someone", "model": "fast", "provide
 
 
 @pytest.fixture
-async def found(tmp_path: Path) -> AsyncIterator[Desk]:
+async def found(tmp_path: Path) -> AsyncIterator[AdminApi]:
     with store() as server:
-        async with desk(server.url, tmp_path) as made:
+        async with api(server.url, tmp_path) as made:
             yield made
 
 
 @pytest.fixture
-async def till(found: Desk) -> Till:
+async def till(found: AdminApi) -> Till:
     return await found.till()
 
 
@@ -81,7 +81,7 @@ async def test_exactly_what_the_amount_allows(till: Till, kind: str) -> None:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_every_scope(found: Desk, till: Till, scope: str) -> None:
+async def test_every_scope(found: AdminApi, till: Till, scope: str) -> None:
     """A quota of any scope counts its own member's use, before and after its counter was lost."""
     spec = quota("cost", 10 * CENT, scope=scope, name="rule", period="year")
     for round_ in range(2):
@@ -271,7 +271,7 @@ BIG = 2**53
 
 
 @pytest.mark.parametrize("before", [0, BIG - 5 * CENT, BIG, 2 * BIG, 2**61])
-async def test_amounts_beyond_exact_floats(found: Desk, till: Till, before: int) -> None:
+async def test_amounts_beyond_exact_floats(found: AdminApi, till: Till, before: int) -> None:
     """Budgets and uses beyond 2**53 nano-USD (nine million dollars) are counted and bind as smaller ones do; sums are
     then right to a millionth of a cent."""
     amount = before + 10 * CENT
@@ -295,7 +295,7 @@ async def test_amounts_beyond_exact_floats(found: Desk, till: Till, before: int)
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_counters_equal_settled_and_reserved(found: Desk, seed: int) -> None:
+async def test_counters_equal_settled_and_reserved(found: AdminApi, seed: int) -> None:
     """At any time a counter is what was settled plus what is reserved, exactly, whatever happens to calls."""
     chance = random.Random(seed)
     tills = [await found.till(), await found.till()]
@@ -351,7 +351,7 @@ ROUNDS = 20
 
 
 @pytest.mark.slow
-async def test_five_hundred_for_ten(found: Desk) -> None:
+async def test_five_hundred_for_ten(found: AdminApi) -> None:
     """500 calls at once from four processes against a budget for exactly ten: ten are admitted, every time."""
     spec = quota("cost", 10 * CENT)
     async with clerks(found, 4, spec) as workers:

@@ -10,8 +10,8 @@ from typing import Any
 from gateway.limits.demand import Demand, Used
 from gateway.limits.gate import Gate, Reservation
 from gateway.limits.limitset import LimitSet, Member, Names
+from gateway.metering import Metering
 from gateway.settings import Settings
-from gateway.spending import Spending
 from gateway.storage.redis import RedisClient, RedisOptions
 from gateway.types import LedgerRow, LedgerState, LimitSpec, QuotaSpec
 from gateway.usage.events import encode_event
@@ -45,14 +45,14 @@ class Till:
     """One worker: its gate, with upkeep, journal and line to the ledger."""
 
     redis: RedisClient
-    spending: Spending
+    metering: Metering
     name: str
     open: dict[str, Reservation] = field(default_factory=dict)
     patient: RedisClient | None = None
 
     @property
     def gate(self) -> Gate:
-        return self.spending.gate
+        return self.metering.gate
 
     def sets(self, *specs: LimitSpec | QuotaSpec) -> LimitSet:
         return sets(*specs, worker=self.name)
@@ -106,7 +106,7 @@ class Till:
         return [None if used is None else (int(used), int(held)) for used, held in found]
 
     async def close(self) -> None:
-        await self.spending.close()
+        await self.metering.close()
         await self.redis.close()
         if self.patient is not None:
             await self.patient.close()

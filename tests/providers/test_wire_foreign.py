@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed
+from gateway.bridges.responses.provider_state import UNSIGNED, ProviderState, packed
 from gateway.providers import discover
 from gateway.types import Call, Deployment, Provider, Service
 
@@ -16,7 +16,7 @@ KINDS = sorted(DIALECTS.keys() - {"azure", "bedrock"})
 HI = {"role": "user", "content": "hi"}
 CALLED = {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "gateway:"}
-SIGNED = packed(Keepsake([{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]))
+SIGNED = packed(ProviderState([{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]))
 
 
 def thought(seal: str | None) -> dict[str, Any]:

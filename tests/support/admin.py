@@ -20,18 +20,18 @@ from fastapi import FastAPI
 from gateway.audit.log import AuditLog
 from gateway.auth.keyring import Keyring
 from gateway.http.admin.app import create_admin
-from gateway.http.admin.door import AccessDoor, Entry
+from gateway.http.admin.authentication import Authenticator, Entry
 from gateway.http.admin.services import Services
 from gateway.providers import discover
 from gateway.registry.compiling import Context
 from gateway.registry.interpolation import interpolate
 from gateway.registry.loader import Loaded, load
-from gateway.registry.resources.desk import Resources, Rules
 from gateway.registry.resources.fragment import fragment_of
 from gateway.registry.resources.intake import Intake
 from gateway.registry.resources.joining import Joined, join
 from gateway.registry.resources.judging import Judge, Picture
 from gateway.registry.resources.propagation import Propagation
+from gateway.registry.resources.repository import Resources, Rules
 from gateway.registry.resources.shelf import Shelf
 from gateway.registry.resources.status import RegistryStatus
 from gateway.registry.resources.unlocking import Opener, stand_ins
@@ -91,7 +91,7 @@ def vet(reference: str) -> None:
 
 
 @dataclass
-class Desk:
+class AdminApi:
     """A client of the API, and what stands behind it."""
 
     client: httpx2.AsyncClient
@@ -106,9 +106,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened_desk(
+async def opened_api(
     url: str, store: str, directory: Path, config: str = CONFIG, *, vault: Vault | None = None, **environment: Any
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[AdminApi]:
     """The API over this database and this store."""
     path = directory / "gateway.yaml"
     path.write_text(config)
@@ -137,7 +137,7 @@ async def opened_desk(
         settings,
         dialects,
         database,
-        AccessDoor(Entry(ADMIN_KEY, rate=0), database, AuditLog()),
+        Authenticator(Entry(ADMIN_KEY, rate=0), database, AuditLog()),
         lambda: joined[-1].snapshot,
         keyring.apply,
         resources,
@@ -154,7 +154,7 @@ async def opened_desk(
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}
     try:
         async with httpx2.AsyncClient(transport=transport, headers=headers) as client:
-            yield Desk(client, services, redis, app)
+            yield AdminApi(client, services, redis, app)
     finally:
         for name in ENGINES:
             await engine_of(name).close()
@@ -176,14 +176,14 @@ def _registry(
 
 
 @contextmanager
-def served_desk(url: str, store: str, directory: Path, config: str = CONFIG) -> Iterator[str]:
+def served_api(url: str, store: str, directory: Path, config: str = CONFIG) -> Iterator[str]:
     """The API on a socket, in a thread with a loop of its own; its base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     servers: queue.Queue[uvicorn.Server] = queue.Queue()
 
     async def serve() -> None:
-        async with opened_desk(url, store, directory, config) as desk:
-            settings = uvicorn.Config(desk.app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+        async with opened_api(url, store, directory, config) as api:
+            settings = uvicorn.Config(api.app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
             server = uvicorn.Server(settings)
             servers.put(server)
             await server.serve(sockets=[listener])

@@ -121,9 +121,9 @@ class Gateway:
     @property
     def gate(self) -> Any:
         """The worker's gate, to look into."""
-        spending = self.worker._spending
-        assert spending is not None
-        return spending.gate
+        metering = self.worker._metering
+        assert metering is not None
+        return metering.gate
 
     def idle(self) -> bool:
         """Whether no request is under way."""

@@ -19,13 +19,13 @@ from gateway.providers import discover
 from gateway.registry.compiling import Context
 from gateway.registry.interpolation import interpolate
 from gateway.registry.loader import load
-from gateway.registry.resources.desk import Committed, Resources, Rules
 from gateway.registry.resources.heartbeats import Beat, everybody
 from gateway.registry.resources.judging import Judge
 from gateway.registry.resources.operations import Create, Operation
 from gateway.registry.resources.propagation import CHANNEL
 from gateway.registry.resources.reading import References
 from gateway.registry.resources.records import Author, Kind, Resource
+from gateway.registry.resources.repository import Committed, Resources, Rules
 from gateway.registry.resources.vetting import Bounds
 from gateway.settings import Settings
 from gateway.storage.redis import RedisClient, RedisOptions, connect

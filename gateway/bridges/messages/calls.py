@@ -10,8 +10,8 @@ import re
 
 from gateway.bridges.chats import Called
 from gateway.bridges.messages.events import Events
-from gateway.bridges.messages.keepsakes import kept_extra
 from gateway.bridges.messages.names import whole
+from gateway.bridges.messages.provider_state import kept_extra
 from gateway.bridges.messages.reply import made_id
 from gateway.errors import UpstreamBadEvent
 from gateway.types import Call

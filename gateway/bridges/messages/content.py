@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.bridges.messages.asked import Block, Source, Turn, blocks_of
-from gateway.bridges.messages.keepsakes import extra_of
 from gateway.bridges.messages.names import shortened
+from gateway.bridges.messages.provider_state import extra_of
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
 from gateway.providers.messages.passing import MARK

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.bridges.messages.keepsakes import UNSIGNED
+from gateway.bridges.messages.provider_state import UNSIGNED
 from gateway.bridges.messages.reply import outline
 from gateway.bridges.messages.usage import estimated, usage_object
 from gateway.types import Call, Usage

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from gateway.bridges.chats import Called, Choice, Completion, Said
-from gateway.bridges.messages.keepsakes import UNSIGNED, kept_extra
 from gateway.bridges.messages.names import whole
+from gateway.bridges.messages.provider_state import UNSIGNED, kept_extra
 from gateway.bridges.messages.usage import estimated, usage_object
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.providers.chat.arguments import arguments_of

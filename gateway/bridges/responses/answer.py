@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed
+from gateway.bridges.responses.provider_state import UNSIGNED, ProviderState, packed
 from gateway.types import Call, Usage
 
 Json = dict[str, Any]
@@ -123,10 +123,10 @@ def estimated(call: Call, output_bytes: int) -> Usage:
 # -- items
 
 
-def reasoning_item(id_: str, thought: str, keepsake: Keepsake) -> Json:
+def reasoning_item(id_: str, thought: str, provider_state: ProviderState) -> Json:
     """What the model thought, and what its provider wants back."""
     item: Json = {"id": id_, "type": "reasoning", "summary": [summary_part(thought)] if thought else []}
-    kept = packed(keepsake) or (UNSIGNED if thought else None)
+    kept = packed(provider_state) or (UNSIGNED if thought else None)
     if kept is not None:
         item["encrypted_content"] = kept
     return item

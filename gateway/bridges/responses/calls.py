@@ -7,7 +7,7 @@ import msgspec
 from gateway.bridges.chats import Called
 from gateway.bridges.responses.answer import Json, call_item, custom_item
 from gateway.bridges.responses.events import Events
-from gateway.bridges.responses.keepsakes import Keepsake
+from gateway.bridges.responses.provider_state import ProviderState
 from gateway.bridges.responses.tools import customs, is_whole, unwrapped
 from gateway.errors import UpstreamBadEvent
 from gateway.types import Call
@@ -88,7 +88,7 @@ class Calls:
         call_id = fragment.id or f"call_{self._call.id}_{self.count}"
         self.count += 1
         extras = {} if fragment.extra_content is None else {call_id: fragment.extra_content}
-        self._events.close(Keepsake(list(blocks), extras))
+        self._events.close(ProviderState(list(blocks), extras))
         blocks.clear()
         custom = name in self._customs
         use = _Use(self._events.open_item("ctc" if custom else "fc"), call_id, name, custom=custom)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.bridges.responses.asked import Item, Part
-from gateway.bridges.responses.keepsakes import Keepsake, unpacked
+from gateway.bridges.responses.provider_state import ProviderState, unpacked
 from gateway.bridges.responses.tools import wrapped
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.providers.chat.losses import Losses
@@ -159,7 +159,7 @@ class Conversation:
 
     def _reason(self, item: Item) -> None:
         """For providers that want their own reasoning back; for all others it is over."""
-        kept = unpacked(item.encrypted_content) if item.encrypted_content else Keepsake()
+        kept = unpacked(item.encrypted_content) if item.encrypted_content else ProviderState()
         if kept is None:
             return
         if not kept.blocks:

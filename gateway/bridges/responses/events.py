@@ -19,7 +19,7 @@ from gateway.bridges.responses.answer import (
     summary_part,
     text_part,
 )
-from gateway.bridges.responses.keepsakes import Keepsake
+from gateway.bridges.responses.provider_state import ProviderState
 from gateway.errors import UpstreamBadEvent, UpstreamTooLarge
 from gateway.types import Call
 
@@ -157,9 +157,9 @@ class Events:
         """More of what it thinks."""
         part = self._part
         if part is None or part.kind != "summary_text":
-            self.close(Keepsake())
+            self.close(ProviderState())
             self._index, self._id = self.open_item("rs")
-            self.added(self._index, reasoning_item(self._id, "", Keepsake()))
+            self.added(self._index, reasoning_item(self._id, "", ProviderState()))
             at = {"item_id": self._id, "output_index": self._index, "summary_index": 0}
             self.say("response.reasoning_summary_part.added", {**at, "part": summary_part("")})
             part = self._part = Open("summary_text", at, _head("response.reasoning_summary_text.delta", at))
@@ -182,7 +182,7 @@ class Events:
         if self._part is not None and self._part.kind != "summary_text":
             self._close_part(self._part)
         else:
-            self.close(Keepsake())
+            self.close(ProviderState())
             self._index, self._id = self.open_item("msg")
             self.added(self._index, message_item(self._id, [], "in_progress"))
         at = {"item_id": self._id, "output_index": self._index, "content_index": len(self._content)}
@@ -204,16 +204,16 @@ class Events:
 
     # -- their ends
 
-    def close(self, keepsake: Keepsake, status: str = "completed") -> None:
+    def close(self, provider_state: ProviderState, status: str = "completed") -> None:
         """End what is open of text or reasoning. What the provider wants back goes with the open reasoning, or as an
         item of its own."""
-        part, kept = self._part, bool(keepsake.blocks or keepsake.extras)
+        part, kept = self._part, bool(provider_state.blocks or provider_state.extras)
         self._part = None
         if part is not None and part.kind == "summary_text":
             whole = summary_part(part.text)
             self.say("response.reasoning_summary_text.done", {**part.at, "text": part.text})
             self.say("response.reasoning_summary_part.done", {**part.at, "part": whole})
-            self.done(self._index, reasoning_item(self._id, part.text, keepsake))
+            self.done(self._index, reasoning_item(self._id, part.text, provider_state))
             return
         if part is not None:
             self._close_part(part)
@@ -221,8 +221,8 @@ class Events:
             self._content = []
         if kept:
             index, id_ = self.open_item("rs")
-            self.added(index, reasoning_item(id_, "", Keepsake()))
-            self.done(index, reasoning_item(id_, "", keepsake))
+            self.added(index, reasoning_item(id_, "", ProviderState()))
+            self.done(index, reasoning_item(id_, "", provider_state))
 
     def _close_part(self, part: Open) -> None:
         if part.kind == "refusal":

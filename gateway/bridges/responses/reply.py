@@ -19,7 +19,7 @@ from gateway.bridges.responses.answer import (
     text_part,
     usage_object,
 )
-from gateway.bridges.responses.keepsakes import Keepsake
+from gateway.bridges.responses.provider_state import ProviderState
 from gateway.bridges.responses.tools import customs, is_whole, unwrapped
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.types import Call, Usage
@@ -47,9 +47,9 @@ def _output(call: Call, choice: Choice, said: Said) -> list[Json]:
     output: list[Json] = []
     calls = [_id_put_in(call, number, one) for number, one in enumerate(said.tool_calls or ())]
     extras = {one.id: one.extra_content for one in calls if one.id and one.extra_content is not None}
-    keepsake, thought = Keepsake(said.thinking_blocks or [], extras), said.thought
-    if thought or keepsake.blocks or keepsake.extras:
-        output.append(reasoning_item(f"rs_{call.id}_0", thought, keepsake))
+    provider_state, thought = ProviderState(said.thinking_blocks or [], extras), said.thought
+    if thought or provider_state.blocks or provider_state.extras:
+        output.append(reasoning_item(f"rs_{call.id}_0", thought, provider_state))
     content = _content(choice, said)
     if content or not (output or calls or is_short(choice.finish_reason)):
         status = "incomplete" if is_short(choice.finish_reason) else "completed"

@@ -9,7 +9,7 @@ from gateway.bridges.reading import ChatReader
 from gateway.bridges.responses.answer import Json, annotation, estimated, is_short, usage_object
 from gateway.bridges.responses.calls import Calls
 from gateway.bridges.responses.events import Events
-from gateway.bridges.responses.keepsakes import Keepsake
+from gateway.bridges.responses.provider_state import ProviderState
 from gateway.errors import UpstreamEmpty, UpstreamServerError
 from gateway.ports import StreamDecoder
 from gateway.types import Call
@@ -82,18 +82,18 @@ class ResponseStream(ChatReader):
         """The reasoning is over: what its provider wants back ends it."""
         if self._blocks:
             blocks, self._blocks = self._blocks, []
-            self._events.close(Keepsake(blocks))
+            self._events.close(ProviderState(blocks))
 
     def _finished(self) -> None:
         """The answer is whole: what is open is closed, and all of it said once more."""
         events, short = self._events, is_short(self._finish)
         if not events.begun:
             raise UpstreamEmpty
-        events.close(Keepsake(self._blocks), "incomplete" if short else "completed")
+        events.close(ProviderState(self._blocks), "incomplete" if short else "completed")
         self._calls.finish(short=short)
         if not events.output and not short:
             events.text("")
-            events.close(Keepsake())
+            events.close(ProviderState())
         usage = self._inner.usage or estimated(self._call, (self._inner.text or (0, self._inner.relayed_bytes))[1])
         output = [item for item in events.output if item is not None]
         over = events.response.over(output, self._finish, usage_object(usage), self._tier)

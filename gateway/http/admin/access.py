@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def admit(request: Request, policy: Policy) -> None:
     """Let the caller in and remember who it is. Raises Problem."""
     services: Services = request.app.state.services
-    request.state.actor = await services.door.admit(request, policy)
+    request.state.actor = await services.authenticator.admit(request, policy)
 
 
 def _caller(request: Request) -> Actor:
@@ -26,7 +26,7 @@ def _caller(request: Request) -> Actor:
 
 def _recorder(request: Request) -> Record:
     services: Services = request.app.state.services
-    return services.door.recorder(request, request.state.actor)
+    return services.authenticator.recorder(request, request.state.actor)
 
 
 Caller = Annotated[Actor, Depends(_caller)]

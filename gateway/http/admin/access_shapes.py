@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.auth.admins import Role
 from gateway.auth.passwords import LONGEST
-from gateway.auth.staff import User
 from gateway.auth.tokens import LONGEST_NAME, Token
+from gateway.auth.users import User
 from gateway.http.admin.moments import iso, to_come
 from gateway.http.admin.shapes import Given, Shown, Stamp
 from gateway.registry import dates

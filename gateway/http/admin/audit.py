@@ -14,7 +14,7 @@ from gateway.auth.admins import Role
 from gateway.http.admin.moments import Since, Until, microseconds
 from gateway.http.admin.paging import Cursor, Limit, cut, read_cursor
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms
+from gateway.http.admin.services import ServicesDep
 from gateway.http.admin.shapes import Page, Shown, Stamp
 from gateway.usage.wording import stamp
 
@@ -61,15 +61,20 @@ Wanted = Annotated[reading.Filter, Depends(_filter)]
 
 @routes.get("/audit", policy=Role.OPERATOR, summary="List the audit log")
 async def list_audit(
-    rooms: Rooms, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None, since: Since = None, until: Until = None
+    services: ServicesDep,
+    wanted: Wanted,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    since: Since = None,
+    until: Until = None,
 ) -> Page[AuditRecord]:
     """The newest first; every filter is compared as it is."""
     which = reading.between(wanted, microseconds(since, 0), microseconds(until, 2**62))
     after = read_cursor(cursor, _SORT, int)
-    rows = await reading.rows(rooms.database, which, before=None if after is None else after[0], limit=limit + 1)
+    rows = await reading.rows(services.database, which, before=None if after is None else after[0], limit=limit + 1)
     part = cut(rows, limit, _SORT, lambda row: (row["seq"],))
     items = [AuditRecord.model_validate(_shown(row)) for row in part.items]
-    return Page(items=items, next_cursor=part.next_cursor, total=await reading.count(rooms.database, which))
+    return Page(items=items, next_cursor=part.next_cursor, total=await reading.count(services.database, which))
 
 
 @routes.get(
@@ -79,10 +84,12 @@ async def list_audit(
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-async def export_audit(rooms: Rooms, wanted: Wanted, since: Since = None, until: Until = None) -> StreamingResponse:
+async def export_audit(
+    services: ServicesDep, wanted: Wanted, since: Since = None, until: Until = None
+) -> StreamingResponse:
     """Every entry, the oldest first, one JSON object per line, with its hash: what is exported can be verified."""
     which = reading.between(wanted, microseconds(since, 0), microseconds(until, 2**62))
-    entries = reading.everything(rooms.database, which)
+    entries = reading.everything(services.database, which)
     name = {"content-disposition": 'attachment; filename="audit.ndjson"'}
     first = [await anext(entries, None)]  # before the answer begins: a database that is away is a refusal
     return StreamingResponse(_lines(first, entries), media_type="application/x-ndjson", headers=name)

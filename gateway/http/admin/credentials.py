@@ -15,7 +15,7 @@ from gateway.http.admin.paging import Cursor, Limit
 from gateway.http.admin.problems import Detail, Invalid
 from gateway.http.admin.provider_shapes import FIELD_PLACE
 from gateway.http.admin.providers import Cascade, Sort
-from gateway.http.admin.resource_desk import Desk, Listing, ResourceDesk
+from gateway.http.admin.resource_service import Listing, ResourceService, ServiceDep
 from gateway.http.admin.resource_shapes import ResourceShown, common
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.shapes import Given, Page, Stamp
@@ -87,12 +87,12 @@ class CredentialShown(ResourceShown):
 
 @routes.get("/providers/{provider}/credentials", policy=Role.VIEWER, answers=(404,), summary="List credentials")
 async def list_credentials(
-    provider: str, desk: Desk, limit: Limit = 50, cursor: Cursor = None, sort: Sort = "name"
+    provider: str, service: ServiceDep, limit: Limit = 50, cursor: Cursor = None, sort: Sort = "name"
 ) -> Page[CredentialShown]:
     """Masked; those of the configuration file are not among them."""
-    owner = await desk.find(Kind.PROVIDER, provider)
-    found = await desk.page(Kind.CREDENTIAL, Listing(limit, cursor, sort), owner)
-    return Page(items=await presented(desk, found.items), next_cursor=found.next_cursor, total=found.total)
+    owner = await service.find(Kind.PROVIDER, provider)
+    found = await service.page(Kind.CREDENTIAL, Listing(limit, cursor, sort), owner)
+    return Page(items=await presented(service, found.items), next_cursor=found.next_cursor, total=found.total)
 
 
 @routes.post(
@@ -103,36 +103,38 @@ async def list_credentials(
     summary="Store a credential",
     responses={200: {"model": CredentialShown, "description": "It is there already, and is the same."}},
 )
-async def create_credential(provider: str, draft: CredentialDraft, desk: Desk, response: Response) -> CredentialShown:
+async def create_credential(
+    provider: str, draft: CredentialDraft, service: ServiceDep, response: Response
+) -> CredentialShown:
     """Several of one provider are used in turn."""
-    owner = await desk.find(Kind.PROVIDER, provider)
-    desk.refuse_filed(owner)
+    owner = await service.find(Kind.PROVIDER, provider)
+    service.refuse_filed(owner)
     secret, references = material(draft, owner.details)
     settings: dict[str, Any] = {"status": draft.status} if draft.status != "active" else {}
     if references:
         settings["references"] = references
-    made, fresh = await desk.create(Create(Kind.CREDENTIAL, draft.name, settings, provider=owner.id, secret=secret))
+    made, fresh = await service.create(Create(Kind.CREDENTIAL, draft.name, settings, provider=owner.id, secret=secret))
     if not fresh:
         response.status_code = 200
     response.headers["location"] = f"/api/admin/credentials/{made.id}"
-    return await answered(desk, made, response)
+    return await answered(service, made, response)
 
 
 @routes.get("/credentials/{credential}", policy=Role.VIEWER, answers=(404,), summary="Show a credential")
-async def get_credential(credential: str, desk: Desk, response: Response) -> CredentialShown:
+async def get_credential(credential: str, service: ServiceDep, response: Response) -> CredentialShown:
     """Masked."""
-    return await answered(desk, await desk.find(Kind.CREDENTIAL, credential), response)
+    return await answered(service, await service.find(Kind.CREDENTIAL, credential), response)
 
 
 @routes.patch("/credentials/{credential}", policy=Role.OPERATOR, answers=(404, 409, 412), summary="Change a credential")
 async def change_credential(
-    credential: str, patch: CredentialPatch, desk: Desk, response: Response, if_match: IfMatch = None
+    credential: str, patch: CredentialPatch, service: ServiceDep, response: Response, if_match: IfMatch = None
 ) -> CredentialShown:
     """Its name or its status."""
-    found = await desk.find(Kind.CREDENTIAL, credential)
+    found = await service.find(Kind.CREDENTIAL, credential)
     settings = {} if patch.status is None else {"status": patch.status}
-    made = await desk.update(Update(Kind.CREDENTIAL, found.id, settings, name=patch.name, version=wanted(if_match)))
-    return await answered(desk, made, response)
+    made = await service.update(Update(Kind.CREDENTIAL, found.id, settings, name=patch.name, version=wanted(if_match)))
+    return await answered(service, made, response)
 
 
 @routes.post(
@@ -143,15 +145,15 @@ async def change_credential(
     summary="Rotate a credential",
 )
 async def rotate_credential(
-    credential: str, rotation: Rotation, desk: Desk, response: Response, if_match: IfMatch = None
+    credential: str, rotation: Rotation, service: ServiceDep, response: Response, if_match: IfMatch = None
 ) -> CredentialShown:
     """The new secret serves new calls; calls under way end with the old one. No call fails for it."""
-    found = await desk.find(Kind.CREDENTIAL, credential)
-    owner = await desk.find(Kind.PROVIDER, found.provider_id or "")
+    found = await service.find(Kind.CREDENTIAL, credential)
+    owner = await service.find(Kind.PROVIDER, found.provider_id or "")
     secret, references = material(rotation, owner.details)
     overlap, version = rotation.overlap_seconds, wanted(if_match)
-    await desk.change(Rotate(found.id, secret, references, overlap, version))
-    return await answered(desk, await desk.find(Kind.CREDENTIAL, found.id), response)
+    await service.change(Rotate(found.id, secret, references, overlap, version))
+    return await answered(service, await service.find(Kind.CREDENTIAL, found.id), response)
 
 
 @routes.delete(
@@ -162,9 +164,11 @@ async def rotate_credential(
     answers=(404, 409, 412),
     summary="Remove a credential",
 )
-async def remove_credential(credential: str, desk: Desk, cascade: Cascade = False, if_match: IfMatch = None) -> None:
+async def remove_credential(
+    credential: str, service: ServiceDep, cascade: Cascade = False, if_match: IfMatch = None
+) -> None:
     """Calls under way end with it."""
-    await desk.remove(await desk.find(Kind.CREDENTIAL, credential), wanted(if_match), cascade=cascade)
+    await service.remove(await service.find(Kind.CREDENTIAL, credential), wanted(if_match), cascade=cascade)
 
 
 def material(given: Material, notes: Mapping[str, Any]) -> tuple[dict[str, str] | None, dict[str, str]]:
@@ -203,10 +207,10 @@ def _with_headers(fields: dict[str, str], notes: Mapping[str, Any]) -> dict[str,
     return {name: value for name, value in found.items() if name not in used}
 
 
-async def presented(desk: ResourceDesk, items: list[Resource]) -> list[CredentialShown]:
+async def presented(service: ResourceService, items: list[Resource]) -> list[CredentialShown]:
     """As callers read them: what the vault holds stays there."""
-    names = await desk.names_of_providers()
-    problems = desk.problems()
+    names = await service.names_of_providers()
+    problems = service.problems()
     return [
         CredentialShown(
             **common(one),
@@ -217,13 +221,13 @@ async def presented(desk: ResourceDesk, items: list[Resource]) -> list[Credentia
             fields=dict(one.settings.get("fields", {})),
             references=dict(one.settings.get("references", {})),
             overlap_until=iso(one.previous_until),
-            problem=problems.get(one.id) or desk.trouble_of(one),
+            problem=problems.get(one.id) or service.trouble_of(one),
         )
         for one in items
     ]
 
 
-async def answered(desk: ResourceDesk, resource: Resource, response: Response) -> CredentialShown:
+async def answered(service: ResourceService, resource: Resource, response: Response) -> CredentialShown:
     """One of them, with its ETag."""
     response.headers["etag"] = etag(resource.version)
-    return (await presented(desk, [resource]))[0]
+    return (await presented(service, [resource]))[0]

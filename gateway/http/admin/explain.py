@@ -12,11 +12,11 @@ from gateway.auth.issue import Issuer, record_of
 from gateway.auth.keys import ANONYMOUS
 from gateway.auth.records import principal_of
 from gateway.auth.refusals import NoSuchKey
-from gateway.explaining.rooms import Rooms as ExplainRooms
+from gateway.explaining.local import LocalExplainer
 from gateway.explaining.words import as_dict
 from gateway.http.admin.problems import Invalid
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms, Services
+from gateway.http.admin.services import Services, ServicesDep
 from gateway.http.admin.shapes import Given, ShortText, Shown
 from gateway.http.imagined import Imagined, Unimaginable, imagine
 from gateway.registry.schema.routes import Need, ServiceWord
@@ -106,15 +106,15 @@ class Explanation(Shown):
 
 
 @routes.post("/routing/explain", "/routing-rules/explain", policy=Role.VIEWER, summary="Explain where a call would go")
-async def explain_call(asked: Explain, rooms: Rooms) -> Explanation:
+async def explain_call(asked: Explain, services: ServicesDep) -> Explanation:
     """The same decisions as for a call, on the same facts; nothing is sent, counted or changed."""
     try:
         call = imagine(_imagined(asked))
     except Unimaginable as error:
         raise Invalid(f"{error.field}: {error}", field=error.field) from None
-    principal = await _caller(rooms, asked.key)
-    snapshot = rooms.snapshot()
-    parts = ExplainRooms(rooms.settings, snapshot, rooms.dialects)
+    principal = await _caller(services, asked.key)
+    snapshot = services.snapshot()
+    parts = LocalExplainer(services.settings, snapshot, services.dialects)
     try:
         found = await parts.explain(call, principal)
     finally:
@@ -137,19 +137,19 @@ def _imagined(asked: Explain) -> Imagined:
     )
 
 
-async def _caller(rooms: Services, name: str | None) -> Principal:
+async def _caller(services: Services, name: str | None) -> Principal:
     """Who holds this key, of the file or of the database. Raises Invalid for one that opens nothing."""
     if name is None:
         return ANONYMOUS
-    declared = rooms.snapshot().virtual_keys.get(name)
+    declared = services.snapshot().virtual_keys.get(name)
     if declared is not None:
         if not declared.active:
             raise Invalid("key: this key is inactive: a variable that it needs is not set.", field="key")
         return declared.principal
     try:
-        info = await Issuer(rooms.database).get(name)
+        info = await Issuer(services.database).get(name)
     except NoSuchKey:
         raise Invalid("key: there is no key of this name", field="key") from None
     if info.state != "active":
         raise Invalid(f"key: this key is {info.state}: its calls are refused with 401.", field="key")
-    return principal_of(record_of(info), b"", rooms.snapshot().zone)
+    return principal_of(record_of(info), b"", services.snapshot().zone)

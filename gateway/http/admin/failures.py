@@ -11,7 +11,7 @@ from gateway.auth.admins import Role
 from gateway.http.admin.moments import Since, Until
 from gateway.http.admin.problems import Invalid
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms
+from gateway.http.admin.services import ServicesDep
 from gateway.http.admin.shapes import Shown, Stamp
 from gateway.http.admin.usage import Chosen
 from gateway.usage.failures import by_provider
@@ -53,7 +53,7 @@ class FailureReport(Shown):
 
 @routes.get("/errors", "/providers/errors", policy=Role.VIEWER, summary="Count failures by provider and type")
 async def count_failures(
-    rooms: Rooms,
+    services: ServicesDep,
     since: Since = "24h",
     until: Until = None,
     provider: Annotated[str | None, Query(max_length=200)] = None,
@@ -68,7 +68,7 @@ async def count_failures(
             field="since",
             suggestions=["Name `until` too, or ask `GET /usage` for sums of longer times."],
         )
-    found = await by_provider(rooms.database, chosen)
+    found = await by_provider(services.database, chosen)
     totals = found.attempts
     return FailureReport(
         since=stamp(moment(since or "24h")),

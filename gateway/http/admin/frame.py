@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.http.admin.door import address_of
+from gateway.http.admin.authentication import address_of
 from gateway.http.admin.problems import (
     InvalidJson,
     Problem,

@@ -12,7 +12,7 @@ from gateway.health.reports import Check
 from gateway.http.admin.moments import Since, microseconds
 from gateway.http.admin.paging import Cursor, Limit, cut, cut_sorted, read_cursor
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms, Services
+from gateway.http.admin.services import Services, ServicesDep
 from gateway.http.admin.shapes import Page, Shown, Stamp
 from gateway.usage.wording import stamp
 
@@ -45,16 +45,16 @@ class DeploymentHealth(Shown):
 
 @routes.get("/health", policy=Role.VIEWER, summary="State of every deployment")
 async def list_health(
-    rooms: Rooms,
+    services: ServicesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     provider: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[DeploymentHealth]:
     """By name: those that are configured, and those that workers spoke of within a day."""
     after = read_cursor(cursor, "deployment", str)
-    states = {state.deployment: state for state in await reports.states(rooms.database)}
-    probes = {check.deployment or check.provider: check for check in await reports.last_checks(rooms.database)}
-    names = [name for name in {*rooms.snapshot().deployments, *states} if provider in (None, name.partition("/")[0])]
+    states = {state.deployment: state for state in await reports.states(services.database)}
+    probes = {check.deployment or check.provider: check for check in await reports.last_checks(services.database)}
+    names = [name for name in {*services.snapshot().deployments, *states} if provider in (None, name.partition("/")[0])]
     part = cut_sorted(names, limit, "deployment", lambda name: (name,), after)
     items = []
     for name in part.items:
@@ -74,27 +74,27 @@ async def list_health(
 
 
 async def history(
-    rooms: Services, limit: int, cursor: str | None, *, provider: str | None, since: str | None
+    services: Services, limit: int, cursor: str | None, *, provider: str | None, since: str | None
 ) -> Page[Probe]:
     """Probes, the newest first."""
     after: Any = read_cursor(cursor, _SORT, int, str)
     start = microseconds(since, 0)
-    rows = await reports.check_page(rooms.database, provider, start, limit=limit + 1, after=after)
+    rows = await reports.check_page(services.database, provider, start, limit=limit + 1, after=after)
     part = cut(rows, limit, _SORT, lambda row: (row[1].at, row[0]))
-    total = await reports.check_count(rooms.database, provider, start)
+    total = await reports.check_count(services.database, provider, start)
     return Page(items=[_probe(row[1]) for row in part.items], next_cursor=part.next_cursor, total=total)
 
 
 @routes.get("/health/checks", policy=Role.VIEWER, summary="List probes")
 async def list_checks(
-    rooms: Rooms,
+    services: ServicesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     provider: Annotated[str | None, Query(max_length=200)] = None,
     since: Since = None,
 ) -> Page[Probe]:
     """Every probe that is kept, the newest first."""
-    return await history(rooms, limit, cursor, provider=provider, since=since)
+    return await history(services, limit, cursor, provider=provider, since=since)
 
 
 def _probe(check: Check) -> Probe:

@@ -18,9 +18,9 @@ from gateway.http.admin.access import Recorder
 from gateway.http.admin.moments import Since, microseconds
 from gateway.http.admin.paging import Cursor, Limit, cut, read_cursor
 from gateway.http.admin.problems import Clash, Detail, NotThere
-from gateway.http.admin.resource_desk import Desk
+from gateway.http.admin.resource_service import ServiceDep
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms, Services
+from gateway.http.admin.services import Services, ServicesDep
 from gateway.http.admin.shapes import Given, Page, Shown, Stamp
 from gateway.registry.resources.records import Kind
 from gateway.usage.wording import moment, stamp
@@ -81,20 +81,20 @@ def shown(row: IncidentRow) -> Incident:
 
 
 async def page(
-    rooms: Services, limit: int, cursor: str | None, *, provider: str | None, state: State | None, since: str | None
+    services: Services, limit: int, cursor: str | None, *, provider: str | None, state: State | None, since: str | None
 ) -> Page[Incident]:
     """Incidents, the newest first."""
     which = reports.Wanted(provider=provider, since=microseconds(since, 0), state=state)
     after = read_cursor(cursor, _SORT, int, str)
-    rows = await reports.incident_page(rooms.database, which, limit=limit + 1, after=after)
+    rows = await reports.incident_page(services.database, which, limit=limit + 1, after=after)
     part = cut(rows, limit, _SORT, lambda row: (row.first_failure, row.id))
-    total = await reports.incident_count(rooms.database, which)
+    total = await reports.incident_count(services.database, which)
     return Page(items=[shown(row) for row in part.items], next_cursor=part.next_cursor, total=total)
 
 
 @routes.get("/incidents", policy=Role.VIEWER, summary="List incidents")
 async def list_incidents(
-    rooms: Rooms,
+    services: ServicesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     provider: Annotated[str | None, Query(max_length=200)] = None,
@@ -102,7 +102,7 @@ async def list_incidents(
     since: Since = None,
 ) -> Page[Incident]:
     """The newest first; with `since`, those that were not over by then."""
-    return await page(rooms, limit, cursor, provider=provider, state=state, since=since)
+    return await page(services, limit, cursor, provider=provider, state=state, since=since)
 
 
 @routes.post(
@@ -113,14 +113,14 @@ async def list_incidents(
     summary="Tell of an incident",
 )
 async def open_incident(
-    provider: str, draft: IncidentDraft, desk: Desk, record: Recorder, response: Response
+    provider: str, draft: IncidentDraft, service: ServiceDep, record: Recorder, response: Response
 ) -> Incident:
     """It stays open until somebody closes it. A provider has one open incident at a time."""
-    found = await desk.find(Kind.PROVIDER, provider)
+    found = await service.find(Kind.PROVIDER, provider)
     at = round(time.time() * 1_000_000) if draft.since is None else moment(draft.since)
-    told, layout = Told(found.name, draft.cause, at), Layout(desk.rooms.snapshot())
+    told, layout = Told(found.name, draft.cause, at), Layout(service.services.snapshot())
     try:
-        row = await by_hand.open_incident(desk.rooms.database, told, layout, _noting(record, "create"))
+        row = await by_hand.open_incident(service.services.database, told, layout, _noting(record, "create"))
     except IncidentOpen as there:
         raise Clash(
             "This provider has an open incident already.",
@@ -132,11 +132,11 @@ async def open_incident(
 
 
 @routes.post("/incidents/{incident}/close", policy=Role.OPERATOR, answers=(404,), summary="Close an incident")
-async def close_incident(incident: str, rooms: Rooms, record: Recorder) -> Incident:
+async def close_incident(incident: str, services: ServicesDep, record: Recorder) -> Incident:
     """It is over now, whoever told of it. If things still fail, another one begins."""
     at = round(time.time() * 1_000_000)
     try:
-        return shown(await by_hand.close_incident(rooms.database, incident, at, _noting(record, "update")))
+        return shown(await by_hand.close_incident(services.database, incident, at, _noting(record, "update")))
     except IncidentOver:
         raise NotThere(
             "There is no open incident with this id.", suggestions=["GET /incidents?state=open lists those there are."]
@@ -154,9 +154,9 @@ def _noting(record: Record, action: str) -> by_hand.Witness:
 
 
 @routes.get("/incidents/{incident}", policy=Role.VIEWER, answers=(404,), summary="Show an incident")
-async def get_incident(incident: str, rooms: Rooms) -> Incident:
+async def get_incident(incident: str, services: ServicesDep) -> Incident:
     """One incident."""
-    row = await reports.incident(rooms.database, incident)
+    row = await reports.incident(services.database, incident)
     if row is None:
         raise NotThere("There is no incident with this id.", suggestions=["GET /incidents lists those there are."])
     return shown(row)

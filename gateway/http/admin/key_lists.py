@@ -33,15 +33,15 @@ class Wish:
     search: str | None
 
 
-async def page(rooms: Services, wish: Wish) -> Page[KeyShown]:
+async def page(services: Services, wish: Wish) -> Page[KeyShown]:
     """The page that was wished for."""
     by_time = wish.sort.endswith("created_at")
     after = read_cursor(wish.cursor, wish.sort, *((int, str) if by_time else (str,)))
-    issuer = Issuer(rooms.database)
-    which, name = _conditions(wish), _name(rooms)
+    issuer = Issuer(services.database)
+    which, name = _conditions(wish), _name(services)
     total = await issuer.count(*which)
     found = await issuer.search(*which, *_beyond(wish, after, name), order=_order(wish, name), limit=wish.limit + 1)
-    file = [one for one in map(shown_of_file, rooms.snapshot().virtual_keys.values()) if _fits(one, wish)]
+    file = [one for one in map(shown_of_file, services.snapshot().virtual_keys.values()) if _fits(one, wish)]
     rows: list[tuple[Place, KeyShown]] = [(_place(info, by_time=by_time), shown(info)) for info in found]
     down = wish.sort.startswith("-")
     for one in file:
@@ -57,9 +57,9 @@ def _place(info: KeyInfo, *, by_time: bool) -> Place:
     return (round(info.created_at * _MICRO), info.name) if by_time else (info.name,)
 
 
-def _name(rooms: Services) -> ColumnElement[Any]:
+def _name(services: Services) -> ColumnElement[Any]:
     """Byte by byte, as Python compares: no collation of a database orders our cursors."""
-    return collate(virtual_keys.c.name, "C") if rooms.database.is_postgres else virtual_keys.c.name
+    return collate(virtual_keys.c.name, "C") if services.database.is_postgres else virtual_keys.c.name
 
 
 def _order(wish: Wish, name: ColumnElement[Any]) -> list[ColumnElement[Any]]:

@@ -12,6 +12,7 @@ from gateway.auth.refusals import KeyNameTaken
 from gateway.http.admin import key_lists
 from gateway.http.admin.access import Caller, Recorder
 from gateway.http.admin.etags import IfMatch, etag, wanted
+from gateway.http.admin.key_service import KeyService
 from gateway.http.admin.key_shapes import (
     KeyCreated,
     KeyDraft,
@@ -23,10 +24,9 @@ from gateway.http.admin.key_shapes import (
     issued_of,
     shown,
 )
-from gateway.http.admin.keydesk import KeyDesk
 from gateway.http.admin.paging import Cursor, Limit
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms
+from gateway.http.admin.services import ServicesDep
 from gateway.http.admin.shapes import Page
 
 routes = Routes("keys")
@@ -36,7 +36,7 @@ Text = Annotated[str | None, Query(max_length=200)]
 
 @routes.get("/keys", policy=Role.VIEWER, summary="List keys")
 async def list_keys(
-    rooms: Rooms,
+    services: ServicesDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     sort: Literal["name", "-name", "created_at", "-created_at"] = "name",
@@ -46,7 +46,7 @@ async def list_keys(
 ) -> Page[KeyShown]:
     """Keys of the file and of the database, without secrets; revoked ones too unless `state` says otherwise."""
     wish = key_lists.Wish(limit, cursor, sort, state, team, search)
-    return await key_lists.page(rooms, wish)
+    return await key_lists.page(services, wish)
 
 
 @routes.post(
@@ -57,14 +57,16 @@ async def list_keys(
     summary="Create a key",
     responses={200: {"model": KeyCreated, "description": "It is there already, and is the same."}},
 )
-async def create_key(draft: KeyDraft, rooms: Rooms, caller: Caller, record: Recorder, response: Response) -> KeyCreated:
+async def create_key(
+    draft: KeyDraft, services: ServicesDep, caller: Caller, record: Recorder, response: Response
+) -> KeyCreated:
     """A new key. Its secret is in the answer, and nowhere else ever after."""
-    desk = KeyDesk(rooms, caller, record)
-    desk.refuse_file_name(draft.name)
+    service = KeyService(services, caller, record)
+    service.refuse_file_name(draft.name)
     try:
-        issued, told = await desk.create(draft.draft())
+        issued, told = await service.create(draft.draft())
     except KeyNameTaken as taken:
-        known = await desk.same(draft.draft(), taken)
+        known = await service.same(draft.draft(), taken)
         response.status_code = 200
         response.headers["etag"] = etag(known.revision)
         return KeyCreated(**shown(known).model_dump(), secret=None, told=True)
@@ -74,9 +76,9 @@ async def create_key(draft: KeyDraft, rooms: Rooms, caller: Caller, record: Reco
 
 
 @routes.get("/keys/{name}", policy=Role.VIEWER, answers=(404,), summary="Show a key")
-async def get_key(name: str, rooms: Rooms, caller: Caller, record: Recorder, response: Response) -> KeyShown:
+async def get_key(name: str, services: ServicesDep, caller: Caller, record: Recorder, response: Response) -> KeyShown:
     """One key, without its secret."""
-    found = await KeyDesk(rooms, caller, record).get(name)
+    found = await KeyService(services, caller, record).get(name)
     response.headers["etag"] = etag(found.revision)
     return found
 
@@ -85,14 +87,14 @@ async def get_key(name: str, rooms: Rooms, caller: Caller, record: Recorder, res
 async def change_key(
     name: str,
     patch: KeyPatch,
-    rooms: Rooms,
+    services: ServicesDep,
     caller: Caller,
     record: Recorder,
     response: Response,
     if_match: IfMatch = None,
 ) -> KeyShown:
     """Other settings for a key; what is not named stays, null removes. Its secret stays."""
-    issued = await KeyDesk(rooms, caller, record).update(name, patch.changes(), wanted(if_match))
+    issued = await KeyService(services, caller, record).update(name, patch.changes(), wanted(if_match))
     response.headers["etag"] = etag(issued.info.revision)
     return shown(issued.info)
 
@@ -101,34 +103,34 @@ async def change_key(
 async def replace_key(
     name: str,
     patch: KeyPatch,
-    rooms: Rooms,
+    services: ServicesDep,
     caller: Caller,
     record: Recorder,
     response: Response,
     if_match: IfMatch = None,
 ) -> KeyShown:
     """All settings of a key anew; what is not named is removed. Its secret stays."""
-    issued = await KeyDesk(rooms, caller, record).update(name, _whole(patch), wanted(if_match))
+    issued = await KeyService(services, caller, record).update(name, _whole(patch), wanted(if_match))
     response.headers["etag"] = etag(issued.info.revision)
     return shown(issued.info)
 
 
 @routes.post("/keys/{name}/rotate", policy=Role.OPERATOR, answers=(404, 409), summary="Give a key a new secret")
 async def rotate_key(
-    name: str, rotation: KeyRotation, rooms: Rooms, caller: Caller, record: Recorder, response: Response
+    name: str, rotation: KeyRotation, services: ServicesDep, caller: Caller, record: Recorder, response: Response
 ) -> KeyRotated:
     """A new secret, shown once. The one before it opens for `grace_seconds` more; calls under way go on."""
-    issued, told = await KeyDesk(rooms, caller, record).rotate(name, rotation.grace_seconds)
+    issued, told = await KeyService(services, caller, record).rotate(name, rotation.grace_seconds)
     response.headers["etag"] = etag(issued.info.revision)
     return issued_of(KeyRotated, issued, told=told)
 
 
 @routes.delete("/keys/{name}", policy=Role.OPERATOR, answers=(404, 409, 412), summary="Revoke a key")
 async def revoke_key(
-    name: str, rooms: Rooms, caller: Caller, record: Recorder, response: Response, if_match: IfMatch = None
+    name: str, services: ServicesDep, caller: Caller, record: Recorder, response: Response, if_match: IfMatch = None
 ) -> KeyShown:
     """End a key for good, its open streams too. Its row stays: the ledger names it."""
-    issued = await KeyDesk(rooms, caller, record).revoke(name, wanted(if_match))
+    issued = await KeyService(services, caller, record).revoke(name, wanted(if_match))
     response.headers["etag"] = etag(issued.info.revision)
     return shown(issued.info)
 

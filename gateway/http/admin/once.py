@@ -42,7 +42,7 @@ _log = structlog.stdlib.get_logger("gateway.admin")
 Work = Callable[[], Awaitable[Response]]
 
 
-async def once(rooms: Services, actor: Actor, request: Request, work: Work) -> Response:
+async def once(services: Services, actor: Actor, request: Request, work: Work) -> Response:
     """The answer to this request: the first one's, if there was one. What was refused may be tried again. What was
     done is answered, also when that cannot be remembered.
 
@@ -52,8 +52,8 @@ async def once(rooms: Services, actor: Actor, request: Request, work: Work) -> R
     given = request.headers[HEADER]
     if _SANE.fullmatch(given) is None:
         raise Invalid("Idempotency-Key: 1 to 200 printable ASCII characters", field="Idempotency-Key")
-    ledger = _Requests(rooms, _name(actor, given))
-    answer = await ledger.claim(rooms.door.fingerprint(_content(request, await request.body())))
+    ledger = _Requests(services, _name(actor, given))
+    answer = await ledger.claim(services.authenticator.fingerprint(_content(request, await request.body())))
     if answer is not None:
         return answer
     try:
@@ -98,8 +98,8 @@ class _Requests:
     A claim has an owner: one that was taken for dead and is served yet changes nothing of its successor's.
     """
 
-    def __init__(self, rooms: Services, name: str) -> None:
-        self._rooms = rooms
+    def __init__(self, services: Services, name: str) -> None:
+        self._rooms = services
         self._name = name
         self._is_it = admin_requests.c.name == name
         self._claim = secrets.token_hex(16)

@@ -7,7 +7,7 @@ from pydantic import Field
 from gateway.auth.admins import Role
 from gateway.http.admin.moments import iso
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms, Services
+from gateway.http.admin.services import Services, ServicesDep
 from gateway.http.admin.shapes import Shown, Stamp
 
 routes = Routes("revisions")
@@ -48,23 +48,23 @@ class RegistryShown(Shown):
 
 
 @routes.get("/providers/registry-status", "/registry/status", policy=Role.VIEWER, summary="Status of the registry")
-async def registry_status(rooms: Rooms) -> RegistryShown:
+async def registry_status(services: ServicesDep) -> RegistryShown:
     """The revision of each worker of each replica, when it was loaded, and what went wrong."""
-    return await _looked(rooms)
+    return await _looked(services)
 
 
 @routes.post("/providers/refresh-registry", "/registry/refresh", policy=Role.OPERATOR, summary="Refresh the registry")
-async def refresh_registry(rooms: Rooms) -> RegistryShown:
+async def refresh_registry(services: ServicesDep) -> RegistryShown:
     """Look at the database now and give the workers what is new; they do so by themselves within seconds, too."""
-    await rooms.registry.refresh()
-    return await _looked(rooms)
+    await services.registry.refresh()
+    return await _looked(services)
 
 
-async def _looked(rooms: Services) -> RegistryShown:
-    status = await rooms.registry.look()
+async def _looked(services: Services) -> RegistryShown:
+    status = await services.registry.look()
     return RegistryShown(
         converged=status.converged,
-        revision=rooms.snapshot().revision,
+        revision=services.snapshot().revision,
         resources=status.resources,
         laid_out=status.kept,
         parked=list(status.parked),

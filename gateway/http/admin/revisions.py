@@ -11,7 +11,7 @@ from gateway.auth.admins import Role
 from gateway.http.admin.moments import iso
 from gateway.http.admin.paging import Cursor, Limit, read_cursor, write_cursor
 from gateway.http.admin.problems import Invalid, NotThere
-from gateway.http.admin.resource_desk import Desk
+from gateway.http.admin.resource_service import ServiceDep
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.shapes import Page, Shown, Stamp
 from gateway.registry.resources.history import Difference, Revision
@@ -71,24 +71,24 @@ class RolledBack(Shown):
 
 
 @routes.get("/revisions", policy=Role.VIEWER, summary="List revisions")
-async def list_revisions(desk: Desk, limit: Limit = 50, cursor: Cursor = None) -> Page[RevisionShown]:
+async def list_revisions(service: ServiceDep, limit: Limit = 50, cursor: Cursor = None) -> Page[RevisionShown]:
     """The newest first."""
     after = read_cursor(cursor, _SORT, int)
-    found = await desk.rooms.resources.revisions(None if after is None else after[0], limit + 1)
+    found = await service.services.resources.revisions(None if after is None else after[0], limit + 1)
     items = [_shown(one) for one in found[:limit]]
     following = write_cursor(_SORT, (items[-1].revision,)) if len(found) > limit else None
     # Every change is one revision, and they are counted.
-    return Page(items=items, next_cursor=following, total=await desk.rooms.resources.revision())
+    return Page(items=items, next_cursor=following, total=await service.services.resources.revision())
 
 
 @routes.get("/revisions/diff", policy=Role.VIEWER, summary="Compare revisions")
 async def compare_revisions(
-    desk: Desk,
+    service: ServiceDep,
     older: Annotated[int, Query(ge=0, le=_LAST)],
     newer: Annotated[int | None, Query(ge=0, le=_LAST, description="Omitted: the present one.")] = None,
 ) -> DifferenceList:
     """Each resource that differs, once."""
-    present = await desk.rooms.resources.revision()
+    present = await service.services.resources.revision()
     last = present if newer is None else newer
     if not older <= last <= present:
         raise Invalid(
@@ -96,26 +96,26 @@ async def compare_revisions(
             field="older",
             suggestions=["GET /revisions lists them."],
         )
-    found = await desk.rooms.resources.differences(older, last)
+    found = await service.services.resources.differences(older, last)
     return DifferenceList(older=older, newer=last, changes=[_difference(one) for one in found])
 
 
 @routes.get("/revisions/{revision}", policy=Role.VIEWER, answers=(404,), summary="Show a revision")
-async def get_revision(revision: Number, desk: Desk) -> RevisionDetail:
+async def get_revision(revision: Number, service: ServiceDep) -> RevisionDetail:
     """With what it changed."""
     try:
-        found = await desk.rooms.resources.one_revision(revision)
+        found = await service.services.resources.one_revision(revision)
     except LookupError:
         raise _unknown() from None
     return RevisionDetail(**_shown(found).model_dump(), changes=[_difference(one) for one in found.changes])
 
 
 @routes.post("/revisions/{revision}/rollback", policy=Role.ADMIN, answers=(404, 409), summary="Roll back to a revision")
-async def roll_back(revision: Number, desk: Desk) -> RolledBack:
+async def roll_back(revision: Number, service: ServiceDep) -> RolledBack:
     """Everything as it was then, as a new revision. Secrets are kept nowhere: a credential that comes back needs its
     secret again, and one that was rotated keeps its present one."""
     try:
-        done = await desk.rooms.resources.roll_back(desk.author, revision)
+        done = await service.services.resources.roll_back(service.author, revision)
     except LookupError:
         raise _unknown() from None
     changed = [f"{one.kind}/{one.resource.name}" for one in done.changes]

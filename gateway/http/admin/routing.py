@@ -45,7 +45,7 @@ class AdmittedRoute(APIRoute):
     """Looks at the caller before it looks at the body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler behind our door."""
+        """FastAPI's handler behind our authentication."""
         handle = super().get_route_handler()
         policy = policy_of(self)
 

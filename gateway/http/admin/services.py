@@ -13,10 +13,10 @@ from gateway.http.admin.filed import Filed
 
 if TYPE_CHECKING:
     from gateway.auth.records import Change
-    from gateway.http.admin.door import AccessDoor
+    from gateway.http.admin.authentication import Authenticator
     from gateway.ports import Dialect
-    from gateway.registry.resources.desk import Resources
     from gateway.registry.resources.errors import Problem
+    from gateway.registry.resources.repository import Resources
     from gateway.registry.resources.status import RegistryStatus
     from gateway.registry.snapshot import Snapshot
     from gateway.settings import Settings
@@ -39,7 +39,7 @@ class Services:
     dialects: Mapping[str, Dialect]
     """The provider types that this gateway speaks."""
     database: Database
-    door: AccessDoor
+    authenticator: Authenticator
     snapshot: Callable[[], Snapshot]
     """The configuration in service: file and database together."""
     tell_keys: Callable[[Change], Awaitable[bool]]
@@ -73,5 +73,5 @@ def services_of(request: Request) -> Services:
     return found
 
 
-Rooms = Annotated[Services, Depends(services_of)]
+ServicesDep = Annotated[Services, Depends(services_of)]
 """The services, for endpoints."""

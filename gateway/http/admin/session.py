@@ -9,26 +9,26 @@ from gateway.auth.admins import Actor, Open, Role
 from gateway.auth.admitting import session_of
 from gateway.auth.buckets import seconds
 from gateway.auth.sessions import NO_COOKIE, csrf_of
-from gateway.auth.staff import Changed
+from gateway.auth.users import Changed
 from gateway.http.admin.access import Caller, Recorder
 from gateway.http.admin.access_shapes import Login, NewPassword, SessionShown
-from gateway.http.admin.door import AccessDoor, address_of
+from gateway.http.admin.authentication import Authenticator, address_of
 from gateway.http.admin.moments import iso
 from gateway.http.admin.problems import Forbidden, Invalid, TooMany, Unauthenticated
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms
+from gateway.http.admin.services import ServicesDep
 
 routes = Routes("access")
 _log = structlog.stdlib.get_logger("gateway.admin")
 
 
 @routes.post("/session", policy=Open.PUBLIC, summary="Log in")
-async def log_in(login: Login, request: Request, rooms: Rooms, response: Response) -> SessionShown:
+async def log_in(login: Login, request: Request, services: ServicesDep, response: Response) -> SessionShown:
     """Open a session for a browser: the cookie is in the answer's `set-cookie`. The one that it had before ends."""
-    door = rooms.door
-    actor = await _proven(door, login, address_of(request))
+    authenticator = services.authenticator
+    actor = await _proven(authenticator, login, address_of(request))
     earlier = session_of(dict(request.scope["headers"]))
-    session = await door.sessions.open(actor, door.recorder(request, actor), earlier)
+    session = await authenticator.sessions.open(actor, authenticator.recorder(request, actor), earlier)
     response.headers["set-cookie"] = session.cookie
     return SessionShown(
         name=actor.name,
@@ -53,63 +53,63 @@ async def show_session(caller: Caller, request: Request) -> SessionShown:
 
 
 @routes.delete("/session", policy=Role.VIEWER, status_code=204, summary="Log out")
-async def log_out(caller: Caller, request: Request, rooms: Rooms) -> Response:
+async def log_out(caller: Caller, request: Request, services: ServicesDep) -> Response:
     """End the session that the cookie names."""
     token = session_of(dict(request.scope["headers"])) if caller.session else None
     if token is not None:
-        await rooms.door.sessions.end(token)
+        await services.authenticator.sessions.end(token)
     return Response(status_code=204, headers={"set-cookie": NO_COOKIE})
 
 
 @routes.put("/session/password", policy=Role.VIEWER, status_code=204, summary="Change one's own password")
 async def change_password(
-    wanted: NewPassword, caller: Caller, request: Request, rooms: Rooms, record: Recorder
+    wanted: NewPassword, caller: Caller, request: Request, services: ServicesDep, record: Recorder
 ) -> Response:
     """Every session of the user ends; log in again. Needs a session, or a token of a user."""
-    door = rooms.door
+    authenticator = services.authenticator
     if caller.user_id is None:
         raise Forbidden("The admin key and tokens of machines have no password.")
-    user = await door.staff.get(caller.user_id)
-    _take(door, user.name, address_of(request))
-    _, stored = await door.staff.credentials(user.name)
-    if not await door.passwords.matches(stored, wanted.current.get_secret_value()):
+    user = await authenticator.users.get(caller.user_id)
+    _take(authenticator, user.name, address_of(request))
+    _, stored = await authenticator.users.credentials(user.name)
+    if not await authenticator.passwords.matches(stored, wanted.current.get_secret_value()):
         raise Forbidden("The current password is another one.")
-    door.logins.knew(user.name, address_of(request))
+    authenticator.logins.knew(user.name, address_of(request))
     change = Changed(password=wanted.password.get_secret_value())
-    await door.staff.change(caller, record, user.id, change)
+    await authenticator.users.change(caller, record, user.id, change)
     return Response(status_code=204, headers={"set-cookie": NO_COOKIE})
 
 
-async def _proven(door: AccessDoor, login: Login, address: str) -> Actor:
+async def _proven(authenticator: Authenticator, login: Login, address: str) -> Actor:
     """Who has just logged in. Raises Problem; whether there is such a user is not told."""
     if login.credential is not None and login.name is None and login.password is None:
-        return await _by_credential(door, login.credential.get_secret_value(), address)
+        return await _by_credential(authenticator, login.credential.get_secret_value(), address)
     if login.credential is not None or login.name is None or login.password is None:
         raise Invalid("Send `name` and `password`, or `credential`.", field="name")
-    _take(door, login.name, address)
-    user, stored = await door.staff.credentials(login.name)
-    right = await door.passwords.matches(stored, login.password.get_secret_value())
+    _take(authenticator, login.name, address)
+    user, stored = await authenticator.users.credentials(login.name)
+    right = await authenticator.passwords.matches(stored, login.password.get_secret_value())
     if user is None or not right:
         _log.warning("admin_login_failed", address=address)
         raise Unauthenticated("Name or password is wrong.")
-    door.logins.knew(login.name, address)
+    authenticator.logins.knew(login.name, address)
     return Actor(user.name, user.role, "user", user.id)
 
 
-async def _by_credential(door: AccessDoor, credential: str, address: str) -> Actor:
+async def _by_credential(authenticator: Authenticator, credential: str, address: str) -> Actor:
     """A session of the admin key; tokens are for programs, which send them themselves."""
-    _take(door, "", address)
-    actor = await door.known(credential.encode())
+    _take(authenticator, "", address)
+    actor = await authenticator.known(credential.encode())
     if actor is None or actor.kind != "admin_key":
         _log.warning("admin_login_failed", address=address)
         raise Unauthenticated("This is not the admin key.")
-    door.logins.knew("", address)
+    authenticator.logins.knew("", address)
     return actor
 
 
-def _take(door: AccessDoor, account: str, address: str) -> None:
+def _take(authenticator: Authenticator, account: str, address: str) -> None:
     """Raises TooMany."""
-    if wait := door.logins.take(account, address):
+    if wait := authenticator.logins.take(account, address):
         raise TooMany(
             "Too many logins were tried.",
             suggestions=["Wait as long as `retry-after` says."],

@@ -18,7 +18,7 @@ from gateway.http.admin.provider_shapes import AuthConfig, ProviderDraft
 from gateway.http.admin.provider_words import whole as whole_provider
 from gateway.http.admin.providers import Cascade, Search
 from gateway.http.admin.refusing import sentence
-from gateway.http.admin.resource_desk import Desk, ResourceDesk
+from gateway.http.admin.resource_service import ResourceService, ServiceDep
 from gateway.http.admin.resource_shapes import tidy
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.shapes import Page
@@ -58,13 +58,13 @@ _ONE = "/provider-templates/{template}"
 
 @routes.get("/provider-templates", policy=Role.VIEWER, summary="List templates")
 async def list_templates(
-    desk: Desk, limit: Limit = 50, cursor: Cursor = None, system: bool | None = None, search: Search = None
+    service: ServiceDep, limit: Limit = 50, cursor: Cursor = None, system: bool | None = None, search: Search = None
 ) -> Page[TemplateShown]:
     """By name; `system`: only those of the provider types, or only the others."""
     after = read_cursor(cursor, "name", str, str)
     found = [
         one
-        for one in await _every(desk)
+        for one in await _every(service)
         if (system is None or one.id.startswith(PREFIX) == system)
         and (search is None or search.lower() in one.name.lower())
     ]
@@ -80,13 +80,13 @@ async def list_templates(
     summary="Create a template",
     responses={200: {"model": TemplateShown, "description": "It is there already, and is the same."}},
 )
-async def create_template(draft: TemplateDraft, desk: Desk, response: Response) -> TemplateShown:
+async def create_template(draft: TemplateDraft, service: ServiceDep, response: Response) -> TemplateShown:
     """Places of parameters that are not declared are refused; so are secret ones outside the credential."""
     settings, details = settings_of(draft)
     _check(tidy(settings))
-    if any(one.name == draft.name for one in system_templates(desk.rooms.dialects)):
+    if any(one.name == draft.name for one in system_templates(service.services.dialects)):
         raise Clash("A template of the provider types has this name.", field="name", suggestions=["Choose another."])
-    made, fresh = await desk.create(Create(Kind.TEMPLATE, draft.name, tidy(settings), tidy(details)))
+    made, fresh = await service.create(Create(Kind.TEMPLATE, draft.name, tidy(settings), tidy(details)))
     if not fresh:
         response.status_code = 200
     response.headers["location"] = f"/api/admin/provider-templates/{made.id}"
@@ -94,45 +94,47 @@ async def create_template(draft: TemplateDraft, desk: Desk, response: Response) 
 
 
 @routes.get(_ONE, policy=Role.VIEWER, answers=(404,), summary="Show a template")
-async def get_template(template: str, desk: Desk, response: Response) -> TemplateShown:
+async def get_template(template: str, service: ServiceDep, response: Response) -> TemplateShown:
     """By its id or its name."""
-    return _answered(await _find(desk, template), response)
+    return _answered(await _find(service, template), response)
 
 
 @routes.patch(_ONE, policy=Role.OPERATOR, answers=(404, 409, 412), summary="Change a template")
 async def change_template(
-    template: str, patch: TemplatePatch, desk: Desk, response: Response, if_match: IfMatch = None
+    template: str, patch: TemplatePatch, service: ServiceDep, response: Response, if_match: IfMatch = None
 ) -> TemplateShown:
     """What is not named stays, null removes; what is named is taken whole."""
-    found = await _own(desk, template)
+    found = await _own(service, template)
     settings, details = settings_of(patch)
-    return await _put(desk, found, {**found.settings, **settings}, {**found.details, **details}, if_match, response)
+    return await _put(service, found, {**found.settings, **settings}, {**found.details, **details}, if_match, response)
 
 
 @routes.put(_ONE, policy=Role.OPERATOR, answers=(404, 409, 412), summary="Replace a template")
 async def replace_template(
-    template: str, draft: TemplateDraft, desk: Desk, response: Response, if_match: IfMatch = None
+    template: str, draft: TemplateDraft, service: ServiceDep, response: Response, if_match: IfMatch = None
 ) -> TemplateShown:
     """All of it anew. Providers that were made of it stay as they are."""
-    found = await _own(desk, template)
+    found = await _own(service, template)
     settings, details = settings_of(draft)
-    return await _put(desk, found, settings, details, if_match, response, draft.name)
+    return await _put(service, found, settings, details, if_match, response, draft.name)
 
 
 @routes.delete(_ONE, policy=Role.OPERATOR, status_code=204, answers=(404, 409, 412), summary="Remove a template")
-async def remove_template(template: str, desk: Desk, cascade: Cascade = False, if_match: IfMatch = None) -> None:
+async def remove_template(
+    template: str, service: ServiceDep, cascade: Cascade = False, if_match: IfMatch = None
+) -> None:
     """Providers that were made of it stay."""
-    await desk.remove(await _own(desk, template), wanted(if_match), cascade=cascade)
+    await service.remove(await _own(service, template), wanted(if_match), cascade=cascade)
 
 
 @routes.post(
     _ONE + "/apply", policy=Role.OPERATOR, status_code=201, answers=(404, 409), summary="Make a provider of a template"
 )
-async def apply_template(template: str, application: Application, desk: Desk, response: Response) -> Applied:
+async def apply_template(template: str, application: Application, service: ServiceDep, response: Response) -> Applied:
     """The provider, its models and its credential in one revision, or nothing of it."""
-    found = await _find(desk, template)
+    found = await _find(service, template)
     operations = _operations(found.settings, application)
-    done = await desk.change(*operations)
+    done = await service.change(*operations)
     provider = done.the(Kind.PROVIDER)
     response.headers["location"] = f"/api/admin/providers/{provider.id}"
     credential = next((one.resource.id for one in done.changes if one.kind is Kind.CREDENTIAL), None)
@@ -229,13 +231,13 @@ def _check_secrets(settings: Mapping[str, Any], secret: set[str]) -> None:
         _read(_WithAuth, {"auth_config": provider["auth_config"]}, "provider")
 
 
-async def _every(desk: ResourceDesk) -> list[Resource]:
-    state = await desk.rooms.resources.state()
-    return [*system_templates(desk.rooms.dialects), *state.of(Kind.TEMPLATE).values()]
+async def _every(service: ResourceService) -> list[Resource]:
+    state = await service.services.resources.state()
+    return [*system_templates(service.services.dialects), *state.of(Kind.TEMPLATE).values()]
 
 
-async def _find(desk: ResourceDesk, name: str) -> Resource:
-    every = await _every(desk)
+async def _find(service: ResourceService, name: str) -> Resource:
+    every = await _every(service)
     found = next((one for one in every if one.id == name), None) or next(
         (one for one in every if one.name == name), None
     )
@@ -245,16 +247,16 @@ async def _find(desk: ResourceDesk, name: str) -> Resource:
     return found
 
 
-async def _own(desk: ResourceDesk, name: str) -> Resource:
+async def _own(service: ResourceService, name: str) -> Resource:
     """One that may be changed. Raises NotThere, Clash."""
-    found = await _find(desk, name)
+    found = await _find(service, name)
     if found.id.startswith(PREFIX):
         raise Clash("This template is one of the provider types'.", suggestions=["Create another one and change that."])
     return found
 
 
 async def _put(
-    desk: ResourceDesk,
+    service: ResourceService,
     found: Resource,
     settings: Mapping[str, Any],
     details: Mapping[str, Any],
@@ -267,7 +269,7 @@ async def _put(
         raise Invalid("provider: a template describes a provider (add it)", field="provider")
     _check(kept)
     version = wanted(if_match)
-    made = await desk.update(
+    made = await service.update(
         Update(Kind.TEMPLATE, found.id, kept, tidy(dict(details)), merge=False, name=name, version=version)
     )
     return _answered(made, response)

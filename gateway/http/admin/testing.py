@@ -13,7 +13,7 @@ from gateway.http.admin.models import presented
 from gateway.http.admin.moments import iso
 from gateway.http.admin.problems import Clash, Named
 from gateway.http.admin.provider_shapes import TestResult
-from gateway.http.admin.resource_desk import Desk, ResourceDesk
+from gateway.http.admin.resource_service import ResourceService, ServiceDep
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.shapes import Given, Shown
 from gateway.registry.resources.operations import Create
@@ -79,39 +79,39 @@ class Discovered(Shown):
     answers=(404, 409),
     summary="Test a provider",
 )
-async def run_provider_test(provider: str, wish: TestWish, desk: Desk) -> TestShown:
+async def run_provider_test(provider: str, wish: TestWish, service: ServiceDep) -> TestShown:
     """Resolve, connect, TLS, authenticate, list models, and one small call if asked: each with its time, what was found
     and what to do. The result is kept with the provider."""
-    found = await desk.find(Kind.PROVIDER, provider)
-    owner = await _in_service(desk, found)
-    deployment = await _deployment(desk, owner, wish.model) if wish.call else None
+    found = await service.find(Kind.PROVIDER, provider)
+    owner = await _in_service(service, found)
+    deployment = await _deployment(service, owner, wish.model) if wish.call else None
     config = found.details.get("auth_config") or {}
-    checkup = await desk.rooms.examiner.examine(owner, deployment, config.get("test_endpoint"))
+    checkup = await service.services.examiner.examine(owner, deployment, config.get("test_endpoint"))
     result = _shown(found.name, checkup)
-    await desk.observe(found, {"test": _kept(result)})
+    await service.observe(found, {"test": _kept(result)})
     return result
 
 
 @routes.post("/models/{model}/test", policy=Role.OPERATOR, answers=(404, 409), summary="Test a model")
-async def run_model_test(model: str, desk: Desk) -> TestShown:
+async def run_model_test(model: str, service: ServiceDep) -> TestShown:
     """As its provider, with one small call of this model: that may cost money."""
-    found = await desk.find(Kind.MODEL, model)
-    names = await desk.names_of_providers()
+    found = await service.find(Kind.MODEL, model)
+    names = await service.names_of_providers()
     owner_name = names.get(found.provider_id or "", "")
-    owner = await _in_service(desk, await desk.find(Kind.PROVIDER, found.provider_id or ""))
-    deployment = await _deployment(desk, owner, found.name)
-    result = _shown(owner_name, await desk.rooms.examiner.examine(owner, deployment))
-    await desk.observe(found, {"test": _kept(result)})
+    owner = await _in_service(service, await service.find(Kind.PROVIDER, found.provider_id or ""))
+    deployment = await _deployment(service, owner, found.name)
+    result = _shown(owner_name, await service.services.examiner.examine(owner, deployment))
+    await service.observe(found, {"test": _kept(result)})
     return result
 
 
 @routes.post(
     "/providers/{provider}/models/discover", policy=Role.OPERATOR, answers=(404, 409, 502), summary="Discover models"
 )
-async def discover_models(provider: str, wish: DiscoveryWish, desk: Desk) -> Discovered:
+async def discover_models(provider: str, wish: DiscoveryWish, service: ServiceDep) -> Discovered:
     """Ask the provider for its models now. Those that it lists can be created at once."""
-    found = await desk.find(Kind.PROVIDER, provider)
-    checkup = await desk.rooms.examiner.examine(await _in_service(desk, found))
+    found = await service.find(Kind.PROVIDER, provider)
+    checkup = await service.services.examiner.examine(await _in_service(service, found))
     if checkup.failed is not None:
         step = checkup.failed
         raise Named(
@@ -119,30 +119,30 @@ async def discover_models(provider: str, wish: DiscoveryWish, desk: Desk) -> Dis
         )
     only = None if wish.only is None else set(wish.only)
     listed = [name for name in checkup.models or () if only is None or name in only]
-    state = await desk.rooms.resources.state()
+    state = await service.services.resources.state()
     known = {one.name for one in state.within(found.id) if one.kind is Kind.MODEL}
     fresh = [name for name in listed if name not in known][:_MOST]
     if not wish.create or not fresh:
         return Discovered(models=listed, known=sorted(known & set(listed)), created=[])
-    desk.refuse_filed(found)
-    done = await desk.change(*(Create(Kind.MODEL, name, provider=found.id) for name in fresh))
+    service.refuse_filed(found)
+    done = await service.change(*(Create(Kind.MODEL, name, provider=found.id) for name in fresh))
     made = [change.resource for change in done.changes if change.kind is Kind.MODEL]
-    return Discovered(models=listed, known=sorted(known & set(listed)), created=await presented(desk, made))
+    return Discovered(models=listed, known=sorted(known & set(listed)), created=await presented(service, made))
 
 
-async def _in_service(desk: ResourceDesk, found: Resource) -> Provider:
+async def _in_service(service: ResourceService, found: Resource) -> Provider:
     """The provider with its credentials, as workers have it. Raises Clash for one that they have not."""
-    snapshot = await desk.rooms.opened()
+    snapshot = await service.services.opened()
     owner = snapshot.providers.get(found.name)
     if owner is None:
-        problem = desk.problems().get(found.id, "it does not fit the configuration file")
+        problem = service.problems().get(found.id, "it does not fit the configuration file")
         raise Clash(f"This provider is not served: {problem}", suggestions=["Mend that first."])
     return owner
 
 
-async def _deployment(desk: ResourceDesk, owner: Provider, model: str | None) -> Deployment:
+async def _deployment(service: ResourceService, owner: Provider, model: str | None) -> Deployment:
     """What to call. Raises Clash for a provider without models."""
-    snapshot = await desk.rooms.opened()
+    snapshot = await service.services.opened()
     if model is not None:
         return snapshot.deployment_for(owner.name, model) or Deployment(f"{owner.name}/{model}", owner, model)
     first = next((one for one in snapshot.deployments.values() if one.provider.name == owner.name), None)

@@ -9,7 +9,7 @@ from gateway.http.admin.access import Caller, Recorder
 from gateway.http.admin.access_shapes import TokenCreated, TokenDraft, TokenShown, token_shown
 from gateway.http.admin.paging import Cursor, Limit, cut_sorted, read_cursor
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms
+from gateway.http.admin.services import ServicesDep
 from gateway.http.admin.shapes import Page
 
 routes = Routes("access")
@@ -17,10 +17,12 @@ _SORT = "-created_at"
 
 
 @routes.get("/tokens", policy=Role.VIEWER, summary="List tokens")
-async def list_tokens(rooms: Rooms, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[TokenShown]:
+async def list_tokens(
+    services: ServicesDep, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[TokenShown]:
     """Everybody's for admins, one's own for others; the newest first."""
     after = read_cursor(cursor, _SORT, float, str)
-    found = await rooms.door.tokens.list_for(caller)
+    found = await services.authenticator.tokens.list_for(caller)
     part = cut_sorted(found, limit, _SORT, lambda token: (token.created_at, token.id), after)
     items = [token_shown(token) for token in part.items]
     return Page(items=items, next_cursor=part.next_cursor, total=len(found))
@@ -28,16 +30,16 @@ async def list_tokens(rooms: Rooms, caller: Caller, limit: Limit = 50, cursor: C
 
 @routes.post("/tokens", policy=Role.VIEWER, status_code=201, summary="Create a token")
 async def create_token(
-    draft: TokenDraft, rooms: Rooms, caller: Caller, record: Recorder, response: Response
+    draft: TokenDraft, services: ServicesDep, caller: Caller, record: Recorder, response: Response
 ) -> TokenCreated:
     """A token of the caller's own. It is in the answer, and nowhere else ever after."""
-    made = await rooms.door.tokens.create(caller, record, draft.name, draft.role, draft.until)
+    made = await services.authenticator.tokens.create(caller, record, draft.name, draft.role, draft.until)
     response.headers["location"] = f"/api/admin/tokens/{made.id}"
     return TokenCreated(**token_shown(made).model_dump(), token=made.secret)
 
 
 @routes.delete("/tokens/{token}", policy=Role.VIEWER, status_code=204, answers=(404,), summary="Revoke a token")
-async def revoke_token(token: str, rooms: Rooms, caller: Caller, record: Recorder) -> Response:
+async def revoke_token(token: str, services: ServicesDep, caller: Caller, record: Recorder) -> Response:
     """End it for good, at once; one's own, or anybody's for admins."""
-    await rooms.door.tokens.revoke(caller, record, token)
+    await services.authenticator.tokens.revoke(caller, record, token)
     return Response(status_code=204)

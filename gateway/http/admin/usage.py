@@ -18,7 +18,7 @@ from gateway.http.admin.moments import Since, Until, microseconds
 from gateway.http.admin.paging import Limit, bad_cursor, read_cursor, write_cursor
 from gateway.http.admin.problems import Invalid
 from gateway.http.admin.routing import Routes
-from gateway.http.admin.services import Rooms, Services
+from gateway.http.admin.services import Services, ServicesDep
 from gateway.http.admin.usage_shapes import Attempts, UsageReport
 from gateway.types import LedgerRow
 from gateway.usage.reports import DIMENSIONS, MOST_GROUPS, TIMES, Line, Selection, attempts, report
@@ -89,19 +89,19 @@ Filter = Annotated[Chosen, Depends()]
 
 @routes.get("/usage", "/usage/costs", policy=Role.VIEWER, summary="Report usage and cost")
 async def usage_report(
-    rooms: Rooms,
+    services: ServicesDep,
     chosen: Filter,
     by: By = "key",
     limit: Annotated[int, Query(ge=1, le=MOST_GROUPS, description="How many groups at most, the dearest first.")] = 100,
 ) -> UsageReport:
     """Sums of requests, tokens and cost by group; `total` counts groups that are cut off, too."""
-    return await reported(rooms, chosen, by, limit)
+    return await reported(services, chosen, by, limit)
 
 
-async def reported(rooms: Services, chosen: Chosen, by: str, limit: int) -> UsageReport:
+async def reported(services: Services, chosen: Chosen, by: str, limit: int) -> UsageReport:
     """The report, written by hand: its money keeps every digit."""
     groups = by.split(",")
-    found = await report(rooms.database, groups, chosen.selection(), limit=limit)
+    found = await report(services.database, groups, chosen.selection(), limit=limit)
     document = {
         "group_by": groups,
         "rows": [_plain(line_values(line, groups)) for line in found.lines],
@@ -112,10 +112,10 @@ async def reported(rooms: Services, chosen: Chosen, by: str, limit: int) -> Usag
 
 
 @routes.get("/usage.csv", policy=Role.VIEWER, summary="Export a report", responses=_CSV, response_class=Response)
-async def usage_csv(rooms: Rooms, chosen: Filter, by: By = "key") -> Response:
+async def usage_csv(services: ServicesDep, chosen: Filter, by: By = "key") -> Response:
     """The report as CSV, of at most 10,000 groups."""
     groups = by.split(",")
-    found = await report(rooms.database, groups, chosen.selection(), limit=MOST_GROUPS)
+    found = await report(services.database, groups, chosen.selection(), limit=MOST_GROUPS)
     names = list(line_values(Line(("",) * len(groups), found.total.counters), groups))
     text = io.StringIO()
     writer = csv.DictWriter(text, names)
@@ -126,7 +126,7 @@ async def usage_csv(rooms: Rooms, chosen: Filter, by: By = "key") -> Response:
 
 @routes.get("/usage/attempts", policy=Role.VIEWER, summary="List attempts")
 async def usage_attempts(
-    rooms: Rooms,
+    services: ServicesDep,
     chosen: Filter,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")] = None,
@@ -134,7 +134,7 @@ async def usage_attempts(
     """Single attempts, the newest first: each row of the ledger."""
     selection = chosen.selection()
     after = _place(cursor)
-    rows = [row async for row in attempts(rooms.database, selection, limit=limit + 1, after=after)]
+    rows = [row async for row in attempts(services.database, selection, limit=limit + 1, after=after)]
     more = len(rows) > limit
     rows = rows[:limit]
     last = rows[-1] if more else None
@@ -149,12 +149,12 @@ async def usage_attempts(
     "/usage/attempts.csv", policy=Role.VIEWER, summary="Export attempts", responses=_CSV, response_class=Response
 )
 async def usage_attempts_csv(
-    rooms: Rooms,
+    services: ServicesDep,
     chosen: Filter,
     limit: Annotated[int, Query(ge=1, le=_CSV_ROWS, description="How many at most.")] = 100_000,
 ) -> Response:
     """Single attempts as CSV, the newest first, sent as they are read."""
-    rows = attempts(rooms.database, chosen.selection(), limit=limit)
+    rows = attempts(services.database, chosen.selection(), limit=limit)
     first = await anext(rows, None)  # a database that is away is told before the answer begins
     return StreamingResponse(_lines(first, rows), media_type="text/csv", headers=_named("attempts"))
 

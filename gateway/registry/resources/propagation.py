@@ -16,8 +16,8 @@ from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from gateway.registry.resources.desk import Resources
     from gateway.registry.resources.records import State
+    from gateway.registry.resources.repository import Resources
     from gateway.registry.resources.shelf import Seen, Shelf
     from gateway.storage.redis import RedisClient
     from gateway.vault import Header

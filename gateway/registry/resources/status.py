@@ -10,9 +10,9 @@ from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from gateway.registry.resources.desk import Resources
     from gateway.registry.resources.judging import Picture
     from gateway.registry.resources.propagation import Propagation
+    from gateway.registry.resources.repository import Resources
     from gateway.storage.redis import RedisClient
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.bridges.responses.conversation import SHOWN
-from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed, unpacked
+from gateway.bridges.responses.provider_state import UNSIGNED, ProviderState, packed, unpacked
 from gateway.errors import GatewayError, InvalidJson, InvalidRequest, UnsupportedParameter
 from gateway.ports import Dialect
 
@@ -292,17 +292,17 @@ SIGNED = {"google": {"thought_signature": "c2lnbmVk"}}
 
 def test_what_was_kept_comes_back() -> None:
     """Blocks and what belongs to calls survive the way through the client; what others packed is not read."""
-    keepsake = Keepsake([BLOCK], {"c1": SIGNED})
-    assert unpacked(packed(keepsake)) == keepsake
-    assert packed(Keepsake()) is None
+    provider_state = ProviderState([BLOCK], {"c1": SIGNED})
+    assert unpacked(packed(provider_state)) == provider_state
+    assert packed(ProviderState()) is None
     for other in (None, "", "gAAAAABo", "gateway:", "gateway:%%%", "gateway:e30", "gateway:W10="):
-        assert unpacked(other) in (None, Keepsake())
+        assert unpacked(other) in (None, ProviderState())
 
 
 def test_reasoning_goes_back_to_who_understands_it() -> None:
     """Anthropic's blocks and Gemini's signatures return to translated providers; others get neither them nor an
     error."""
-    kept = packed(Keepsake([BLOCK], {"c1": SIGNED}))
+    kept = packed(ProviderState([BLOCK], {"c1": SIGNED}))
     items: list[dict[str, Any]] = [
         HI,
         {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": kept},
@@ -326,7 +326,7 @@ def test_no_turn_ends_with_thinking(kind: str) -> None:
         "id": "rs_1",
         "type": "reasoning",
         "summary": [],
-        "encrypted_content": packed(Keepsake([BLOCK])),
+        "encrypted_content": packed(ProviderState([BLOCK])),
     }
     said = {"role": "assistant", "content": "hello"}
     turns = claude_turns(kind, [HI, thought, again])
@@ -355,7 +355,7 @@ def test_reasoning_of_other_models_is_left_out() -> None:
     assert messages(HI, thought, {"role": "user", "content": "?"}) == [HI, {"role": "user", "content": "?"}]
 
 
-@pytest.mark.parametrize("seal", [UNSIGNED, None, packed(Keepsake([], {"c2": SIGNED}))])
+@pytest.mark.parametrize("seal", [UNSIGNED, None, packed(ProviderState([], {"c2": SIGNED}))])
 def test_words_of_reasoning_go_back_with_calls(seal: str | None) -> None:
     """Providers that want what they thought before a call get it back, where nobody sealed it: DeepSeek refuses the
     conversation without. Of turns without calls it is over."""
@@ -369,7 +369,7 @@ def test_words_of_reasoning_go_back_with_calls(seal: str | None) -> None:
     assert all("reasoning_content" not in turn for turn in messages(HI, thought, said, call, result))
 
 
-@pytest.mark.parametrize("seal", ["gAAAA", packed(Keepsake([BLOCK]))])
+@pytest.mark.parametrize("seal", ["gAAAA", packed(ProviderState([BLOCK]))])
 def test_sealed_reasoning_is_its_makers(seal: str) -> None:
     """What another provider sealed or signed is not told in words."""
     thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": seal}

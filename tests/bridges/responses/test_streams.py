@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.bridges.responses import events as written
-from gateway.bridges.responses.keepsakes import UNSIGNED, Keepsake, packed
+from gateway.bridges.responses.provider_state import UNSIGNED, ProviderState, packed
 from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamServerError, UpstreamTooLarge
 from gateway.ports import Numbering, StreamDecoder
 from tests.providers.contract.said import Read
@@ -219,13 +219,13 @@ def test_what_providers_want_back() -> None:
         delta("tool_calls"),
     )
     assert found.reasoning == "Hm."
-    assert found.extras["encrypted"] == [packed(Keepsake([block])), packed(Keepsake([], {"c1": extra}))]
+    assert found.extras["encrypted"] == [packed(ProviderState([block])), packed(ProviderState([], {"c1": extra}))]
     only = read(delta(thinking_blocks=[block]), delta(content="Hi"), delta("stop"))
-    assert (only.text, only.extras["encrypted"]) == ("Hi", [packed(Keepsake([block]))])
+    assert (only.text, only.extras["encrypted"]) == ("Hi", [packed(ProviderState([block]))])
     shown = read(delta(reasoning_content="Hm."), delta(content="Hi"), delta("stop"))
     assert (shown.reasoning, shown.extras["encrypted"]) == ("Hm.", [UNSIGNED])
     late = read(delta(content="Hi"), delta(thinking_blocks=[block]), delta("stop"))
-    assert (late.text, late.extras["encrypted"]) == ("Hi", [packed(Keepsake([block]))])
+    assert (late.text, late.extras["encrypted"]) == ("Hi", [packed(ProviderState([block]))])
 
 
 def test_what_the_client_wrote_in_lines() -> None:

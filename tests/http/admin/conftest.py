@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.storage.embedded import EmbeddedRedis
-from tests.support.admin import Desk, opened_desk
+from tests.support.admin import AdminApi, opened_api
 from tests.support.ledger import postgres_database, sqlite_file
 from tests.support.store import own_store
 
@@ -29,14 +29,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def desk(url: str, admin_store: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[Desk]:
+async def api(url: str, admin_store: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[AdminApi]:
     """The API on each kind of database."""
-    async with opened_desk(url, admin_store.url, tmp_path) as found:
+    async with opened_api(url, admin_store.url, tmp_path) as found:
         yield found
 
 
 @pytest.fixture
-async def sqlite_desk(admin_store: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[Desk]:
+async def sqlite_api(admin_store: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[AdminApi]:
     """The API on SQLite, for what does not depend on the database."""
-    async with opened_desk(sqlite_file(tmp_path), admin_store.url, tmp_path) as found:
+    async with opened_api(sqlite_file(tmp_path), admin_store.url, tmp_path) as found:
         yield found

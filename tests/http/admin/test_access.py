@@ -17,11 +17,11 @@ from gateway.auth.admins import Actor, Open, Role
 from gateway.auth.drafts import Draft
 from gateway.auth.issue import Issuer
 from gateway.auth.sessions import COOKIE
-from gateway.auth.staff import Changed
+from gateway.auth.users import Changed
 from gateway.http.admin.app import create_admin
-from gateway.http.admin.door import AccessDoor, Entry
+from gateway.http.admin.authentication import Authenticator, Entry
 from gateway.http.admin.routing import check_policies, policy_of
-from tests.support.admin import ADMIN_KEY, PREFIX, Desk
+from tests.support.admin import ADMIN_KEY, PREFIX, AdminApi
 
 ROOT = Actor("admin", Role.ADMIN, "admin_key")
 PASSWORD = "correct horse battery"
@@ -32,9 +32,9 @@ async def nothing(*_: object) -> None:
     """Records nothing."""
 
 
-def routes(desk: Desk) -> Iterator[tuple[str, str, Any]]:
+def routes(api: AdminApi) -> Iterator[tuple[str, str, Any]]:
     """Method, path and policy of every route there is, with a word where the path has a name."""
-    for route in desk.app.routes:
+    for route in api.app.routes:
         assert isinstance(route, APIRoute)
         path = route.path
         for name in route.param_convertors:
@@ -47,7 +47,7 @@ def routes(desk: Desk) -> Iterator[tuple[str, str, Any]]:
 class People:
     """A user of each role, with a password and a token of that role."""
 
-    desk: Desk
+    api: AdminApi
     tokens: dict[Role, str]
     key: str
 
@@ -58,13 +58,13 @@ class People:
         if method in ("POST", "PUT", "PATCH"):
             given["content"] = b"{"
             headers = given["headers"] = {**headers, "content-type": "application/json"}
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.desk.app)) as client:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.api.app)) as client:
             return await client.request(method, PREFIX + path, **given)
 
     async def session(self, role: Role) -> dict[str, str]:
         """The headers of a browser that is logged in, and of the page in it."""
-        actor = Actor(role.value, role, "user", (await self.desk.services.door.staff.get(role.value)).id)
-        session = await self.desk.services.door.sessions.open(actor, nothing)
+        actor = Actor(role.value, role, "user", (await self.api.services.authenticator.users.get(role.value)).id)
+        session = await self.api.services.authenticator.sessions.open(actor, nothing)
         return {
             "cookie": f"{COOKIE}={session.token}",
             "x-csrf-token": session.csrf,
@@ -73,14 +73,14 @@ class People:
 
 
 @pytest.fixture
-async def people(sqlite_desk: Desk) -> People:
-    door, tokens = sqlite_desk.services.door, {}
+async def people(sqlite_api: AdminApi) -> People:
+    authenticator, tokens = sqlite_api.services.authenticator, {}
     for role in Role:
-        user = await door.staff.create(ROOT, nothing, role.value, role, PASSWORD)
-        made = await door.tokens.create(Actor(user.name, role, "user", user.id), nothing, "t", role)
+        user = await authenticator.users.create(ROOT, nothing, role.value, role, PASSWORD)
+        made = await authenticator.tokens.create(Actor(user.name, role, "user", user.id), nothing, "t", role)
         tokens[role] = made.secret
-    issued = await Issuer(sqlite_desk.services.database).create(Draft("ci"), "test")
-    return People(sqlite_desk, tokens, issued.secret)
+    issued = await Issuer(sqlite_api.services.database).create(Draft("ci"), "test")
+    return People(sqlite_api, tokens, issued.secret)
 
 
 def let_in(reply: httpx2.Response) -> bool:
@@ -90,7 +90,7 @@ def let_in(reply: httpx2.Response) -> bool:
 async def test_every_route_asks_for_its_role(people: People) -> None:
     """Each role on each route by each carrier: a caller is let in exactly where its role covers the route's policy."""
     asked = 0
-    for method, path, policy in routes(people.desk):
+    for method, path, policy in routes(people.api):
         for role in Role:
             token = people.tokens[role]
             carriers = (
@@ -112,16 +112,16 @@ async def test_every_route_asks_for_its_role(people: People) -> None:
 async def test_nobody_else_is_let_in(people: People) -> None:
     """No credential, a virtual key, a hash, a token that is over, a session without its page: nothing opens but what is
     open to everybody."""
-    desk, door = people.desk, people.desk.services.door
+    api, authenticator = people.api, people.api.services.authenticator
     token = people.tokens[Role.ADMIN]
-    revoked = await door.tokens.create(ROOT, nothing, "r", Role.ADMIN)
-    await door.tokens.revoke(ROOT, nothing, revoked.id)
-    await door.staff.create(ROOT, nothing, "gone", Role.ADMIN, PASSWORD)
-    gone = await door.tokens.create(
-        Actor("gone", Role.ADMIN, "user", (await door.staff.get("gone")).id), nothing, "t", Role.ADMIN
+    revoked = await authenticator.tokens.create(ROOT, nothing, "r", Role.ADMIN)
+    await authenticator.tokens.revoke(ROOT, nothing, revoked.id)
+    await authenticator.users.create(ROOT, nothing, "gone", Role.ADMIN, PASSWORD)
+    gone = await authenticator.tokens.create(
+        Actor("gone", Role.ADMIN, "user", (await authenticator.users.get("gone")).id), nothing, "t", Role.ADMIN
     )
-    await door.staff.change(ROOT, nothing, "gone", Changed(disabled=True))
-    async with desk.services.database.connect() as connection:
+    await authenticator.users.change(ROOT, nothing, "gone", Changed(disabled=True))
+    async with api.services.database.connect() as connection:
         stored = (await connection.execute(text("SELECT password_hash FROM admin_users LIMIT 1"))).scalar_one()
     session = await people.session(Role.ADMIN)
     outsiders: list[dict[str, str]] = [
@@ -146,8 +146,8 @@ async def test_nobody_else_is_let_in(people: People) -> None:
         {"cookie": session["cookie"], "sec-fetch-site": "same-site", "x-csrf-token": session["x-csrf-token"]},
         {"cookie": session["cookie"], "origin": "https://evil.example", "x-csrf-token": session["x-csrf-token"]},
     ]
-    door._failures._burst = 10_000  # this is about who, not about how often
-    for method, path, policy in routes(desk):
+    authenticator._failures._burst = 10_000  # this is about who, not about how often
+    for method, path, policy in routes(api):
         for headers in outsiders:
             reply = await people.ask(method, path, headers)
             if policy is Open.PUBLIC and "cross" not in str(headers) and "evil" not in str(headers):
@@ -158,7 +158,7 @@ async def test_nobody_else_is_let_in(people: People) -> None:
 async def test_a_session_changes_nothing_without_its_token(people: People) -> None:
     """A cookie alone reads; what changes something comes from a page of ours, with the session's token."""
     session = await people.session(Role.ADMIN)
-    for method, path, policy in routes(people.desk):
+    for method, path, policy in routes(people.api):
         if policy is Open.PUBLIC:
             continue
         for missing in ("x-csrf-token", "sec-fetch-site"):
@@ -172,16 +172,16 @@ async def test_a_session_changes_nothing_without_its_token(people: People) -> No
 
 async def test_the_admin_key_opens_everything(people: People) -> None:
     """By every header that carries a credential."""
-    for method, path, policy in routes(people.desk):
+    for method, path, policy in routes(people.api):
         if path == "/session" and method == "DELETE":
             continue
         reply = await people.ask(method, path, {"x-api-key": ADMIN_KEY})
         assert let_in(reply) or path == "/session/password", (method, path, policy)
 
 
-def test_a_route_without_a_policy_does_not_start(sqlite_desk: Desk) -> None:
+def test_a_route_without_a_policy_does_not_start(sqlite_api: AdminApi) -> None:
     """What nobody declared is not served."""
-    app = create_admin(sqlite_desk.services)
+    app = create_admin(sqlite_api.services)
     app.add_api_route("/forgotten", lambda: None)
     with pytest.raises(RuntimeError, match="/forgotten declares no policy"):
         check_policies(app)
@@ -201,8 +201,12 @@ async def test_wrong_credentials_are_slowed_down(people: People) -> None:
 
 async def test_nobody_sends_without_end(people: People) -> None:
     """A caller has a rate; another one is not held up by it."""
-    services = people.desk.services
-    object.__setattr__(services, "door", AccessDoor(Entry(ADMIN_KEY, rate=2), services.database, services.door.audit))
+    services = people.api.services
+    object.__setattr__(
+        services,
+        "authenticator",
+        Authenticator(Entry(ADMIN_KEY, rate=2), services.database, services.authenticator.audit),
+    )
     viewer = {"authorization": f"Bearer {people.tokens[Role.VIEWER]}"}
     replies = [await people.ask("GET", "/session", viewer) for _ in range(15)]
     assert [reply.status_code for reply in replies[:10]] == [200] * 10
@@ -214,7 +218,7 @@ async def test_nobody_sends_without_end(people: People) -> None:
 @pytest.mark.parametrize("host", ["h/?", "h/#", "h/#@x", "a@b", "127.0.0.1/x?", "h\\x", ""])
 async def test_host_opens_nothing(people: People, host: str) -> None:
     """A Host that wants to be read as a path is refused on every route, with and without a credential."""
-    for method, path, _ in routes(people.desk):
+    for method, path, _ in routes(people.api):
         for headers in ({"host": host}, {"host": host, "x-api-key": ADMIN_KEY}):
             reply = await people.ask(method, path, headers)
             assert (reply.status_code, reply.json()["error"]["code"]) == (400, "bad_host")
@@ -222,9 +226,9 @@ async def test_host_opens_nothing(people: People, host: str) -> None:
 
 async def test_no_page_elsewhere_reaches_loopback(people: People) -> None:
     """On a loopback address only this machine's names are answered, and those that the operator allows."""
-    services = people.desk.services
+    services = people.api.services
     entry = Entry(ADMIN_KEY, frozenset({"gw.example.com"}), rate=0)
-    object.__setattr__(services, "door", AccessDoor(entry, services.database, services.door.audit))
+    object.__setattr__(services, "authenticator", Authenticator(entry, services.database, services.authenticator.audit))
     key = {"x-api-key": ADMIN_KEY, "x-gateway-listener": "loopback"}
     for host, status in (
         ("localhost:8080", 200),
@@ -246,8 +250,8 @@ async def test_no_page_elsewhere_reaches_loopback(people: People) -> None:
 class Browser:
     """Keeps the cookie, as a browser would."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, api: AdminApi) -> None:
+        self._desk = api
         self.cookie = ""
         self.csrf = ""
 
@@ -272,7 +276,7 @@ class Browser:
 
 async def test_a_login(people: People) -> None:
     """Name and password give a strict cookie and a token for the page; a logout ends it."""
-    browser = Browser(people.desk)
+    browser = Browser(people.api)
     reply = await browser.log_in()
     assert (reply.status_code, reply.json()["name"], reply.json()["role"]) == (200, "operator", "operator")
     cookie = reply.headers["set-cookie"]
@@ -285,7 +289,7 @@ async def test_a_login(people: People) -> None:
     first = browser.cookie
     await browser.log_in()
     assert browser.cookie != first
-    stolen = Browser(people.desk)
+    stolen = Browser(people.api)
     stolen.cookie = first
     assert (await stolen.call("GET", "/session")).status_code == 401
     last = browser.cookie
@@ -297,27 +301,27 @@ async def test_a_login(people: People) -> None:
 
 async def test_wrong_logins_say_nothing(people: People) -> None:
     """Who is there and who is not, disabled or without a password, cannot be told apart; guessing is slowed down."""
-    desk = people.desk
-    await desk.services.door.staff.create(ROOT, nothing, "machine", Role.ADMIN, None)
-    await desk.services.door.staff.create(ROOT, nothing, "gone", Role.ADMIN, PASSWORD)
-    await desk.services.door.staff.change(ROOT, nothing, "gone", Changed(disabled=True))
+    api = people.api
+    await api.services.authenticator.users.create(ROOT, nothing, "machine", Role.ADMIN, None)
+    await api.services.authenticator.users.create(ROOT, nothing, "gone", Role.ADMIN, PASSWORD)
+    await api.services.authenticator.users.change(ROOT, nothing, "gone", Changed(disabled=True))
     bodies = set()
     for name in ("operator", "nobody", "machine", "gone"):
         password = CANARY if name == "operator" else PASSWORD
-        reply = await Browser(desk).log_in(name, password)
+        reply = await Browser(api).log_in(name, password)
         assert reply.status_code == 401
         bodies.add(reply.json()["error"]["message"])
         assert CANARY not in reply.text
     assert len(bodies) == 1
-    replies = [await Browser(desk).log_in("viewer", CANARY) for _ in range(6)]
+    replies = [await Browser(api).log_in("viewer", CANARY) for _ in range(6)]
     assert [reply.status_code for reply in replies] == [401] * 5 + [429]
     assert "retry-after" in replies[-1].headers
-    assert (await Browser(desk).log_in("admin")).status_code == 200
+    assert (await Browser(api).log_in("admin")).status_code == 200
 
 
 async def test_odd_logins(people: People) -> None:
     """Half of a login is none; the admin key opens a session, tokens and virtual keys do not."""
-    browser = Browser(people.desk)
+    browser = Browser(people.api)
     for body in ({}, {"name": "operator"}, {"password": PASSWORD}, {"name": "a", "password": "b", "credential": "c"}):
         assert (await browser.call("POST", "/session", body)).status_code == 422
     for credential in (people.tokens[Role.ADMIN], people.key, "x"):
@@ -325,7 +329,7 @@ async def test_odd_logins(people: People) -> None:
     reply = await browser.call("POST", "/session", {"credential": ADMIN_KEY})
     assert (reply.status_code, reply.json()["kind"]) == (200, "admin_key")
     assert (await browser.call("GET", "/admins")).status_code == 200
-    foreign = await Browser(people.desk).call(
+    foreign = await Browser(people.api).call(
         "POST", "/session", {"name": "operator", "password": PASSWORD}, **{"sec-fetch-site": "cross-site"}
     )
     assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "cross_site")
@@ -333,7 +337,7 @@ async def test_odd_logins(people: People) -> None:
 
 async def test_ones_own_password(people: People) -> None:
     """Changed by who knows the present one; every session ends with it."""
-    browser = Browser(people.desk)
+    browser = Browser(people.api)
     await browser.log_in()
     wrong = await browser.call("PUT", "/session/password", {"current": "x", "password": PASSWORD + "!"})
     assert wrong.status_code == 403
@@ -344,75 +348,75 @@ async def test_ones_own_password(people: People) -> None:
     assert done.status_code == 204
     browser.cookie = kept
     assert (await browser.call("GET", "/session")).status_code == 401
-    assert (await Browser(people.desk).log_in()).status_code == 401
-    assert (await Browser(people.desk).log_in(password=PASSWORD + "!")).status_code == 200
-    key = await people.desk.call("PUT", "/session/password", {"current": "x", "password": PASSWORD})
+    assert (await Browser(people.api).log_in()).status_code == 401
+    assert (await Browser(people.api).log_in(password=PASSWORD + "!")).status_code == 200
+    key = await people.api.call("PUT", "/session/password", {"current": "x", "password": PASSWORD})
     assert key.status_code == 403
 
 
-async def test_users_over_the_api(desk: Desk) -> None:
+async def test_users_over_the_api(api: AdminApi) -> None:
     """Made, listed, changed with an ETag, shut out; no answer holds a password."""
-    made = await desk.call("POST", "/admins", {"name": "ada", "role": "operator", "password": CANARY})
+    made = await api.call("POST", "/admins", {"name": "ada", "role": "operator", "password": CANARY})
     assert (made.status_code, made.headers["location"]) == (201, "/api/admin/admins/ada")
-    assert (await desk.call("POST", "/admins", {"name": "ADA"})).status_code == 409
+    assert (await api.call("POST", "/admins", {"name": "ADA"})).status_code == 409
     for n in range(3):
-        await desk.call("POST", "/admins", {"name": f"b{n}"})
-    first = (await desk.call("GET", "/admins?limit=3")).json()
-    rest = (await desk.call("GET", f"/admins?cursor={first['next_cursor']}")).json()
+        await api.call("POST", "/admins", {"name": f"b{n}"})
+    first = (await api.call("GET", "/admins?limit=3")).json()
+    rest = (await api.call("GET", f"/admins?cursor={first['next_cursor']}")).json()
     assert [user["name"] for user in first["items"] + rest["items"]] == ["ada", "b0", "b1", "b2"]
     assert (first["total"], rest["next_cursor"]) == (4, None)
-    stale = await desk.call("PATCH", "/admins/ada", {"role": "viewer"}, headers={"if-match": '"7"'})
+    stale = await api.call("PATCH", "/admins/ada", {"role": "viewer"}, headers={"if-match": '"7"'})
     assert (stale.status_code, stale.json()["error"]["code"]) == (412, "version_mismatch")
-    changed = await desk.call("PATCH", "/admins/ada", {"role": "viewer"}, headers={"if-match": made.headers["etag"]})
+    changed = await api.call("PATCH", "/admins/ada", {"role": "viewer"}, headers={"if-match": made.headers["etag"]})
     assert (changed.json()["role"], changed.headers["etag"]) == ("viewer", '"2"')
-    assert (await desk.call("DELETE", "/admins/ada")).status_code == 204
-    assert (await desk.call("GET", "/admins/ada")).json()["disabled"] is True
-    assert (await desk.call("GET", "/admins/nobody")).status_code == 404
+    assert (await api.call("DELETE", "/admins/ada")).status_code == 204
+    assert (await api.call("GET", "/admins/ada")).json()["disabled"] is True
+    assert (await api.call("GET", "/admins/nobody")).status_code == 404
     for bad in (
         {"name": "a b"},
         {"name": "x", "role": "god"},
         {"name": "x", "password": "short"},
         {"name": "x", "id": 1},
     ):
-        assert (await desk.call("POST", "/admins", bad)).status_code == 422
-    assert CANARY not in made.text + changed.text + (await desk.call("GET", "/audit")).text
+        assert (await api.call("POST", "/admins", bad)).status_code == 422
+    assert CANARY not in made.text + changed.text + (await api.call("GET", "/audit")).text
 
 
-async def test_tokens_over_the_api(desk: Desk) -> None:
+async def test_tokens_over_the_api(api: AdminApi) -> None:
     """Made and shown once, listed without the secret, revoked; the audit log has it all."""
-    made = await desk.call("POST", "/tokens", {"name": "deploy", "role": "operator", "expires_at": "2099-01-01"})
+    made = await api.call("POST", "/tokens", {"name": "deploy", "role": "operator", "expires_at": "2099-01-01"})
     assert made.status_code == 201
     token = made.json()
     own = {"authorization": f"Bearer {token['token']}"}
-    assert (await desk.call("GET", "/session", headers=own)).json()["role"] == "operator"
-    listed = await desk.call("GET", "/tokens")
+    assert (await api.call("GET", "/session", headers=own)).json()["role"] == "operator"
+    listed = await api.call("GET", "/tokens")
     assert listed.json()["items"][0]["prefix"] == token["token"][:12]
     assert token["token"] not in listed.text
-    assert (await desk.call("POST", "/tokens", {"name": "x", "expires_at": "1999-01-01"})).status_code == 422
-    assert (await desk.call("DELETE", f"/tokens/{token['id']}")).status_code == 204
-    assert (await desk.call("GET", "/session", headers=own)).status_code == 401
-    assert (await desk.call("DELETE", "/tokens/nobody")).status_code == 404
+    assert (await api.call("POST", "/tokens", {"name": "x", "expires_at": "1999-01-01"})).status_code == 422
+    assert (await api.call("DELETE", f"/tokens/{token['id']}")).status_code == 204
+    assert (await api.call("GET", "/session", headers=own)).status_code == 401
+    assert (await api.call("DELETE", "/tokens/nobody")).status_code == 404
 
 
-async def test_the_audit_log_over_the_api(desk: Desk) -> None:
+async def test_the_audit_log_over_the_api(api: AdminApi) -> None:
     """Every change of keys, users and tokens is in it, with who, what, before and after, from where, by which request;
     and it is a chain."""
-    secret = (await desk.call("POST", "/keys", {"name": "ci"}, headers={"x-request-id": "req-77"})).json()["secret"]
-    await desk.call("PATCH", "/keys/ci", {"models": ["gpt-*"]}, headers={"x-gateway-peer": "192.0.2.9"})
-    rotated = (await desk.call("POST", "/keys/ci/rotate", {})).json()["secret"]
-    await desk.call("DELETE", "/keys/ci")
-    listed = await desk.call("GET", "/audit")
+    secret = (await api.call("POST", "/keys", {"name": "ci"}, headers={"x-request-id": "req-77"})).json()["secret"]
+    await api.call("PATCH", "/keys/ci", {"models": ["gpt-*"]}, headers={"x-gateway-peer": "192.0.2.9"})
+    rotated = (await api.call("POST", "/keys/ci/rotate", {})).json()["secret"]
+    await api.call("DELETE", "/keys/ci")
+    listed = await api.call("GET", "/audit")
     entries = listed.json()["items"]
     assert [entry["action"] for entry in entries] == ["revoke", "rotate", "update", "create"]
     assert {entry["resource_kind"] for entry in entries} == {"virtual_key"}
     assert entries[-1]["request_id"] == "req-77"
     assert (entries[2]["before"]["models"], entries[2]["after"]["models"]) == (None, ["gpt-*"])
     assert (entries[2]["address"], entries[2]["actor"], entries[2]["actor_kind"]) == ("192.0.2.9", "admin", "admin_key")
-    exported = await desk.call("GET", "/audit/export")
+    exported = await api.call("GET", "/audit/export")
     assert exported.headers["content-type"].startswith("application/x-ndjson")
     assert len(exported.text.splitlines()) == 4
     assert not any(text_ in listed.text + exported.text for text_ in (secret, rotated, ADMIN_KEY))
-    assert (await verify(desk.services.database)).intact
+    assert (await verify(api.services.database)).intact
     for query, count in (
         ("action=create", 1),
         ("request_id=req-77", 1),
@@ -421,16 +425,16 @@ async def test_the_audit_log_over_the_api(desk: Desk) -> None:
         ("since=2099-01-01", 0),
         ("until=2099-01-01", 4),
     ):
-        assert len((await desk.call("GET", f"/audit?{query}")).json()["items"]) == count, query
-    first = (await desk.call("GET", "/audit?limit=3")).json()
-    rest = (await desk.call("GET", f"/audit?cursor={first['next_cursor']}")).json()
+        assert len((await api.call("GET", f"/audit?{query}")).json()["items"]) == count, query
+    first = (await api.call("GET", "/audit?limit=3")).json()
+    rest = (await api.call("GET", f"/audit?cursor={first['next_cursor']}")).json()
     assert [entry["seq"] for entry in first["items"] + rest["items"]] == [4, 3, 2, 1]
     assert (first["total"], rest["next_cursor"]) == (4, None)
 
 
-async def test_without_its_log_nothing_changes(desk: Desk) -> None:
+async def test_without_its_log_nothing_changes(api: AdminApi) -> None:
     """An audit log that cannot be written: 503, and the change was not made. Reading goes on."""
-    async with desk.services.database.begin() as connection:
+    async with api.services.database.begin() as connection:
         await connection.execute(text("DELETE FROM audit_head"))
     for method, path, body in (
         ("POST", "/keys", {"name": "ci"}),
@@ -438,8 +442,8 @@ async def test_without_its_log_nothing_changes(desk: Desk) -> None:
         ("POST", "/tokens", {"name": "t"}),
         ("POST", "/session", {"credential": ADMIN_KEY}),
     ):
-        reply = await desk.call(method, path, body)
+        reply = await api.call(method, path, body)
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "unavailable")
         assert "retry-after" in reply.headers
     for path in ("/keys", "/admins", "/tokens"):
-        assert [one for one in (await desk.call("GET", path)).json()["items"] if not one.get("is_system")] == []
+        assert [one for one in (await api.call("GET", path)).json()["items"] if not one.get("is_system")] == []

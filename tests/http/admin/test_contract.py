@@ -26,7 +26,7 @@ from gateway.auth.admins import Open, Role
 from gateway.http.admin.app import create_admin, openapi
 from gateway.http.admin.routing import Routes, check_policies
 from gateway.storage.embedded import EmbeddedRedis
-from tests.support.admin import ADMIN_KEY, Desk, served_desk
+from tests.support.admin import ADMIN_KEY, AdminApi, served_api
 from tests.support.ledger import sqlite_file
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def served(admin_store: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("served")
-    with served_desk(sqlite_file(directory), admin_store.url, directory) as base:
+    with served_api(sqlite_file(directory), admin_store.url, directory) as base:
         yield base
 
 
@@ -93,9 +93,9 @@ def test_no_server_error_with_many_examples(served: str) -> None:
     assert play(schema, served, 150) > 100
 
 
-async def test_it_is_served(sqlite_desk: Desk) -> None:
+async def test_it_is_served(sqlite_api: AdminApi) -> None:
     """At /openapi.json below both mounts, to those who may see the API."""
-    assert (await sqlite_desk.call("GET", "/openapi.json")).json() == json.loads(json.dumps(DOCUMENT))
+    assert (await sqlite_api.call("GET", "/openapi.json")).json() == json.loads(json.dumps(DOCUMENT))
 
 
 def test_the_committed_document_is_in_step() -> None:

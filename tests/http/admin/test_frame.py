@@ -12,7 +12,7 @@ import structlog.testing
 from gateway.http.admin.app import create_admin
 from gateway.http.admin.frame import MAX_BODY
 from gateway.storage.sql.errors import DatabaseUnavailable
-from tests.support.admin import PREFIX, Desk
+from tests.support.admin import PREFIX, AdminApi
 
 KEYS = {"error", "timestamp", "requestId"}
 ERROR_KEYS = {"code", "message", "field", "details", "suggestions"}
@@ -30,11 +30,11 @@ def error_of(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     return found
 
 
-async def test_every_refusal_has_one_shape(sqlite_desk: Desk) -> None:
+async def test_every_refusal_has_one_shape(sqlite_api: AdminApi) -> None:
     """Unknown paths, methods, media, sizes, syntax: all in the API's error shape."""
-    desk = sqlite_desk
-    error_of(await desk.call("GET", "/nothing"), 404, "not_found")
-    wrong = await desk.call("POST", "/incidents", {})
+    api = sqlite_api
+    error_of(await api.call("GET", "/nothing"), 404, "not_found")
+    wrong = await api.call("POST", "/incidents", {})
     assert wrong.headers["allow"] == "GET"
     error_of(wrong, 405, "method_not_allowed")
     json = {"content-type": "application/json"}
@@ -53,29 +53,29 @@ async def test_every_refusal_has_one_shape(sqlite_desk: Desk) -> None:
         (b"", {}, 422, "validation_failed"),
         (b"null", json, 422, "validation_failed"),
     ):
-        answer = await desk.client.post(f"{PREFIX}/keys", content=content, headers=headers)
+        answer = await api.client.post(f"{PREFIX}/keys", content=content, headers=headers)
         error = error_of(answer, status, code)
         assert error["message"]
-    error_of(await desk.client.get(f"{PREFIX}/keys/a%00b"), 400, "invalid_json")
-    error_of(await desk.client.get(f"{PREFIX}/keys?search=a%00b"), 400, "invalid_json")
+    error_of(await api.client.get(f"{PREFIX}/keys/a%00b"), 400, "invalid_json")
+    error_of(await api.client.get(f"{PREFIX}/keys?search=a%00b"), 400, "invalid_json")
 
 
-async def test_a_body_without_a_length_is_measured_while_it_comes(sqlite_desk: Desk) -> None:
+async def test_a_body_without_a_length_is_measured_while_it_comes(sqlite_api: AdminApi) -> None:
     """Chunked bodies have the same bound."""
 
     async def endless() -> Any:
         for _ in range(20):
             yield b" " * 100_000
 
-    answer = await sqlite_desk.client.post(
+    answer = await sqlite_api.client.post(
         f"{PREFIX}/keys", content=endless(), headers={"content-type": "application/json"}
     )
     error_of(answer, 413, "request_too_large")
 
 
-async def test_nobody_gets_in_without_a_credential(sqlite_desk: Desk) -> None:
+async def test_nobody_gets_in_without_a_credential(sqlite_api: AdminApi) -> None:
     """401 before anything of the request is looked at: its body, its parameters."""
-    anonymous = httpx2.ASGITransport(app=create_admin(sqlite_desk.services))
+    anonymous = httpx2.ASGITransport(app=create_admin(sqlite_api.services))
     async with httpx2.AsyncClient(transport=anonymous) as client:
         for method, path, more in (
             ("GET", "/keys?limit=x", {}),
@@ -89,17 +89,17 @@ async def test_nobody_gets_in_without_a_credential(sqlite_desk: Desk) -> None:
             assert "www-authenticate" in answer.headers
 
 
-async def test_both_mounts_lead_to_the_same(sqlite_desk: Desk) -> None:
+async def test_both_mounts_lead_to_the_same(sqlite_api: AdminApi) -> None:
     """`/api/admin` and `/api`."""
     for prefix in ("http://admin.test/api/admin", "http://admin.test/api"):
-        assert (await sqlite_desk.client.get(f"{prefix}/keys/filed")).status_code == 200
+        assert (await sqlite_api.client.get(f"{prefix}/keys/filed")).status_code == 200
 
 
-async def test_request_ids(sqlite_desk: Desk) -> None:
+async def test_request_ids(sqlite_api: AdminApi) -> None:
     """A sane one is echoed, another one is replaced; answers are not kept by caches."""
-    answer = await sqlite_desk.call("GET", "/keys", headers={"x-request-id": "mine-1"})
+    answer = await sqlite_api.call("GET", "/keys", headers={"x-request-id": "mine-1"})
     assert (answer.headers["x-request-id"], answer.headers["cache-control"]) == ("mine-1", "no-store")
-    answer = await sqlite_desk.call("GET", "/keys", headers={"x-request-id": "<script>"})
+    answer = await sqlite_api.call("GET", "/keys", headers={"x-request-id": "<script>"})
     assert answer.headers["x-request-id"].startswith("adm-")
 
 
@@ -114,11 +114,11 @@ async def test_request_ids(sqlite_desk: Desk) -> None:
     ],
 )
 async def test_a_request_id_leads_to_a_line(
-    sqlite_desk: Desk, method: str, path: str, body: bytes | None, status: int, level: str
+    sqlite_api: AdminApi, method: str, path: str, body: bytes | None, status: int, level: str
 ) -> None:
     """Every refusal has one, with what was asked and by whom, and nothing of what was sent."""
     with structlog.testing.capture_logs() as lines:
-        reply = await sqlite_desk.client.request(
+        reply = await sqlite_api.client.request(
             method, PREFIX + path, content=body, headers={"content-type": "application/json"}
         )
     assert reply.status_code == status
@@ -129,29 +129,29 @@ async def test_a_request_id_leads_to_a_line(
     assert "canary" not in str(line)
 
 
-async def test_a_database_that_is_away_is_503(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_is_away_is_503(sqlite_api: AdminApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the time to come back, and not a word of the driver's."""
 
     def away(_: object) -> Any:
         raise DatabaseUnavailable("OperationalError: password=hunter2")
 
-    monkeypatch.setattr(type(sqlite_desk.services.database), "connect", away)
-    answer = await sqlite_desk.call("GET", "/keys")
+    monkeypatch.setattr(type(sqlite_api.services.database), "connect", away)
+    answer = await sqlite_api.call("GET", "/keys")
     error_of(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "5"
     assert "hunter2" not in answer.text
 
 
 async def test_a_fault_of_ours_tells_nothing(
-    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    sqlite_api: AdminApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """500 in the same shape, without the exception's text; the log has it under the request's id."""
 
     def broken(_: object) -> Any:
         raise ZeroDivisionError("SELECT secret FROM somewhere")
 
-    monkeypatch.setattr(type(sqlite_desk.services.database), "connect", broken)
+    monkeypatch.setattr(type(sqlite_api.services.database), "connect", broken)
     with caplog.at_level(logging.ERROR):
-        answer = await sqlite_desk.call("GET", "/keys")
+        answer = await sqlite_api.call("GET", "/keys")
     error_of(answer, 500, "internal_error")
     assert "SELECT" not in answer.text

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from gateway.http.admin.app import openapi
 from gateway.storage.sql.resource_tables import RESOURCES
-from tests.support.admin import Desk
+from tests.support.admin import AdminApi
 
 DOCUMENT = openapi()
 PAYLOADS = (
@@ -90,7 +90,7 @@ def body_schema(operation: dict[str, Any]) -> Any:
 
 
 @pytest.mark.slow
-async def test_in_every_field(desk: Desk) -> None:
+async def test_in_every_field(api: AdminApi) -> None:
     """No fault of ours in any answer, refused where a name is asked for, and every table is there afterwards."""
     asked = 0
     for method, path, operation in operations():
@@ -103,29 +103,29 @@ async def test_in_every_field(desk: Desk) -> None:
         body = None if schema is None else sample(schema)
         for number, payload in enumerate(PAYLOADS[asked % 2 :: 2]):
             for name in places:
-                answer = await desk.call(method, path.replace(f"{{{name}}}", quote(payload, safe="")), body)
+                answer = await api.call(method, path.replace(f"{{{name}}}", quote(payload, safe="")), body)
                 assert 400 <= answer.status_code < 500, (method, path, name, answer.text)
                 asked += 1
             for one in parameters:
                 if one["in"] == "query":
-                    answer = await desk.call(method, plain, body, params={one["name"]: payload})
+                    answer = await api.call(method, plain, body, params={one["name"]: payload})
                     assert answer.status_code < 500, (method, plain, one["name"], answer.text)
                     asked += 1
             for leaf in leaves(body):
                 # Each place gets two of them: which ones moves along.
                 if (number + len(leaf)) % 3 == 0:
-                    answer = await desk.call(method, plain, put(body, leaf, payload))
+                    answer = await api.call(method, plain, put(body, leaf, payload))
                     assert answer.status_code < 500, (method, plain, leaf, answer.text)
                     assert "set-cookie" not in answer.headers
                     asked += 1
     assert asked > 500
-    async with desk.services.database.connect() as connection:
+    async with api.services.database.connect() as connection:
         for table in (*RESOURCES, "virtual_keys", "audit_log", "admin_users"):
             await connection.execute(text(f"SELECT count(*) FROM {table}"))
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-async def test_names_are_names(sqlite_desk: Desk, payload: str) -> None:
+async def test_names_are_names(sqlite_api: AdminApi, payload: str) -> None:
     """Whatever has a name is refused with such a one."""
     targets = [{"provider": "mock", "model": "mock-small"}]
     for path, body in (
@@ -137,13 +137,13 @@ async def test_names_are_names(sqlite_desk: Desk, payload: str) -> None:
         ("/routing-rules", {"name": payload, "match": {"model": "x"}, "targets": targets}),
         ("/provider-templates", {"name": payload, "provider": {"type": "mock"}}),
     ):
-        assert (await sqlite_desk.call("POST", path, body)).status_code == 422, path
+        assert (await sqlite_api.call("POST", path, body)).status_code == 422, path
 
 
-async def test_texts_are_kept_as_they_are(desk: Desk) -> None:
+async def test_texts_are_kept_as_they_are(api: AdminApi) -> None:
     """In a description they are text, and come back letter for letter."""
     for number, payload in enumerate(PAYLOADS):
-        made = await desk.call("POST", "/teams", {"name": f"t{number}", "description": payload})
+        made = await api.call("POST", "/teams", {"name": f"t{number}", "description": payload})
         assert (made.status_code, made.json()["description"]) == (201, payload), made.text
-        assert (await desk.call("GET", f"/teams/t{number}")).json()["description"] == payload
-        assert (await desk.call("GET", "/teams", params={"search": payload})).json()["total"] == 0
+        assert (await api.call("GET", f"/teams/t{number}")).json()["description"] == payload
+        assert (await api.call("GET", "/teams", params={"search": payload})).json()["total"] == 0

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.registry.compiling import Context
 from gateway.registry.interpolation import Interpolated, interpolate
-from gateway.registry.resources.desk import Resources, Rules
 from gateway.registry.resources.judging import Judge
 from gateway.registry.resources.operations import Create
 from gateway.registry.resources.records import Author, Change, Kind, Resource
+from gateway.registry.resources.repository import Resources, Rules
 from gateway.registry.resources.vetting import Bounds
 
 if TYPE_CHECKING:

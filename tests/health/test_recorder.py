@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.health import by_hand
-from gateway.health.clerk import Clerk, stream_of
 from gateway.health.events import STREAM, encode
 from gateway.health.history import History
 from gateway.health.incidents import SECOND
 from gateway.health.layout import Layout
+from gateway.health.recorder import Recorder, stream_of
 from gateway.health.reports import checks, incident_list
 from gateway.ports import DeploymentChanged, IncidentChanged, ProbeResult
 from gateway.storage.sql.errors import DatabaseUnavailable
@@ -80,14 +80,14 @@ async def _report(redis: RedisClient, *events: Event) -> None:
     await redis.execute("XADD", STREAM, "*", "e", encode(events))
 
 
-def _clerk(redis: RedisClient, history: History, tmp_path: Path, told: Told, metrics: BookkeepingMetrics) -> Clerk:
+def _clerk(redis: RedisClient, history: History, tmp_path: Path, told: Told, metrics: BookkeepingMetrics) -> Recorder:
     snapshot = load_text(tmp_path, CONFIG).snapshot
-    return Clerk(stream_of(redis, "test"), history, lambda: snapshot, told, metrics, 30 * 86400.0)
+    return Recorder(stream_of(redis, "test"), history, lambda: snapshot, told, metrics, 30 * 86400.0)
 
 
 @asynccontextmanager
-async def _running(clerk: Clerk) -> AsyncIterator[None]:
-    task = asyncio.create_task(clerk.run())
+async def _running(recorder: Recorder) -> AsyncIterator[None]:
+    task = asyncio.create_task(recorder.run())
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -106,8 +106,8 @@ async def test_reports_become_incidents(redis: RedisClient, database: Database, 
     """Reports are booked and taken out of the stream, those that cannot be are dropped; who listens is told; the gauge
     shows which provider has an open incident."""
     told, metrics = Told(), BookkeepingMetrics()
-    clerk = _clerk(redis, History(database), tmp_path, told, metrics)
-    async with _running(clerk):
+    recorder = _clerk(redis, History(database), tmp_path, told, metrics)
+    async with _running(recorder):
         await redis.execute("XADD", STREAM, "*", "e", bad)
         await _report(redis, ProbeResult("q", None, "ok", NOW, 0.1), OUT)
         await eventually(lambda: told.changes, "an incident")
@@ -118,7 +118,7 @@ async def test_reports_become_incidents(redis: RedisClient, database: Database, 
             return not await redis.execute("XLEN", STREAM)
 
         await eventually(taken)
-        await clerk.settle()
+        await recorder.settle()
         assert len(await checks(database)) == 1
         assert _shown(metrics) == {"p": 1.0, "q": 0.0, "open": 0.0}
 
@@ -127,7 +127,7 @@ async def test_reports_wait_for_the_database(
     redis: RedisClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What could not be booked is booked later; what the stream lost with its server begins anew."""
-    monkeypatch.setattr("gateway.health.clerk.BACKOFF", 0.02)
+    monkeypatch.setattr("gateway.health.recorder.BACKOFF", 0.02)
     told = Told()
     await _report(redis, OUT)
     async with _running(_clerk(redis, Flaky(database), tmp_path, told, BookkeepingMetrics())):
@@ -146,8 +146,8 @@ async def test_trouble_is_logged_when_it_begins_and_when_it_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """However often it is tried meanwhile, and whether or not workers report anything."""
-    monkeypatch.setattr("gateway.health.clerk.BACKOFF", 0.02)
-    monkeypatch.setattr("gateway.health.clerk.SETTLE_EVERY", 0.02)
+    monkeypatch.setattr("gateway.health.recorder.BACKOFF", 0.02)
+    monkeypatch.setattr("gateway.health.recorder.SETTLE_EVERY", 0.02)
     caplog.set_level("INFO", "gateway.health")
     history = Away(database)
 
@@ -178,7 +178,7 @@ async def test_what_people_did_is_told_once(redis: RedisClient, database: Databa
     await by_hand.close_incident(database, short.id, round(NOW * SECOND) + 1, _nobody)
     told = Told()
     clerks = [_clerk(redis, History(database), tmp_path, told, BookkeepingMetrics()) for _ in range(2)]
-    await asyncio.gather(*(clerk.settle() for clerk in clerks))
+    await asyncio.gather(*(recorder.settle() for recorder in clerks))
     found = sorted((one.provider, one.cause, one.event, one.closed_at is None) for one in told.changes)
     assert found == [
         ("p", "a drill", "closed", False),

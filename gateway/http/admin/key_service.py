@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from gateway.http.admin.services import Services
 
 
-class KeyDesk:
+class KeyService:
     """Keys, for one caller."""
 
-    def __init__(self, rooms: Services, caller: Actor, record: Record) -> None:
-        self._rooms = rooms
+    def __init__(self, services: Services, caller: Actor, record: Record) -> None:
+        self._rooms = services
         self._record = record
         self._caller = caller
-        self._issuer = Issuer(rooms.database, team_known=self._team_known)
+        self._issuer = Issuer(services.database, team_known=self._team_known)
 
     async def create(self, draft: Draft) -> tuple[Issued, bool]:
         """A new key, and whether the workers were told. Raises DraftRejected, KeyNameTaken."""

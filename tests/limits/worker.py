@@ -1,4 +1,4 @@
-"""A worker process for tests: `python -m tests.limits.clerk URL DATA_DIR`. Orders and answers are lines of JSON."""
+"""A worker process for tests: `python -m tests.limits.worker URL DATA_DIR`. Orders and answers are lines of JSON."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gateway.limits.demand import Demand
 from gateway.limits.gate import Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.workers import worker_name
+from gateway.metering import Metering
 from gateway.settings import Settings
-from gateway.spending import Spending
 from gateway.storage.redis import connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LedgerState, LimitSpec, QuotaSpec
@@ -95,10 +95,10 @@ async def main(url: str, data_dir: Path) -> None:
         *msgspec.convert(hello["quotas"], list[QuotaSpec]),
     ]
     redis, name = connect(url, PATIENT), worker_name()
-    spending = Spending(Boot(Settings(data_dir=data_dir)), redis, SilentObserver(), time.monotonic, name)
-    await spending.start()
-    till = Till(redis, spending, name)
-    upkeep = asyncio.create_task(spending.run())
+    metering = Metering(Boot(Settings(data_dir=data_dir)), redis, SilentObserver(), time.monotonic, name)
+    await metering.start()
+    till = Till(redis, metering, name)
+    upkeep = asyncio.create_task(metering.run())
     clerk = Clerk(till, till.sets(*specs))
     say({"name": name})
     while line := await reader.readline():

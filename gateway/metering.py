@@ -34,7 +34,7 @@ class About(Protocol):
     def workers(self) -> int: ...
 
 
-class Spending:
+class Metering:
     """One worker's gate with its upkeep, its line to the ledger and its journal."""
 
     def __init__(

@@ -24,8 +24,8 @@ from gateway.auth.admins import (
 )
 from gateway.auth.passwords import LONGEST, Passwords
 from gateway.auth.sessions import ABSOLUTE, COOKIE, IDLE, Sessions
-from gateway.auth.staff import Changed, Staff, User
 from gateway.auth.tokens import Tokens
+from gateway.auth.users import Changed, User, Users
 from gateway.storage.sql.database import Database
 from tests.auth.conftest import Time
 from tests.support.ledger import clear_administration, opened, sqlite_file
@@ -56,13 +56,13 @@ class Office:
         self.wall = Time(1_800_000_000.0)
         self.database = database
         self.passwords = Passwords()
-        self.staff = Staff(database, self.passwords, self.wall)
+        self.users = Users(database, self.passwords, self.wall)
         self.tokens = Tokens(database, self.wall)
         self.sessions = Sessions(database, "the admin key", self.wall)
         self.notes = Notes()
 
     async def hire(self, name: str, role: Role, password: str | None = None) -> User:
-        return await self.staff.create(ROOT, self.notes, name, role, password)
+        return await self.users.create(ROOT, self.notes, name, role, password)
 
     def acting(self, user: User, kind: str = "user") -> Actor:
         return Actor(user.name, user.role, kind, user.id)
@@ -77,10 +77,10 @@ async def test_a_user_is_made_and_shown(office: Office) -> None:
     """With a role; the password is kept as Argon2id, and noted nowhere."""
     made = await office.hire("ada", Role.OPERATOR, PASSWORD)
     assert (
-        await office.staff.list_all() == [made] == [await office.staff.get("ada")] == [await office.staff.get(made.id)]
+        await office.users.list_all() == [made] == [await office.users.get("ada")] == [await office.users.get(made.id)]
     )
     assert (made.role, made.disabled, made.has_password, made.created_by) == (Role.OPERATOR, False, True, "admin")
-    user, stored = await office.staff.credentials("ada")
+    user, stored = await office.users.credentials("ada")
     assert user == made
     assert stored is not None
     assert stored.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
@@ -106,16 +106,16 @@ async def test_nobody_rises_above_themselves(office: Office) -> None:
     operator = office.acting(await office.hire("op", Role.OPERATOR))
     boss = await office.hire("boss", Role.ADMIN)
     with pytest.raises(AdminRefused):
-        await office.staff.create(operator, office.notes, "eve", Role.ADMIN, None)
+        await office.users.create(operator, office.notes, "eve", Role.ADMIN, None)
     with pytest.raises(AdminRefused):
-        await office.staff.change(operator, office.notes, "op", Changed(role=Role.ADMIN))
+        await office.users.change(operator, office.notes, "op", Changed(role=Role.ADMIN))
     with pytest.raises(AdminRefused):
-        await office.staff.change(operator, office.notes, "boss", Changed(disabled=True))
+        await office.users.change(operator, office.notes, "boss", Changed(disabled=True))
     with pytest.raises(AdminRefused):
         await office.tokens.create(operator, office.notes, "t", Role.ADMIN)
     for change in (Changed(disabled=True), Changed(role=Role.VIEWER)):
         with pytest.raises(AdminRefused, match="themselves"):
-            await office.staff.change(office.acting(boss), office.notes, "boss", change)
+            await office.users.change(office.acting(boss), office.notes, "boss", change)
     assert [note.action for note in office.notes] == ["create", "create"]
 
 
@@ -126,10 +126,10 @@ async def test_a_change_is_noted_and_ends_sessions(office: Office) -> None:
     for n, change in enumerate(changes, 2):
         session = await office.sessions.open(office.acting(user), office.notes)
         assert await office.sessions.find(session.token) is not None
-        changed = await office.staff.change(ROOT, office.notes, "ada", change)
+        changed = await office.users.change(ROOT, office.notes, "ada", change)
         assert changed.version == n
         assert await office.sessions.find(session.token) is None
-    assert await office.staff.credentials("ada") == (None, None)
+    assert await office.users.credentials("ada") == (None, None)
     last = office.notes[-1]
     assert (last.before, last.after) == (
         {"name": "ada", "role": "viewer", "disabled": False},
@@ -137,12 +137,12 @@ async def test_a_change_is_noted_and_ends_sessions(office: Office) -> None:
     )
     assert PASSWORD not in str(office.notes)
     told = len(office.notes)
-    assert (await office.staff.change(ROOT, office.notes, "ada", Changed(disabled=True))).version == 4
+    assert (await office.users.change(ROOT, office.notes, "ada", Changed(disabled=True))).version == 4
     assert len(office.notes) == told
     with pytest.raises(AdminOutdated):
-        await office.staff.change(ROOT, office.notes, "ada", Changed(disabled=False, version=3))
+        await office.users.change(ROOT, office.notes, "ada", Changed(disabled=False, version=3))
     with pytest.raises(NoSuchAdmin):
-        await office.staff.change(ROOT, office.notes, "eve", Changed(disabled=True))
+        await office.users.change(ROOT, office.notes, "eve", Changed(disabled=True))
 
 
 async def test_a_change_that_cannot_be_noted_is_not_made(office: Office) -> None:
@@ -153,14 +153,14 @@ async def test_a_change_that_cannot_be_noted_is_not_made(office: Office) -> None
 
     user = await office.hire("ada", Role.ADMIN)
     with pytest.raises(ZeroDivisionError):
-        await office.staff.create(ROOT, fail, "eve", Role.ADMIN, None)
+        await office.users.create(ROOT, fail, "eve", Role.ADMIN, None)
     with pytest.raises(ZeroDivisionError):
-        await office.staff.change(ROOT, fail, "ada", Changed(role=Role.VIEWER))
+        await office.users.change(ROOT, fail, "ada", Changed(role=Role.VIEWER))
     with pytest.raises(ZeroDivisionError):
         await office.tokens.create(ROOT, fail, "t", Role.ADMIN)
     with pytest.raises(ZeroDivisionError):
         await office.sessions.open(ROOT, fail)
-    assert await office.staff.list_all() == [user]
+    assert await office.users.list_all() == [user]
     assert await office.tokens.list_for(ROOT) == []
 
 
@@ -225,11 +225,11 @@ async def test_a_token_ends(office: Office) -> None:
     machine = await office.tokens.create(ROOT, office.notes, "machine", Role.VIEWER)
     office.wall.now += 10
     assert await office.tokens.find(dated.secret.encode()) is None
-    await office.staff.change(ROOT, office.notes, "ada", Changed(role=Role.VIEWER))
+    await office.users.change(ROOT, office.notes, "ada", Changed(role=Role.VIEWER))
     found = await office.tokens.find(token.secret.encode())
     assert found is not None
     assert found.role is Role.VIEWER
-    await office.staff.change(ROOT, office.notes, "ada", Changed(disabled=True))
+    await office.users.change(ROOT, office.notes, "ada", Changed(disabled=True))
     assert await office.tokens.find(token.secret.encode()) is None
     assert await office.tokens.find(machine.secret.encode()) == Actor("machine", Role.VIEWER, "token", None, machine.id)
     for _ in range(2):

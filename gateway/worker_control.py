@@ -59,7 +59,7 @@ class AdministratorBoot:
     secrets: Secrets = field(default_factory=Secrets, repr=False)
 
 
-class Controlled:
+class WorkerControl:
     """Joins resources to what is loaded of the file, and tells all replicas what came of it."""
 
     def __init__(

@@ -11,12 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.registry.compiling import Context
-from gateway.registry.resources.desk import Resources, Rules
 from gateway.registry.resources.errors import CannotSeal, Conflict, KeyReplaced, NotFound, Rejected, VersionMismatch
 from gateway.registry.resources.judging import Judge
 from gateway.registry.resources.operations import Create, Delete, Reorder, Rotate, Update
 from gateway.registry.resources.paging import Query
 from gateway.registry.resources.records import Kind
+from gateway.registry.resources.repository import Resources, Rules
 from gateway.registry.resources.vetting import Bounds
 from tests.registry.resources.support import ALICE, SECRET, vet
 

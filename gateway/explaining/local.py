@@ -1,4 +1,4 @@
-"""The rooms that an explanation needs, over the state of the gateway that runs here, if one does."""
+"""Explanations outside a server, over the state of the gateway that runs here, if one does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 NOT_LOOKED = "which deployments are out of rotation was not looked at: the store in which workers tell it is not there"
 
 
-class Rooms:
+class LocalExplainer:
     """Made on a running loop; `close` when done."""
 
     def __init__(self, settings: Settings, snapshot: Snapshot, dialects: Mapping[str, Dialect]) -> None:

@@ -63,7 +63,7 @@ class Changed:
     version: int | None = None
 
 
-class Staff:
+class Users:
     """The users of one database. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, passwords: Passwords, wall: Callable[[], float] = time.time) -> None:

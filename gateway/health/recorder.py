@@ -45,7 +45,7 @@ class Keeps(Protocol):
     async def prune(self, before: int, now: int) -> None: ...
 
 
-class Clerk:
+class Recorder:
     """Books reports, opens and closes incidents, tells of them. `snapshot` gives the configuration as it is now."""
 
     def __init__(

@@ -22,7 +22,7 @@ from gateway.upstream.asking import Asker, EngineOf
 AGAIN_SECONDS = 1.0
 
 
-class Tending:
+class HealthChecks:
     """Asks providers when it is this worker's turn. No request waits for any of it."""
 
     def __init__(

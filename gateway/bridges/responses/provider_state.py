@@ -17,34 +17,34 @@ import msgspec
 from gateway.providers.wire.foreign import MARK
 
 UNSIGNED = f"{MARK}e30="
-"""Of reasoning whose provider seals nothing: an empty keepsake, by which it is known again."""
+"""Of reasoning whose provider seals nothing: an empty state, by which it is known again."""
 MOST = 8 << 20
 """Characters that are unpacked."""
 
 
-class Keepsake(msgspec.Struct, omit_defaults=True):
+class ProviderState(msgspec.Struct, omit_defaults=True):
     """`extras` is by the id of the call."""
 
     blocks: list[dict[str, Any]] = []
     extras: dict[str, Any] = {}
 
 
-_KEEPSAKE = msgspec.json.Decoder(Keepsake)
+_KEEPSAKE = msgspec.json.Decoder(ProviderState)
 
 
-def packed(keepsake: Keepsake) -> str | None:
+def packed(provider_state: ProviderState) -> str | None:
     """For `encrypted_content`; None where there is nothing to keep."""
-    if not keepsake.blocks and not keepsake.extras:
+    if not provider_state.blocks and not provider_state.extras:
         return None
-    return MARK + base64.urlsafe_b64encode(msgspec.json.encode(keepsake)).decode()
+    return MARK + base64.urlsafe_b64encode(msgspec.json.encode(provider_state)).decode()
 
 
-def unpacked(text: str | None) -> Keepsake | None:
+def unpacked(text: str | None) -> ProviderState | None:
     """What was packed; None for what another packed, whose key we have not."""
     if text is None or not text.startswith(MARK) or len(text) > MOST:
         return None
     try:
-        keepsake: Keepsake = _KEEPSAKE.decode(base64.urlsafe_b64decode(text[len(MARK) :].encode()))
+        provider_state: ProviderState = _KEEPSAKE.decode(base64.urlsafe_b64decode(text[len(MARK) :].encode()))
     except (binascii.Error, ValueError, RecursionError):
         return None
-    return keepsake
+    return provider_state

@@ -45,7 +45,7 @@ def split(data: bytes) -> tuple[Key, int, int] | None:
     return (data[:at], data[to:end]), int(digits), len(data) - end - len(_END)
 
 
-class Glance(Generic[T]):
+class HeadCache(Generic[T]):
     """What is remembered of each known head."""
 
     def __init__(self) -> None:

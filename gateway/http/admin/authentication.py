@@ -1,4 +1,4 @@
-"""The door of the admin API: from a request to who sends it, or to why it may not come in."""
+"""Authentication for the admin API: from a request to who sends it, or to why it is refused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gateway.auth.keys import credential_of
 from gateway.auth.login import LoginThrottle
 from gateway.auth.passwords import Passwords
 from gateway.auth.sessions import Sessions
-from gateway.auth.staff import Staff
 from gateway.auth.tokens import PREFIX, Tokens
+from gateway.auth.users import Users
 from gateway.http.admin.problems import Forbidden, Named, Problem, TooMany, Unauthenticated
 from gateway.http.private import LISTENER, LOOPBACK, PEER
 
@@ -46,7 +46,7 @@ class Entry:
     """Requests that one caller may send in a second; 0: as many as it likes."""
 
 
-class AccessDoor:
+class Authenticator:
     """Knows the admin key, tokens and sessions, and who was wrong too often.
 
     A virtual key opens nothing here, as the admin key opens nothing at `/v1`.
@@ -61,7 +61,7 @@ class AccessDoor:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.passwords = Passwords()
-        self.staff = Staff(database, self.passwords, wall)
+        self.users = Users(database, self.passwords, wall)
         self.tokens = Tokens(database, wall)
         self.sessions = Sessions(database, entry.admin_key, wall)
         self.logins = LoginThrottle(clock)

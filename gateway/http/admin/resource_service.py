@@ -10,7 +10,7 @@ from fastapi import Depends
 from sqlalchemy import select
 from starlette.requests import Request
 
-from gateway.http.admin.door import address_of
+from gateway.http.admin.authentication import address_of
 from gateway.http.admin.filed import is_filed
 from gateway.http.admin.paging import cut_sorted, read_cursor
 from gateway.http.admin.problems import Clash, NotThere
@@ -26,7 +26,7 @@ from gateway.vault import VaultError
 if TYPE_CHECKING:
     from gateway.auth.admins import Actor
     from gateway.http.admin.services import Services
-    from gateway.registry.resources.desk import Committed
+    from gateway.registry.resources.repository import Committed
 
 WORDS = {
     Kind.PROVIDER: "provider",
@@ -60,11 +60,11 @@ class Listed:
     total: int
 
 
-class ResourceDesk:
+class ResourceService:
     """Resources of file and database, for one caller. Raises what `Resources` raises, and problems of its own."""
 
-    def __init__(self, rooms: Services, caller: Actor, author: Author) -> None:
-        self.rooms = rooms
+    def __init__(self, services: Services, caller: Actor, author: Author) -> None:
+        self.services = services
         self.caller = caller
         self.author = author
 
@@ -74,8 +74,8 @@ class ResourceDesk:
         """Both kinds of resources in one order."""
         word = wanted.sort.lstrip("-")
         after = read_cursor(wanted.cursor, wanted.sort, _KINDS[word], str)
-        state = await self.rooms.resources.state()
-        every = [*self.rooms.filed(kind), *state.of(kind).values()]
+        state = await self.services.resources.state()
+        every = [*self.services.filed(kind), *state.of(kind).values()]
         found = [
             one
             for one in every
@@ -86,13 +86,13 @@ class ResourceDesk:
 
     async def find(self, kind: Kind, wanted: str) -> Resource:
         """By id, and by name where names are unique. Raises NotThere."""
-        state = await self.rooms.resources.state()
+        state = await self.services.resources.state()
         found = state.of(kind).get(wanted)
         if found is None and kind not in WITHIN_PROVIDERS:
             found = state.named(kind, wanted)
         if found is not None:
             return (await self._observed(kind, [found]))[0]
-        there = self.rooms.filed(kind)
+        there = self.services.filed(kind)
         declared = next((one for one in there if one.id == wanted), None)
         if declared is not None:
             return declared
@@ -106,8 +106,8 @@ class ResourceDesk:
 
     async def find_all(self, kind: Kind, ids: Sequence[str]) -> list[Resource]:
         """Several, by id. Raises NotThere for the first one that is missing."""
-        state = await self.rooms.resources.state()
-        declared = {one.id: one for one in self.rooms.filed(kind)}
+        state = await self.services.resources.state()
+        declared = {one.id: one for one in self.services.filed(kind)}
         known = {**declared, **state.of(kind)}
         missing = [one for one in ids if one not in known]
         if missing:
@@ -116,13 +116,13 @@ class ResourceDesk:
 
     async def names_of_providers(self) -> Mapping[str, str]:
         """By id."""
-        state = await self.rooms.resources.state()
-        named = {one.id: one.name for one in self.rooms.filed(Kind.PROVIDER)}
+        state = await self.services.resources.state()
+        named = {one.id: one.name for one in self.services.filed(Kind.PROVIDER)}
         return named | {one.id: one.name for one in state.of(Kind.PROVIDER).values()}
 
     def problems(self) -> Mapping[str, str]:
         """By id: why resources of the database are not served though they are there."""
-        return {one.id: f"{one.field}: {one.message}".lstrip(": ") for one in self.rooms.parked()}
+        return {one.id: f"{one.field}: {one.message}".lstrip(": ") for one in self.services.parked()}
 
     def trouble_of(self, credential: Resource) -> str | None:
         """Why nothing can be called with this credential, if so."""
@@ -131,7 +131,7 @@ class ResourceDesk:
                 return None
             return "it holds nothing: rotate it to a secret or a reference"
         try:
-            self.rooms.unseal(credential.secret, context=context_of(credential.id))
+            self.services.unseal(credential.secret, context=context_of(credential.id))
         except VaultError as error:
             return str(error)
         return None
@@ -142,7 +142,7 @@ class ResourceDesk:
         if not ids:
             return list(items)
         table = table_of(kind)
-        async with self.rooms.database.connect() as connection:
+        async with self.services.database.connect() as connection:
             rows = await connection.execute(select(table.c.id, table.c.observed).where(table.c.id.in_(ids)))
             found = {row.id: row.observed for row in rows}
         return [one if is_filed(one) else _with(one, found.get(one.id) or {}) for one in items]
@@ -157,7 +157,7 @@ class ResourceDesk:
         try:
             made = await self.change(wanted)
         except Conflict as conflict:
-            there = (await self.rooms.resources.state()).named(wanted.kind, wanted.name, wanted.provider)
+            there = (await self.services.resources.state()).named(wanted.kind, wanted.name, wanted.provider)
             if there is None or conflict.field != "name" or not _same(there, wanted):
                 raise
             return there, False
@@ -175,12 +175,12 @@ class ResourceDesk:
 
     async def change(self, *operations: Operation) -> Committed:
         """All of them, or nothing."""
-        return await self.rooms.resources.change(self.author, operations)
+        return await self.services.resources.change(self.author, operations)
 
     async def observe(self, resource: Resource, facts: Mapping[str, Any]) -> None:
         """Keep what was found out about it; of the file's, nothing is kept."""
         if not is_filed(resource):
-            await self.rooms.resources.observe(resource.kind, resource.id, {**resource.observed, **facts})
+            await self.services.resources.observe(resource.kind, resource.id, {**resource.observed, **facts})
 
     def refuse_filed(self, resource: Resource) -> None:
         """Raises Clash for a resource of the configuration file."""
@@ -191,7 +191,7 @@ class ResourceDesk:
             )
 
     def _refuse_filed_name(self, kind: Kind, name: str) -> None:
-        if any(one.name == name for one in self.rooms.filed(kind)):
+        if any(one.name == name for one in self.services.filed(kind)):
             raise Clash(
                 f"The configuration file has a {WORDS[kind]} of this name, and the file wins.",
                 field="name",
@@ -228,13 +228,13 @@ def author_of(request: Request, caller: Actor) -> Author:
     return Author(caller.name, caller.kind, caller.role.value, address_of(request), request.state.request_id)
 
 
-def _desk(request: Request) -> ResourceDesk:
+def _service(request: Request) -> ResourceService:
     actor: Actor = request.state.actor
-    return ResourceDesk(services_of(request), actor, author_of(request, actor))
+    return ResourceService(services_of(request), actor, author_of(request, actor))
 
 
-Desk = Annotated[ResourceDesk, Depends(_desk)]
-"""The desk of this request's caller, for endpoints."""
+ServiceDep = Annotated[ResourceService, Depends(_service)]
+"""The one of this request's caller, for endpoints."""
 
 
 def searching(text: str | None) -> list[Test]:
