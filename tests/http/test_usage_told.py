@@ -97,13 +97,24 @@ def test_an_answer_without_input_is_estimated(
 
 
 def test_other_services_may_count_nothing(gateway: Gateway, up: ScriptedUpstream) -> None:
-    """Not everywhere are tokens what is sold: a provider that tells none of an embedding is believed."""
+    """Not everywhere are tokens what is sold: a provider that tells none of a ranking is believed."""
+    ranked = {"results": [{"index": 0, "relevance_score": 0.5}], "usage": {"prompt_tokens": 0, "total_tokens": 0}}
+    up.then(json_reply(ranked))
+    body, head = {"model": "odd/m", "query": "hi", "documents": ["a"]}, [("x-request-id", "odd-ranking")]
+    assert gateway.post("/v1/rerank", body, head).status == 200
+    line = gateway.line("odd-ranking")
+    assert (line["token_source"], line["input_tokens"]) == ("provider", 0)
+
+
+def test_vectors_of_nothing_are_estimated(gateway: Gateway, up: ScriptedUpstream) -> None:
+    """A model that made a vector of a text has read it."""
     usage = {"prompt_tokens": 0, "total_tokens": 0}
     up.then(json_reply({"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "model": "m", "usage": usage}))
     body, head = {"model": "odd/m", "input": "hi"}, [("x-request-id", "odd-embedding")]
     assert gateway.post("/v1/embeddings", body, head).status == 200
     line = gateway.line("odd-embedding")
-    assert (line["token_source"], line["input_tokens"]) == ("provider", 0)
+    assert line["token_source"] == "estimated"
+    assert line["input_tokens"] > 0
 
 
 @pytest.mark.parametrize("path", ["/messages", "/chat/completions"])
