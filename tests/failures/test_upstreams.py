@@ -113,7 +113,9 @@ def test_a_fault_that_may_be_tried_again(rig: Rig, name: str, stream: bool) -> N
     rig.near.default = script_of(fault, stream)
     reply = rig.chat("again/m", stream=stream)
     assert reply.header("x-gateway-attempts") == str(1 + fault.repeats)
-    assert len(rig.near.received) == 1 + fault.repeats
+    # A connection that was used before and ends without a byte was stale: the engine asks once more, on a new one.
+    resends = 1 if name.startswith("disconnected") else 0
+    assert len(rig.near.received) - (1 + fault.repeats) in range(resends + 1)
     rows = rig.rows(reply, 1 + fault.repeats)
     assert [row.attempt for row in rows] == list(range(1, 2 + fault.repeats))
     if not fault.committed:

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "test_host_opens_no_route_of_the_control_plane",
     "CVE-2026-35029, CVE-2026-47101: routes without a role": "http.admin.test_access:"
     "test_every_route_asks_for_its_role",
-    "CVE-2026-47101: callers choose their role": "auth.test_staff:test_nobody_rises_above_themselves",
+    "CVE-2026-47101: callers choose their role": "auth.test_users:test_nobody_rises_above_themselves",
     "CVE-2026-47102: a hash opens the control plane": "http.admin.test_access:test_nobody_else_is_let_in",
     "CVE-2026-42208, CVE-2024-5225: SQL in a filter": "security.test_commands:test_no_filter_of_the_commands_is_sql",
     "CVE-2026-42208: SQL in inputs of the control plane": "security.test_administration:"

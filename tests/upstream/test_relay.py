@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.providers.wire.frames import MAX_EVENT
 from gateway.upstream import relay
 from tests.support.app import Reply, until
 from tests.support.rig import USAGE_CHUNK, Rig, chat_body, chunk, keys_config, rigged, secret
@@ -83,7 +84,7 @@ AFTER_COMMIT: dict[str, tuple[list[Step], str, str]] = {
         "bad_sse",
     ),
     "oversized event": (
-        [send(chunked(b"data: {" + b" " * (1 << 20))), send(chunked(b" " * 10)), stall()],
+        [send(chunked(b"data: {" + b" " * MAX_EVENT)), send(chunked(b" " * 10)), stall()],
         "bad_upstream_response",
         "bad_sse",
     ),
