@@ -137,6 +137,28 @@ class TestRunning:
             assert chat(gateway).status == 200
         assert "worker_died" in gateway.stderr()
 
+    def test_a_death_that_cannot_be_noted_ends_nobody_else(self, gateway: GatewayProcess) -> None:
+        """What a dead worker counted cannot be folded, as on a full disk: it is replaced all the same, and no number is
+        lost; once there is room they are folded."""
+        for _ in range(20):
+            assert chat(gateway).status == 200
+        counted = len(gateway.access_log())
+        until(lambda: sum_of_requests(gateway) >= counted, "everybody's numbers")
+        metrics = gateway.directory / "state" / "metrics"
+        obstacle = metrics / "archive.tmp"
+        obstacle.mkdir()
+        try:
+            victim = min(workers_of(gateway))
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: len(workers_of(gateway) - {victim}) == 2, "a new worker")
+            until(lambda: "metrics_not_swept" in gateway.stderr(), "the word for it")
+            until(lambda: chat_or_none(gateway) == 200, "an answer")
+            assert sum_of_requests(gateway) >= counted
+        finally:
+            obstacle.rmdir()
+        until(lambda: not list(metrics.glob(f"worker-{victim}-*")), "the numbers' folding")
+        assert sum_of_requests(gateway) >= counted
+
     def test_sighup_reloads_and_a_bad_file_stops_nobody(self, gateway: GatewayProcess) -> None:
         """SIGHUP to the parent makes every worker look at its file again: a bad one is reported, all live on."""
         until(lambda: gateway.stderr().count("Application startup complete") >= 2, "both workers up")
@@ -354,6 +376,38 @@ class TestReload:
             kept = CONFIG.replace("NAME", "revoked").splitlines()[:-1]
             gateway.config.write_text("\n".join(kept) + "\n" + other)
             until(lambda: chat(gateway).status == 401, "the refusal")
+
+
+WITHOUT_ROOM = """
+import os, resource, signal, socket
+from gateway.supervisor import Supervisor
+
+def serve(listener, place):
+    print("serves", flush=True)
+    signal.sigwait({signal.SIGTERM})
+
+if os.getuid() == 0:
+    os.setuid(54321)  # the limit does not hold for root
+hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+room = lambda: resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+raise SystemExit(Supervisor(socket.socket(), serve, 1, None, sweep=lambda live: None, refresh=room).run())
+"""
+"""A supervisor whose user may have no process more until it has looked around once."""
+
+
+def test_a_place_that_cannot_be_forked_is_tried_again() -> None:
+    """No process is left to be had: the supervisor stays, says so, and forks the worker once it can."""
+    command = [sys.executable, "-c", WITHOUT_ROOM]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "worker_not_started" in process.stdout.readline()
+            assert process.stdout.readline() == "serves\n"
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 class TestRefusals:
