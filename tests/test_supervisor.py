@@ -343,6 +343,28 @@ def test_ready_without_redis(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("supervisor")
+def test_not_ready_without_a_record(tmp_path: Path) -> None:
+    """Where usage can be recorded nowhere calls are refused, and load balancers are told to go elsewhere; once it can
+    be, both are over."""
+    env = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    with GatewayProcess(CONFIG.replace("NAME", "unrecorded"), tmp_path, env=env) as gateway:
+        assert chat(gateway).status == 200
+        spool, aside = tmp_path / "state" / "spool", tmp_path / "aside"
+        until(lambda: gateway.get("/readyz").json()["reasons"], "the remark on Redis")
+        spool.rename(aside)
+        spool.touch()
+        until(lambda: chat(gateway).status == 503, "the refusal")
+        assert chat(gateway).error["code"] == "ledger_unavailable"
+        ready = gateway.get("/readyz")
+        assert ready.status == 503
+        assert ready.json()["reasons"][0].startswith("the ledger's spool cannot be written")
+        spool.unlink()
+        aside.rename(spool)
+        until(lambda: gateway.get("/readyz").status == 200, "its end")
+        assert chat(gateway).status == 200
+
+
+@pytest.mark.xdist_group("supervisor")
 class TestReload:
     def test_a_changed_file_is_served_and_a_bad_one_is_not(self, tmp_path: Path) -> None:
         """New routes apply at once; a broken file keeps the last good one, and `/readyz` and the metric say so."""
