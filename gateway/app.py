@@ -76,6 +76,7 @@ KEYS_SECONDS = 10.0
 """How long a new worker that has no list of the keys made at run time keeps calls away: the bookkeeper may be about to
 write it. Then it serves those who need none."""
 KEYS_UNKNOWN = "keys made at run time cannot be checked: those used of late go on for five minutes, others get 503"
+UNRECORDED = "the ledger's spool cannot be written: calls are refused until it can"
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +412,8 @@ class Worker:
             return ["starting"]
         if self._leaving:
             return ["draining"]
+        if self._pipeline.journal is not None and not self._pipeline.journal.healthy:
+            return [UNRECORDED]
         return [KEYS_UNKNOWN] if self._keys_unknown and time.monotonic() - self._started < KEYS_SECONDS else []
 
     @property

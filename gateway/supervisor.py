@@ -78,6 +78,12 @@ class _Slot:
     next_start: float = 0.0
     backoff: float = 0.0
 
+    def put_off(self, now: float) -> float:
+        """What ran there died, or could not start: for how many seconds it rests, ever longer."""
+        self.backoff = min(BACKOFF_MAX, max(0.1, self.backoff * 2))
+        self.next_start = now + self.backoff
+        return self.backoff
+
 
 @dataclass(slots=True)
 class Supervisor:
@@ -88,7 +94,7 @@ class Supervisor:
     workers: int
     embedded: EmbeddedRedis | None
     sweep: Callable[[set[int]], object]
-    """Called with the live children's pids after one has died."""
+    """Called with the live children's pids after one has died. An OSError of it ends nothing: it is called again."""
     refresh: Callable[[], object]
     """Called every now and then, and before a worker is forked anew."""
     drain_seconds: float = 130.0
@@ -100,6 +106,10 @@ class Supervisor:
     _administrator: list[_Slot] = field(default_factory=list)
     _books: list[_Slot] = field(default_factory=list)
     """The bookkeeper's place, if there is to be one."""
+    _unswept: bool = False
+    """Somebody died, and `sweep` has not done its work since."""
+    _sweep_failed: bool = False
+    """The log knows why."""
 
     def run(self) -> int:
         """Fork, watch, replace; on SIGTERM or SIGINT end everything. The exit code."""
@@ -128,6 +138,7 @@ class Supervisor:
                     self._end(log, signal.SIGTERM)
                     return MIGRATION_FAILED
             self._reap(log, self._slots)
+            self._sweep(log)
             self.refresh()
             if self.embedded is not None:
                 self.embedded.check()
@@ -145,7 +156,13 @@ class Supervisor:
         guard = default_guard()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no process or no memory is left: what runs goes on, and the place is tried again
+            wait = slot.put_off(time.monotonic())
+            log = structlog.stdlib.get_logger("gateway.supervisor")
+            log.error("_".join((slot.name, "not_started")), error=error.strerror, restart_in=wait)
+            return
         if pid == 0:
             code = 1
             try:
@@ -181,17 +198,30 @@ class Supervisor:
             if pid == 0:
                 continue
             now = time.monotonic()
-            steady = now - slot.started > STEADY_SECONDS
-            slot.backoff = 0.0 if steady else min(BACKOFF_MAX, max(0.1, slot.backoff * 2))
-            slot.next_start = now + slot.backoff
+            if now - slot.started > STEADY_SECONDS:
+                slot.backoff, slot.next_start = 0.0, now
+            else:
+                slot.put_off(now)
             codes.append(os.waitstatus_to_exitcode(status))
             # With 0 it was told to end, by somebody else than us.
             event, tell = ("ended", log.warning) if codes[-1] == 0 else ("died", log.error)
             tell("_".join((slot.name, event)), pid=pid, status=codes[-1], restart_in=slot.backoff)
             slot.pid = None
-        if codes:
-            self.sweep(_live(self._children()))
+            self._unswept = True
         return codes
+
+    def _sweep(self, log: structlog.stdlib.BoundLogger) -> None:
+        """After a death, until it is done: a disk that is full must not end who could still serve."""
+        if not self._unswept:
+            return
+        try:
+            self.sweep(_live(self._children()))
+        except OSError as error:
+            if not self._sweep_failed:
+                log.error("metrics_not_swept", error=str(error), reason="what the dead counted is folded in later")
+            self._sweep_failed = True
+        else:
+            self._unswept = self._sweep_failed = False
 
     def _end(self, log: structlog.stdlib.BoundLogger, how: signal.Signals) -> int:
         """Workers drain, the bookkeeper books what they left, then the server goes. A second signal ends calls with an
@@ -213,6 +243,7 @@ class Supervisor:
             self.embedded.check()
         if MIGRATION_FAILED not in self._reap(log, self._books):
             self._revive(self._books)
+        self._sweep(log)
 
     def _finish(
         self, slots: Sequence[_Slot], how: signal.Signals, seconds: float, meanwhile: Callable[[], None]

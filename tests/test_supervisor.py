@@ -137,6 +137,26 @@ class TestRunning:
             assert chat(gateway).status == 200
         assert "worker_died" in gateway.stderr()
 
+    def test_a_death_that_cannot_be_noted_ends_nobody_else(self, gateway: GatewayProcess) -> None:
+        """What a dead worker counted cannot be folded, as on a full disk: it is replaced all the same, and no number is
+        lost; once there is room they are folded."""
+        for _ in range(20):
+            assert chat(gateway).status == 200
+        metrics = gateway.directory / "state" / "metrics"
+        obstacle = metrics / "archive.tmp"
+        obstacle.mkdir()
+        try:
+            victim = min(workers_of(gateway))
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: len(workers_of(gateway) - {victim}) == 2, "a new worker")
+            until(lambda: "metrics_not_swept" in gateway.stderr(), "the word for it")
+            until(lambda: chat_or_none(gateway) == 200, "an answer")
+            counted = sum_of_requests(gateway)
+        finally:
+            obstacle.rmdir()
+        until(lambda: not list(metrics.glob(f"worker-{victim}-*")), "the numbers' folding")
+        until(lambda: sum_of_requests(gateway) >= counted, "everybody's numbers")
+
     def test_sighup_reloads_and_a_bad_file_stops_nobody(self, gateway: GatewayProcess) -> None:
         """SIGHUP to the parent makes every worker look at its file again: a bad one is reported, all live on."""
         until(lambda: gateway.stderr().count("Application startup complete") >= 2, "both workers up")
@@ -321,6 +341,28 @@ def test_ready_without_redis(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("supervisor")
+def test_not_ready_without_a_record(tmp_path: Path) -> None:
+    """Where usage can be recorded nowhere calls are refused, and load balancers are told to go elsewhere; once it can
+    be, both are over."""
+    env = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    with GatewayProcess(CONFIG.replace("NAME", "unrecorded"), tmp_path, env=env) as gateway:
+        assert chat(gateway).status == 200
+        spool, aside = tmp_path / "state" / "spool", tmp_path / "aside"
+        until(lambda: gateway.get("/readyz").json()["reasons"], "the remark on Redis")
+        spool.rename(aside)
+        spool.touch()
+        until(lambda: chat(gateway).status == 503, "the refusal")
+        assert chat(gateway).error["code"] == "ledger_unavailable"
+        ready = gateway.get("/readyz")
+        assert ready.status == 503
+        assert ready.json()["reasons"][0].startswith("the ledger's spool cannot be written")
+        spool.unlink()
+        aside.rename(spool)
+        until(lambda: gateway.get("/readyz").status == 200, "its end")
+        assert chat(gateway).status == 200
+
+
+@pytest.mark.xdist_group("supervisor")
 class TestReload:
     def test_a_changed_file_is_served_and_a_bad_one_is_not(self, tmp_path: Path) -> None:
         """New routes apply at once; a broken file keeps the last good one, and `/readyz` and the metric say so."""
@@ -354,6 +396,38 @@ class TestReload:
             kept = CONFIG.replace("NAME", "revoked").splitlines()[:-1]
             gateway.config.write_text("\n".join(kept) + "\n" + other)
             until(lambda: chat(gateway).status == 401, "the refusal")
+
+
+WITHOUT_ROOM = """
+import os, resource, signal, socket
+from gateway.supervisor import Supervisor
+
+def serve(listener, place):
+    print("serves", flush=True)
+    signal.sigwait({signal.SIGTERM})
+
+if os.getuid() == 0:
+    os.setuid(54321)  # the limit does not hold for root
+hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+room = lambda: resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+raise SystemExit(Supervisor(socket.socket(), serve, 1, None, sweep=lambda live: None, refresh=room).run())
+"""
+"""A supervisor whose user may have no process more until it has looked around once."""
+
+
+def test_a_place_that_cannot_be_forked_is_tried_again() -> None:
+    """No process is left to be had: the supervisor stays, says so, and forks the worker once it can."""
+    command = [sys.executable, "-c", WITHOUT_ROOM]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "worker_not_started" in process.stdout.readline()
+            assert process.stdout.readline() == "serves\n"
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 class TestRefusals:

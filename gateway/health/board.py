@@ -42,6 +42,8 @@ TRIAL_SECONDS = 5.0
 """After which another call may try what one is trying already: a good answer may take long."""
 SMOOTHING = 0.2
 """The weight of the newest in a decaying mean."""
+HEADROOM_SECONDS = 60.0
+"""How long what a provider says of its rate limits is believed: most are by the minute."""
 MOST_RECORDS = 4096
 """Deployments that are known; where clients invent models, the oldest are forgotten."""
 _NOBODY_THERE = frozenset({"connect_refused", "dns", "connect_timeout", "tls"})
@@ -154,7 +156,7 @@ class Board(SilentObserver):
         if ttft is not None:
             record.ttft = ttft if record.ttft is None else record.ttft + SMOOTHING * (ttft - record.ttft)
         if headroom is not None:
-            record.headroom = headroom
+            record.headroom, record.headroom_until = headroom, self._clock() + HEADROOM_SECONDS
         if ticket.trial:
             self._passed(ticket)
         assert isinstance(record, Record)

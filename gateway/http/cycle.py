@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.corking import Turn, flush
 from gateway.errors import ClientGone, MalformedRequest
+from gateway.http.framing import is_too_long
 from gateway.http.target import Target
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -300,8 +301,7 @@ class Cycle(msgspec.Struct, eq=False):
     def _rest_is_unwanted(self) -> bool:
         """Whoever still waits for "100 Continue" may send its body or not: nobody can tell where the next request
         begins. And some have more to send than anybody reads."""
-        length = self.headers.get(b"content-length", b"")
-        return self.expects or (length.isdigit() and int(length) - self.received > MOST_DROPPED)
+        return self.expects or is_too_long(self.headers, MOST_DROPPED, self.received)
 
     def _write(self, data: bytes) -> None:
         if self.method == "HEAD":

@@ -17,7 +17,8 @@ from typing import Protocol as Interface
 import httptools
 
 from gateway.corking import flush, turn_of
-from gateway.http.cycle import Cycle, standing_lines
+from gateway.http.cycle import MOST_DROPPED, Cycle, standing_lines
+from gateway.http.framing import Refused, check_unique, is_too_long
 from gateway.http.routes import is_api
 from gateway.http.shapes import Shape, shape_of
 from gateway.http.starts import starts_of
@@ -42,9 +43,6 @@ HEAD_SECONDS = 10.0
 """In which a head that has begun, or the first one of a connection, has to be complete."""
 _TICK = 0.001
 """Loops round their timers to milliseconds: what is due within one is due."""
-_KEYS = (b"authorization", b"x-api-key", b"api-key")
-_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"expect", *_KEYS)
-"""Headers that name one thing: given twice, two readers may each believe another."""
 _UPGRADING = (b"upgrade", b"connection", b"http2-settings")
 _VERSIONS = ("1.1", "1.0")
 BAD_REQUEST = (
@@ -60,16 +58,6 @@ class Application(Interface):
     def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> Awaitable[None]:
         """Answer one request."""
         ...
-
-
-class Refused(Exception):
-    """The request breaks a rule that the parser itself does not check."""
-
-
-def _check_unique(pairs: list[tuple[bytes, bytes]]) -> None:
-    names = [name for name, _ in pairs]
-    if any(names.count(name) > 1 for name in _ONCE):
-        raise Refused("a header that names one thing is there twice")
 
 
 class Protocol(asyncio.Protocol):
@@ -112,6 +100,8 @@ class Protocol(asyncio.Protocol):
         """The request whose head comes next is not refused any more."""
         self._framing = 0
         """Bytes that came since the last of a body: head, chunk sizes, trailers."""
+        self._dropped = 0
+        """Bytes of the body of a refused request."""
         self._url = b""
         self._pairs: list[tuple[bytes, bytes]] = []
         self._timer: TimerHandle | None = None
@@ -241,7 +231,7 @@ class Protocol(asyncio.Protocol):
         version = parser.get_http_version()
         named = dict(pairs)
         if len(named) != len(pairs):
-            _check_unique(pairs)
+            check_unique(pairs)
         if b"host" not in named and version == "1.1":
             raise Refused("no host")
         if b"upgrade" in named and parser.should_upgrade():
@@ -273,6 +263,11 @@ class Protocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._arriving is not None:
             self._arriving.arrived(body)
+            return
+        self._dropped += len(body)
+        if self._dropped > MOST_DROPPED and not self._deaf:
+            self._deaf = True
+            self.transport.close()
 
     def on_message_complete(self) -> None:
         cycle, self._arriving = self._arriving, None
@@ -312,10 +307,11 @@ class Protocol(asyncio.Protocol):
         return True
 
     def _shed(self, overload: Overload, headers: dict[bytes, bytes], shape: Shape) -> None:
-        """Refuse a request before it becomes one: answered at once, and what follows of its body is dropped. Only where
-        no answer is under way: answers go out in the order of the requests."""
+        """Refuse a request before it becomes one: answered at once, and what follows of its body is dropped, up to a
+        bound. Only where no answer is under way: answers go out in the order of the requests."""
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell where the next request begins.
-        close = b"expect" in headers or not self._parser.should_keep_alive()
+        close = b"expect" in headers or not self._parser.should_keep_alive() or is_too_long(headers, MOST_DROPPED)
+        self._dropped = 0
         self.turn.write(self.transport, overload.answer(shape, headers, self._state.default_headers, close=close))
         if close:
             self._deaf = True

@@ -21,7 +21,7 @@ from gateway.registry.snapshot import (
 from gateway.types import DEFAULT_FALLBACK_ON, DEFAULT_MAX_ATTEMPTS, Deployment, Hedge, Principal, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     Find = Callable[[str, str], Deployment | Skipped]
     Named = Mapping[str, tuple[Route, Mapping[str, str]]]
@@ -66,29 +66,49 @@ def _hedge(settings: Settings) -> Hedge:
 def with_fallbacks(routes: Sequence[Route], settings: Sequence[Settings], find: Find) -> tuple[Route, ...]:
     """The routes, each with the deployments that it names for context windows and content filters."""
     named = {item["name"]: (route, item.get("fallbacks") or {}) for route, item in zip(routes, settings, strict=True)}
+    chains = _Chains(named, find)
     return tuple(
-        replace(route, fallbacks=found) if (found := _fallbacks(route.name, named, find)) else route for route in routes
+        replace(route, fallbacks=found) if (found := chains.of(route.name, named[route.name][1])) else route
+        for route in routes
     )
 
 
-def _fallbacks(name: str, named: Named, find: Find) -> dict[str, tuple[Deployment, ...]]:
-    chains = {word: tuple(dict.fromkeys(_chain(name, word, named, find))) for word in named[name][1]}
-    return {word: chain for word, chain in chains.items() if chain}
+class _Chains:
+    """Where failures lead, from route to route; that every chain ends was checked. What two chains share is walked
+    once."""
 
+    def __init__(self, named: Named, find: Find) -> None:
+        self._named = named
+        self._find = find
+        self._known: dict[tuple[str, str], tuple[Deployment, ...]] = {}
+        """By what is named and for which failure: the deployments from there on, each once."""
 
-def _chain(name: str, word: str, named: Named, find: Find) -> Iterator[Deployment]:
-    """Where one kind of failure leads, step by step; that it ends was checked."""
-    reference = named[name][1].get(word)
-    while reference is not None:
-        if reference not in named:
-            provider, _, model = reference.partition("/")
-            found = find(provider, model)
-            if isinstance(found, Deployment):
-                yield found
+    def of(self, route: str, words: Iterable[str]) -> dict[str, tuple[Deployment, ...]]:
+        """What this route names for each of these failures."""
+        chains = {word: self._from(self._named[route][1][word], word) for word in words}
+        return {word: chain for word, chain in chains.items() if chain}
+
+    def _from(self, reference: str | None, word: str) -> tuple[Deployment, ...]:
+        steps = []
+        while reference is not None and (reference, word) not in self._known:
+            steps.append(reference)
+            reference = self._named[reference][1].get(word) if reference in self._named else None
+        found = () if reference is None else self._known[reference, word]
+        for step in reversed(steps):
+            own = {deployment.id: deployment for deployment in self._at(step)}
+            found = (*own.values(), *(deployment for deployment in found if deployment.id not in own))
+            self._known[step, word] = found
+        return found
+
+    def _at(self, reference: str) -> Iterator[Deployment]:
+        """What one step leads to: a route's targets, or a deployment that is named itself."""
+        if reference in self._named:
+            yield from (target.deployment for target in self._named[reference][0].targets)
             return
-        route, further = named[reference]
-        yield from (target.deployment for target in route.targets)
-        reference = further.get(word)
+        provider, _, model = reference.partition("/")
+        found = self._find(provider, model)
+        if isinstance(found, Deployment):
+            yield found
 
 
 def _match(settings: Settings) -> Match:

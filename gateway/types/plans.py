@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import msgspec
 
@@ -77,3 +78,5 @@ class Condition(msgspec.Struct, eq=False):
     """Seconds of a whole answer, decaying mean."""
     headroom: float | None = None
     """The share left of the tightest rate limit, by what the provider's own headers said last; None: unknown."""
+    headroom_until: float = inf
+    """Monotonic seconds until which that is believed."""

@@ -42,10 +42,11 @@ class Hedger:
         """The first attempt of a call, hedged. Raises as one attempt does; where both fail, what the later one raised.
         `progress` is then as if the leg that decided had been the only one, but for the count of attempts."""
         self._share.called(plan.route)
-        legs = [self._leg(call, plan.targets[0], progress, attempts, ticket)]
+        keeper = self._leg(call, plan.targets[0], progress, attempts, ticket)
+        legs = [keeper]
         progress.deployment, progress.number, progress.began = plan.targets[0], 1, self._clock()
         progress.sent = True
-        keeper = legs[0]
+        trouble: BaseException | None = None
         try:
             after = self._after(plan)
             if after is not None:
@@ -53,10 +54,17 @@ class Hedger:
                 if not keeper.task.done() and (second := self._second(call, plan, progress, attempts)) is not None:
                     legs.append(second)
             keeper = await self._race(legs)
-        finally:
+        except BaseException as error:  # the client left, if nothing worse: what runs is ended before it is told
+            trouble = error
+        try:
             await self._end(legs, keeper, attempts)
-            _merge(progress, legs, keeper)
-        return await keeper.task
+        except asyncio.CancelledError as left:
+            trouble = left
+        _merge(progress, legs, keeper)
+        if trouble is None:
+            return await keeper.task
+        progress.orphan = keeper.task  # its answer may have come in that very moment
+        raise trouble
 
     def _after(self, plan: Plan) -> float | None:
         assert plan.hedge is not None
@@ -104,11 +112,17 @@ class Hedger:
                     return leg
 
     async def _end(self, legs: list[Leg], keeper: Leg, attempts: Attempts) -> None:
-        """Cancel what still runs, and book the leg that lost, unless it failed by itself."""
+        """Cancel what still runs, and book the leg that lost, unless it failed by itself. A cancellation meanwhile is
+        passed on once all of that is done."""
         for leg in legs:
             leg.progress.outrun = leg is not keeper
             leg.task.cancel()
-        await asyncio.gather(*(leg.task for leg in legs), return_exceptions=True)
+        cancelled: asyncio.CancelledError | None = None
+        while running := [leg.task for leg in legs if not leg.task.done()]:
+            try:
+                await asyncio.wait(running)
+            except asyncio.CancelledError as error:
+                cancelled = error
         for leg in legs:
             if leg is keeper or leg.progress.failures or not leg.progress.number:
                 continue
@@ -120,6 +134,8 @@ class Hedger:
                 self._health.leave(leg.progress.ticket, None)
             seconds = self._clock() - leg.progress.began
             attempts.failed(Failure(leg.deployment, UpstreamOutrun()), seconds, leg.progress.number)
+        if cancelled is not None:
+            raise cancelled
 
 
 def _merge(progress: Progress, legs: list[Leg], keeper: Leg) -> None:

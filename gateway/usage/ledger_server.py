@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import os
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,8 @@ _log = logging.getLogger("gateway.usage")
 WAIT_SECONDS = 2.0
 """How long `used` waits for the ledger to catch up."""
 EXPIRE_EVERY = 5.0
+TELL_EVERY = 60.0
+"""How often the log is told of one and the same trouble at most."""
 _names = itertools.count(1)
 
 
@@ -39,6 +43,8 @@ class LedgerServer:
         self._connections: set[asyncio.Task[None]] = set()
         self._owners: dict[str, int] = {}
         """How many connections each worker has: the old one may outlive the new one's beginning."""
+        self._told_at = -math.inf
+        """Monotonic seconds at which the log was told last that the journal cannot be written."""
 
     async def start(self) -> None:
         """Listen, in place of a predecessor that left its socket behind. Raises OSError."""
@@ -55,8 +61,8 @@ class LedgerServer:
             await asyncio.sleep(EXPIRE_EVERY)
             try:
                 self._holds.expire()
-            except OSError:
-                _log.exception("the journal of holds cannot be written")
+            except OSError as error:
+                self.unwritten(error)
 
     async def close(self) -> None:
         """Stop listening and hang up."""
@@ -110,6 +116,14 @@ class LedgerServer:
                 return False
         return True
 
+    def unwritten(self, error: OSError) -> None:
+        """The journal of holds cannot be written. That is so for every call: the log is told now and then, on a disk
+        that may be the one that is full."""
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY:
+            self._told_at = now
+            _log.error("the journal of holds cannot be written (%s); what needs it is refused", error)
+
     def left(self, owner: str) -> None:
         """A joined worker's connection ended."""
         self._owners[owner] -= 1
@@ -146,8 +160,8 @@ class _Connection:
             if self._server.note(self._owner, question):
                 self._say(Answer(question.number, None))
                 return
-        except OSError:
-            _log.exception("the journal of holds cannot be written")
+        except OSError as error:
+            self._server.unwritten(error)
             self._say(Answer(question.number, "internal"))
             return
         task = asyncio.create_task(self._work(question))
@@ -163,6 +177,9 @@ class _Connection:
             reply = Answer(question.number, "redis")
         except LedgerAway:
             reply = Answer(question.number, "database")
+        except OSError as error:
+            self._server.unwritten(error)
+            reply = Answer(question.number, "internal")
         except Exception:  # one question's failure is not the others': logged, and the worker told
             _log.exception("a question to the ledger failed")
             reply = Answer(question.number, "internal")

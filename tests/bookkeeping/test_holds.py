@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -326,6 +327,23 @@ async def test_the_journal_ends_with_the_holds(host: Host) -> None:
         await worker.done(f"c{number}", [0])
     await worker.used([])
     assert (host.directory / "holds.journal").stat().st_size == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+async def test_a_full_disk_is_told_of_once(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """Every call is refused that cannot be noted, and its worker told; the log, which may be on the same disk, has one
+    line of it."""
+    client = host.worker("w")
+    full = os.open("/dev/full", os.O_RDWR)
+    os.dup2(full, host.holds.journal._fd)
+    os.close(full)
+    for at in range(20):
+        with pytest.raises(LedgerUnreachable):
+            await client.hold(f"call-{at}", [need(100)])
+    told = [found.getMessage() for found in caplog.records if found.name == "gateway.usage"]
+    assert len(told) == 1
+    assert "No space left on device" in told[0]
+    assert caplog.records[-1].exc_info is None
 
 
 async def test_questions_wait_for_a_bookkeeper_that_starts(tmp_path: Path, memory: MemoryLedger) -> None:

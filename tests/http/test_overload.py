@@ -12,6 +12,7 @@ from math import inf
 
 import pytest
 
+from gateway.http import server
 from gateway.http.overload import PERIOD, Overload
 from gateway.http.starts import MOST, starts_of
 from gateway.http.throttle import BURST, FLOOR, Throttle
@@ -142,6 +143,25 @@ class TestRefusal:
             answer = client.reply()
             assert (answer.status, answer.header("connection")) == (503, "close")
             assert client.ended()
+
+    def test_a_body_without_end_is_not_read_for_nothing(
+        self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So much of refused bodies is dropped; whoever announces more, or sends more, is closed on."""
+        monkeypatch.setattr(server, "MOST_DROPPED", 300_000)
+        with gateway.client() as client:
+            for _ in range(3):
+                client.send("POST", "/v1/chat/completions", b"y" * 200_000, KEY)
+                assert client.reply().status == 503, "each body is bounded by itself"
+            client.send("POST", "/v1/chat/completions", b"", KEY, length=999_999_999)
+            answer = client.reply()
+            assert (answer.status, answer.header("connection")) == (503, "close")
+            assert client.ended()
+        with gateway.client() as client:
+            client.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+            assert client.reply().status == 503
+            with pytest.raises(ConnectionError):
+                client.write((b"2710\r\n" + b"y" * 10_000 + b"\r\n") * 10_000)
 
     def test_the_rest_is_served(self, gateway: Gateway) -> None:
         """Health, readiness and metrics are never shed."""

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.registry.checks import cross_faults
-from gateway.types import Drain, Hedge
+from gateway.registry.compile_rules import with_fallbacks
+from gateway.registry.snapshot import Match, Route, Target
+from gateway.types import Deployment, Drain, Hedge, Provider
 
 from .support import load_text
 
@@ -81,3 +83,20 @@ def test_a_long_chain_is_followed_once() -> None:
         "this leads back to where it came from: r2980 → r2981 → r2982 → r2983 → r2984 → r2985 → r2986 → r2987 → "
         "r2988 → r2989 → … → r2980 (name another route, or remove it)"
     )
+
+
+def test_a_long_chain_is_compiled_once() -> None:
+    """What routes lead to is made out of what the next one leads to, in any order of the routes."""
+    many = 3000
+    deployment = Deployment("a/m", Provider("a", "mock", "mock:"), "m")
+    settings = [{"name": f"r{n}", "fallbacks": Counted(context_window=f"r{n + 1}")} for n in range(many)]
+    settings.append({"name": f"r{many}", "fallbacks": {"context_window": "b/m"}})
+    routes = [Route(str(item["name"]), Match(), "priority", (Target(deployment),)) for item in settings]
+    end = Deployment("b/m", Provider("b", "mock", "mock:"), "m")
+    for listed in (settings, settings[::-1]):
+        Counted.looks = 0
+        in_order = routes if listed is settings else routes[::-1]
+        found = with_fallbacks(in_order, listed, lambda _provider, _model: end)
+        assert Counted.looks <= 2 * many
+        chains = [[one.id for one in route.fallbacks["context_window"]] for route in found]
+        assert sorted(chains) == [["a/m", "b/m"]] * many + [["b/m"]]

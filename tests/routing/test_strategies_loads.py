@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from heapq import heappop, heappush
+from random import Random
 from typing import Any
 
 import pytest
 
+from gateway.health.board import HEADROOM_SECONDS, Board
+from gateway.ports import Ticket
 from gateway.registry.snapshot import Target
 from gateway.routing.facts import Unwatched
 from gateway.routing.strategies import order
 from gateway.routing.strategies.loads import least_busy, least_latency, usage_based
+from gateway.telemetry.base import SilentObserver
 from gateway.types import Condition
+from tests.health.board_rig import Time
 from tests.routing.support import call, conditions, facts, targets
 
 
@@ -108,3 +113,33 @@ def test_headroom_of_three_spreads() -> None:
     firsts = Counter(usage_based(targets(1, 1, 1), looked)[0].deployment.model for _ in range(3000))
     assert firsts["0"] == 0
     assert firsts["2"] == pytest.approx(2000, abs=150)
+
+
+def test_what_was_nearly_used_up_is_asked_again() -> None:
+    """A minute after its last headers one call finds out what is left, the others go by the old word meanwhile; with
+    more left than elsewhere it is taken again."""
+    time, given_ = Time(), targets(1, 1)
+    board = Board(SilentObserver(), time, Random(1))
+    looked = facts(10, conditions=board, clock=time)
+
+    def begun(left: float | None) -> str:
+        """Where the next call goes, and what the headers of its answer say; without them it still runs."""
+        first = usage_based(given_, looked)[0].deployment
+        ticket = board.enter(first)
+        assert ticket is not None
+        if left is not None:
+            board.answered(ticket, None, left)
+            board.leave(ticket, None)
+        return first.model
+
+    used_up = begun(0.01)
+    other = begun(0.5)
+    assert {used_up, other} == {"0", "1"}
+    time.now += HEADROOM_SECONDS - 1
+    assert {begun(0.5) for _ in range(20)} == {other}
+    time.now += 1
+    assert begun(None) == used_up
+    assert {begun(0.5) for _ in range(20)} == {other}
+    condition = board.of(given_[int(used_up)].deployment)
+    board.answered(Ticket(condition, time.now), None, 0.9)
+    assert {begun(0.9) for _ in range(20)} == {used_up}

@@ -51,12 +51,15 @@ def least_busy(targets: Sequence[Target], facts: Facts) -> Sequence[Target]:
 
 def usage_based(targets: Sequence[Target], facts: Facts) -> Sequence[Target]:
     """The one of two with more left of its rate limits: by the provider's own headers and by our own limits, whichever
-    says less. What is not known counts as unused."""
+    says less. What is not known counts as unused. Of what was told too long ago, one call at a time finds out: who had
+    little left would have no calls, and so no headers, ever after."""
     drawn = weighted(targets, facts)
+    now = facts.senses.clock()
 
     def score(target: Target) -> Score:
         condition = facts.condition(target.deployment)
-        told = (condition.headroom, facts.senses.headroom_of(target.deployment))
+        old = condition.headroom_until <= now and not condition.in_flight
+        told = (None if old else condition.headroom, facts.senses.headroom_of(target.deployment))
         return -min((share for share in told if share is not None), default=1.0), condition.in_flight
 
     return better_of_two(drawn, score)

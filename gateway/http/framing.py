@@ -1,0 +1,26 @@
+"""Where requests begin and end: rules that the parser itself does not check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_KEYS = (b"authorization", b"x-api-key", b"api-key")
+_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"expect", *_KEYS)
+"""Headers that name one thing: given twice, two readers may each believe another."""
+
+
+class Refused(Exception):
+    """The request breaks one of them."""
+
+
+def check_unique(pairs: list[tuple[bytes, bytes]]) -> None:
+    """Raises Refused."""
+    names = [name for name, _ in pairs]
+    if any(names.count(name) > 1 for name in _ONCE):
+        raise Refused("a header that names one thing is there twice")
+
+
+def is_too_long(headers: Mapping[bytes, bytes], most: int, received: int = 0) -> bool:
+    """Whether a body says of itself that more than so many bytes of it are still to come."""
+    length = headers.get(b"content-length", b"")
+    return length.isdigit() and int(length) - received > most
