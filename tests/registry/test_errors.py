@@ -40,17 +40,17 @@ def test_toml_syntax_errors_have_line_and_column(tmp_path: Path) -> None:
     assert line.startswith("gateway.toml:2:13: this is not valid TOML: Invalid value (")
 
 
-def test_toml_mistakes_are_placed_by_key_path(tmp_path: Path) -> None:
-    """What is wrong in well-formed TOML is placed by the path of its key."""
+def test_toml_mistakes_are_placed_by_line_and_column(tmp_path: Path) -> None:
+    """What is wrong in well-formed TOML has its line and column, as in YAML."""
     text = "[providers.mock]\ntype = 'mock'\nmodles = ['a']\n[[routes]]\nname = 'r'\nmatch = {}\ntargets = []\n"
     assert errors_of(tmp_path, text, name="gateway.toml") == [
-        "gateway.toml: providers.mock.modles: unknown key `modles`; did you mean `models`?",
+        "gateway.toml:3:1: unknown key `modles`; did you mean `models`?",
         (
-            "gateway.toml: routes[0].match: a match needs a condition "
+            "gateway.toml:6:9: a match needs a condition "
             "(set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or "
             "`size`; a route for all the rest says `default: true` instead of `match`)"
         ),
-        "gateway.toml: routes[0].targets: there is nothing in it (add an entry)",
+        "gateway.toml:7:11: there is nothing in it (add an entry)",
     ]
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SENTENCES: Mapping[str, str] = {
-    "dict_type": "expected a mapping (write `name: value` lines below it)",
-    "model_type": "expected a mapping (write `name: value` lines below it)",
-    "model_attributes_type": "expected a mapping (write `name: value` lines below it)",
-    "list_type": "expected a list (write `- item` lines below it)",
+    "dict_type": "expected a mapping (write `name: value` lines below it, or in TOML a table)",
+    "model_type": "expected a mapping (write `name: value` lines below it, or in TOML a table)",
+    "model_attributes_type": "expected a mapping (write `name: value` lines below it, or in TOML a table)",
+    "list_type": "expected a list (write `[item, …]`, or in YAML `- item` lines below it)",
     "string_type": "expected text (put it in quotes)",
     "greater_than": "the value must be above {gt:g}",
     "greater_than_equal": "the value must be at least {ge:g}",
