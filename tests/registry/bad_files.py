@@ -38,7 +38,7 @@ providers:
 	a: b
 """,
         [
-            "2:1: this is not valid YAML: found character '\\t' that cannot start any token (check indentation, quotes and brackets)",
+            "2:1: this is not valid YAML: found character '\\t' that cannot start any token (indent with spaces)",
         ],
     ),
     "stray brace": (

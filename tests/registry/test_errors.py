@@ -54,6 +54,21 @@ def test_toml_mistakes_are_placed_by_line_and_column(tmp_path: Path) -> None:
     ]
 
 
+def test_bare_references_in_braces(tmp_path: Path) -> None:
+    """`${NAME}` within braces is no YAML without quotes, which the message says; so are tabs that indent."""
+    (line,) = errors_of(tmp_path, "providers:\n  o: {type: openai, api_key: ${KEY}}\n")
+    assert line.startswith("gateway.yaml:2:31: this is not valid YAML: ")
+    assert line.endswith('(within braces and brackets, a variable stands in quotes: "${NAME}")')
+    (line,) = errors_of(tmp_path, "providers:\n\to: {type: openai}\n")
+    assert line.endswith("(indent with spaces)")
+
+
+def test_empty_text(tmp_path: Path) -> None:
+    """Text in quotes with nothing in it is not told to be put in quotes."""
+    (line,) = errors_of(tmp_path, "providers:\n  o: {type: openai, api_key: ''}\n")
+    assert line == "gateway.yaml:2:30: there is no text in it (write some, or remove the setting)"
+
+
 def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
     """A file whose aliases expand to millions of values is refused without building them."""
     lines = ["a0: &a0 [1,1,1,1,1,1,1,1,1,1]"]
