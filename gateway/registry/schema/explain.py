@@ -41,7 +41,8 @@ def explain(detail: Mapping[str, Any], model: type[BaseModel], prefix: Trail) ->
         hint = partial(_nearest_key, name, model, location[:-1])
         return Fault(trail, f"unknown key {shown(name)}{HINT}", at_key=True, hint=hint)
     if kind == "missing":
-        return Fault(trail[:-1], f"{shown(str(location[-1]))} is missing (add it)", at_key=True)
+        name = str(location[-1])
+        return Fault(trail[:-1], f"{shown(name)} is missing (add it)", at_key=True, lacks=name)
     if kind == "literal_error":
         return _choice(trail, detail, at_key=at_key)
     return Fault(trail, _sentence(kind, detail), at_key=at_key)

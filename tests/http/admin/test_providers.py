@@ -53,9 +53,11 @@ async def test_creating_again_finds_it_and_other_content_is_refused(desk: Desk) 
     again = await desk.call("POST", "/providers", ACME)
     assert (again.status_code, again.json()["id"]) == (200, made["id"])
     other = await desk.call("POST", "/providers", {**ACME, "name": "Other"})
-    assert (other.status_code, other.json()["error"]["field"]) == (409, "name")
+    assert (other.status_code, other.json()["error"]["field"]) == (409, "identifier")
     filed = await desk.call("POST", "/providers", {**ACME, "identifier": "mock"})
-    assert filed.status_code == 409
+    assert (filed.status_code, filed.json()["error"]["field"]) == (409, "identifier")
+    typeless = await desk.call("PATCH", f"/providers/{made['id']}", {"type": None})
+    assert (typeless.status_code, typeless.json()["error"]["field"]) == (422, "type")
     reserved = await desk.call("POST", "/providers", {**ACME, "identifier": "models"})
     assert (reserved.status_code, reserved.json()["error"]["field"]) == (422, "identifier")
 
@@ -156,7 +158,8 @@ async def test_models(desk: Desk) -> None:
     listed = (await desk.call("GET", "/models", params={"provider": "acme", "status": "deprecated"})).json()
     assert [one["id"] for one in listed["items"]] == [model["id"]]
     assert (await desk.call("GET", "/providers/models")).json()["total"] == 3
-    assert (await desk.call("POST", "/providers/acme/models", draft)).status_code == 409
+    taken = await desk.call("POST", "/providers/acme/models", draft)
+    assert (taken.status_code, taken.json()["error"]["field"]) == (409, "model")
     assert (await desk.call("DELETE", path)).status_code == 204
     assert (await desk.call("GET", path)).status_code == 404
 
