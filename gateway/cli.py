@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -24,6 +25,7 @@ Config = Annotated[
         "--config",
         "-c",
         help="Configuration file, YAML or TOML.",
+        readable=False,
         show_default="GATEWAY_CONFIG, else config/gateway.yaml, else a built-in one",
     ),
 ]
@@ -70,7 +72,9 @@ def check(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="The file to check; by default the one that `gateway serve` would take.", show_default=False
+            help="The file to check; by default the one that `gateway serve` would take.",
+            show_default=False,
+            readable=False,
         ),
     ] = None,
 ) -> None:
@@ -95,7 +99,7 @@ def check(
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A LiteLLM config.yaml, or a provider.config.toml.")],
+    file: Annotated[Path, typer.Argument(help="A LiteLLM config.yaml, or a provider.config.toml.", readable=False)],
 ) -> None:
     """Print another gateway's configuration as one of ours, with a comment for what could not be carried over."""
     from gateway.importing import import_file  # noqa: PLC0415
@@ -140,6 +144,21 @@ app.add_typer(usage.app, name="usage")
 app.add_typer(providers.app, name="providers")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _gateway(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """What every command takes."""
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -168,6 +187,11 @@ def main() -> int:
         return 1
     except typer.Abort:
         return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write(f"What was to be written could not be: {error.strerror} (make room, then try again)\n")
+        return 1
     except Exception as error:  # click's own: shown as usage errors, with their exit code; anything else goes on
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()

@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_command
 
 from gateway import __version__
-from gateway.cli import main
+from gateway.cli import app, main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,8 +97,35 @@ def test_a_terminal_of_few_letters(tmp_path: Path) -> None:
 
 
 def test_version(run: Run) -> None:
-    """`gateway version` prints the package's version."""
+    """`gateway version` prints the package's version, and so does `gateway --version`."""
     assert run("version") == (0, f"{__version__}\n", "")
+    assert run("--version") == (0, f"{__version__}\n", "")
+
+
+def test_a_full_disk() -> None:
+    """Output that finds no room is told in a line, exit code 1."""
+    command = [sys.executable, "-m", "gateway", "schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "What was to be written could not be: No space left on device (make room, then try again)\n"
+
+
+def paths(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every parameter of every command that is a path."""
+    for parameter in command.params:
+        described = getattr(parameter, "type_descriptor", None)
+        if described is not None and described.annotation is Path:
+            yield (*words, parameter.name), described.parameter_info
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from paths(inner, (*words, name))
+
+
+def test_files_are_judged_by_what_reads_them() -> None:
+    """A file that may not be read is told like one that is not there, not as a command that was typed wrongly."""
+    found = dict(paths(get_command(app)))
+    assert {("check", "file"), ("serve", "config"), ("explain", "body"), ("keys", "create", "config")} <= found.keys()
+    assert [words for words, kind in found.items() if kind.readable] == []
 
 
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["check", "--frob"], ["serve", "--port", "seven"]])

@@ -24,7 +24,8 @@ Found = tuple[list["State"], list["Check"], list["IncidentRow"]]
 
 def health(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="The server's configuration file.", show_default=False)
+        Path | None,
+        typer.Option("--config", "-c", help="The server's configuration file.", show_default=False, readable=False),
     ] = None,
     provider: Annotated[str | None, typer.Option(help="Only this provider.")] = None,
     incidents: Annotated[bool, typer.Option("--incidents", help="Incidents that are over, too.")] = False,

@@ -42,7 +42,8 @@ def with_options(
             for name, annotation in arguments.items()
         ]
         for name, option in options.items():
-            spelt = typer.Option(*option.spelling, help=option.help, show_default=option.show_default)
+            # The command itself says what is wrong with a file that cannot be read.
+            spelt = typer.Option(*option.spelling, help=option.help, show_default=option.show_default, readable=False)
             annotation = Annotated[option.type, spelt]  # type: ignore[name-defined]
             found.append(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=annotation)

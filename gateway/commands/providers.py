@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, describe and test the provider types.")
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="The configuration whose plugins count, too.", show_default=False),
+    typer.Option(
+        "--config", "-c", help="The configuration whose plugins count, too.", show_default=False, readable=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 

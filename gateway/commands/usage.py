@@ -98,7 +98,8 @@ def reprice(
     since: Annotated[str, typer.Option(help="From this time: 2026-11-01, 24h, …")],
     until: Annotated[str | None, typer.Option(help="Up to this time, not including it.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Configuration file with prices: the server's.")
+        Path | None,
+        typer.Option("--config", "-c", help="Configuration file with prices: the server's.", readable=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for programs.")] = False,
 ) -> None:

@@ -42,12 +42,11 @@ def from_toml(source: Source) -> Draft:
     draft = Draft(PurePath(source.file).name)
     variables = Variables(references(source.data))
     for trail, table in _tables(source.data):
-        place = source.place(trail)
         if not isinstance(table, dict):
-            draft.note(f"{shown('.'.join(trail))} is not a table ({place})")
+            draft.note(f"{shown('.'.join(trail))} is not a table ({source.place(trail)})")
             continue
         name = name_for(trail[2], draft.providers)
-        draft.providers[name] = _provider(name, trail[1], trail[2], table, variables, place)
+        draft.providers[name] = _provider(name, trail, table, variables, source)
     for key in sorted(source.data.keys() - set(_ROOTS)):
         draft.note(f"{shown(key)} was not carried over: nothing here corresponds to it ({source.place((key,))})")
     for root in _ROOTS:
@@ -57,7 +56,10 @@ def from_toml(source: Source) -> Draft:
     return draft
 
 
-def _provider(name: str, group: str, given: str, table: dict[str, Any], variables: Variables, place: str) -> Noted:
+def _provider(
+    name: str, trail: tuple[str, str, str], table: dict[str, Any], variables: Variables, source: Source
+) -> Noted:
+    _, group, given = trail
     settings = Noted(type=_type(group, given, table))
     if settings["type"] == "openai_compatible" and given not in ("custom", "openai_compatible"):
         settings.note("taken as a provider that speaks OpenAI's API")
@@ -66,7 +68,9 @@ def _provider(name: str, group: str, given: str, table: dict[str, Any], variable
         if is_private(table["base_url"]) and not TYPES[settings["type"]].private:
             settings["allow_private_network"] = True
     if table.get("api_key"):
-        settings["api_key"] = _key(name, group, table["api_key"], variables, settings, f"{place}.api_key")
+        settings["api_key"] = _key(
+            name, group, table["api_key"], variables, settings, source.place((*trail, "api_key"))
+        )
     if isinstance(table.get("models"), list):
         settings["models"] = list(dict.fromkeys(plain(model) for model in table["models"] if isinstance(model, str)))
     if "fetch_models" in table:
@@ -74,9 +78,12 @@ def _provider(name: str, group: str, given: str, table: dict[str, Any], variable
     if "timeout" in table:
         settings["timeout"] = plain(table["timeout"])
     if table.get("headers"):
-        settings["headers"] = headers(table["headers"], variables, name, settings.note, f"{place}.headers")
+        settings["headers"] = headers(
+            table["headers"], variables, name, settings.note, source.place((*trail, "headers"))
+        )
     for key in sorted(table.keys() - _KNOWN):
-        settings.note(f"{shown(key)} was not carried over: nothing here corresponds to it")
+        place = source.place((*trail, key))
+        settings.note(f"{shown(key)} was not carried over: nothing here corresponds to it ({place})")
     return settings
 
 

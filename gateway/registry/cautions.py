@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,15 @@ _AS_WRITTEN = "priority"
 """The strategy whose order is that of the file; any other one may begin with any target."""
 
 
+_OTHER_REFERENCE = re.compile(r"\$[A-Z_][A-Z0-9_]*|(?:os\.environ/|env:)[A-Za-z_][A-Za-z0-9_]*")
+"""How shells, other gateways and the admin API refer to a variable."""
+
+
 def cautions(providers: Mapping[str, Any], routes: Iterable[Route]) -> Iterator[str]:
     """For providers as they are written, and for compiled routes."""
     for name, settings in providers.items():
         yield from _capabilities(name, settings)
+        yield from _other_references(name, settings)
     for route in routes:
         yield from _repeated(route)
         yield from _out_of_reach(route)
@@ -48,6 +54,16 @@ def _capabilities(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
         for word in unknown_words(said.get("capabilities")):
             hint = did_you_mean(word, WORDS) or f" (known: {', '.join(WORDS)})"
             yield f"{owner}: nothing here goes by the capability {shown(word)}{hint}"
+
+
+def _other_references(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    for setting, said in settings.items():
+        for one in said if isinstance(said, list) else [said]:
+            if isinstance(one, str) and _OTHER_REFERENCE.fullmatch(one) is not None:
+                yield (
+                    f"provider `{name}`: {shown(setting)} names no variable, and is taken as it stands "
+                    "(write `${NAME}`)"
+                )
 
 
 def _repeated(route: Route) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Fault:
     at_key: bool = False
     hint: Callable[[], str] | None = None
     """What stands at `HINT` in the message. Looked for when it is told: of many mistakes most are only counted."""
+    lacks: str = ""
+    """The one setting that is missing there; without a place in a file, callers of the admin API have its name."""
 
     @property
     def text(self) -> str:

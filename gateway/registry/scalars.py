@@ -177,18 +177,19 @@ def label(value: Any) -> str:
 
 def text(value: Any) -> str:
     """Text that is not empty."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         raise ValueError("expected text (put it in quotes)")
+    if not value:
+        raise ValueError("there is no text in it (write some, or remove the setting)")
     return value
 
 
 def credential(value: Any) -> str:
     """Text that may stand in a header: printable ASCII, no spaces."""
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected text (put it in quotes)")
-    if not value.isascii() or any(letter <= " " or letter == "\x7f" for letter in value):
+    said = text(value)
+    if not said.isascii() or any(letter <= " " or letter == "\x7f" for letter in said):
         raise ValueError("a credential is ASCII without spaces or line breaks (check how it was copied)")
-    return value
+    return said
 
 
 def credentials(value: Any) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class Source:
     keys: Mapping[Trail, Mark] = field(default_factory=dict)
     values: Mapping[Trail, Mark] = field(default_factory=dict)
     by_path: bool = False
-    """Lines are unknown (TOML): places are told as key paths."""
+    """There are no lines (the built-in default): places are told as key paths."""
 
     def place(self, trail: Trail, *, at_key: bool = False) -> str:
         """Where a value or its key stands; what is not in the file is placed at its nearest parent."""

@@ -1,4 +1,4 @@
-"""TOML to the same plain data that YAML gives. Only syntax errors know their line; the rest is told by key path."""
+"""TOML to the same plain data that YAML gives, with the same places."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.source import MAX_DEPTH, Source, broken
+from gateway.registry.toml_places import TomlPlaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,9 @@ def read_toml(path: Path, text: str) -> Source:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise _syntax(path, text, str(error)) from None
-    return Source(str(path), _plain(path, data, 0), by_path=True)
+    plain = _plain(path, data, 0)
+    places = TomlPlaces(text)
+    return Source(str(path), plain, places.keys, places.values)
 
 
 def _syntax(path: Path, text: str, message: str) -> Exception:

@@ -64,8 +64,8 @@ def _events(path: Path, text: str) -> Iterator[Any]:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         reason = str(error.problem or error.context or "it cannot be parsed").replace("\n", " ")
-        message = f"this is not valid YAML: {reason} (check indentation, quotes and brackets)"
-        raise broken(path, message, place) from None
+        advice = _advice(text[max(mark.index - 1, 0) : mark.index + 1] if mark is not None else "")
+        raise broken(path, f"this is not valid YAML: {reason} ({advice})", place) from None
     except ReaderError as error:
         before = text[: error.position]
         place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
@@ -73,6 +73,13 @@ def _events(path: Path, text: str) -> Iterator[Any]:
     except (YAMLError, ValueError, IndexError, OverflowError, AttributeError, AssertionError, TypeError, KeyError):
         # The parser has corners (directives, odd tags, huge escapes) where it raises plain Python errors.
         raise broken(path, "this is not valid YAML (check the start of the file and any escapes)") from None
+
+
+def _advice(met: str) -> str:
+    """What to do about a syntax error, by the two letters where it was met."""
+    if met == "${":
+        return 'within braces and brackets, a variable stands in quotes: "${NAME}"'
+    return "indent with spaces" if met.endswith("\t") else "check indentation, quotes and brackets"
 
 
 class _Builder:

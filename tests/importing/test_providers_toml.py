@@ -49,9 +49,10 @@ def test_a_whole_file(take: Import) -> None:
         "box": {"type": "openai_compatible", "base_url": "http://box:8000/v1", "allow_private_network": True},
     }
     assert "AIza" not in found.text
-    assert "set the variable GEMINI_API_KEY" in found.comments
-    assert "provider.config.toml: provider.cloud.gemini.api_key" in found.comments
-    assert "`flavour` was not carried over" in found.comments
+    assert "set the variable GEMINI_API_KEY to the credential that stands in plain text" in found.comments
+    assert "provider.config.toml:8:11" in found.comments
+    assert "`flavour` was not carried over: nothing here corresponds to it" in found.comments
+    assert "provider.config.toml:18:11)" in found.comments
 
 
 def test_custom_providers_work_without_a_key(take: Import) -> None:

@@ -38,7 +38,7 @@ providers:
 	a: b
 """,
         [
-            "2:1: this is not valid YAML: found character '\\t' that cannot start any token (check indentation, quotes and brackets)",
+            "2:1: this is not valid YAML: found character '\\t' that cannot start any token (indent with spaces)",
         ],
     ),
     "stray brace": (
@@ -287,7 +287,7 @@ providers:
 - type: mock
 """,
         [
-            "2:1: expected a mapping (write `name: value` lines below it)",
+            "2:1: expected a mapping (write `name: value` lines below it, or in TOML a table)",
         ],
     ),
     "a mapping for a list": (
@@ -296,7 +296,7 @@ providers: {mock: {type: mock, models: [mock-small]}}
 routes: {a: b}
 """,
         [
-            "2:9: expected a list (write `- item` lines below it)",
+            "2:9: expected a list (write `[item, …]`, or in YAML `- item` lines below it)",
         ],
     ),
     "text for models": (
@@ -351,7 +351,7 @@ limits: [{name: x, scope: planet}, {name: x, scope: user}]
             "9:14: there is nothing in it (add an entry)",
             "10:15: this is none of the known words (use one of priority, primary_fallback, round_robin, weighted, least_latency, least_busy, cost_optimized, usage_based, sticky)",
             "11:19: this is none of the known words; did you mean `error`? (use one of error, timeout, rate_limit, auth, context_window, content_filter)",
-            "12:5: expected a mapping (write `name: value` lines below it)",
+            "12:5: expected a mapping (write `name: value` lines below it, or in TOML a table)",
             "14:24: a secret needs at least 32 characters (create one with `gateway keys create`)",
             "14:37: there is no team `nope` (declare it under `teams`, or correct it)",
             "14:62: expected a rate (write a count and a period: 20/s, 500/min, 200k/h, 5M/day)",

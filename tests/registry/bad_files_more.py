@@ -420,7 +420,7 @@ providers:
             "7:40: expected a number (write digits, such as 2 or 0.5)",
             "7:56: the value must be at least 0",
             "7:60: unknown key `tires`; did you mean `tiers`?",
-            "8:36: expected a list (write `- item` lines below it)",
+            "8:36: expected a list (write `[item, …]`, or in YAML `- item` lines below it)",
             "9:37: `above` is missing (add it)",
             "9:57: expected a count (write a whole number, or 200k, 5M)",
             "9:63: unknown key `inptu`; did you mean `input`?",

@@ -41,6 +41,19 @@ def test_an_unknown_capability_of_a_list_is_told(tmp_path: Path) -> None:
     assert "is inactive: X is not set" in load_text(tmp_path, text).warnings[0]
 
 
+def test_references_of_other_programs_are_told(tmp_path: Path) -> None:
+    """A setting that only looks like a variable's is taken as it stands, with a warning that does not repeat it."""
+    text = (
+        "providers:\n  a: {type: mock, headers: {x: $X}}\n  b: {type: openai, api_key: $OPENAI_KEY}\n"
+        "  c: {type: openai, api_key: [env:ONE_KEY, abcdefgh]}\n  d: {type: openai, api_key: os.environ/KEY}\n"
+        "  e: {type: openai, api_key: $ecret}\n"
+    )
+    assert load_text(tmp_path, text).warnings == tuple(
+        f"provider `{name}`: `api_key` names no variable, and is taken as it stands (write `${{NAME}}`)"
+        for name in "bcd"
+    )
+
+
 def test_a_bundle_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     """A missing file and one without certificates are warned of; the provider is served, and refuses to trust."""
     (tmp_path / "empty.pem").write_text("no certificate\n")

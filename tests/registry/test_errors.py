@@ -40,18 +40,33 @@ def test_toml_syntax_errors_have_line_and_column(tmp_path: Path) -> None:
     assert line.startswith("gateway.toml:2:13: this is not valid TOML: Invalid value (")
 
 
-def test_toml_mistakes_are_placed_by_key_path(tmp_path: Path) -> None:
-    """What is wrong in well-formed TOML is placed by the path of its key."""
+def test_toml_mistakes_are_placed_by_line_and_column(tmp_path: Path) -> None:
+    """What is wrong in well-formed TOML has its line and column, as in YAML."""
     text = "[providers.mock]\ntype = 'mock'\nmodles = ['a']\n[[routes]]\nname = 'r'\nmatch = {}\ntargets = []\n"
     assert errors_of(tmp_path, text, name="gateway.toml") == [
-        "gateway.toml: providers.mock.modles: unknown key `modles`; did you mean `models`?",
+        "gateway.toml:3:1: unknown key `modles`; did you mean `models`?",
         (
-            "gateway.toml: routes[0].match: a match needs a condition "
+            "gateway.toml:6:9: a match needs a condition "
             "(set `model`, `service`, `team`, `key`, `group`, `headers`, `stream`, `capabilities`, `context` or "
             "`size`; a route for all the rest says `default: true` instead of `match`)"
         ),
-        "gateway.toml: routes[0].targets: there is nothing in it (add an entry)",
+        "gateway.toml:7:11: there is nothing in it (add an entry)",
     ]
+
+
+def test_bare_references_in_braces(tmp_path: Path) -> None:
+    """`${NAME}` within braces is no YAML without quotes, which the message says; so are tabs that indent."""
+    (line,) = errors_of(tmp_path, "providers:\n  o: {type: openai, api_key: ${KEY}}\n")
+    assert line.startswith("gateway.yaml:2:31: this is not valid YAML: ")
+    assert line.endswith('(within braces and brackets, a variable stands in quotes: "${NAME}")')
+    (line,) = errors_of(tmp_path, "providers:\n\to: {type: openai}\n")
+    assert line.endswith("(indent with spaces)")
+
+
+def test_empty_text(tmp_path: Path) -> None:
+    """Text in quotes with nothing in it is not told to be put in quotes."""
+    (line,) = errors_of(tmp_path, "providers:\n  o: {type: openai, api_key: ''}\n")
+    assert line == "gateway.yaml:2:30: there is no text in it (write some, or remove the setting)"
 
 
 def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from gateway.http.admin.provider_shapes import ELSEWHERE, Runtime
+from gateway.registry.resources.records import Kind
 
 _MODEL = {"context_window": "context_length", "price": "pricing"}
 
@@ -33,3 +36,15 @@ def credential_field(place: str) -> str:
     """`secret.api_key` is `fields.api_key`."""
     first, dot, rest = place.partition(".")
     return f"fields{dot}{rest}" if first == "secret" else place
+
+
+_FIELDS: Mapping[str, Callable[[str], str]] = {
+    Kind.PROVIDER: provider_field,
+    Kind.MODEL: model_field,
+    Kind.CREDENTIAL: credential_field,
+}
+
+
+def field_of(kind: str, place: str) -> str | None:
+    """The field as the caller calls it; None for the whole."""
+    return _FIELDS.get(kind, str)(place) or None

@@ -16,7 +16,7 @@ from gateway.audit.log import AuditUnavailable
 from gateway.auth.admins import AdminInvalid, AdminNameTaken, AdminOutdated, AdminRefused, NoSuchAdmin
 from gateway.auth.refusals import DraftRejected, KeyChanged, KeyNameTaken, KeyNotActive, NoSuchKey
 from gateway.errors import OperatorError
-from gateway.http.admin.field_names import credential_field, model_field, provider_field
+from gateway.http.admin.field_names import field_of
 from gateway.http.admin.problems import (
     Away,
     Broken,
@@ -42,7 +42,6 @@ from gateway.registry.resources.errors import (
     Rejected,
     VersionMismatch,
 )
-from gateway.registry.resources.records import Kind
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable, is_bad_row
 
@@ -80,7 +79,8 @@ def _validation(error: Any) -> Problem:
         return InvalidJson("The body is no JSON.", field="body", suggestions=["Send one JSON value, encoded as UTF-8."])
     details = [Detail(_place(one["loc"]), sentence(one)) for one in found[:_MOST_DETAILS]]
     first = details[0]
-    more = f" ({len(found) - 1} more mistakes)" if len(found) > 1 else ""
+    rest = len(found) - 1
+    more = f" ({rest} more mistake{'s' if rest > 1 else ''})" if rest else ""
     return Invalid(
         f"{first.field or 'The request'}: {first.message}{more}",
         field=first.field,
@@ -139,9 +139,11 @@ def _no_resource(_: Any) -> Problem:
 def _conflict(error: Any) -> Problem:
     details = [Detail(one.field or None, f"{one.kind}: {one.name}") for one in error.by[:_MOST_DETAILS]]
     advice = ["Change those first, or send `cascade=true`."] if details else []
-    if error.field == "name":
+    field = None
+    if error.taken is not None:
+        field = field_of(error.taken, "name")
         advice = ["Choose another name, or PATCH the one that is there."]
-    return Clash(str(error), field=error.field, details=details, suggestions=advice)
+    return Clash(str(error), field=field, details=details, suggestions=advice)
 
 
 def _redirected(error: Any) -> Problem:
@@ -163,7 +165,7 @@ def _key_replaced(error: Any) -> Problem:
 
 
 def _rejected(error: Any) -> Problem:
-    details = [Detail(_named(one), one.message) for one in error.problems[:_MOST_DETAILS]]
+    details = [Detail(field_of(one.kind, one.field), one.message) for one in error.problems[:_MOST_DETAILS]]
     first = details[0]
     place = f"{first.field}: " if first.field else ""
     return Invalid(
@@ -172,19 +174,6 @@ def _rejected(error: Any) -> Problem:
         details=details,
         suggestions=["Nothing was changed: the configuration as a whole would not hold."],
     )
-
-
-_FIELDS = {
-    Kind.PROVIDER: provider_field,
-    Kind.MODEL: model_field,
-    Kind.CREDENTIAL: credential_field,
-}
-
-
-def _named(one: Any) -> str | None:
-    """The field as the caller calls it."""
-    name = _FIELDS.get(one.kind, str)(one.field)
-    return name or None
 
 
 def changed() -> Problem:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 
 from gateway.http.admin.authentication import address_of
+from gateway.http.admin.field_names import field_of
 from gateway.http.admin.filed import is_filed
 from gateway.http.admin.paging import cut_sorted, read_cursor
 from gateway.http.admin.problems import Clash, NotThere
@@ -158,7 +159,7 @@ class ResourceService:
             made = await self.change(wanted)
         except Conflict as conflict:
             there = (await self.services.resources.state()).named(wanted.kind, wanted.name, wanted.provider)
-            if there is None or conflict.field != "name" or not _same(there, wanted):
+            if there is None or conflict.taken is None or not _same(there, wanted):
                 raise
             return there, False
         return made.the(wanted.kind), True
@@ -194,7 +195,7 @@ class ResourceService:
         if any(one.name == name for one in self.services.filed(kind)):
             raise Clash(
                 f"The configuration file has a {WORDS[kind]} of this name, and the file wins.",
-                field="name",
+                field=field_of(kind, "name"),
                 suggestions=["Choose another name."],
             )
 

@@ -211,7 +211,7 @@ class _Bench:
 
     def _refuse_taken(self, kind: Kind, name: str, within: str | None) -> None:
         if self.state.named(kind, name, within) is not None:
-            raise Conflict(f"The name {name!r} is taken among {kind}: choose another.", field="name")
+            raise Conflict(f"The name {name!r} is taken among {kind}: choose another.", taken=kind)
 
     def _refuse_referred(self, found: Resource, how: str) -> None:
         by = references_to(self.state, found)

@@ -33,12 +33,12 @@ class Reference(NamedTuple):
 
 
 class Conflict(ResourceError):
-    """The name is taken, or others still refer to it: `by` says who."""
+    """The name is `taken` among resources of a kind, or others still refer to it: `by` says who."""
 
-    def __init__(self, message: str, by: Sequence[Reference] = (), field: str | None = None) -> None:
+    def __init__(self, message: str, by: Sequence[Reference] = (), taken: Kind | None = None) -> None:
         super().__init__(message)
         self.by = tuple(by)
-        self.field = field
+        self.taken = taken
 
 
 class Redirected(ResourceError):

@@ -83,4 +83,5 @@ def _problems(merged: Merged, faults: Iterable[Fault]) -> Iterator[Problem]:
         origin, place = found
         if origin.kind is Kind.RULE and place[:2] == ("match", "key"):
             continue  # keys that are made at run time are not in the document
-        yield Problem(origin.kind, origin.id, origin.name, ".".join(map(str, place)), fault.text)
+        field = ".".join(map(str, (*place, fault.lacks) if fault.lacks else place))
+        yield Problem(origin.kind, origin.id, origin.name, field, fault.text)

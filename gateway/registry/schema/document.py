@@ -97,7 +97,8 @@ def _provider_faults(
 def _unknown_type(trail: Trail, named: Any, dialects: Known | None) -> Fault:
     known = sorted({*TYPES, *ALIASES, *(dialects or ())})
     if named is None:
-        return Fault(trail, "`type` is missing (add the kind of provider, such as `type: openai`)", at_key=True)
+        message = "`type` is missing (add the kind of provider, such as `type: openai`)"
+        return Fault(trail, message, at_key=True, lacks="type")
     hint = did_you_mean(named, known) if isinstance(named, str) else ""
     return Fault((*trail, "type"), f"this provider type is not known{hint} (known: {', '.join(known)})")
 

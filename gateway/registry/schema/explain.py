@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SENTENCES: Mapping[str, str] = {
-    "dict_type": "expected a mapping (write `name: value` lines below it)",
-    "model_type": "expected a mapping (write `name: value` lines below it)",
-    "model_attributes_type": "expected a mapping (write `name: value` lines below it)",
-    "list_type": "expected a list (write `- item` lines below it)",
+    "dict_type": "expected a mapping (write `name: value` lines below it, or in TOML a table)",
+    "model_type": "expected a mapping (write `name: value` lines below it, or in TOML a table)",
+    "model_attributes_type": "expected a mapping (write `name: value` lines below it, or in TOML a table)",
+    "list_type": "expected a list (write `[item, …]`, or in YAML `- item` lines below it)",
     "string_type": "expected text (put it in quotes)",
     "greater_than": "the value must be above {gt:g}",
     "greater_than_equal": "the value must be at least {ge:g}",
@@ -41,7 +41,8 @@ def explain(detail: Mapping[str, Any], model: type[BaseModel], prefix: Trail) ->
         hint = partial(_nearest_key, name, model, location[:-1])
         return Fault(trail, f"unknown key {shown(name)}{HINT}", at_key=True, hint=hint)
     if kind == "missing":
-        return Fault(trail[:-1], f"{shown(str(location[-1]))} is missing (add it)", at_key=True)
+        name = str(location[-1])
+        return Fault(trail[:-1], f"{shown(name)} is missing (add it)", at_key=True, lacks=name)
     if kind == "literal_error":
         return _choice(trail, detail, at_key=at_key)
     return Fault(trail, _sentence(kind, detail), at_key=at_key)

@@ -127,9 +127,13 @@ def _transaction(url: str | Path) -> Iterator[Connection]:
         reason = type(error.orig).__name__
         if is_away(error):
             where = parsed.database if not postgres else f"{parsed.host or 'local'}:{parsed.port or 5432}"
-            raise OperatorError(
-                f"The database {where} cannot be used ({reason}: {_first_line(error)}). "
+            advice = (
                 "Check DATABASE_URL, and that the server runs and lets this user in."
+                if postgres
+                else "Check that this user may write there, or name another place with GATEWAY_DATA_DIR."
+            )
+            raise OperatorError(
+                f"The database {where} cannot be used ({reason}: {_first_line(error)}). {advice}"
             ) from None
         raise OperatorError(
             f"The database could not be migrated ({reason}: {_first_line(error)}). Nothing was changed. "

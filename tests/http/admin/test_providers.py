@@ -53,9 +53,11 @@ async def test_creating_again_finds_it_and_other_content_is_refused(api: AdminAp
     again = await api.call("POST", "/providers", ACME)
     assert (again.status_code, again.json()["id"]) == (200, made["id"])
     other = await api.call("POST", "/providers", {**ACME, "name": "Other"})
-    assert (other.status_code, other.json()["error"]["field"]) == (409, "name")
+    assert (other.status_code, other.json()["error"]["field"]) == (409, "identifier")
     filed = await api.call("POST", "/providers", {**ACME, "identifier": "mock"})
-    assert filed.status_code == 409
+    assert (filed.status_code, filed.json()["error"]["field"]) == (409, "identifier")
+    typeless = await api.call("PATCH", f"/providers/{made['id']}", {"type": None})
+    assert (typeless.status_code, typeless.json()["error"]["field"]) == (422, "type")
     reserved = await api.call("POST", "/providers", {**ACME, "identifier": "models"})
     assert (reserved.status_code, reserved.json()["error"]["field"]) == (422, "identifier")
 
@@ -158,7 +160,8 @@ async def test_models(api: AdminApi) -> None:
     listed = (await api.call("GET", "/models", params={"provider": "acme", "status": "deprecated"})).json()
     assert [one["id"] for one in listed["items"]] == [model["id"]]
     assert (await api.call("GET", "/providers/models")).json()["total"] == 3
-    assert (await api.call("POST", "/providers/acme/models", draft)).status_code == 409
+    taken = await api.call("POST", "/providers/acme/models", draft)
+    assert (taken.status_code, taken.json()["error"]["field"]) == (409, "model")
     assert (await api.call("DELETE", path)).status_code == 204
     assert (await api.call("GET", path)).status_code == 404
 

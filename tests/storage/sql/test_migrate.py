@@ -223,3 +223,10 @@ def test_unreachable(url: str, advice: str) -> None:
     """A database that cannot be opened is the operator's to mend."""
     with pytest.raises(OperatorError, match=advice):
         migrate(url)
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """SQLite's file has no server: its place and who may write there are what to look at."""
+    (tmp_path / "gateway.db").mkdir()
+    with pytest.raises(OperatorError, match=r"may write there, or name another place with GATEWAY_DATA_DIR\.$"):
+        migrate(tmp_path / "gateway.db")
