@@ -164,7 +164,7 @@ def test_the_credential_stays_here(gateway: Gateway) -> None:
     for provider in ("claudes", "plains"):
         reply = ask(gateway, f"{provider}/mock-fault/status-401+tokens-3")
         assert reply.status == 502
-        assert b"canary" not in reply.head + reply.body + gateway.log_file.read_bytes()
+        assert b"canary" not in reply.head + reply.body + gateway.log_with(reply)
 
 
 # ---- errors

@@ -197,4 +197,4 @@ def test_credential_stays_here(gateway: Gateway) -> None:
     """The key reaches neither clients nor the log."""
     reply = gateway.chat("lab/mock-fault/status-400")
     assert reply.status == 400
-    assert b"anthropic-canary" not in reply.body + gateway.log_file.read_bytes()
+    assert b"anthropic-canary" not in reply.body + gateway.log_with(reply)

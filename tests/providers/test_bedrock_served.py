@@ -239,7 +239,7 @@ def test_what_arrives_is_signed(gateway: Gateway, bare: ScriptedUpstream, model:
     given = came.header("authorization") or ""
     assert given.endswith(f"Signature={expected(came)}")
     assert came.header("x-amz-security-token") == "session+token=="
-    log = gateway.log_file.read_bytes()
+    log = gateway.log_with(reply)
     for secret in (b"aws-canary", b"session+token", b"bedrock-canary", b"AKIDEXAMPLE"):
         assert secret not in log + reply.body
 

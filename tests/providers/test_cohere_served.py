@@ -173,4 +173,4 @@ def test_credential_stays_here(gateway: Gateway) -> None:
     """The key reaches neither clients nor the log."""
     reply = gateway.chat("lab/mock-fault/status-400")
     assert reply.status == 400
-    assert b"cohere-canary" not in reply.body + gateway.log_file.read_bytes()
+    assert b"cohere-canary" not in reply.body + gateway.log_with(reply)

@@ -146,6 +146,11 @@ class Gateway:
         assert len(found) == 1, f"one request, {len(found)} lines"
         return found[0]
 
+    def log_with(self, reply: Reply) -> bytes:
+        """The access log, waited for until the line of this reply's request is in it."""
+        self.line(reply.header("x-request-id") or "")
+        return self.log_file.read_bytes()
+
     def client(self) -> Client:
         """A new connection."""
         return Client(self.port)
