@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from runpy import run_path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--unmeasured`: only what `scripts/coverage_run.py` leaves out, so that a run after it plays no test twice."""
     parser.addoption("--unmeasured", action="store_true", help="only the tests that the coverage run leaves out")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: many tests wait for processes, timers and disks."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
