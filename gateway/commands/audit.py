@@ -136,9 +136,8 @@ def _lines(verdict: Verdict) -> list[str]:
         return ["The audit log is intact: it has no entries."]
     plain = verdict.entries if verdict.keyed_from is None else verdict.keyed_from - 1
     note = f" Entries 1 to {plain} were written without a key." if plain else ""
-    return [
-        f"The audit log is intact: {verdict.entries} entries, the last {verdict.head.seq}:{verdict.head.hash}.{note}"
-    ]
+    count = "1 entry" if verdict.entries == 1 else f"{verdict.entries} entries"
+    return [f"The audit log is intact: {count}, the last {verdict.head.seq}:{verdict.head.hash}.{note}"]
 
 
 def _wanted(options: dict[str, Any]) -> Filter:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from gateway.errors import InvalidJson, InvalidRequest
-from gateway.providers.wire.jsonscan import MAX_DEPTH, MAX_NESTED, members, model_spans, too_deep
+from gateway.providers.wire.jsonscan import MAX_DEPTH, MAX_NESTED, members, model_spans, too_nested
 from gateway.types import Service
 
 MAX_MODEL = 256
@@ -133,7 +133,7 @@ def decode_rerank_fields(raw: bytes) -> RerankFields:
 
 def decode_with(decoder: msgspec.json.Decoder[F], raw: bytes) -> F:
     """As `decode_fields`, by another decoder."""
-    if too_deep(raw):
+    if too_nested(raw):
         raise InvalidRequest(
             f"The body nests arrays and objects deeper than {MAX_DEPTH} levels, or has more than {MAX_NESTED} of them."
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
 from gateway.providers.wire import jsonscan
-from gateway.providers.wire.jsonscan import insert_members, members, model_spans, too_deep
+from gateway.providers.wire.jsonscan import insert_members, members, model_spans, too_nested
 
 NASTY = st.sampled_from(
     ["model", "Model", "MODEL", '"model":', 'x"model', "model\\", "\\", '"', "{", "]", ",", ":", "models", "mode", ""]
@@ -117,23 +117,23 @@ def depth_of(value: Any) -> int:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(), st.integers(0, 6))
 def test_depth_is_the_parsers(document: tuple[bytes, list[tuple[str, Any]]], limit: int) -> None:
-    """`too_deep` agrees with the parsed value; brackets inside strings do not count."""
+    """`too_nested` agrees with the parsed value; brackets inside strings do not count."""
     raw, pairs = document
-    assert too_deep(raw, limit) == (1 + max((depth_of(v) for _, v in pairs), default=0) > limit)
+    assert too_nested(raw, limit) == (1 + max((depth_of(v) for _, v in pairs), default=0) > limit)
 
 
 @pytest.mark.parametrize("depth", [127, 128, 129, 500, 100_000])
 def test_depth_at_its_limit(depth: int) -> None:
     """128 levels pass, 129 do not, and a hundred thousand neither crash nor recurse."""
     for raw in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
-        assert too_deep(raw) == (depth > 128)
+        assert too_nested(raw) == (depth > 128)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.binary(max_size=60), st.lists(st.sampled_from([*b'{}[],:"\\ model']), max_size=60).map(bytes)))
 def test_garbage_raises_nothing(raw: bytes) -> None:
     """Bytes that are no JSON raise nothing anywhere: they are looked at before they are parsed."""
-    too_deep(raw, 2)
+    too_nested(raw, 2)
     members(raw)
     model_spans(raw)
 
@@ -167,7 +167,7 @@ def test_unterminated_string_is_one_token(monkeypatch: pytest.MonkeyPatch, size:
     """A string that never ends, full of escaped quotes, is taken as one token: trying each quote would be quadratic."""
     counted = _Counted(jsonscan._BRACKETS)
     monkeypatch.setattr(jsonscan, "_BRACKETS", counted)
-    assert not too_deep(b"[]" * 200 + b'"' + b'\\"' * size)
+    assert not too_nested(b"[]" * 200 + b'"' + b'\\"' * size)
     assert counted.tokens <= 402
 
 
@@ -186,7 +186,7 @@ def test_steps_are_as_many_as_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonscan, "_BRACKETS", brackets)
     monkeypatch.setattr(jsonscan, "_TOKEN", tokens)
     raw = b'{"a":[' + b'{"model":1},' * 200 + b'"",1,' * 10_000 + b'0],"model":"m"}'
-    assert not too_deep(raw)
+    assert not too_nested(raw)
     assert [raw[start:end] for start, end in model_spans(raw)] == [b'"m"']
     assert brackets.tokens + tokens.tokens < 1000
 
@@ -196,9 +196,9 @@ def test_arrays_and_objects_are_bounded(pair: bytes) -> None:
     """A body of more than 200,000 arrays and objects is refused like one that nests too deep; inside a string they are
     text."""
     most = jsonscan.MAX_NESTED - 1
-    assert not too_deep(b"[" + b",".join([pair] * most) + b"]")
-    assert too_deep(b"[" + b",".join([pair] * (most + 2)) + b"]")
-    assert not too_deep(b'["' + pair * (most + 2) + b'"]')
+    assert not too_nested(b"[" + b",".join([pair] * most) + b"]")
+    assert too_nested(b"[" + b",".join([pair] * (most + 2)) + b"]")
+    assert not too_nested(b'["' + pair * (most + 2) + b'"]')
 
 
 def test_members_are_bounded() -> None:

@@ -29,7 +29,7 @@ class ProviderState(msgspec.Struct, omit_defaults=True):
     extras: dict[str, Any] = {}
 
 
-_KEEPSAKE = msgspec.json.Decoder(ProviderState)
+_STATE = msgspec.json.Decoder(ProviderState)
 
 
 def packed(provider_state: ProviderState) -> str | None:
@@ -44,7 +44,7 @@ def unpacked(text: str | None) -> ProviderState | None:
     if text is None or not text.startswith(MARK) or len(text) > MOST:
         return None
     try:
-        provider_state: ProviderState = _KEEPSAKE.decode(base64.urlsafe_b64decode(text[len(MARK) :].encode()))
+        provider_state: ProviderState = _STATE.decode(base64.urlsafe_b64decode(text[len(MARK) :].encode()))
     except (binascii.Error, ValueError, RecursionError):
         return None
     return provider_state

@@ -41,7 +41,7 @@ class Member(NamedTuple):
     end: int
 
 
-def too_deep(raw: bytes, limit: int = MAX_DEPTH) -> bool:
+def too_nested(raw: bytes, limit: int = MAX_DEPTH) -> bool:
     """Whether arrays and objects nest deeper than `limit`, or are more than `MAX_NESTED`. `raw` need not be valid
     JSON."""
     if raw.count(b"{") + raw.count(b"[") <= limit:
