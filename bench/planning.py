@@ -107,7 +107,7 @@ def planning(count: int) -> tuple[float, float, float]:
             resolve(found, call, who)
 
     for call, who in asked:
-        assert planner.rule(call, who).route == resolve(found, call, who).route
+        assert planner.rule(call, who).name == resolve(found, call, who).name
     each = len(asked)
     return best(remembered, 2000) / each, best(fresh, 400) / each, best(scan, max(2, 4000 // count)) / each
 

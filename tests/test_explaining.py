@@ -105,7 +105,7 @@ def _told(found: Explanation) -> Any:
         assert found.candidates == ()
         return _refusal(found.refusal)
     assert found.routed.rule is not None
-    return found.routed.rule.route, found.candidates[0].id
+    return found.routed.rule.name, found.candidates[0].id
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ def as_dict(found: Explanation, call: Call, snapshot: Snapshot) -> dict[str, Any
         "model": found.routed.model,
         "downgraded_to": found.downgraded_to,
         "revision": snapshot.revision,
-        "route": None if rule is None else rule.route,
+        "route": None if rule is None else rule.name,
         "strategy": None if rule is None else rule.strategy,
         "passed": [{"route": one.route, "conditions": list(one.conditions)} for one in found.passed],
         "candidates": [

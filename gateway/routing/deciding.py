@@ -11,11 +11,11 @@ import msgspec
 
 from gateway.errors import ContextTooLong, GatewayError
 from gateway.ports import Clock, Conditions
-from gateway.registry.snapshot import Target
+from gateway.registry.snapshot import Route, Target
 from gateway.routing.facts import Facts
 from gateway.routing.fitness import counts_context, fitting, has_context, nothing_fits
 from gateway.routing.rotation import all_out, split
-from gateway.routing.rules import Rule, context_of
+from gateway.routing.rules import context_of
 from gateway.routing.strategies import order
 from gateway.types import Call, Condition, Plan, Skipped
 
@@ -23,7 +23,7 @@ from gateway.types import Call, Condition, Plan, Skipped
 class Known(msgspec.Struct, eq=False):
     """What a kind of call comes to, whatever is so at the moment."""
 
-    rule: Rule
+    rule: Route
     targets: tuple[Target, ...]
     """Those that can do this kind of work, at least one."""
     plan: Plan
@@ -94,23 +94,23 @@ def decide(known: Known, facts: Facts) -> Plan:
     return plan_of(known.rule, targets, known.plan.revision, there.skipped)
 
 
-def at_route(refusal: GatewayError, rule: Rule, skipped: tuple[Skipped, ...]) -> GatewayError:
+def at_route(refusal: GatewayError, rule: Route, skipped: tuple[Skipped, ...]) -> GatewayError:
     """The refusal, which says whose it is and who was left out: there is no plan to tell."""
-    refusal.route = rule.route
+    refusal.route = rule.name
     refusal.left_out = tuple((one.deployment, one.reason) for one in skipped)
     return refusal
 
 
-def _named(rule: Rule, refusal: GatewayError, call: Call) -> tuple[Target, ...]:
+def _named(rule: Route, refusal: GatewayError, call: Call) -> tuple[Target, ...]:
     """What the route names for calls that none of its targets can hold."""
     named = rule.fallbacks.get("context_window", ()) if isinstance(refusal, ContextTooLong) else ()
     return fitting(tuple(map(Target, named)), call)[0]
 
 
-def plan_of(rule: Rule, targets: tuple[Target, ...], revision: str, skipped: tuple[Skipped, ...]) -> Plan:
+def plan_of(rule: Route, targets: tuple[Target, ...], revision: str, skipped: tuple[Skipped, ...]) -> Plan:
     """A rule's plan over these deployments."""
     return Plan(
-        route=rule.route,
+        route=rule.name,
         targets=tuple(target.deployment for target in targets),
         revision=revision,
         max_attempts=rule.max_attempts,

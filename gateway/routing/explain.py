@@ -10,7 +10,7 @@ import msgspec
 from gateway.errors import GatewayError
 from gateway.registry.snapshot import Route, Snapshot
 from gateway.routing.planner import Foresight, Planner
-from gateway.routing.rules import Rule, mismatches
+from gateway.routing.rules import mismatches
 from gateway.types import Call, Plan, Principal, Skipped
 
 
@@ -28,7 +28,7 @@ class Routed(msgspec.Struct, eq=False):
     model: str
     """What the name that was asked for means, aliases resolved."""
     passed: tuple[Passed, ...] = ()
-    rule: Rule | None = None
+    rule: Route | None = None
     plan: Plan | None = None
     refusal: GatewayError | None = None
     left_out: tuple[Skipped, ...] = ()
@@ -55,15 +55,11 @@ def explain_route(planner: Planner, call: Call, principal: Principal, ahead: For
     return routed
 
 
-def _passed(snapshot: Snapshot, rule: Rule | None, call: Call, principal: Principal, model: str) -> Iterator[Passed]:
+def _passed(snapshot: Snapshot, rule: Route | None, call: Call, principal: Principal, model: str) -> Iterator[Passed]:
     for route in snapshot.routes:
-        if rule is not None and _is(route, rule):
+        if route is rule:
             return
         yield Passed(route.name, mismatches(route.match, call, principal, model))
-
-
-def _is(route: Route, rule: Rule) -> bool:
-    return route.name == rule.route and route.targets is rule.targets
 
 
 def _elsewhere(snapshot: Snapshot, routed: Routed, skipped: tuple[Skipped, ...]) -> Iterator[Skipped]:
@@ -74,5 +70,5 @@ def _elsewhere(snapshot: Snapshot, routed: Routed, skipped: tuple[Skipped, ...])
     if routed.rule is None:
         reason = "rule: no rule is for this request"
     else:
-        reason = f"rule: `{routed.rule.route}` does not lead there"
+        reason = f"rule: `{routed.rule.name}` does not lead there"
     yield from (Skipped(name, reason) for name in snapshot.deployments if name not in named)

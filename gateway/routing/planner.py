@@ -10,13 +10,13 @@ from random import Random
 
 from gateway.errors import GatewayError, InvalidRequest, NoUpstream
 from gateway.ports import Dialect
-from gateway.registry.snapshot import Snapshot
+from gateway.registry.snapshot import Route, Snapshot
 from gateway.routing.asks import Asks
 from gateway.routing.deciding import Known, Present, at_route, decide, plan_of, present, smallest_window
 from gateway.routing.facts import Facts, Senses, Turns
 from gateway.routing.fitness import nothing_can
 from gateway.routing.index import Index
-from gateway.routing.rules import Rule, context_of, resolve
+from gateway.routing.rules import context_of, resolve
 from gateway.routing.sieve import Sieve, Sifted
 from gateway.routing.strategies import PRIORITY
 from gateway.types import Call, Deployment, Plan, Principal, Surface
@@ -78,12 +78,12 @@ class Planner:
 
     # ---- its steps, for who wants to know why
 
-    def rule(self, call: Call, principal: Principal) -> Rule:
+    def rule(self, call: Call, principal: Principal) -> Route:
         """What the call falls under. Raises ModelNotFound."""
         model = self.snapshot.aliases.get(call.model, call.model)
         return resolve(self.snapshot, call, principal, self.index.candidates(call, principal, model))
 
-    def sift(self, rule: Rule, call: Call) -> Sifted:
+    def sift(self, rule: Route, call: Call) -> Sifted:
         """Which targets can do this at all, and why the others cannot."""
         return self._sieve.sift(rule, call)
 
@@ -91,7 +91,7 @@ class Planner:
         """The surface by which the call is put to a deployment that has not the client's own; else None."""
         return self._sieve.speakers.asked(call, deployment)
 
-    def known(self, rule: Rule, call: Call) -> Known:
+    def known(self, rule: Route, call: Call) -> Known:
         """What this kind of call comes to. Raises as `plan` does, apart from what depends on the moment."""
         sifted = self.sift(rule, call)
         targets = sifted.targets
@@ -120,14 +120,14 @@ class Planner:
         """The plan that the next such call gets; nothing but `ahead` changes by it. Raises as `plan` does."""
         return decide(known, self._facts(call, known.rule, ahead.chance, ahead.turns))
 
-    def _facts(self, call: Call, rule: Rule, chance: Random, turns_of: dict[str, Turns]) -> Facts:
-        turns = turns_of.get(rule.route)
+    def _facts(self, call: Call, rule: Route, chance: Random, turns_of: dict[str, Turns]) -> Facts:
+        turns = turns_of.get(rule.name)
         if turns is None:
-            turns = turns_of[rule.route] = {}
-        return Facts(call, rule.route, self._senses, chance, turns, rule.sticky_on)
+            turns = turns_of[rule.name] = {}
+        return Facts(call, rule.name, self._senses, chance, turns, rule.sticky_on)
 
 
-def _nobody(rule: Rule, sifted: Sifted, call: Call, served: Sequence[str]) -> GatewayError:
+def _nobody(rule: Route, sifted: Sifted, call: Call, served: Sequence[str]) -> GatewayError:
     """Why a rule without a target for this call refuses it."""
     if sifted.able:
         return nothing_can(sifted.able, call.needs)
@@ -137,4 +137,4 @@ def _nobody(rule: Rule, sifted: Sifted, call: Call, served: Sequence[str]) -> Ga
             " Use another model: `GET /v1/models` lists what is configured.",
             param="model",
         )
-    return NoUpstream(f"Every provider of this model is inactive (route `{rule.route}`).")
+    return NoUpstream(f"Every provider of this model is inactive (route `{rule.name}`).")

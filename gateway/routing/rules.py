@@ -3,19 +3,12 @@ route. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 
 from gateway.errors import ModelNotFound
-from gateway.registry.snapshot import (
-    DEFAULT_STICKY_ON,
-    Match,
-    Route,
-    Snapshot,
-    Target,
-)
+from gateway.registry.snapshot import Match, Route, Snapshot, Target
 from gateway.routing.globs import fits
-from gateway.types import DEFAULT_FALLBACK_ON, DEFAULT_MAX_ATTEMPTS, Call, Deployment, Hedge, Principal, Skipped
+from gateway.types import Call, Principal
 
 DIRECT = "direct"
 """The route name of `provider/model` and of pinned calls."""
@@ -23,58 +16,27 @@ BY_MODEL = "model"
 """The route name of bare model names."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
-    """What a call falls under, before anything is ordered or left out for what it is at the moment."""
+def resolve(snapshot: Snapshot, call: Call, principal: Principal, routes: Iterable[Route] | None = None) -> Route:
+    """The route that this call falls under: a configured one, or what the model's name implies.
 
-    route: str
-    strategy: str
-    targets: tuple[Target, ...]
-    fallback_on: frozenset[str] = DEFAULT_FALLBACK_ON
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    max_output_tokens: int | None = None
-    absent: tuple[Skipped, ...] = ()
-    """Targets that can never be chosen, and why."""
-    sticky_on: tuple[str, ...] = DEFAULT_STICKY_ON
-    fallbacks: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
-    hedge: Hedge | None = None
-
-
-def resolve(snapshot: Snapshot, call: Call, principal: Principal, routes: Iterable[Route] | None = None) -> Rule:
-    """The rule of this call; `routes` are those that can match, in file order, where that is known. Raises
-    ModelNotFound."""
+    `routes` are those that can match, in file order, where that is known. Raises ModelNotFound."""
     if call.pinned is not None:
         return _pinned(snapshot, call.pinned, call.model.removeprefix(f"{call.pinned}/"))
     model = snapshot.aliases.get(call.model, call.model)
     for route in snapshot.routes if routes is None else routes:
         if matches(route.match, call, principal, model):
-            return _of_route(route)
+            return route
     provider, slash, rest = model.partition("/")
     if slash and provider in snapshot.providers and snapshot.deployment_for(provider, rest) is not None:
         return _direct(snapshot, provider, rest)
     if listed := snapshot.models.get(model):
-        return Rule(BY_MODEL, "priority", tuple(Target(deployment) for deployment in listed))
+        return _implied(BY_MODEL, tuple(map(Target, listed)))
     if snapshot.default is not None:
-        return _of_route(snapshot.default)
+        return snapshot.default
     raise ModelNotFound(param="model")
 
 
-def _of_route(route: Route) -> Rule:
-    return Rule(
-        route.name,
-        route.strategy,
-        route.targets,
-        route.fallback_on,
-        route.max_attempts,
-        route.max_output_tokens,
-        route.absent,
-        route.sticky_on,
-        route.fallbacks,
-        route.hedge,
-    )
-
-
-def _pinned(snapshot: Snapshot, provider: str, model: str) -> Rule:
+def _pinned(snapshot: Snapshot, provider: str, model: str) -> Route:
     found = snapshot.providers.get(provider)
     if found is None:
         raise ModelNotFound(f"No provider is called `{provider}`.", param="model")
@@ -83,11 +45,16 @@ def _pinned(snapshot: Snapshot, provider: str, model: str) -> Rule:
     return _direct(snapshot, provider, model)
 
 
-def _direct(snapshot: Snapshot, provider: str, model: str) -> Rule:
+def _direct(snapshot: Snapshot, provider: str, model: str) -> Route:
     deployment = snapshot.deployment_for(provider, model)
     if deployment is None:
         raise ModelNotFound(param="model")
-    return Rule(DIRECT, "priority", (Target(deployment),))
+    return _implied(DIRECT, (Target(deployment),))
+
+
+def _implied(name: str, targets: tuple[Target, ...]) -> Route:
+    """The rule that nobody wrote: a name that means its deployments."""
+    return Route(name, Match(), "priority", targets)
 
 
 def matches(match: Match, call: Call, principal: Principal, model: str | None = None) -> bool:

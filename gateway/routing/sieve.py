@@ -8,9 +8,9 @@ import msgspec
 
 from gateway.bridges.speakers import Speakers
 from gateway.ports import Dialect
-from gateway.registry.snapshot import Snapshot, Target
+from gateway.registry.snapshot import Route, Snapshot, Target
 from gateway.routing.fitness import lacks
-from gateway.routing.rules import BY_MODEL, Rule
+from gateway.routing.rules import BY_MODEL
 from gateway.types import Call, Deployment, Skipped
 
 TESTING = "testing: its provider serves only requests that name it"
@@ -37,7 +37,7 @@ class Sieve:
             if deployment.provider.status == "testing":
                 self._testing.setdefault(deployment.model, []).append(deployment.id)
 
-    def sift(self, rule: Rule, call: Call) -> Sifted:
+    def sift(self, rule: Route, call: Call) -> Sifted:
         """The targets that can do it, and why the others cannot."""
         skipped = [*rule.absent, *self._tested(rule)]
         able: list[Target] = []
@@ -56,7 +56,7 @@ class Sieve:
                 targets.append(target)
         return Sifted(tuple(able), tuple(targets), tuple(skipped))
 
-    def fallbacks(self, rule: Rule, call: Call) -> dict[str, tuple[Deployment, ...]]:
+    def fallbacks(self, rule: Route, call: Call) -> dict[str, tuple[Deployment, ...]]:
         """What the rule names for single failures, as far as it can do this."""
         able = {
             word: tuple(one for one in named if self._serves(one, call) and not lacks(one, call.needs))
@@ -64,7 +64,7 @@ class Sieve:
         }
         return {word: named for word, named in able.items() if named}
 
-    def services(self, rule: Rule) -> list[str]:
+    def services(self, rule: Route) -> list[str]:
         """What the providers of a rule's targets do serve, in words."""
         return sorted(
             {service.value for target in rule.targets for service in self.speakers.services(target.deployment)}
@@ -73,8 +73,8 @@ class Sieve:
     def _serves(self, deployment: Deployment, call: Call) -> bool:
         return self.speakers.find(call.service, call.path, deployment) is not None
 
-    def _tested(self, rule: Rule) -> list[Skipped]:
+    def _tested(self, rule: Route) -> list[Skipped]:
         """Deployments of a bare name that only requests for their provider reach."""
-        if rule.route != BY_MODEL or not rule.targets:
+        if rule.name != BY_MODEL or not rule.targets:
             return []
         return [Skipped(name, TESTING) for name in self._testing.get(rule.targets[0].deployment.model, ())]

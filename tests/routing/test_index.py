@@ -19,7 +19,7 @@ def _resolved(found: Snapshot, asked: Call, principal: Principal, routes: list[R
         rule = resolve(found, asked, principal, routes)
     except GatewayError as refused:
         return type(refused)
-    return rule.route, rule.targets
+    return rule.name, rule.targets
 
 
 @given(ROUTES, st.lists(CALLS, max_size=10))

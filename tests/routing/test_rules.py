@@ -82,8 +82,8 @@ def test_every_set_condition_must_hold() -> None:
 def test_the_first_route_that_matches_wins() -> None:
     """File order decides, even over a more exact route below and over bare names."""
     found = snapshot(route("wide", Match(models=("o*",)), A2), route("exact", Match(models=("one",)), B1))
-    assert resolve(found, call("one"), ANYONE).route == "wide"
-    assert resolve(found, call("two"), ANYONE).route == "model"
+    assert resolve(found, call("one"), ANYONE).name == "wide"
+    assert resolve(found, call("two"), ANYONE).name == "model"
     assert ids(resolve(found, call("one"), ANYONE)) == ["a/two"]
 
 
@@ -103,7 +103,7 @@ def test_the_first_route_that_matches_wins() -> None:
 def test_names_resolve_without_routes(model: str, pinned: str | None, name: str, targets: list[str]) -> None:
     """`provider/model`, then the bare name wherever it is listed, in file order; a pinned call goes nowhere else."""
     rule = resolve(snapshot(), call(model, pinned=pinned), ANYONE)
-    assert (rule.route, ids(rule)) == (name, targets)
+    assert (rule.name, ids(rule)) == (name, targets)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_alias_stands_for_its_model_everywhere() -> None:
         route("r", Match(models=("big*",)), A2), aliases={"smart": "big-1", "mine": "b/one", "bare": "two"}
     )
     named = {name: resolve(found, call(name), ANYONE) for name in ("smart", "mine", "bare")}
-    assert {name: (rule.route, ids(rule)) for name, rule in named.items()} == {
+    assert {name: (rule.name, ids(rule)) for name, rule in named.items()} == {
         "smart": ("r", ["a/two"]),
         "mine": ("direct", ["b/one"]),
         "bare": ("model", ["a/two"]),
@@ -168,7 +168,7 @@ def test_an_alias_stands_for_its_model_everywhere() -> None:
 def test_the_default_route_is_for_what_nothing_else_is_for() -> None:
     """After routes, qualified names and bare names, before 404; never for a call whose path names its provider."""
     found = snapshot(route("r", Match(models=("x",)), A2), default=route("rest", Match(), B1))
-    routes = {name: resolve(found, call(name), ANYONE).route for name in ("x", "one", "a/one", "new", "a/new", "off/x")}
+    routes = {name: resolve(found, call(name), ANYONE).name for name in ("x", "one", "a/one", "new", "a/new", "off/x")}
     assert routes == {"x": "r", "one": "model", "a/one": "direct", "new": "rest", "a/new": "rest", "off/x": "rest"}
     with pytest.raises(ModelNotFound):
         resolve(found, call("new", pinned="a"), ANYONE)
