@@ -20,6 +20,8 @@ from gateway.supervisor import NICE
 from tests.support.app import Client, Reply, until
 from tests.support.gateway import GatewayProcess
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """version: 1
 providers:
   mock: {type: mock, models: [mock-small]}

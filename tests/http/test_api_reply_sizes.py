@@ -40,6 +40,7 @@ def vectors(count: int, embedding: Any) -> Any:
     return json_reply({"data": [{"index": at, "embedding": embedding} for at in range(count)], "model": "x"})
 
 
+@pytest.mark.slow
 def test_vectors_of_two_thousand_inputs(gateway: Gateway, up: ScriptedUpstream) -> None:
     """2,048 vectors of 3,072 dimensions in base64 are 32 MiB before any JSON."""
     up.then(vectors(2048, "A" * 16384))
@@ -70,6 +71,7 @@ def test_more_than_was_asked_for_is_not_held(gateway: Gateway, up: ScriptedUpstr
     assert len(up.received) == 6
 
 
+@pytest.mark.slow
 def test_several_pictures(gateway: Gateway, up: ScriptedUpstream) -> None:
     """Each picture that was asked for has its own room."""
     up.default = json_reply({"created": 1, "data": [{"b64_json": "A" * (11 * MIB)}] * 3})

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -127,6 +128,7 @@ def check(data: Any) -> None:
         assert taken or f"{path}:1:1: no provider could be carried over" in text
 
 
+@pytest.mark.slow
 @given(LITELLM)
 @settings(max_examples=100)
 @example({"model_list": [{"model_name": "x", "litellm_params": {"model": "openai/${", "stop": "${X} ${"}}]})

@@ -10,6 +10,8 @@ import pytest
 
 from .gateway import GatewayProcess, eventually, mock_process
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 version: 1
 providers:

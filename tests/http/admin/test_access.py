@@ -87,6 +87,7 @@ def let_in(reply: httpx2.Response) -> bool:
     return reply.status_code not in (401, 403)
 
 
+@pytest.mark.slow
 async def test_every_route_asks_for_its_role(people: People) -> None:
     """Each role on each route by each carrier: a caller is let in exactly where its role covers the route's policy."""
     asked = 0
@@ -109,6 +110,7 @@ async def test_every_route_asks_for_its_role(people: People) -> None:
     assert asked > 300
 
 
+@pytest.mark.slow
 async def test_nobody_else_is_let_in(people: People) -> None:
     """No credential, a virtual key, a hash, a token that is over, a session without its page: nothing opens but what is
     open to everybody."""
@@ -155,6 +157,7 @@ async def test_nobody_else_is_let_in(people: People) -> None:
             assert reply.status_code in (401, 403), (method, path, headers)
 
 
+@pytest.mark.slow
 async def test_a_session_changes_nothing_without_its_token(people: People) -> None:
     """A cookie alone reads; what changes something comes from a page of ours, with the session's token."""
     session = await people.session(Role.ADMIN)
@@ -170,6 +173,7 @@ async def test_a_session_changes_nothing_without_its_token(people: People) -> No
         assert let_in(reply) is (method == "GET"), (method, path)
 
 
+@pytest.mark.slow
 async def test_the_admin_key_opens_everything(people: People) -> None:
     """By every header that carries a credential."""
     for method, path, policy in routes(people.api):
