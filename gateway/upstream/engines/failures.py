@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 
@@ -9,12 +10,14 @@ from gateway.errors import (
     UpstreamConnectTimeout,
     UpstreamDnsFailed,
     UpstreamError,
+    UpstreamOutOfDescriptors,
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
 
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """How the `ssl` module says that the connection below it ended."""
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 def connect_failure(error: Exception) -> UpstreamError:
@@ -22,6 +25,8 @@ def connect_failure(error: Exception) -> UpstreamError:
     certificates: it failed as one that breaks before."""
     if isinstance(error, UpstreamError):
         return error
+    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR and not isinstance(error, ssl.SSLError):
+        return UpstreamOutOfDescriptors(retry_after=1.0)
     if isinstance(error, _BROKEN):
         return UpstreamUnreachable()
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
