@@ -22,6 +22,7 @@ from gateway.audit.known import known_secrets
 from gateway.auth.boot import any_keys, is_weak
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.errors import OperatorError
+from gateway.http.descriptors import most_connections, raise_limit
 from gateway.http.drain import Drain
 from gateway.http.lifetime import HURRY, LAST_WORDS_SECONDS, Server
 from gateway.http.server import Protocol
@@ -65,6 +66,7 @@ def serve(settings: Settings, config: Path | None) -> int:
     # The embedded server locks the directory itself; with another server it is the spool and the sockets that are ours.
     lock = DirectoryLock(settings.data_dir) if embedded is None else None
     listener = bind(settings.host, settings.port)
+    raise_limit()
     try:
         if embedded is not None:
             embedded.start()
@@ -153,6 +155,7 @@ def run_worker(boot: Boot, listener: socket.socket, place: int) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
+        limit_concurrency=most_connections(),
         # Our own drain is over by then.
         timeout_graceful_shutdown=LAST_WORDS_SECONDS,
     )

@@ -77,6 +77,16 @@ class UpstreamPoolExhausted(UpstreamError):
     counts_against_health = False
 
 
+class UpstreamOutOfDescriptors(UpstreamError):
+    """This process, or the whole system, has no file descriptor left for a connection: nobody was asked."""
+
+    status = 503
+    code = "overloaded"
+    message = "The gateway is at its capacity. Try again shortly."
+    outcome = "out_of_descriptors"
+    counts_against_health = False
+
+
 class UpstreamTimeout(UpstreamError):
     """No first byte in time, or 408/504 from the provider."""
 

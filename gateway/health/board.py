@@ -24,7 +24,7 @@ from gateway.errors import (
 )
 from gateway.health.breaker import JITTER
 from gateway.health.budget import SPAN
-from gateway.health.record import BREAKER, COOLDOWN, PARKED, Record, State, identity_of
+from gateway.health.record import BREAKER, COOLDOWN, PARKED, Record, State, blend, identity_of
 from gateway.ports import Clock, DeploymentChanged, Observer, ProbeResult, Ticket
 from gateway.telemetry.base import SilentObserver
 from gateway.types import Deployment
@@ -40,8 +40,6 @@ PROBE_SECONDS = 5.0
 """For how long a failed probe keeps calls away."""
 TRIAL_SECONDS = 5.0
 """After which another call may try what one is trying already: a good answer may take long."""
-SMOOTHING = 0.2
-"""The weight of the newest in a decaying mean."""
 HEADROOM_SECONDS = 60.0
 """How long what a provider says of its rate limits is believed: most are by the minute."""
 MOST_RECORDS = 4096
@@ -152,14 +150,17 @@ class Board(SilentObserver):
 
     def answered(self, ticket: Ticket, ttft: float | None, headroom: float | None) -> None:
         """See `gateway.ports.Health`."""
-        record = ticket.condition
+        record, now = ticket.condition, self._clock()
+        assert isinstance(record, Record)
         if ttft is not None:
-            record.ttft = ttft if record.ttft is None else record.ttft + SMOOTHING * (ttft - record.ttft)
+            record.ttft, record.ttft_at = blend(record.ttft, ttft, now - record.ttft_at), now
+        else:
+            seconds = now - ticket.began
+            record.duration, record.duration_at = blend(record.duration, seconds, now - record.duration_at), now
         if headroom is not None:
-            record.headroom, record.headroom_until = headroom, self._clock() + HEADROOM_SECONDS
+            record.headroom, record.headroom_until = headroom, now + HEADROOM_SECONDS
         if ticket.trial:
             self._passed(ticket)
-        assert isinstance(record, Record)
         ticket.ended = record.breaker.succeeded()
 
     def leave(self, ticket: Ticket, error: GatewayError | None, *, counts: bool = True) -> None:
@@ -168,11 +169,7 @@ class Board(SilentObserver):
         assert isinstance(record, Record)
         record.in_flight -= 1
         if error is None:
-            record.well_at = now = self._clock()
-            seconds = now - ticket.began
-            record.duration = (
-                seconds if record.duration is None else record.duration + SMOOTHING * (seconds - record.duration)
-            )
+            record.well_at = self._clock()
             record.refused = 0
             if ticket.trial:
                 self._passed(ticket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import exp
 
 import msgspec
 
@@ -13,6 +14,10 @@ from gateway.types import Condition, Provider
 
 BREAKER, COOLDOWN, PARKED = "breaker", "cooldown", "parked"
 """Values of `Condition.out_for`."""
+SMOOTHING = 0.2
+"""The weight of the newest in a decaying mean, at least."""
+MEMORY_SECONDS = 10.0
+"""In which what was measured before loses two thirds of its weight, as in Finagle's peak EWMA."""
 
 
 class State(StrEnum):
@@ -38,6 +43,10 @@ class Record(Condition, eq=False):
     """How many keys its provider uses in turn."""
     well_at: float = float("-inf")
     """Monotonic seconds of the last answer that came to its end."""
+    ttft_at: float = float("-inf")
+    """Monotonic seconds of what `ttft` heard last."""
+    duration_at: float = float("-inf")
+    """The same of `duration`."""
     refused: int = 0
     """Refusals of our credentials in a row."""
     trying: list[Ticket] = []
@@ -71,6 +80,16 @@ class Record(Condition, eq=False):
         for name in self.__struct_fields__:
             if name not in ("deployment", "in_flight", "state", "identity", "configured", "guarded", "credentials"):
                 setattr(self, name, getattr(fresh, name))
+
+
+def blend(known: float | None, newest: float, age: float) -> float:
+    """The mean with one more measurement, `age` seconds after the last one: who is measured rarely, since others are
+    faster, was measured long ago, and is soon known anew."""
+    if known is None:
+        return newest
+    # Below it the second would be less: 1 - e^-x < x.
+    weight = SMOOTHING if age < SMOOTHING * MEMORY_SECONDS else max(SMOOTHING, 1.0 - exp(-age / MEMORY_SECONDS))
+    return known + weight * (newest - known)
 
 
 def identity_of(provider: Provider) -> int:

@@ -9,6 +9,12 @@ _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"ex
 """Headers that name one thing: given twice, two readers may each believe another."""
 
 
+_BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
+)
+
+
 class Refused(Exception):
     """The request breaks one of them."""
 
@@ -24,3 +30,8 @@ def is_too_long(headers: Mapping[bytes, bytes], most: int, received: int = 0) ->
     """Whether a body says of itself that more than so many bytes of it are still to come."""
     length = headers.get(b"content-length", b"")
     return length.isdigit() and int(length) - received > most
+
+
+def bad_request(why: str) -> bytes:
+    """The whole answer to what is no HTTP."""
+    return _BAD_REQUEST % (len(why), why.encode())

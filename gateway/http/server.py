@@ -18,7 +18,8 @@ import httptools
 
 from gateway.corking import flush, turn_of
 from gateway.http.cycle import MOST_DROPPED, Cycle, standing_lines
-from gateway.http.framing import Refused, check_unique, is_too_long
+from gateway.http.descriptors import make_room
+from gateway.http.framing import Refused, bad_request, check_unique, is_too_long
 from gateway.http.routes import is_api
 from gateway.http.shapes import Shape, shape_of
 from gateway.http.starts import starts_of
@@ -44,11 +45,6 @@ HEAD_SECONDS = 10.0
 _TICK = 0.001
 """Loops round their timers to milliseconds: what is due within one is due."""
 _UPGRADING = (b"upgrade", b"connection", b"http2-settings")
-_VERSIONS = ("1.1", "1.0")
-BAD_REQUEST = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
-)
 _METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -83,6 +79,7 @@ class Protocol(asyncio.Protocol):
         self._told: Callable[[], None] | None = getattr(config.loaded_app, "malformed", None)
         self._state: Any = server_state
         self._keep_alive: float = config.timeout_keep_alive
+        self._most: float = config.limit_concurrency or inf
         self._parser: Any = self._new_parser()
         self._queue: deque[Cycle] = deque()
         self._arriving: Cycle | None = None
@@ -114,6 +111,8 @@ class Protocol(asyncio.Protocol):
         self.transport = transport
         self._state.connections.add(self)
         self._expect(HEAD_SECONDS)
+        if len(self._state.connections) > self._most:
+            make_room(self._state.connections, self)
 
     def data_received(self, data: bytes) -> None:
         """Parse. What is no HTTP ends the connection; what came whole before it is still answered."""
@@ -169,6 +168,11 @@ class Protocol(asyncio.Protocol):
         self._let_go(self._writable)
         if self.cycle is not None and self.cycle.on_resume is not None:
             self.cycle.on_resume()
+
+    @property
+    def idle_until(self) -> float:
+        """Loop time at which it ends unless a request comes; infinite while one is served."""
+        return inf if self.cycle is not None else self._due
 
     # ---- what the server's shell calls
 
@@ -245,7 +249,7 @@ class Protocol(asyncio.Protocol):
             return
         cycle = Cycle(self, _METHODS.get(given) or given.decode("ascii"), target[0], target, pairs, named)
         if version != "1.1":
-            if version not in _VERSIONS:
+            if version not in ("1.1", "1.0"):
                 raise Refused("neither HTTP/1.1 nor HTTP/1.0")
             cycle.version, cycle.keep_alive = version, False
         elif not parser.should_keep_alive():
@@ -448,7 +452,7 @@ class Protocol(asyncio.Protocol):
             return
         flush()
         if broken is None or not broken.begun:
-            self.transport.write(BAD_REQUEST % (len(why), why.encode()))
+            self.transport.write(bad_request(why))
         self.transport.close()
 
     def _count(self, size: int, *, moved: bool) -> None:

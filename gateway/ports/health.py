@@ -55,8 +55,8 @@ class Health(Conditions, Protocol):
         ...
 
     def answered(self, ticket: Ticket, ttft: float | None, headroom: float | None) -> None:
-        """The answer of an attempt began. `ttft`: seconds to the first byte, of streams; `headroom`: the share that the
-        provider's rate limits leave."""
+        """The answer of an attempt is here whole, or a stream began. `ttft`: seconds to the first byte, of streams;
+        `headroom`: the share that the provider's rate limits leave."""
         ...
 
     def leave(self, ticket: Ticket, error: GatewayError | None, *, counts: bool = True) -> None:

@@ -75,7 +75,7 @@ class Condition(msgspec.Struct, eq=False):
     ttft: float | None = None
     """Seconds to the first byte of an answer, decaying mean; None while nothing is known."""
     duration: float | None = None
-    """Seconds of a whole answer, decaying mean."""
+    """Seconds of an answer that is no stream, decaying mean."""
     headroom: float | None = None
     """The share left of the tightest rate limit, by what the provider's own headers said last; None: unknown."""
     headroom_until: float = inf

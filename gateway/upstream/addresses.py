@@ -7,8 +7,8 @@ between the check and the connect, since the name is not resolved again.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from ipaddress import ip_address
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.addresses import literal, permitted
 from gateway.errors import UpstreamAddressForbidden
+from gateway.upstream.engines.failures import BROKEN, NO_DESCRIPTOR
 
 if TYPE_CHECKING:
     from gateway.ports import Endpoint
@@ -30,15 +31,6 @@ NEXT_AFTER = 0.25
 """Seconds until the next address is tried beside one that has not accepted (RFC 8305, section 5)."""
 HANDSHAKE_SECONDS = 1.0
 """The same from when one has accepted: a handshake takes several round trips, and a slow server's are not doubled."""
-_TRY_NEXT = frozenset(
-    {
-        errno.ENETUNREACH,
-        errno.EHOSTUNREACH,
-        errno.EADDRNOTAVAIL,
-        errno.EAFNOSUPPORT,
-        errno.ETIMEDOUT,
-    }
-)
 
 
 async def checked(endpoint: Endpoint, resolver: Resolver) -> Sequence[str]:
@@ -122,9 +114,7 @@ class _Race(Generic[_T]):
         """The next address's turn, if it can do better. Raises its failure otherwise."""
         self._tasks.discard(task)
         error = task.exception()
-        if error is not None and not (
-            isinstance(error, ConnectionError) or (isinstance(error, OSError) and error.errno in _TRY_NEXT)
-        ):
+        if error is not None and not _is_of_the_address(error):
             raise error
         self._next_at = 0.0
 
@@ -134,3 +124,11 @@ class _Race(Generic[_T]):
     def _late(self, task: asyncio.Task[_T]) -> None:
         if not task.cancelled() and task.exception() is None:
             self._drop(task.result())
+
+
+def _is_of_the_address(error: BaseException) -> bool:
+    """Whether another address may do better: systems have many words for a way that is closed. A certificate is the
+    name's, and descriptors are ours."""
+    if isinstance(error, ssl.SSLError):
+        return isinstance(error, BROKEN)
+    return isinstance(error, OSError) and error.errno not in NO_DESCRIPTOR

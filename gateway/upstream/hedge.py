@@ -48,16 +48,16 @@ class Hedger:
         progress.sent = True
         trouble: BaseException | None = None
         try:
-            after = self._after(plan)
+            after = self._after(plan, call)
             if after is not None:
                 await asyncio.wait({keeper.task}, timeout=after)
                 if not keeper.task.done() and (second := self._second(call, plan, progress, attempts)) is not None:
                     legs.append(second)
-            keeper = await self._race(legs)
+            keeper = await self._race(legs, call)
         except BaseException as error:  # the client left, if nothing worse: what runs is ended before it is told
             trouble = error
         try:
-            await self._end(legs, keeper, attempts)
+            await self._end(legs, keeper, attempts, call)
         except asyncio.CancelledError as left:
             trouble = left
         _merge(progress, legs, keeper)
@@ -66,9 +66,10 @@ class Hedger:
         progress.orphan = keeper.task  # its answer may have come in that very moment
         raise trouble
 
-    def _after(self, plan: Plan) -> float | None:
+    def _after(self, plan: Plan, call: Call) -> float | None:
         assert plan.hedge is not None
-        return plan.hedge.after if plan.hedge.after is not None else self._latencies.p95(plan.targets[0].id)
+        given = plan.hedge.after
+        return given if given is not None else self._latencies.p95(plan.targets[0].id, stream=call.stream)
 
     def _second(self, call: Call, plan: Plan, progress: Progress, attempts: Attempts) -> Leg | None:
         """The other leg: at the next deployment, or the same one where there is no other. None while the client still
@@ -98,7 +99,7 @@ class Hedger:
 
         return Leg(deployment, own, asyncio.ensure_future(attempt()))
 
-    async def _race(self, legs: list[Leg]) -> Leg:
+    async def _race(self, legs: list[Leg], call: Call) -> Leg:
         """The leg that decides: the first that answers, or ends in what is not a provider's failure, else the last."""
         running = {leg.task: leg for leg in legs}
         while True:
@@ -107,11 +108,11 @@ class Hedger:
                 leg = running.pop(task)
                 error = task.exception()
                 if error is None:
-                    self._latencies.learn(leg.deployment.id, self._clock() - leg.progress.began)
+                    self._latencies.learn(leg.deployment.id, self._clock() - leg.progress.began, stream=call.stream)
                 if not running or not isinstance(error, UpstreamError):
                     return leg
 
-    async def _end(self, legs: list[Leg], keeper: Leg, attempts: Attempts) -> None:
+    async def _end(self, legs: list[Leg], keeper: Leg, attempts: Attempts, call: Call) -> None:
         """Cancel what still runs, and book the leg that lost, unless it failed by itself. A cancellation meanwhile is
         passed on once all of that is done."""
         for leg in legs:
@@ -133,6 +134,9 @@ class Hedger:
                     answer.relay.abort()
                 self._health.leave(leg.progress.ticket, None)
             seconds = self._clock() - leg.progress.began
+            if leg is legs[0]:
+                # It took at least so long. Without it the quick ones alone would say what is late.
+                self._latencies.learn(leg.deployment.id, seconds, stream=call.stream)
             attempts.failed(Failure(leg.deployment, UpstreamOutrun()), seconds, leg.progress.number)
         if cancelled is not None:
             raise cancelled

@@ -1,4 +1,7 @@
-"""How long deployments take to begin an answer, and how many calls of a route were hedged. No I/O."""
+"""How long deployments take to begin an answer, and how many calls of a route were hedged. No I/O.
+
+Streams begin with their first event, other answers when all of them is there: each kind is known for itself.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,20 @@ class Latencies:
     """Seconds to the first byte, of the deployments that hedged routes use."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, deque[float]] = {}
+        self._seen: dict[tuple[str, bool], deque[float]] = {}
 
-    def learn(self, deployment: str, seconds: float) -> None:
-        """An answer began."""
-        seen = self._seen.get(deployment)
+    def learn(self, deployment: str, seconds: float, *, stream: bool) -> None:
+        """An answer began, or was not waited for any longer."""
+        seen = self._seen.get((deployment, stream))
         if seen is None:
             if len(self._seen) >= MOST_NAMES:
                 self._seen.clear()
-            seen = self._seen[deployment] = deque(maxlen=KEPT)
+            seen = self._seen[deployment, stream] = deque(maxlen=KEPT)
         seen.append(seconds)
 
-    def p95(self, deployment: str) -> float | None:
+    def p95(self, deployment: str, *, stream: bool) -> float | None:
         """What nineteen of twenty of the latest answers did not exceed; None while too few are known."""
-        seen = self._seen.get(deployment, ())
+        seen = self._seen.get((deployment, stream), ())
         return sorted(seen)[ceil(0.95 * len(seen)) - 1] if len(seen) >= LEAST else None
 
 

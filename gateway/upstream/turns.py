@@ -13,15 +13,20 @@ POLL_SECONDS = 0.1
 class Turn:
     """One call's place."""
 
-    __slots__ = ("_called", "_turns", "ids")
+    __slots__ = ("_called", "_missed", "_turns", "ids")
 
     def __init__(self, turns: Turns, ids: frozenset[str]) -> None:
         self.ids = ids
         self._turns = turns
         self._called: asyncio.Future[None] | None = None
+        self._missed = False
+        """It was called while it asked: what it asks for may have become free behind its question."""
 
     async def called(self, seconds: float) -> None:
         """Until it is this call's turn to ask, or the time is over."""
+        if self._missed:
+            self._missed = False
+            return
         loop = asyncio.get_running_loop()
         self._called = future = loop.create_future()
         first = self._turns.first(self)
@@ -32,13 +37,12 @@ class Turn:
             timer.cancel()
             self._called = None
 
-    def call(self) -> bool:
-        """Wake it; whether it slept."""
-        future = self._called
-        if future is None or future.done():
-            return False
-        future.set_result(None)
-        return True
+    def call(self) -> None:
+        """Wake it, or have it ask once more."""
+        if self._called is None:
+            self._missed = True
+        else:
+            _wake(self._called)
 
     def leave(self) -> None:
         """It was served, or gave up; the next one in line asks."""

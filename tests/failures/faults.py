@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -156,6 +157,11 @@ FAULTS: Mapping[str, Fault] = {
     "408": Fault(status(408), status=504, code="upstream_timeout", outcome="408", repeats=0),
     "409": Fault(status(409), status=409, code="upstream_conflict", outcome="409", repeats=1),
     "429 with a wait": replace(LIMITED, script=status(429, b"", [("retry-after", "30")]), retry_after=30),
+    "429 encoded": replace(
+        LIMITED,
+        script=status(429, gzip.compress(b"{}"), [("content-encoding", "gzip"), ("retry-after", "30")]),
+        retry_after=30,
+    ),
     "429 bare": replace(LIMITED, script=status(429), retry_after=5),
     **{str(code): Fault(status(code)) for code in (500, 502, 424)},
     **{str(code): overloaded(code) for code in (503, 529)},

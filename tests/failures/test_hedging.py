@@ -156,6 +156,15 @@ def test_p95_needs_to_be_known(rig: Rig) -> None:
     assert rig.chat("patient").header("x-gateway-provider") == "spare"
 
 
+def test_whole_answers_say_nothing_of_when_streams_begin(rig: Rig) -> None:
+    """Each kind has its own p95: however quick whole answers are, a stream is not late before streams are known."""
+    rig.near.default, rig.spare.default = answer(False), answer(True)
+    for _ in range(2 * LEAST):
+        assert rig.chat("patient").status == 200
+    rig.near.default = late(True, 0.2)
+    assert rig.chat("patient", stream=True).header("x-gateway-attempts") == "1"
+
+
 def test_the_share_is_kept() -> None:
     """Of any number of calls, at most that part, however slow all of them are."""
     share, hedged = Share(), 0
@@ -170,8 +179,9 @@ def test_latencies() -> None:
     """The 95th percentile of the latest hundred."""
     known = Latencies()
     for number in range(LEAST - 1):
-        known.learn("d", float(number))
-    assert known.p95("d") is None
+        known.learn("d", float(number), stream=False)
+    assert known.p95("d", stream=False) is None
     for number in range(KEPT):
-        known.learn("d", number / KEPT)
-    assert known.p95("d") == 0.94
+        known.learn("d", number / KEPT, stream=False)
+    assert known.p95("d", stream=False) == 0.94
+    assert known.p95("d", stream=True) is None

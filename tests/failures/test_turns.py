@@ -174,3 +174,18 @@ async def test_the_line() -> None:
     assert not turns.behind(["a"])
     assert len(turns) == 0
     await waiting[first]
+
+
+async def test_what_becomes_free_while_a_call_asks_is_asked_for_once_more() -> None:
+    """Its question was on the way when the slot became free, and may be answered with no: it need not wait for the
+    next one that is freed."""
+    turns = Turns()
+    turns.join(["a"])
+    second = turns.join(["a", "b"])
+    turns.freed("b")
+    await asyncio.wait_for(second.called(60), 10)
+    again = asyncio.create_task(second.called(60))
+    await asyncio.sleep(0)
+    assert not again.done()
+    turns.freed("b")
+    await again

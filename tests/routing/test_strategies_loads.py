@@ -63,6 +63,34 @@ def test_nobody_is_forgotten() -> None:
     assert 10 < firsts["1"] < 200
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_slow_spell_is_soon_forgotten(stream: bool) -> None:
+    """With two calls a second, of which one in a hundred is drawn for it, a deployment that was slow for some answers
+    has its share again a few minutes after it is well: what was measured long ago is worth less than what is new."""
+    time, given_ = Time(), targets(1, 1)
+    board = Board(SilentObserver(), time, Random(1))
+    looked = facts(3, call("m", stream=stream), conditions=board, clock=time)
+
+    def answer(seconds: float, to: Target) -> None:
+        ticket = board.enter(to.deployment)
+        assert ticket is not None
+        time.now += seconds
+        board.answered(ticket, seconds if stream else None, None)
+        board.leave(ticket, None)
+
+    for to in given_:
+        answer(0.1, to)
+    for _ in range(8):
+        answer(30.0, given_[1])
+    began, lately = time.now, 0.0
+    while lately < 0.25 and time.now < began + 3600:
+        time.now += 0.4
+        first = least_latency(given_, looked)[0]
+        lately += 0.05 * ((first is given_[1]) - lately)
+        answer(0.1, first)
+    assert time.now - began < 600
+
+
 def test_of_what_is_not_known_one_call_finds_out() -> None:
     """A deployment without a measure is taken while it has no call, and left alone while it has one."""
     known, unknown = Condition("a/0", duration=0.1), Condition("a/1")

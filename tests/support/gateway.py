@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -73,9 +74,20 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = 10) -> 
 
 
 class GatewayProcess:
-    """`gateway serve` with this configuration, state in `directory`; `env` joins one without any provider key."""
+    """`gateway serve` with this configuration, state in `directory`; `env` joins one without any provider key.
 
-    def __init__(self, config: str, directory: Path, *, workers: int = 1, env: Mapping[str, str] | None = None) -> None:
+    `open_files`: the soft and the hard limit that it is started with.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        directory: Path,
+        *,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        open_files: tuple[int, int] | None = None,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.config = directory / "gateway.yaml"
@@ -95,6 +107,7 @@ class GatewayProcess:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = default_guard()
+        self._open_files = open_files
 
     def __repr__(self) -> str:
         return f"<GatewayProcess {self.base_url or 'not started'} pid={self.pid}>"
@@ -116,6 +129,12 @@ class GatewayProcess:
         """The supervisor's process."""
         return self._process.pid if self._process is not None else None
 
+    def _before(self) -> None:
+        if self._guard.preexec is not None:
+            self._guard.preexec()
+        if self._open_files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._open_files)
+
     def start(self) -> None:
         """Start and wait until `/readyz` says yes. Raises AssertionError with its standard error when it does not."""
         arguments = ["serve", "--config", str(self.config), "--port", "0", "--workers", str(self._workers)]
@@ -127,7 +146,7 @@ class GatewayProcess:
                 stderr=err,
                 env=self._env,
                 start_new_session=True,
-                preexec_fn=self._guard.preexec,  # noqa: PLW1509 - one prctl call, no Python lock
+                preexec_fn=self._before,  # noqa: PLW1509 - two system calls, no Python lock
             )
         self._guard.watch(self._process.pid)
         try:

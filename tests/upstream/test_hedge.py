@@ -13,6 +13,7 @@ from gateway.ports import Ticket
 from gateway.telemetry.base import SilentObserver
 from gateway.types import Call, Deployment, Hedge, Plan, Provider, Service
 from gateway.upstream.hedge import Hedger
+from gateway.upstream.latencies import LEAST
 from gateway.upstream.progress import Answer, Attempts, Progress, Unbooked
 from gateway.upstream.retry import Failure
 
@@ -101,3 +102,35 @@ async def test_a_client_that_leaves_as_the_answer_comes() -> None:
     assert race.progress.ticket is not None
     assert race.booked.rows == [("second", "hedged")]
     assert race.board.of(SECOND).in_flight == 0
+
+
+async def test_a_first_attempt_that_was_outrun_took_at_least_so_long() -> None:
+    """What was too slow to be waited for counts as slow: else the p95 would be that of the quick ones, and sink with
+    each hedge. What a second attempt took until it was outrun says nothing: it had less time."""
+    time, board = 1000.0, Board(SilentObserver(), lambda: time, Random(1))
+    board.keep([FIRST, SECOND])
+    wins = SECOND
+
+    async def try_one(call: Call, to: Deployment, progress: Progress, attempts: Attempts, ticket: Ticket) -> Answer:
+        nonlocal time
+        progress.attempts += 1
+        progress.number, progress.deployment, progress.began = progress.attempts, to, time
+        if to is SECOND:
+            time += 3.0
+            both.set()
+        await (both.wait() if to is wins else asyncio.Event().wait())
+        progress.ticket = ticket
+        return Answer(to, b"application/json", b"{}")
+
+    hedger = Hedger(try_one, board, lambda: time)
+    for winner in (SECOND, FIRST):
+        wins = winner
+        for _ in range(LEAST):
+            both, ticket = asyncio.Event(), board.enter(FIRST)
+            assert ticket is not None
+            answer = await hedger.run(CALL, PLAN, Progress(), Booked(), ticket)
+            assert answer.deployment is winner
+        if winner is SECOND:
+            assert hedger._latencies.p95(FIRST.id, stream=False) == 3.0
+            quick = hedger._latencies.p95(SECOND.id, stream=False)
+    assert hedger._latencies.p95(SECOND.id, stream=False) == quick

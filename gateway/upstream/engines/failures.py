@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 
@@ -9,12 +10,15 @@ from gateway.errors import (
     UpstreamConnectTimeout,
     UpstreamDnsFailed,
     UpstreamError,
+    UpstreamOutOfDescriptors,
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
 
-_BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """How the `ssl` module says that the connection below it ended."""
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+"""The process, or the whole system, has as many open files as it may."""
 
 
 def connect_failure(error: Exception) -> UpstreamError:
@@ -22,7 +26,9 @@ def connect_failure(error: Exception) -> UpstreamError:
     certificates: it failed as one that breaks before."""
     if isinstance(error, UpstreamError):
         return error
-    if isinstance(error, _BROKEN):
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR and not isinstance(error, ssl.SSLError):
+        return UpstreamOutOfDescriptors(retry_after=1.0)
+    if isinstance(error, BROKEN):
         return UpstreamUnreachable()
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
         return UpstreamTlsFailed()

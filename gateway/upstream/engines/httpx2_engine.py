@@ -349,7 +349,7 @@ def _acceptable(status: int, headers: Headers) -> bool:
         200 <= status <= 999
         and len(names) <= MAX_HEADERS
         and size <= MAX_HEAD_BYTES
-        and encodings <= {b"", b"identity"}
+        and (encodings <= {b"", b"identity"} or status >= 400)
         and lengths <= 1
         and not (lengths and b"transfer-encoding" in names)
     )

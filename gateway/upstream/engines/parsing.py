@@ -138,7 +138,8 @@ class ResponseParser:
                 raise Refusal("transfer-encoding")
             self._chunked = True
         elif name == b"content-encoding":
-            if value.lower() not in (b"", b"identity"):
+            # Of an error the status counts; its words are then as good as none.
+            if value.lower() not in (b"", b"identity") and self._parser.get_status_code() < 400:
                 raise Refusal("content-encoding")
         else:
             self._keep_alive_hint(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from contextlib import ExitStack, contextmanager, suppress
@@ -254,6 +255,29 @@ async def test_what_no_other_address_mends_ends_the_race() -> None:
     assert asked == ["192.0.2.1", "192.0.2.2"]
     with pytest.raises(ConnectionRefusedError, match=r"192\.0\.2\.3"):
         await first_to_answer(["192.0.2.1", "192.0.2.3"], connect, asked.append)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENETDOWN, errno.EHOSTUNREACH])
+async def test_an_address_that_the_system_forbids_is_passed_by(number: int) -> None:
+    """Firewalls and routes of this machine refuse one family in many words: the next address is tried at once."""
+
+    async def connect(address: str, accepted: Callable[[], None]) -> str:
+        if ":" in address:
+            raise OSError(number, "no way there")
+        return address
+
+    assert await first_to_answer(["2001:db8::1", "192.0.2.1"], connect, list[str]().append) == "192.0.2.1"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_without_a_descriptor_no_other_address_is_tried(number: int) -> None:
+    """It would want one as well."""
+
+    async def connect(address: str, accepted: Callable[[], None]) -> str:
+        raise OSError(number, address)
+
+    with pytest.raises(OSError, match="2001:db8::1"):
+        await first_to_answer(["2001:db8::1", "192.0.2.1"], connect, list[str]().append)
 
 
 def test_families_take_turns() -> None:

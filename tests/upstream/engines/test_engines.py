@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -333,3 +334,13 @@ async def test_an_encoded_answer_is_refused(engine: Engine, encoding: str) -> No
         with pytest.raises(UpstreamBadResponse):
             await fetch(engine, post(up))
         await up.disconnected()
+
+
+async def test_an_encoded_error_is_known_by_its_status(engine: Engine) -> None:
+    """Its words cannot be read, its status and headers can: a rate limit stays one, and says for how long."""
+    body = gzip.compress(b'{"error": {"message": "slow down"}}')
+    headers = [("content-encoding", "gzip"), ("retry-after", "7")]
+    async with ScriptedUpstream(json_reply(body, 429, headers=headers)) as up:
+        response = await engine.send(post(up), soon())
+        assert (response.status, dict(response.headers)[b"retry-after"]) == (429, b"7")
+        assert await response.read(LIMIT) == body

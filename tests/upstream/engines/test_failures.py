@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import resource
 import socket
 import ssl
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httptools
@@ -18,6 +21,7 @@ from gateway.errors import (
     UpstreamDisconnected,
     UpstreamDnsFailed,
     UpstreamError,
+    UpstreamOutOfDescriptors,
     UpstreamPoolExhausted,
     UpstreamStalled,
     UpstreamTimeout,
@@ -47,7 +51,7 @@ from tests.support.upstream import Received, ScriptedUpstream
 from .calls import LIMIT, Arriving, endpoint, fetch, post, soon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gateway.ports import Engine
     from gateway.upstream.engines.httptools_engine import HttptoolsEngine
@@ -70,6 +74,32 @@ async def test_a_refused_connection_is_unreachable(engine: Engine) -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
         await engine.send(post(Endpoint("127.0.0.1", _free_port(), tls=False, private_network=True)), soon())
     assert caught.value.outcome == "connect_refused"
+
+
+@contextmanager
+def _no_descriptor_left() -> Iterator[None]:
+    """Every one that this process may have is taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 8, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_connection_without_a_descriptor_is_not_the_providers_failure(engine: Engine) -> None:
+    """The process has no file descriptor left: nothing is said of who was to be asked. With one, all is well."""
+    async with ScriptedUpstream(json_reply(1)) as up:
+        with _no_descriptor_left(), pytest.raises(UpstreamOutOfDescriptors) as caught:
+            await engine.send(post(endpoint(up)), soon())
+        assert not caught.value.counts_against_health
+        assert await fetch(engine, post(endpoint(up))) == (200, b"1")
 
 
 async def test_a_name_that_cannot_resolve_is_a_dns_failure(engine: Engine) -> None:
