@@ -39,6 +39,8 @@ from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.lock import DirectoryLock
 from gateway.supervisor import Supervisor, bind
 from gateway.telemetry import logs, shared
+from gateway.telemetry.open_files import raise_limit
+from gateway.telemetry.processes import ProcessMetrics
 from gateway.worker_control import AdministratorBoot, context_of
 
 KEEP_ALIVE = 75
@@ -61,6 +63,7 @@ def serve(settings: Settings, config: Path | None) -> int:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets_known = Secrets(known_secrets(snapshot, settings))
     logs.configure(settings.log_level, secrets_known)
+    raise_limit()
     embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
     # The embedded server locks the directory itself; with another server it is the spool and the sockets that are ours.
     lock = DirectoryLock(settings.data_dir) if embedded is None else None
@@ -71,6 +74,7 @@ def serve(settings: Settings, config: Path | None) -> int:
         if lock is not None:
             lock.acquire()
         metrics_dir = shared.fresh_directory(settings.data_dir)
+        processes = ProcessMetrics(metrics_dir)
         prove_key(settings)
         boot = Boot(
             settings=settings,
@@ -92,7 +96,8 @@ def serve(settings: Settings, config: Path | None) -> int:
             serve=partial(run_worker, boot),
             workers=settings.workers,
             embedded=embedded,
-            sweep=partial(shared.sweep, metrics_dir),
+            sweep=processes.sweep,
+            died=processes.died,
             refresh=last_good.refresh,
             drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + SETTLE_SECONDS,
             keep_books=partial(run_bookkeeper, _books(boot, last_good)),

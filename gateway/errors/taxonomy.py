@@ -65,6 +65,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "overloaded",
         "upstream_overloaded",
         "pool_timeout",
+        "no_sockets",
         "draining",
         "auth_unavailable",
         "quota_unavailable",

@@ -77,6 +77,19 @@ class UpstreamPoolExhausted(UpstreamError):
     counts_against_health = False
 
 
+class UpstreamNoSocket(UpstreamError):
+    """The system gives this process no more descriptors or memory for a connection: nothing was sent, and nothing is
+    known of the provider."""
+
+    status = 503
+    code = "overloaded"
+    message = "The gateway is at its capacity. Try again shortly."
+    should_retry = True
+    retry_same = False
+    outcome = "no_sockets"
+    counts_against_health = False
+
+
 class UpstreamTimeout(UpstreamError):
     """No first byte in time, or 408/504 from the provider."""
 

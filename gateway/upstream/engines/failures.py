@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 
@@ -9,12 +10,15 @@ from gateway.errors import (
     UpstreamConnectTimeout,
     UpstreamDnsFailed,
     UpstreamError,
+    UpstreamNoSocket,
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
 
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """How the `ssl` module says that the connection below it ended."""
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What this machine lacks; no packet has left it."""
 
 
 def connect_failure(error: Exception) -> UpstreamError:
@@ -31,6 +35,8 @@ def connect_failure(error: Exception) -> UpstreamError:
         return UpstreamDnsFailed()
     if isinstance(error, TimeoutError):
         return UpstreamConnectTimeout()
+    if isinstance(error, OSError) and error.errno in _OURS:
+        return UpstreamNoSocket()
     return UpstreamUnreachable()
 
 

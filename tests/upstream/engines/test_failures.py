@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import resource
 import socket
 import ssl
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httptools
@@ -18,6 +21,7 @@ from gateway.errors import (
     UpstreamDisconnected,
     UpstreamDnsFailed,
     UpstreamError,
+    UpstreamNoSocket,
     UpstreamPoolExhausted,
     UpstreamStalled,
     UpstreamTimeout,
@@ -47,7 +51,7 @@ from tests.support.upstream import Received, ScriptedUpstream
 from .calls import LIMIT, Arriving, endpoint, fetch, post, soon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gateway.ports import Engine
     from gateway.upstream.engines.httptools_engine import HttptoolsEngine
@@ -70,6 +74,30 @@ async def test_a_refused_connection_is_unreachable(engine: Engine) -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
         await engine.send(post(Endpoint("127.0.0.1", _free_port(), tls=False, private_network=True)), soon())
     assert caught.value.outcome == "connect_refused"
+
+
+@contextmanager
+def _no_more_files() -> Iterator[None]:
+    """The system refuses this process every further descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_descriptors_that_run_out_are_not_the_providers_failure(engine: Engine) -> None:
+    """The provider listens, and no socket can be made: that is ours, speaks against nobody, and is over with its
+    cause."""
+    async with ScriptedUpstream([*json_reply(1)]) as up:
+        with _no_more_files(), pytest.raises(UpstreamNoSocket) as caught:
+            await engine.send(post(endpoint(up)), soon())
+        assert not caught.value.counts_against_health
+        assert caught.value.public_status == 503
+        assert await fetch(engine, post(endpoint(up))) == (200, b"1")
 
 
 async def test_a_name_that_cannot_resolve_is_a_dns_failure(engine: Engine) -> None:
