@@ -63,6 +63,7 @@ def serve(settings: Settings, config: Path | None) -> int:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets_known = Secrets(known_secrets(snapshot, settings))
     logs.configure(settings.log_level, secrets_known)
+    logs.adopt_strays()
     raise_limit()
     embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
     # The embedded server locks the directory itself; with another server it is the spool and the sockets that are ours.
