@@ -290,7 +290,7 @@ def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
         f"  base URL   {base}",
         f"  try it     curl {base}/chat/completions -H 'content-type: application/json'{key} -d '{body}'",
     ]
-    if made is not None:
+    if made is not None and sys.stderr.isatty():  # elsewhere standard error is a log, which more people read
         lines.append(f"  admin key  {made}   (kept in {path})")
     elif settings.admin_key is None:
         lines.append(f"  admin key  in {path}")
