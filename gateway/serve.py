@@ -22,7 +22,7 @@ from gateway.audit.known import known_secrets
 from gateway.auth.boot import any_keys, is_weak
 from gateway.bookkeeper import BookkeeperBoot, run_bookkeeper
 from gateway.errors import OperatorError
-from gateway.http.descriptors import most_connections, raise_limit
+from gateway.http.descriptors import most_connections
 from gateway.http.drain import Drain
 from gateway.http.lifetime import HURRY, LAST_WORDS_SECONDS, Server
 from gateway.http.server import Protocol
@@ -40,6 +40,8 @@ from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.lock import DirectoryLock
 from gateway.supervisor import Supervisor, bind
 from gateway.telemetry import logs, shared
+from gateway.telemetry.open_files import raise_limit
+from gateway.telemetry.processes import ProcessMetrics
 from gateway.worker_control import AdministratorBoot, context_of
 
 KEEP_ALIVE = 75
@@ -62,17 +64,19 @@ def serve(settings: Settings, config: Path | None) -> int:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets_known = Secrets(known_secrets(snapshot, settings))
     logs.configure(settings.log_level, secrets_known)
+    logs.adopt_strays()
+    raise_limit()
     embedded = EmbeddedRedis(settings.data_dir) if settings.redis_url is None else None
     # The embedded server locks the directory itself; with another server it is the spool and the sockets that are ours.
     lock = DirectoryLock(settings.data_dir) if embedded is None else None
     listener = bind(settings.host, settings.port)
-    raise_limit()
     try:
         if embedded is not None:
             embedded.start()
         if lock is not None:
             lock.acquire()
         metrics_dir = shared.fresh_directory(settings.data_dir)
+        processes = ProcessMetrics(metrics_dir)
         prove_key(settings)
         boot = Boot(
             settings=settings,
@@ -94,7 +98,8 @@ def serve(settings: Settings, config: Path | None) -> int:
             serve=partial(run_worker, boot),
             workers=settings.workers,
             embedded=embedded,
-            sweep=partial(shared.sweep, metrics_dir),
+            sweep=processes.sweep,
+            died=processes.died,
             refresh=last_good.refresh,
             drain_seconds=settings.drain_grace_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + SETTLE_SECONDS,
             keep_books=partial(run_bookkeeper, _books(boot, last_good)),
@@ -287,7 +292,7 @@ def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
         f"  base URL   {base}",
         f"  try it     curl {base}/chat/completions -H 'content-type: application/json'{key} -d '{body}'",
     ]
-    if made is not None:
+    if made is not None and sys.stderr.isatty():  # elsewhere standard error is a log, which more people read
         lines.append(f"  admin key  {made}   (kept in {path})")
     elif settings.admin_key is None:
         lines.append(f"  admin key  in {path}")

@@ -97,6 +97,8 @@ class Supervisor:
     """Called with the live children's pids after one has died. An OSError of it ends nothing: it is called again."""
     refresh: Callable[[], object]
     """Called every now and then, and before a worker is forked anew."""
+    died: Callable[[str], object] = str
+    """Called with the name of what ended by itself and is started again."""
     drain_seconds: float = 130.0
     keep_books: Callable[[], None] | None = None
     """Called in the one child that is forked beside the workers, and ends after them."""
@@ -106,8 +108,8 @@ class Supervisor:
     _administrator: list[_Slot] = field(default_factory=list)
     _books: list[_Slot] = field(default_factory=list)
     """The bookkeeper's place, if there is to be one."""
-    _unswept: bool = False
-    """Somebody died, and `sweep` has not done its work since."""
+    _unswept: bool = True
+    """Somebody died, and `sweep` has not done its work since; or it never did."""
     _sweep_failed: bool = False
     """The log knows why."""
 
@@ -138,11 +140,19 @@ class Supervisor:
                     self._end(log, signal.SIGTERM)
                     return MIGRATION_FAILED
             self._reap(log, self._slots)
+            self._check_store()
             self._sweep(log)
             self.refresh()
-            if self.embedded is not None:
-                self.embedded.check()
             self._revive(self._children())
+
+    def _check_store(self) -> None:
+        if self.embedded is None:
+            return
+        before = self.embedded.restarts
+        self.embedded.check()
+        if self.embedded.restarts != before:
+            self._unswept = True
+            self.died("store")
 
     def _children(self) -> list[_Slot]:
         return [*self._slots, *self._books, *self._administrator]
@@ -208,6 +218,7 @@ class Supervisor:
             tell("_".join((slot.name, event)), pid=pid, status=codes[-1], restart_in=slot.backoff)
             slot.pid = None
             self._unswept = True
+            self.died(slot.name)
         return codes
 
     def _sweep(self, log: structlog.stdlib.BoundLogger) -> None:
@@ -239,8 +250,7 @@ class Supervisor:
 
     def _keep_up_books(self, log: structlog.stdlib.BoundLogger) -> None:
         """Workers that drain still need it, and the store."""
-        if self.embedded is not None:
-            self.embedded.check()
+        self._check_store()
         if MIGRATION_FAILED not in self._reap(log, self._books):
             self._revive(self._books)
         self._sweep(log)

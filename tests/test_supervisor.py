@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,18 @@ class TestRunning:
             stop.set()
             thread.join()
         assert set(statuses) == {200}
+        until(
+            lambda: gateway.metric("gateway_process_restarts_total", process="store") == 1, "the death in the numbers"
+        )
+
+    def test_deaths_are_counted_by_the_name_of_who_died(self, gateway: GatewayProcess) -> None:
+        """On-call sees in `/metrics` what was replaced; whoever answers has the numbers."""
+        name = "gateway_process_restarts_total"
+        for process, victim in (("worker", min(workers_of(gateway))), ("bookkeeper", bookkeeper_of(gateway))):
+            wanted = gateway.metric(name, process=process) + 1
+            os.kill(victim or 0, signal.SIGKILL)
+            until(partial(lambda *now: gateway.metric(name, process=now[0]) == now[1], process, wanted), process)
+        assert gateway.metric(name, process="administrator") == 0
 
     def test_sigterm_ends_everything_with_zero(self, tmp_path: Path) -> None:
         """After a restart of the store as well: exit code 0, in a few seconds, no child left."""

@@ -65,7 +65,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
         "overloaded",
         "upstream_overloaded",
         "pool_timeout",
-        "out_of_descriptors",
+        "no_sockets",
         "draining",
         "auth_unavailable",
         "quota_unavailable",

@@ -77,13 +77,16 @@ class UpstreamPoolExhausted(UpstreamError):
     counts_against_health = False
 
 
-class UpstreamOutOfDescriptors(UpstreamError):
-    """This process, or the whole system, has no file descriptor left for a connection: nobody was asked."""
+class UpstreamNoSocket(UpstreamError):
+    """The system gives this process no more descriptors or memory for a connection: nothing was sent, and nothing is
+    known of the provider."""
 
     status = 503
     code = "overloaded"
     message = "The gateway is at its capacity. Try again shortly."
-    outcome = "out_of_descriptors"
+    should_retry = True
+    retry_same = False
+    outcome = "no_sockets"
     counts_against_health = False
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import MutableSet
-from contextlib import suppress
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -39,14 +38,6 @@ class Connection(Protocol):
     def idle_until(self) -> float:
         """When it ends unless a request comes; infinite while one is served."""
         ...
-
-
-def raise_limit() -> None:
-    """As many as the system allows this process to take by itself: the usual 1024 are for programs that cannot count
-    further."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems allow less than they say
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def most_connections() -> int | None:

@@ -100,7 +100,7 @@ class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):
         return self.outcome not in _WELL
 
 
-_WELL = frozenset({"ok", "no_list", "429", "409", "4xx", "pool_timeout", "out_of_descriptors"})
+_WELL = frozenset({"ok", "no_list", "429", "409", "4xx", "pool_timeout", "no_sockets"})
 """Outcomes that say nothing against a provider, as `counts_against_health` has it."""
 
 

@@ -133,7 +133,7 @@ class Engine(Protocol):
         """Send and wait for the head of the final answer.
 
         Raises UpstreamUnreachable, UpstreamDnsFailed, UpstreamAddressForbidden, UpstreamConnectTimeout,
-        UpstreamTlsFailed, UpstreamPoolExhausted, UpstreamOutOfDescriptors,
+        UpstreamTlsFailed, UpstreamPoolExhausted, UpstreamNoSocket,
         UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse. Cancelling it never returns a used connection to the
         pool.
         """

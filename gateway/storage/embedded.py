@@ -57,6 +57,8 @@ class EmbeddedRedis:
         self._next_start = 0.0
         self._deaths = 0
         """Since it last lived for a while."""
+        self.restarts = 0
+        """How often `check` found it dead, and started it again."""
 
     def __repr__(self) -> str:
         return f"<EmbeddedRedis {self._home} pid={self.pid}>"
@@ -110,6 +112,7 @@ class EmbeddedRedis:
             if self._deaths <= _TOLD:
                 log.error("the embedded server cannot be started again: %s", error)
             return False  # the next round tries again; clients see the store as down meanwhile
+        self.restarts += 1
         return True
 
     def _died(self, status: int) -> None:

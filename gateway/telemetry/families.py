@@ -205,6 +205,18 @@ LEDGER_CHECKED = Family(
     "Unix time at which the bookkeeper last saw how far the ledger is; 0 before the first time.",
     merge="max",
 )
+PROCESS_RESTARTS = Family(
+    "gateway_process_restarts_total",
+    "counter",
+    "Processes that ended by themselves and were replaced: `worker`, `bookkeeper`, `administrator`, `store`.",
+    ("process",),
+)
+OPEN_FILES = Family(
+    "gateway_open_files", "gauge", "Files and connections that the worker with the most has open.", merge="max"
+)
+MAX_OPEN_FILES = Family(
+    "gateway_max_open_files", "gauge", "Files and connections that one worker may have open.", merge="min"
+)
 SPOOL_BYTES = Family("gateway_spool_bytes", "gauge", "Bytes of ledger events that wait on the local disk.", merge="max")
 
 FAMILIES: tuple[Family, ...] = (
@@ -239,4 +251,7 @@ FAMILIES: tuple[Family, ...] = (
     LEDGER_LAG,
     LEDGER_CHECKED,
     SPOOL_BYTES,
+    PROCESS_RESTARTS,
+    OPEN_FILES,
+    MAX_OPEN_FILES,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
 from math import inf
@@ -18,6 +19,8 @@ from gateway.telemetry.redaction import Redactor
 from gateway.telemetry.writer import LineWriter
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from gateway.ports import DeploymentChanged, IncidentChanged, QuotaAlert, Secrets
 
 _QUIET = ("uvicorn.access", "asyncio", "httpcore", "httpx", "watchfiles.main")
@@ -89,6 +92,30 @@ def configure(
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+
+
+def adopt_strays() -> None:
+    """Let what Python itself writes to standard error be lines of the log, redacted as all others: warnings, and
+    exceptions that nobody caught, in threads and destructors too. For a program's main function; holds after a fork."""
+    log = logging.getLogger("gateway.python")
+    logging.captureWarnings(capture=True)
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical("uncaught exception", exc_info=(kind, error, trace))
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            name = "" if args.thread is None else args.thread.name
+            log.error("a thread failed: %s", name, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        trace = None if args.exc_value is None else (args.exc_type, args.exc_value, args.exc_traceback)
+        log.error("%s: %r", args.err_msg or "an exception was ignored in", args.object, exc_info=trace)
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, in_thread, unraisable
 
 
 def close() -> None:

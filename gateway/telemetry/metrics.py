@@ -20,6 +20,7 @@ from gateway.telemetry import families, shared
 from gateway.telemetry.base import SilentObserver
 from gateway.telemetry.budgets import Budgets
 from gateway.telemetry.exposition import exposition
+from gateway.telemetry.open_files import OpenFiles
 from gateway.telemetry.series import Families, Series
 from gateway.telemetry.sharing import Sharer
 from gateway.telemetry.tallies import Snapshot, Tallies
@@ -105,6 +106,7 @@ class Metrics(SilentObserver):
         self._states = tallies.gauge(families.DEPLOYMENT_STATE)
         self._decisions = tallies.counter(families.LIMIT_DECISIONS)
         self._budgets = Budgets(tallies)
+        self._open_files = OpenFiles(tallies)
         self._quota_alerts = tallies.counter(families.QUOTA_ALERTS)
         for scope in _SCOPES:  # from zero, as below
             for level in ("soft", "exceeded"):
@@ -139,6 +141,7 @@ class Metrics(SilentObserver):
 
     def _copy(self) -> Snapshot:
         self._in_flight.set((), self._running)
+        self._open_files.look()
         with self._copying:
             for decisions, counts in tuple(self._decided.items()):
                 total, told = counts

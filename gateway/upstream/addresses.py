@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.addresses import literal, permitted
 from gateway.errors import UpstreamAddressForbidden
-from gateway.upstream.engines.failures import BROKEN, NO_DESCRIPTOR
+from gateway.upstream.engines.failures import BROKEN, OURS
 
 if TYPE_CHECKING:
     from gateway.ports import Endpoint
@@ -131,4 +131,4 @@ def _is_of_the_address(error: BaseException) -> bool:
     name's, and descriptors are ours."""
     if isinstance(error, ssl.SSLError):
         return isinstance(error, BROKEN)
-    return isinstance(error, OSError) and error.errno not in NO_DESCRIPTOR
+    return isinstance(error, OSError) and error.errno not in OURS

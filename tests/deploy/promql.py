@@ -13,6 +13,7 @@ _FUNCTIONS = {
     "increase",
     "label_values",
     "max",
+    "max_over_time",
     "min",
     "offset",
     "or",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from gateway.health.events import HARMFUL
 from gateway.telemetry.families import FAMILIES
 from tests.deploy.promql import problems
 
@@ -77,6 +78,18 @@ def test_what_operators_are_to_watch_has_an_alert() -> None:
     assert len(watched) > 8
     expressions = " ".join(rule["expr"] for rule in _rules())
     assert [names for names in watched if not any(name in expressions for name in names)] == []
+
+
+def test_failures_of_providers_are_those_that_count_against_them() -> None:
+    """Alert and dashboard name every outcome that takes a deployment out of rotation, and no other: not what clients or
+    limits cause."""
+    queries = [rule["expr"] for rule in _rules() if rule["alert"] == "GatewayUpstreamErrors"]
+    queries += [query for where, query in _queries() if "Failed share" in where]
+    assert len(queries) == 2
+    for query in queries:
+        named = re.search(r'outcome=~"([^"]+)"', query)
+        assert named is not None
+        assert set(named[1].split("|")) == HARMFUL
 
 
 def test_every_alert_has_its_tests() -> None:

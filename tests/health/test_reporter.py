@@ -102,7 +102,7 @@ async def test_memory_is_bounded(redis: RedisClient, monkeypatch: pytest.MonkeyP
 def test_what_is_harmful() -> None:
     """Outcomes that the failure table counts against a provider, and none of the client's own."""
     assert {"5xx", "connect_refused", "tls", "provider_auth", "stall", "address_forbidden"} <= HARMFUL
-    assert not {"4xx", "429", "409", "pool_timeout", "out_of_descriptors", "ok", "disconnect_pre"} & HARMFUL
+    assert not {"4xx", "429", "409", "pool_timeout", "no_sockets", "ok", "disconnect_pre"} & HARMFUL
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1x", b"\x90\x90", encode([])[:-1], b'[{"type":"probe"}]'])

@@ -93,6 +93,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield found
 
 
+def test_the_admin_key_that_was_made_stands_in_its_file_alone(site: Site) -> None:
+    """Standard error is a log where it is no terminal: it names the file."""
+    said = site.gateway.stderr()
+    assert str(site.gateway.directory / "state" / "admin.key") in said
+    assert site.key not in said
+
+
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_each_key_opens_its_own_side(site: Site, carrier: str) -> None:
     """A virtual key calls models and administers nothing; the admin key and tokens administer and call nothing."""

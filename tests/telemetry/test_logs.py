@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,3 +129,58 @@ def test_junk_does_not_flood_the_log() -> None:
         ("malformed_requests", 1),
         ("malformed_requests", 500),
     ]
+
+
+STRAYS = """
+import asyncio, threading, warnings
+from gateway.ports import Secrets
+from gateway.telemetry import logs
+
+logs.configure("info", Secrets({"CANARY"}), pretty=False)
+logs.adopt_strays()
+warnings.warn("two lines\\nCANARY", UserWarning)
+
+def fail():
+    raise RuntimeError("thread CANARY")
+
+class Stubborn:
+    def __del__(self):
+        raise ValueError("destructor CANARY")
+
+async def forgotten():
+    raise OSError("task CANARY")
+
+async def forget():
+    task = asyncio.ensure_future(forgotten())
+    await asyncio.sleep(0)
+    del task
+    fail_later = forgotten()
+    del fail_later
+
+thread = threading.Thread(target=fail, name="busy")
+thread.start()
+thread.join()
+Stubborn()
+asyncio.run(forget())
+raise KeyError("main CANARY")
+"""
+
+
+def test_what_python_itself_says_is_a_line_too() -> None:
+    """Warnings, exceptions of threads, destructors, forgotten tasks, and the one that ends the program: JSON, without
+    secrets, each once."""
+    code = STRAYS.replace("CANARY", CANARY)
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert CANARY.encode() not in done.stderr
+    lines = [orjson.loads(line) for line in done.stderr.splitlines()]
+    text = [f"{line['level']} {line['event']} {line.get('exception', '')}" for line in lines]
+    for wanted in (
+        "warning.*two lines",
+        "error a thread failed: busy.*RuntimeError: thread",
+        "error.*Stubborn.__del__.*ValueError: destructor",
+        "error.*never retrieved.*OSError: task",
+        "warning.*never awaited",
+        "critical.*KeyError: .main",
+    ):
+        assert sum(re.search(wanted, one, re.DOTALL) is not None for one in text) == 1, (wanted, text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from math import inf
 from pathlib import Path
@@ -18,6 +20,7 @@ from gateway.telemetry import shared
 from gateway.telemetry.bookkeeping import BookkeepingMetrics
 from gateway.telemetry.families import FAMILIES
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.processes import ProcessMetrics
 from gateway.telemetry.tallies import Tallies, merge
 from gateway.types import Attempt, Deployment, Provider, QuotaSpec
 from tests.telemetry.facts import DEPLOYMENT, PROVIDER, SPARE, call, receipt
@@ -55,6 +58,9 @@ CONTRACT = {
     "gateway_ledger_checked_timestamp_seconds": [],
     "gateway_spool_bytes": [],
     "gateway_redis_up": [],
+    "gateway_process_restarts_total": ["process"],
+    "gateway_open_files": [],
+    "gateway_max_open_files": [],
 }
 """What operators were promised: written out here, so that a change of the code alone fails."""
 USD = 1_000_000_000
@@ -96,6 +102,8 @@ def test_every_family_is_declared_from_the_start() -> None:
     assert all(f"# TYPE {name} {kinds[name]}\n" in text for name in CONTRACT)
     for name, labels in CONTRACT.items():
         if not labels:
+            if name in {"gateway_open_files", "gateway_max_open_files"}:
+                continue  # no process has none
             zero = "1.0" if name == "gateway_redis_up" else "0.0"
             assert f"\n{name}_count 0.0\n" in text or f"\n{name} {zero}\n" in text
 
@@ -106,6 +114,7 @@ def test_labels(tmp_path: Path) -> None:
     bookkeeping.incidents({"primary": True})
     bookkeeping.start()
     bookkeeping.close()
+    ProcessMetrics(tmp_path).sweep(())
     metrics = Metrics(tmp_path)
     _tell_everything(metrics)
     found: dict[str, set[str]] = {}
@@ -374,3 +383,30 @@ def test_fresh_directory_forgets_the_last_run(tmp_path: Path) -> None:
     directory = shared.fresh_directory(tmp_path)
     shared.write(directory, Metrics(directory)._copy())
     assert list(shared.fresh_directory(tmp_path).iterdir()) == []
+
+
+def test_open_files_are_counted_and_their_limit_is_raised() -> None:
+    """A process that starts with few descriptors takes what it may have, and `/metrics` shows both numbers; one that
+    has none left says so."""
+    code = (
+        "import os, resource\n"
+        "from gateway.telemetry.metrics import Metrics\n"
+        "from gateway.telemetry.open_files import raise_limit\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256))\n"
+        "raise_limit()\n"
+        "held = [os.dup(0) for _ in range(100)]\n"
+        "few = Metrics().render()\n"
+        "try:\n"
+        "    while True:\n"
+        "        held.append(os.dup(0))\n"
+        "except OSError:\n"
+        "    all = Metrics().render()\n"
+        "os.close(held.pop())\n"
+        "print(few.decode() + '=====' + all.decode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    few, _, all_taken = done.stdout.partition("=====")
+    samples, full = _parse(few.encode()), _parse(all_taken.encode())
+    assert 100 < samples["gateway_open_files", frozenset()] < 200
+    assert samples["gateway_max_open_files", frozenset()] == 256
+    assert full["gateway_open_files", frozenset()] == 256

@@ -10,15 +10,15 @@ from gateway.errors import (
     UpstreamConnectTimeout,
     UpstreamDnsFailed,
     UpstreamError,
-    UpstreamOutOfDescriptors,
+    UpstreamNoSocket,
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
 
 BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """How the `ssl` module says that the connection below it ended."""
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
-"""The process, or the whole system, has as many open files as it may."""
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What this machine lacks; no packet has left it."""
 
 
 def connect_failure(error: Exception) -> UpstreamError:
@@ -26,8 +26,8 @@ def connect_failure(error: Exception) -> UpstreamError:
     certificates: it failed as one that breaks before."""
     if isinstance(error, UpstreamError):
         return error
-    if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR and not isinstance(error, ssl.SSLError):
-        return UpstreamOutOfDescriptors(retry_after=1.0)
+    if isinstance(error, OSError) and error.errno in OURS and not isinstance(error, ssl.SSLError):
+        return UpstreamNoSocket(retry_after=1.0)
     if isinstance(error, BROKEN):
         return UpstreamUnreachable()
     if isinstance(error, ssl.SSLError | ssl.CertificateError):

@@ -8,7 +8,7 @@ import random
 import resource
 import socket
 import ssl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httptools
@@ -21,7 +21,7 @@ from gateway.errors import (
     UpstreamDisconnected,
     UpstreamDnsFailed,
     UpstreamError,
-    UpstreamOutOfDescriptors,
+    UpstreamNoSocket,
     UpstreamPoolExhausted,
     UpstreamStalled,
     UpstreamTimeout,
@@ -77,28 +77,26 @@ async def test_a_refused_connection_is_unreachable(engine: Engine) -> None:
 
 
 @contextmanager
-def _no_descriptor_left() -> Iterator[None]:
-    """Every one that this process may have is taken."""
+def _no_more_files() -> Iterator[None]:
+    """The system refuses this process every further descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.open(os.devnull, os.O_RDONLY)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 8, hard))
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
     try:
-        with suppress(OSError):
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
         yield
     finally:
-        for descriptor in taken:
-            os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_a_connection_without_a_descriptor_is_not_the_providers_failure(engine: Engine) -> None:
-    """The process has no file descriptor left: nothing is said of who was to be asked. With one, all is well."""
-    async with ScriptedUpstream(json_reply(1)) as up:
-        with _no_descriptor_left(), pytest.raises(UpstreamOutOfDescriptors) as caught:
+async def test_descriptors_that_run_out_are_not_the_providers_failure(engine: Engine) -> None:
+    """The provider listens, and no socket can be made: that is ours, speaks against nobody, and is over with its
+    cause."""
+    async with ScriptedUpstream([*json_reply(1)]) as up:
+        with _no_more_files(), pytest.raises(UpstreamNoSocket) as caught:
             await engine.send(post(endpoint(up)), soon())
         assert not caught.value.counts_against_health
+        assert caught.value.public_status == 503
         assert await fetch(engine, post(endpoint(up))) == (200, b"1")
 
 
