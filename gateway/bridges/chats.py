@@ -21,6 +21,24 @@ class Called(msgspec.Struct, gc=False):
     extra_content: Any = None
 
 
+class PictureAt(msgspec.Struct, gc=False):
+    url: str = ""
+
+
+class Made(msgspec.Struct, gc=False):
+    """A picture that the model made."""
+
+    image_url: PictureAt | None = None
+    extra_content: Any = None
+
+    @property
+    def parts(self) -> tuple[str, str] | None:
+        """Its media type and its base64; None for one that lies elsewhere."""
+        url = self.image_url.url if self.image_url is not None else ""
+        head, found, data = url.partition(";base64,")
+        return (head.removeprefix("data:"), data) if found and head.startswith("data:") else None
+
+
 class Said(msgspec.Struct, gc=False):
     """A message, or what a chunk adds to it. `reasoning` and `reasoning_content` are two names for one thing."""
 
@@ -31,6 +49,7 @@ class Said(msgspec.Struct, gc=False):
     reasoning: Any = None
     thinking_blocks: list[dict[str, Any]] | None = None
     annotations: list[dict[str, Any]] | None = None
+    images: list[Made] | None = None
     tool_calls: list[Called] | None = None
 
     @property

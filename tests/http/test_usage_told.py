@@ -37,6 +37,13 @@ providers:
     retry_attempts: 0
     breaker: false
     models: {{claude-hours: {{price: {{input: 3, output: 15, cache_write: 3.75, cache_write_1h: 6}}}}}}
+  sound:
+    type: gemini
+    base_url: "{up}/v1beta"
+    api_key: gemini-canary-3f0e
+    retry_attempts: 0
+    breaker: false
+    models: {{gemini-hears: {{price: {{input: 0.3, output: 2.5, cached_input: 0.03, audio_input: 1}}}}}}
   odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
 """
 LONG = "word " * 3200
@@ -128,3 +135,21 @@ def test_caches_of_an_hour_have_their_price(gateway: Gateway, up: ScriptedUpstre
     body = {"model": "claude-hours", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
     assert gateway.post(f"/v1{path}", body, [("x-request-id", number)]).status == 200
     assert gateway.line(number)["cost_nano_usd"] == 10 * 3000 + 100 * 3750 + 400 * 6000 + 3 * 15_000
+
+
+def test_sound_from_a_cache_has_the_price_of_a_cache(gateway: Gateway, up: ScriptedUpstream) -> None:
+    """Gemini counts what it read from its cache among the sound of the prompt, too: it is charged once."""
+    usage = {
+        "promptTokenCount": 1000,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 500}, {"modality": "AUDIO", "tokenCount": 500}],
+        "cachedContentTokenCount": 600,
+        "cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 140}, {"modality": "AUDIO", "tokenCount": 460}],
+        "candidatesTokenCount": 10,
+        "totalTokenCount": 1010,
+    }
+    said = {"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"}
+    up.then(json_reply({"candidates": [said], "usageMetadata": usage}))
+    body = {"model": "gemini-hears", "messages": [{"role": "user", "content": "hi"}]}
+    assert gateway.post("/v1/chat/completions", body, [("x-request-id", "sound-cached")]).status == 200
+    cached, heard, read = 600, 40, 360
+    assert gateway.line("sound-cached")["cost_nano_usd"] == cached * 30 + heard * 1000 + read * 300 + 10 * 2500

@@ -302,6 +302,57 @@ def test_structured_output_of_old_models() -> None:
     assert "output_config" not in body
 
 
+BOUNDED = {
+    "type": "object",
+    "properties": {
+        "age": {"type": "integer", "minimum": 0, "maximum": 150, "description": "In years."},
+        "pets": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"$ref": "#/$defs/Pet"}},
+        "minimum": {"oneOf": [{"type": "string", "format": "color"}, {"type": "null"}]},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+    },
+    "required": ["age", "pets"],
+    "$defs": {"Pet": {"type": "object", "properties": {"name": {"type": "string", "minLength": 1, "pattern": "^a"}}}},
+}
+"""What OpenAI's API takes, and Anthropic's refuses."""
+COMPILED = {
+    "type": "object",
+    "properties": {
+        "age": {"type": "integer", "description": "In years.\n\n{minimum: 0, maximum: 150}"},
+        "pets": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Pet"}, "description": "{maxItems: 3}"},
+        "minimum": {"anyOf": [{"type": "string", "description": '{format: "color"}'}, {"type": "null"}]},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+    },
+    "required": ["age", "pets"],
+    "$defs": {
+        "Pet": {
+            "type": "object",
+            "properties": {"name": {"type": "string", "pattern": "^a", "description": "{minLength: 1}"}},
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
+
+
+def test_schemas_that_can_be_compiled() -> None:
+    """Objects are closed and bounds are words, in structured output and strict tools; other tools stay as they are."""
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": BOUNDED}}
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": BOUNDED, "strict": name == "strict"}}
+        for name in ("strict", "free")
+    ]
+    body = sent("claude-sonnet-4-5", response_format=form, tools=tools)
+    assert body["output_config"]["format"]["schema"] == COMPILED
+    assert [tool["input_schema"] for tool in body["tools"]] == [COMPILED, BOUNDED]
+
+
+def test_schemas_without_a_type() -> None:
+    """Those of tools are objects, whatever has a type inside of them; the API insists on the word."""
+    schema = {"properties": {"type": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    assert sent(tools=[tool])["tools"][0]["input_schema"] == {"type": "object", **schema}
+
+
 def test_allowed_tools() -> None:
     """A choice among allowed tools offers those alone."""
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "time"}}]}

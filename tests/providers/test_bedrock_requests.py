@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -218,6 +219,18 @@ def test_strict_tools() -> None:
     """Where the model can be held to a schema."""
     tool = {"type": "function", "function": {"name": "f", "parameters": SCHEMA, "strict": True}}
     assert sent(tools=[tool])["toolConfig"]["tools"][0]["toolSpec"]["strict"] is True
+
+
+def test_schemas_that_can_be_compiled() -> None:
+    """Objects are closed and bounds are words: Bedrock would refuse the request."""
+    schema = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}}
+    age = {"type": "integer", "description": "{minimum: 0}"}
+    closed = {"type": "object", "properties": {"age": age}, "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
+    body = sent(response_format=form, tools=[tool])
+    assert json.loads(body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == closed
+    assert body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"] == {"json": closed}
 
 
 def test_allowed_tools() -> None:

@@ -28,6 +28,7 @@ providers:
     retry_attempts: 0
     models:
       gemini-3-flash-preview: {{price: {{input: 0.5, output: 3, cached_input: 0.05}}}}
+      gemini-3-pro-image: {{parameters: {{modalities: [text, image]}}}}
       gemini-embedding-001: {{price: {{input: 0.15}}}}
   lab: {{type: gemini, base_url: "{mock}", api_key: k, allow_private_network: true, retry_attempts: 0}}
   plain:
@@ -220,3 +221,26 @@ def test_pictures_that_a_model_makes(client: openai.OpenAI, stream: bool) -> Non
     assert base64.b64decode(data).startswith(b"\x89PNG")
     back = [*asked, {"role": "assistant", "content": "echo: draw", "images": images}, {"role": "user", "content": "x"}]
     assert client.chat.completions.create(model=MODEL, messages=back).choices[0].message.content == "echo: x"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_pictures_in_responses(client: openai.OpenAI, mock: Mock, stream: bool) -> None:
+    """They are calls of image generation there, and go back with the conversation, signature and all."""
+    asked: list[Any] = [{"role": "user", "content": "draw"}]
+    if stream:
+        with client.responses.stream(model="gemini-3-pro-image", input=asked) as events:
+            kinds = [event.type for event in events]
+            reply: Any = events.get_final_response()
+        assert kinds.count("response.image_generation_call.completed") == 1
+    else:
+        reply = client.responses.create(model="gemini-3-pro-image", input=asked)
+    assert reply.output_text == "echo: draw"
+    [made] = [item for item in reply.output if item.type == "image_generation_call"]
+    assert base64.b64decode(made.result).startswith(b"\x89PNG")
+    said = [item.model_dump(exclude_none=True) for item in reply.output]
+    back: list[Any] = [*asked, *said, {"role": "user", "content": "x"}]
+    assert client.responses.create(model="gemini-3-pro-image", input=back).output_text == "echo: x"
+    parts = json.loads(mock.seen()[-1].body)["contents"][1]["parts"]
+    [drawn] = [part for part in parts if "inlineData" in part]
+    assert drawn["inlineData"] == {"mimeType": "image/png", "data": made.result}
+    assert drawn["thoughtSignature"] == "bW9jaw=="

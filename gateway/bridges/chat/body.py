@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +44,9 @@ _SAME = (
 _REASONING = "reasoning"
 _LOGPROBS = "message.output_text.logprobs"
 _ENCRYPTED = "reasoning.encrypted_content"
+_SEALING = ("openai", "azure")
+_REASONERS = re.compile(r"o[1-9](?!\w)|gpt-[5-9](?!.*chat)|codex", re.IGNORECASE)
+"""OpenAI's models that reason, and so can be asked for it sealed: by name, as common SDKs tell them, too."""
 _MODEL = b'{"model":'
 
 
@@ -134,7 +138,13 @@ def _include(body: Json, chat: ChatRequest, deployment: Deployment) -> None:
         body.pop("top_logprobs", None)
     if chat.reasoning_effort is not None:
         body["reasoning"] = {"effort": chat.reasoning_effort}
-    if chat.reasoning_effort not in (None, "none") or _REASONING in deployment.capabilities:
+    if chat.reasoning_effort != "none" and (chat.reasoning_effort is not None or _reasons(deployment)):
         include.append(_ENCRYPTED)
     if include:
         body["include"] = include
+
+
+def _reasons(deployment: Deployment) -> bool:
+    if deployment.capabilities:
+        return _REASONING in deployment.capabilities
+    return deployment.provider.type in _SEALING and _REASONERS.match(deployment.model) is not None

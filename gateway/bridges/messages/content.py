@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.bridges.messages.asked import Block, Source, Turn, blocks_of
 from gateway.bridges.messages.names import shortened
-from gateway.bridges.messages.provider_state import extra_of
+from gateway.bridges.messages.provider_state import THOUGHTS, extra_of, is_sealed, sealed_block
 from gateway.errors import InvalidRequest
 from gateway.providers.chat.losses import Losses
 from gateway.providers.messages.passing import MARK
@@ -17,7 +17,6 @@ Json = dict[str, Any]
 FAILED = "Error: "
 """Before the result of a tool that failed: OpenAI's API has no other word for that."""
 SHOWN = "The result is shown in the next message."
-_THOUGHTS = ("thinking", "redacted_thinking")
 _ADVICE = "Only Anthropic's own models can read it: use one of them, or leave it out of the conversation."
 
 
@@ -156,9 +155,9 @@ class Conversation:
             elif block.type == "tool_use":
                 calls.append(self._called(block, extra, f"{at}.content[{number}]"))
                 extra = None
-            elif block.type in _THOUGHTS:
+            elif block.type in THOUGHTS:
                 extra = extra_of(block.data) or extra
-                unsigned += block.thinking if block.signature.startswith(MARK) else ""
+                unsigned += block.thinking if _is_unsigned(block) else ""
                 thoughts += self._thought(block)
             else:
                 raise self._losses.content(f"{at}.content[{number}]", f"a block of type `{block.type}`", _ADVICE)
@@ -189,11 +188,18 @@ class Conversation:
         """For models that want their own thinking back; for all others it is over."""
         if "thinking_blocks" not in self._extensions:
             return ()
+        kept = block.data if block.type == "redacted_thinking" else block.signature
+        if not kept or kept.startswith(MARK):
+            sealed = sealed_block(kept)
+            return () if sealed is None else (sealed,)
         if block.type == "redacted_thinking":
-            return () if block.data.startswith(MARK) else ({"type": block.type, "data": block.data},)
-        if not block.signature or block.signature.startswith(MARK):
-            return ()
+            return ({"type": block.type, "data": block.data},)
         return ({"type": "thinking", "thinking": block.thinking, "signature": block.signature},)
+
+
+def _is_unsigned(block: Block) -> bool:
+    """Reasoning that nobody signed or sealed: only its words are there to give back."""
+    return block.signature.startswith(MARK) and not is_sealed(block.signature)
 
 
 def _titled(head: str, text: str) -> str:

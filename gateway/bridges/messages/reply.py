@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.bridges.chats import Called, Choice, Completion, Said
 from gateway.bridges.messages.names import whole
-from gateway.bridges.messages.provider_state import UNSIGNED, kept_extra
+from gateway.bridges.messages.provider_state import UNSIGNED, kept_block, kept_extra
 from gateway.bridges.messages.usage import estimated, usage_object
 from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.providers.chat.arguments import arguments_of
@@ -25,7 +25,6 @@ STOPS = {
     "content_filter": "refusal",
 }
 """Anthropic's word for each finish reason; an unknown one is `end_turn`."""
-_THOUGHTS = ("thinking", "redacted_thinking")
 FAILED = "error"
 """What some providers call the finish of an answer that broke off."""
 
@@ -88,17 +87,17 @@ def _sequences(call: Call) -> list[str]:
         return []
 
 
-def signed(said: Said) -> list[Json]:
+def kept(said: Said) -> list[Json]:
     """Blocks of reasoning that the provider wants back as they are."""
-    return [block for block in said.thinking_blocks or () if block.get("type") in _THOUGHTS]
+    return [block for one in said.thinking_blocks or () if (block := kept_block(one)) is not None]
 
 
 def _content(call: Call, said: Said) -> list[Json]:
     """Thinking first, then words, then calls; empty text is none."""
-    blocks = signed(said)
+    blocks = kept(said)
     thought = said.thought
-    if thought and not blocks:
-        blocks.append({"type": "thinking", "thinking": thought, "signature": UNSIGNED})
+    if thought and all(block["type"] != "thinking" for block in blocks):
+        blocks.insert(0, {"type": "thinking", "thinking": thought, "signature": UNSIGNED})
     blocks += [{"type": "text", "text": text} for text in (said.text, said.refusal) if text]
     for number, called in enumerate(said.tool_calls or ()):
         if called.extra_content is not None:

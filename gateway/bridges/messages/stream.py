@@ -7,7 +7,7 @@ from typing import Any
 from gateway.bridges.chats import Choice, Completion, Said
 from gateway.bridges.messages.calls import MAX_HELD, Calls
 from gateway.bridges.messages.events import Events
-from gateway.bridges.messages.reply import FAILED, signed, stop_of
+from gateway.bridges.messages.reply import FAILED, kept, stop_of
 from gateway.bridges.messages.usage import estimated
 from gateway.bridges.reading import ChatReader
 from gateway.errors import UpstreamBadEvent, UpstreamEmpty, UpstreamServerError
@@ -52,7 +52,7 @@ class MessageStream(ChatReader):
         thought, text = said.thought, said.text
         if thought:
             self._say(thought, thought=True)
-        for block in signed(said):
+        for block in kept(said):
             self._block(block)
         if text:
             self._say(text, thought=False)

@@ -166,6 +166,12 @@ def custom_item(id_: str, call_id: str, name: str, given: str, status: str) -> J
     return {"id": id_, "type": "custom_tool_call", "status": status, "call_id": call_id, "name": name, "input": given}
 
 
+def picture_item(id_: str, kind: str, data: str | None, status: str) -> Json:
+    """A picture that the model made; `data` is base64, None while it is at work."""
+    form = kind.removeprefix("image/")
+    return {"id": id_, "type": "image_generation_call", "status": status, "result": data, "output_format": form}
+
+
 def annotation(chats: Json) -> Json:
     """A source of what was said: chat nests what a response does not."""
     inner = chats.get(str(chats.get("type")))

@@ -44,6 +44,8 @@ class Item(msgspec.Struct, gc=False):
     input: str = ""
     """Of a custom tool's call."""
     output: str | list[Part] | None = None
+    result: str | None = None
+    """Of a picture that was made: base64."""
     encrypted_content: str | None = None
     summary: list[Part] | None = None
 

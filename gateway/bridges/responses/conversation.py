@@ -13,6 +13,7 @@ from gateway.bridges.responses.provider_state import ProviderState, unpacked
 from gateway.bridges.responses.tools import wrapped
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.providers.chat.losses import Losses
+from gateway.providers.chat.media import kind_of
 
 Json = dict[str, Any]
 
@@ -54,6 +55,8 @@ class Conversation:
             self._result(item, at)
         elif kind == "reasoning":
             self._reason(item)
+        elif kind == "image_generation_call" and "modalities" in self._extensions and item.result:
+            self._made(item.result, self._extras.pop(item.id or "", None))
         elif kind == "item_reference":
             self._referred(item, at)
         else:
@@ -156,6 +159,14 @@ class Conversation:
             # What it goes on from; of a turn without calls nobody wants it.
             turn["reasoning_content"] = turn.get("reasoning_content", "") + self._thought
         self._thought = ""
+
+    def _made(self, data: str, extra: Any) -> None:
+        """A picture, in base64."""
+        url = f"data:{kind_of(data) or 'image/png'};base64,{data}"
+        picture: Json = {"type": "image_url", "image_url": {"url": url}}
+        if extra is not None:
+            picture["extra_content"] = extra
+        self._spoken().setdefault("images", []).append(picture)
 
     def _reason(self, item: Item) -> None:
         """For providers that want their own reasoning back; for all others it is over."""

@@ -14,6 +14,7 @@ from gateway.bridges.responses.answer import (
     Json,
     Response,
     message_item,
+    picture_item,
     reasoning_item,
     refusal_part,
     summary_part,
@@ -133,6 +134,16 @@ class Events:
     def done(self, index: int, item: Json) -> None:
         self.output[index] = item
         self.say("response.output_item.done", {"output_index": index, "item": item})
+
+    def picture(self, id_: str, kind: str, data: str) -> None:
+        """A whole one. What is open has been closed."""
+        self.weigh(len(data))
+        index, _ = self.open_item("ig")
+        at = {"item_id": id_, "output_index": index}
+        self.added(index, picture_item(id_, kind, None, "in_progress"))
+        for stage in ("in_progress", "generating", "completed"):
+            self.say(f"response.image_generation_call.{stage}", at)
+        self.done(index, picture_item(id_, kind, data, "completed"))
 
     # -- what the model says and thinks
 

@@ -14,6 +14,7 @@ from gateway.bridges.responses.answer import (
     estimated,
     is_short,
     message_item,
+    picture_item,
     reasoning_item,
     refusal_part,
     text_part,
@@ -46,14 +47,17 @@ def response(call: Call, body: bytes, usage: Usage | None) -> bytes:
 def _output(call: Call, choice: Choice, said: Said) -> list[Json]:
     output: list[Json] = []
     calls = [_id_put_in(call, number, one) for number, one in enumerate(said.tool_calls or ())]
+    pictures = {f"ig_{call.id}_{number}": one for number, one in enumerate(said.images or ()) if one.parts is not None}
     extras = {one.id: one.extra_content for one in calls if one.id and one.extra_content is not None}
+    extras |= {id_: one.extra_content for id_, one in pictures.items() if one.extra_content is not None}
     provider_state, thought = ProviderState(said.thinking_blocks or [], extras), said.thought
     if thought or provider_state.blocks or provider_state.extras:
         output.append(reasoning_item(f"rs_{call.id}_0", thought, provider_state))
     content = _content(choice, said)
-    if content or not (output or calls or is_short(choice.finish_reason)):
+    if content or not (output or calls or pictures or is_short(choice.finish_reason)):
         status = "incomplete" if is_short(choice.finish_reason) else "completed"
         output.append(message_item(f"msg_{call.id}_{len(output)}", content or [text_part("", [], [])], status))
+    output += [picture_item(id_, *one.parts, "completed") for id_, one in pictures.items() if one.parts is not None]
     named = customs(call.raw) if calls else frozenset()
     for one in calls:
         output.append(_call(call, len(output), one, named, short=is_short(choice.finish_reason)))

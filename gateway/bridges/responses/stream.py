@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.bridges.chats import Choice, Completion, Said
+from gateway.bridges.chats import Choice, Completion, Made, Said
 from gateway.bridges.reading import ChatReader
 from gateway.bridges.responses.answer import Json, annotation, estimated, is_short, usage_object
 from gateway.bridges.responses.calls import Calls
@@ -18,7 +18,7 @@ from gateway.types import Call
 class ResponseStream(ChatReader):
     """See `ChatReader`."""
 
-    __slots__ = ("_blocks", "_calls", "_events", "_finish", "_tier")
+    __slots__ = ("_blocks", "_calls", "_events", "_finish", "_pictures", "_tier")
 
     def __init__(self, call: Call, inner: StreamDecoder) -> None:
         super().__init__(call, inner)
@@ -27,6 +27,7 @@ class ResponseStream(ChatReader):
         self._blocks: list[Json] = []
         """The provider's own reasoning, until the reasoning's end."""
         self._finish: str | None = None
+        self._pictures = 0
         self._tier: str | None = None
 
     @property
@@ -75,8 +76,21 @@ class ResponseStream(ChatReader):
             self._events.refusal(said.refusal)
         if said.annotations:
             self._events.annotate([annotation(one) for one in said.annotations])
+        for made in said.images or ():
+            self._picture(made)
         for position, fragment in enumerate(said.tool_calls or ()):
             self._calls.add(fragment, position, self._blocks)
+
+    def _picture(self, made: Made) -> None:
+        """A picture, and before it what its provider wants back with it."""
+        parts = made.parts
+        if parts is not None:
+            id_ = f"ig_{self._call.id}_{self._pictures}"
+            self._pictures += 1
+            blocks, self._blocks = self._blocks, []
+            extras = {} if made.extra_content is None else {id_: made.extra_content}
+            self._events.close(ProviderState(blocks, extras))
+            self._events.picture(id_, *parts)
 
     def _keep(self) -> None:
         """The reasoning is over: what its provider wants back ends it."""

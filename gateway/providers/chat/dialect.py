@@ -24,7 +24,7 @@ COUNT_CHAT = "/chat/count_tokens"
 """The path of calls that ask how many tokens a chat has: see `gateway.ports.ChatCountingDialect`."""
 _KEPT = frozenset({"max_completion_tokens", "reasoning_content", "thinking_blocks", "extra_content"})
 """Fields beyond those of every server that each translator reads, or may leave unread without harm."""
-_WORDS = frozenset({"thinking", "top_k", "cache_control", "safety_settings"})
+_WORDS = frozenset({"thinking", "top_k", "cache_control", "safety_settings", "modalities"})
 """Those that only some read."""
 ODD = (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError)
 """What decoding raises for a reply that is not what the provider's API promises."""

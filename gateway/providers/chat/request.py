@@ -99,6 +99,14 @@ class Message(msgspec.Struct, gc=False):
         return [] if blank and not self.tool_calls else parts
 
 
+class _Typed(msgspec.Struct, gc=False):
+    type: msgspec.Raw = msgspec.Raw()
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
 class Function(msgspec.Struct, gc=False):
     name: str = ""
     description: str | None = None
@@ -107,12 +115,13 @@ class Function(msgspec.Struct, gc=False):
     strict: bool | None = None
 
     @property
-    def schema(self) -> Any:
+    def schema(self) -> msgspec.Raw:
         """The parameters, with the type that OpenAI takes for granted and other APIs insist on."""
-        given = bytes(self.parameters)
-        if not given:
+        if not bytes(self.parameters):
             return NO_PARAMETERS
-        return self.parameters if b'"type"' in given else {"type": "object", **msgspec.json.decode(given)}
+        if bytes(_TYPED.decode(self.parameters).type):
+            return self.parameters
+        return msgspec.Raw(msgspec.json.encode({"type": "object", **_MEMBERS.decode(self.parameters)}))
 
 
 class Tool(msgspec.Struct, gc=False):

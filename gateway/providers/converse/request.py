@@ -12,6 +12,7 @@ from gateway.providers.converse.content import Conversation, cache_point
 from gateway.providers.converse.models import Abilities, abilities_of
 from gateway.providers.converse.names import name_of
 from gateway.providers.converse.reasoning import reason
+from gateway.providers.messages.schema import grammatical
 from gateway.types import Deployment
 
 Json = dict[str, Any]
@@ -115,6 +116,7 @@ def _spec(name: str, function: Function, able: Abilities, losses: Losses) -> Jso
     if function.strict:
         if able.structured:
             spec["strict"] = True
+            spec["inputSchema"] = {"json": grammatical(function.schema)}
         else:
             losses.parameter("tools.function.strict", "Leave `strict` out for this model.")
     return spec
@@ -132,7 +134,7 @@ def _shape(body: Json, talk: Conversation, chat: ChatRequest, able: Abilities, l
         return
     schema = form.json_schema.schema if form.json_schema is not None else msgspec.Raw()
     if form.type == "json_schema" and form.json_schema is not None and bytes(schema) and able.structured:
-        given = {"schema": bytes(schema).decode(), "name": name_of(form.json_schema.name)}
+        given = {"schema": bytes(grammatical(schema)).decode(), "name": name_of(form.json_schema.name)}
         if form.json_schema.description:
             given["description"] = form.json_schema.description
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": given}}}

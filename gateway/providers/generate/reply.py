@@ -130,6 +130,7 @@ class WireUsage(msgspec.Struct, gc=False, rename="camel"):
     cached_content_token_count: float | None = None
     total_token_count: float | None = None
     prompt_tokens_details: list[Counted] | None = None
+    cache_tokens_details: list[Counted] | None = None
     candidates_tokens_details: list[Counted] | None = None
 
     @property
@@ -153,7 +154,8 @@ class WireUsage(msgspec.Struct, gc=False, rename="camel"):
             _count(self.cached_content_token_count),
             0,
             thoughts,
-            _sound(self.prompt_tokens_details),
+            # What was read from the cache is cheap, whatever it is: only sound that was heard anew has sound's price.
+            max(0, _sound(self.prompt_tokens_details) - _sound(self.cache_tokens_details)),
             _sound(self.candidates_tokens_details),
         )
 

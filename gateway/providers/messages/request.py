@@ -11,6 +11,7 @@ from gateway.providers.chat.request import ChatRequest, Function, Tool
 from gateway.providers.messages.content import Conversation
 from gateway.providers.messages.models import Abilities, abilities_of
 from gateway.providers.messages.reasoning import reason
+from gateway.providers.messages.schema import grammatical
 from gateway.types import Deployment
 
 Json = dict[str, Any]
@@ -85,6 +86,7 @@ def _tool(function: Function, tool: Tool, able: Abilities, losses: Losses) -> Js
     if function.strict:
         if able.structured:
             given["strict"] = True
+            given["input_schema"] = grammatical(function.schema)
         else:
             losses.parameter("tools.function.strict", "Leave `strict` out for this model.")
     if tool.cache_control is not None:
@@ -99,7 +101,7 @@ def _shape(output: Json, talk: Conversation, chat: ChatRequest, able: Abilities,
         return
     schema = form.json_schema.schema if form.type == "json_schema" and form.json_schema is not None else msgspec.Raw()
     if bytes(schema) and able.structured:
-        output["format"] = {"type": "json_schema", "schema": schema}
+        output["format"] = {"type": "json_schema", "schema": grammatical(schema)}
         return
     words = _JSON_ONLY
     if bytes(schema):

@@ -251,6 +251,27 @@ def test_sealed_reasoning_goes_back() -> None:
     assert body_of({"messages": [HI]}, capable)["include"] == ["reasoning.encrypted_content"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "model", "asked", "fields"),
+    [
+        ("openai", "gpt-5-pro", True, {}),
+        ("azure", "o3-pro", True, {}),
+        ("openai", "gpt-5-pro", False, {"reasoning_effort": "none"}),
+        ("openai", "gpt-5-chat-latest", False, {}),
+        ("openai", "gpt-4.1", False, {}),
+        ("openai_compatible", "gpt-5-pro", False, {}),
+    ],
+)
+def test_openais_models_that_reason_are_asked_for_it(
+    kind: str, model: str, asked: bool, fields: dict[str, Any]
+) -> None:
+    """Without a word of effort they reason all the same; a model that does not would refuse to be asked."""
+    to = Deployment(
+        "p/m", Provider("p", kind, "https://provider.invalid/v1"), model, api=frozenset({Surface.RESPONSES})
+    )
+    assert ("include" in body_of({"messages": [HI], **fields}, to)) is asked
+
+
 def test_reasoning_is_followed_by_what_it_led_to() -> None:
     """A turn of sealed reasoning alone is left out: the provider refuses it without what followed."""
     sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
