@@ -44,19 +44,21 @@ def resolve(snapshot: Snapshot, call: Call, principal: Principal, routes: Iterab
     """The rule of this call; `routes` are those that can match, in file order, where that is known. Raises
     ModelNotFound."""
     if call.pinned is not None:
-        return _pinned(snapshot, call.pinned, call.model.removeprefix(f"{call.pinned}/"))
+        return _pinned(snapshot, call.pinned, call.model)
     model = snapshot.aliases.get(call.model, call.model)
     for route in snapshot.routes if routes is None else routes:
         if matches(route.match, call, principal, model):
             return _of_route(route)
     provider, slash, rest = model.partition("/")
-    if slash and provider in snapshot.providers and snapshot.deployment_for(provider, rest) is not None:
-        return _direct(snapshot, provider, rest)
+    if slash and provider in snapshot.providers:
+        deployment = snapshot.deployment_for(provider, rest)
+        if deployment is not None:
+            return _direct(deployment)
     if listed := snapshot.models.get(model):
         return Rule(BY_MODEL, "priority", tuple(Target(deployment) for deployment in listed))
     if snapshot.default is not None:
         return _of_route(snapshot.default)
-    raise ModelNotFound(param="model")
+    raise ModelNotFound.called(call.model)
 
 
 def _of_route(route: Route) -> Rule:
@@ -80,13 +82,13 @@ def _pinned(snapshot: Snapshot, provider: str, model: str) -> Rule:
         raise ModelNotFound(f"No provider is called `{provider}`.", param="model")
     if found.status == "inactive":
         raise ModelNotFound(f"The provider `{provider}` is inactive.", param="model")
-    return _direct(snapshot, provider, model)
-
-
-def _direct(snapshot: Snapshot, provider: str, model: str) -> Rule:
-    deployment = snapshot.deployment_for(provider, model)
+    deployment = snapshot.deployment_for(provider, model.removeprefix(f"{provider}/"))
     if deployment is None:
-        raise ModelNotFound(param="model")
+        raise ModelNotFound.called(model)
+    return _direct(deployment)
+
+
+def _direct(deployment: Deployment) -> Rule:
     return Rule(DIRECT, "priority", (Target(deployment),))
 
 
