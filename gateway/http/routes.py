@@ -178,7 +178,7 @@ def _advice(path: str) -> str:
         return f"use {INSTEAD[path]}, OpenAI's API"
     if path.rstrip("/") in _EXACT:
         return "leave out the slash at its end"
-    below = path.partition("/v1/")[2]
+    below = path.partition("/v1/")[2] or path.removeprefix("/openai/")
     if below.startswith("v1/"):
         return "`/v1` is there twice, the client adds it to its base URL"
     steps = below.split("/")

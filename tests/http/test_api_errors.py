@@ -70,6 +70,7 @@ def test_unknown_paths_are_404_in_the_api_shape(rig: Rig, path: str) -> None:
     [
         ("/v1/files", "this gateway does not serve that part of the API"),
         ("/v1/batches/batch_1/cancel", "this gateway does not serve that part of the API"),
+        ("/openai/files", "this gateway does not serve that part of the API"),
         ("/openai/v1/vector_stores", "this gateway does not serve that part of the API"),
         ("/providers/a/v1/realtime/client_secrets", "this gateway does not serve that part of the API"),
         ("/v1/chat/completions/chatcmpl-1", "this gateway does not serve that part of the API"),
