@@ -11,7 +11,7 @@ import pytest
 from openai.types.responses import ResponseCreatedEvent
 
 from tests.support.rig import PRIVATE_MODEL, Rig, rigged
-from tests.support.steps import Step, chunked, close, raw_head, send, sleep, stall
+from tests.support.steps import Step, chunked, close, json_reply, raw_head, send, sleep, stall
 
 HEAD = send(raw_head(200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")]))
 END = send(chunked(b""))
@@ -90,6 +90,23 @@ def test_with_nobody_else_it_is_an_error_with_its_status(rig: Rig) -> None:
     reply = rig.gateway.post("/v1/responses", {"model": "a/m", "input": "x", "stream": True})
     assert (reply.status, reply.json["error"]["code"]) == (502, "upstream_error")
     assert b"canary" not in reply.body
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_the_requests_doing_is_no_fault_of_the_provider(rig: Rig, stream: bool) -> None:
+    """A picture that is too large is that everywhere: it is told as a refusal is, with the provider's code."""
+    failed = response("failed", error={"code": "image_too_large", "message": "The image is too large."})
+    if stream:
+        rig.a.then([*apart(CREATED, STARTED, event("response.failed", 2, response=failed)), END])
+    else:
+        rig.a.then(json_reply(failed))
+    reply = rig.gateway.post("/v1/responses", {"model": "pair", "input": "x", "stream": stream})
+    assert (reply.status, reply.error["code"], reply.error["message"]) == (
+        400,
+        "image_too_large",
+        "The image is too large.",
+    )
+    assert not rig.b.received
 
 
 def test_the_opening_does_not_wait_for_the_end(rig: Rig) -> None:
