@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from gateway.errors.base import GatewayError
+
+MAX_SHOWN = 256
+"""Characters of a client's own text that an error repeats."""
 
 
 class ClientError(GatewayError):
@@ -42,6 +45,11 @@ class InvalidJson(ClientError):
 
     code = "invalid_json"
     message = "The body could not be parsed as JSON. Send one JSON object, encoded as UTF-8."
+
+    @classmethod
+    def because(cls, why: str) -> Self:
+        """The error that says what is wrong, and where."""
+        return cls(cls.message.replace(".", f": {why}.", 1))
 
 
 class BodyTooLarge(ClientError):
@@ -148,6 +156,12 @@ class ModelNotFound(ClientError):
     message = (
         "The model does not exist or no configured provider serves it. `GET /v1/models` lists those this key may use."
     )
+
+    @classmethod
+    def called(cls, name: str) -> Self:
+        """The error that says which, where it is a name that could be one."""
+        which = f"model `{name}`" if name.isprintable() and len(name) <= MAX_SHOWN else "model"
+        return cls(cls.message.replace("model", which, 1), param="model")
 
 
 class MissingCapability(ClientError):

@@ -65,7 +65,7 @@ class Listing:
             return owner
         provider, _, model = name.partition("/")
         if not may_use(self._principal, name) or self._snapshot.deployment_for(provider, model) is None:
-            raise ModelNotFound(param="model")
+            raise ModelNotFound.called(name)
         return provider
 
     def openai(self, name: str, owner: str) -> Model:

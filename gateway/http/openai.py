@@ -195,7 +195,7 @@ class OpenAIApi:
                 await cycle.drain()
             cycle.push(data)
         error = relay.failure
-        if error is not None and relay.events:
+        if error is not None and relay.events and not relay.failure_told:
             assert exchange.call is not None
             shape = shape_of(cycle.path, cycle.headers)
             data += shape.frame(error, exchange.call.service, exchange.request_id, relay.told)

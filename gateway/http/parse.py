@@ -144,7 +144,9 @@ def decode_with(decoder: msgspec.json.Decoder[F], raw: bytes) -> F:
         fields = decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _type_error(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except msgspec.DecodeError as error:
+        raise InvalidJson.because(_in_short(error)) from None
+    except (UnicodeDecodeError, RecursionError):
         raise InvalidJson from None
     if fields.n is not None:
         _check_count(fields.n, "n")
@@ -155,6 +157,12 @@ def decode_with(decoder: msgspec.json.Decoder[F], raw: bytes) -> F:
     if fields.max_output_tokens is not None:
         _check_count(fields.max_output_tokens, "max_output_tokens")
     return fields
+
+
+def _in_short(error: msgspec.DecodeError) -> str:
+    """What the decoder says of a text that is no JSON. It quotes nothing of it."""
+    said = str(error).removeprefix("JSON is malformed: ")
+    return "it ends too early" if "truncated" in said else said
 
 
 def _user_id(metadata: msgspec.Raw) -> str | None:

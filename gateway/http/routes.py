@@ -76,6 +76,15 @@ INSTEAD: Mapping[str, str] = MappingProxyType(
     }
 )
 """What clients of Cohere's API ask for, and where it is here."""
+_UNSERVED = frozenset(
+    {
+        *("assistants", "batches", "chat/completions", "complete", "containers", "conversations", "evals", "files"),
+        *("fine_tuning", "messages/batches", "organization", "organizations", "realtime", "skills", "threads"),
+        *("uploads", "vector_stores", "videos"),
+    }
+)
+"""What OpenAI's and Anthropic's APIs have besides: what lies under a provider's account, which all callers share, and
+what is no single request with its answer."""
 
 
 BESIDE_ADMINISTRATION: Mapping[str, Endpoint] = MappingProxyType(
@@ -154,12 +163,28 @@ def _elsewhere(path: str) -> Destination:
             rest = "/" + rest
             if rest.startswith(MODELS):
                 return _models(rest.removeprefix(MODELS), name)
-            return Destination(_endpoint(rest), pinned=name)
+            endpoint = ENDPOINTS.get(rest) or ANTHROPIC_ENDPOINTS.get(rest)
+            if endpoint is not None:
+                return Destination(endpoint, pinned=name)
         name, found, rest = path.removeprefix(PROVIDERS).partition(V2 + RERANK)
         if found and name and not rest and "/" not in name:
             return Destination(ENDPOINTS[RERANK], pinned=name)
-    advice = f"use {INSTEAD[path]}, OpenAI's API" if path in INSTEAD else "check the path against the API reference"
-    raise UnknownPath(f"Unknown request URL: {_shown(path)}; {advice}.")
+    raise UnknownPath(f"Unknown request URL: {_shown(path)}; {_advice(path)}.")
+
+
+def _advice(path: str) -> str:
+    """What to do about a path that nothing has."""
+    if path in INSTEAD:
+        return f"use {INSTEAD[path]}, OpenAI's API"
+    if path.rstrip("/") in _EXACT:
+        return "leave out the slash at its end"
+    below = path.partition("/v1/")[2] or path.removeprefix("/openai/")
+    if below.startswith("v1/"):
+        return "`/v1` is there twice, the client adds it to its base URL"
+    steps = below.split("/")
+    if not _UNSERVED.isdisjoint((steps[0], "/".join(steps[:2]))):
+        return "this gateway does not serve that part of the API"
+    return "check the path against the API reference"
 
 
 def _refuse_below_responses(rest: str) -> None:
@@ -187,13 +212,6 @@ def _azure(rest: str) -> Destination:
                 break
             return Destination(endpoint, model=model)
     raise UnknownPath
-
-
-def _endpoint(path: str) -> Endpoint:
-    endpoint = ENDPOINTS.get(path) or ANTHROPIC_ENDPOINTS.get(path)
-    if endpoint is None:
-        raise UnknownPath
-    return endpoint
 
 
 def _shown(path: str) -> str:

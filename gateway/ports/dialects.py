@@ -79,6 +79,14 @@ class Numbering(Protocol):
 
 
 @runtime_checkable
+class TellsFailure(Protocol):
+    """A decoder of streams whose provider may say itself, in an event that is handed on, that it failed."""
+
+    failure_told: bool
+    """`failure` was told to the client."""
+
+
+@runtime_checkable
 class TellsInput(Protocol):
     """A decoder of streams that report the tokens of the input before those of the output."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from gateway.errors import ModelNotFound
 from gateway.registry.snapshot import Match, Route, Snapshot, Target
 from gateway.routing.globs import fits
-from gateway.types import Call, Principal
+from gateway.types import Call, Deployment, Principal
 
 DIRECT = "direct"
 """The route name of `provider/model` and of pinned calls."""
@@ -21,19 +21,21 @@ def resolve(snapshot: Snapshot, call: Call, principal: Principal, routes: Iterab
 
     `routes` are those that can match, in file order, where that is known. Raises ModelNotFound."""
     if call.pinned is not None:
-        return _pinned(snapshot, call.pinned, call.model.removeprefix(f"{call.pinned}/"))
+        return _pinned(snapshot, call.pinned, call.model)
     model = snapshot.aliases.get(call.model, call.model)
     for route in snapshot.routes if routes is None else routes:
         if matches(route.match, call, principal, model):
             return route
     provider, slash, rest = model.partition("/")
-    if slash and provider in snapshot.providers and snapshot.deployment_for(provider, rest) is not None:
-        return _direct(snapshot, provider, rest)
+    if slash and provider in snapshot.providers:
+        deployment = snapshot.deployment_for(provider, rest)
+        if deployment is not None:
+            return _direct(deployment)
     if listed := snapshot.models.get(model):
         return _implied(BY_MODEL, tuple(map(Target, listed)))
     if snapshot.default is not None:
         return snapshot.default
-    raise ModelNotFound(param="model")
+    raise ModelNotFound.called(call.model)
 
 
 def _pinned(snapshot: Snapshot, provider: str, model: str) -> Route:
@@ -42,13 +44,13 @@ def _pinned(snapshot: Snapshot, provider: str, model: str) -> Route:
         raise ModelNotFound(f"No provider is called `{provider}`.", param="model")
     if found.status == "inactive":
         raise ModelNotFound(f"The provider `{provider}` is inactive.", param="model")
-    return _direct(snapshot, provider, model)
-
-
-def _direct(snapshot: Snapshot, provider: str, model: str) -> Route:
-    deployment = snapshot.deployment_for(provider, model)
+    deployment = snapshot.deployment_for(provider, model.removeprefix(f"{provider}/"))
     if deployment is None:
-        raise ModelNotFound(param="model")
+        raise ModelNotFound.called(model)
+    return _direct(deployment)
+
+
+def _direct(deployment: Deployment) -> Route:
     return _implied(DIRECT, (Target(deployment),))
 
 

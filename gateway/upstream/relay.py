@@ -15,7 +15,16 @@ from gateway.errors import (
     UpstreamStalled,
     UpstreamTimeout,
 )
-from gateway.ports import ByteSink, Clock, Numbering, StreamDecoder, TappedResponse, TellsInput, UpstreamResponse
+from gateway.ports import (
+    ByteSink,
+    Clock,
+    Numbering,
+    StreamDecoder,
+    TappedResponse,
+    TellsFailure,
+    TellsInput,
+    UpstreamResponse,
+)
 from gateway.types import Provider, Usage
 from gateway.upstream.secrecy import without_secrets
 
@@ -76,6 +85,12 @@ class Relay:
         if isinstance(writer, Numbering):
             return writer.number
         return 0 if self._decoder is None else self._decoder.events
+
+    @property
+    def failure_told(self) -> bool:
+        """Whether the client read of the `failure` in an event of the provider's."""
+        decoder: object = self._decoder
+        return isinstance(decoder, TellsFailure) and decoder.failure_told
 
     async def first(self, seconds: float, clock: Clock) -> None:
         """Wait until something can be sent: after the first bytes that are nothing of the kind, as comments are, no

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import wave
 from typing import Any
@@ -89,6 +90,32 @@ def test_speech_streams(client: openai.OpenAI) -> None:
     assert streamed == client.audio.speech.create(**ask).content
 
 
+def spoken(client: openai.OpenAI, model: str) -> list[Any]:
+    """The events of speech that is asked for as such."""
+    ask: Any = {"model": model, "voice": "alloy", "input": "hello " * 20, "response_format": "wav"}
+    with client.audio.speech.with_streaming_response.create(**ask, stream_format="sse") as reply:
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        lines = [line.removeprefix("data: ") for line in reply.iter_lines() if line.startswith("data: {")]
+    return [json.loads(line) for line in lines]
+
+
+def test_speech_in_events(client: openai.OpenAI, lab: Lab) -> None:
+    """Together they are the whole file; what the provider counted is what is booked; a broken one says so."""
+    model = fault("pace-1ms")
+    *deltas, done = spoken(client, model)
+    assert len(deltas) > 1
+    with wave.open(io.BytesIO(b"".join(base64.b64decode(delta["audio"]) for delta in deltas))) as file:
+        assert file.getnframes() == 120 * 80
+    assert done["type"] == "speech.audio.done"
+    (row,) = lab.mock.rows(model=model.partition("/")[2])
+    assert (row["input_tokens"], row["output_tokens"]) == (
+        done["usage"]["input_tokens"],
+        done["usage"]["output_tokens"],
+    )
+    *_, error = spoken(client, fault("end-after-1"))
+    assert error["error"]["code"] == "upstream_disconnected"
+
+
 def test_broken_speech_is_no_answer(client: openai.OpenAI) -> None:
     """Sound that breaks off raises instead of ending early."""
     with pytest.raises(openai.APIConnectionError):
@@ -150,6 +177,11 @@ def test_images_stream(sdk: Sdk) -> None:
         lambda c: c.images.edit(model="gpt-image-1", image=("a.png", b"a"), prompt="a dog", n=2, stream=True)
     )
     assert [event.type for event in edits] == ["image_edit.completed"] * 2
+    growing = sdk.events(
+        lambda c: c.images.generate(model="gpt-image-1", prompt="a cat", stream=True, partial_images=2)
+    )
+    assert [getattr(event, "partial_image_index", None) for event in growing] == [0, 1, None]
+    assert growing[0].type == "image_generation.partial_image"
 
 
 # ---- moderations

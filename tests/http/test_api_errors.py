@@ -66,6 +66,55 @@ def test_unknown_paths_are_404_in_the_api_shape(rig: Rig, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/v1/files", "this gateway does not serve that part of the API"),
+        ("/v1/batches/batch_1/cancel", "this gateway does not serve that part of the API"),
+        ("/openai/files", "this gateway does not serve that part of the API"),
+        ("/openai/v1/vector_stores", "this gateway does not serve that part of the API"),
+        ("/providers/a/v1/realtime/client_secrets", "this gateway does not serve that part of the API"),
+        ("/v1/chat/completions/chatcmpl-1", "this gateway does not serve that part of the API"),
+        ("/v1/messages/batches", "this gateway does not serve that part of the API"),
+        ("/v1/v1/messages", "`/v1` is there twice"),
+        ("/v1/chat/completions/", "leave out the slash at its end"),
+        ("/v1/file", "check the path against the API reference"),
+    ],
+)
+def test_an_unknown_path_is_told_what_is_wrong_with_it(rig: Rig, path: str, advice: str) -> None:
+    """Whoever asks for a part of the API that is not served is not sent to read where it is described."""
+    message = rig.gateway.post(path, b"{}").json["error"]["message"]
+    assert message.startswith(f"Unknown request URL: {path}; {advice}")
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b'{"model":"m",}', "trailing comma in object (byte 13)"),
+        (b'{"model":"m","temperature":NaN}', "invalid character (byte 27)"),
+        (b'{"model":"m","messages":[', "it ends too early"),
+        (b'{"model":"m","user":"secret\\ud83d, cut in half"}', "surrogate"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said_with_its_place(rig: Rig, raw: bytes, why: str) -> None:
+    """The byte, and nothing of what stands there."""
+    status, error = post(rig, raw)
+    assert (status, error["code"]) == (400, "invalid_json")
+    assert why in error["message"]
+    assert "secret" not in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_model_that_nobody_has_is_named(rig: Rig, path: str) -> None:
+    """An application has many, and some paths have a default."""
+    body = {"model": "no-such/model", "messages": [], "max_tokens": 1}
+    assert "model `no-such/model` does not exist" in rig.gateway.post(path, body).json["error"]["message"]
+    status, error = post(rig, b'{"input":"x"}', "/v1/moderations")
+    assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
+    assert "`omni-moderation-latest`" in error["message"]
+    assert "\n" not in rig.gateway.get("/v1/models/a%0Ab").json["error"]["message"]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
         ("GET", "/v1/chat/completions", "POST"),

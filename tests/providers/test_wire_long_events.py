@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import UpstreamTooLarge
+from gateway.providers.wire.named_stream import NamedEventStream
 from gateway.providers.wire.sizes import PER_IMAGE, PER_INPUT, REPLY, reply_limit
-from gateway.providers.wire.sse import NamedEventStream
 from gateway.types import Call, Service, Usage
 
 ASKED = "the/asked-model"

@@ -150,6 +150,8 @@ BROKEN = {
     "openrouter/chat-stream-pydantic-openrouter-stream-error-0": UpstreamRejected,
 }
 """Streams that hold an error event."""
+UNSAID = {"openai/responses-stream-vercel-openai-error-1-0"}
+"""Those of them whose error is the first thing that says anything: none of them is handed on."""
 
 
 @pytest.mark.parametrize("size", [1 << 20, 4096, 61, 7])
@@ -166,7 +168,7 @@ def test_streams(size: int) -> None:
         failure = UpstreamError if recording.name in EMPTY else BROKEN.get(recording.name)
         assert isinstance(decoder.failure, failure or type(None)), recording.name
         assert decoder.complete == (failure is None), recording.name
-        events = events_of(body)
+        events = [] if recording.name in UNSAID else events_of(body)
         assert events_of(out) == [renamed(event) for event in events], recording.name
         usages = [usage for event in events if (usage := usage_in(event))]
         if usages:

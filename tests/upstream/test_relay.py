@@ -137,6 +137,7 @@ def test_a_stalled_stream_ends_with_a_frame(rig: Rig) -> None:
 def test_responses_break_off_with_a_named_error(rig: Rig) -> None:
     """Named streams get `event: error` with the fields where both SDKs look."""
     first = b'event: response.created\ndata: {"type":"response.created","response":{"model":"a/m"}}\n\n'
+    first += b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"x"}\n\n'
     rig.a.then([send(raw_head(200, HEAD)), send(chunked(first)), sleep(0.05), close()])
     reply = rig.gateway.post("/v1/responses", {"model": "a/m", "input": "x", "stream": True}, OPEN)
     assert reply.complete

@@ -59,9 +59,27 @@ _FILTER_CODES = frozenset(
         "moderation_blocked",
         "data_inspection_failed",
         "guardrail_intervened",
+        "bio_policy",
+        "misalignment_policy_violation",
+        "image_content_policy_violation",
     }
 )
 """What OpenAI, Azure, Alibaba, Bedrock and their imitators call a refusal by their filters."""
+_REQUEST_CODES = frozenset(
+    {
+        "data_residency_mismatch",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+    }
+)
+"""What OpenAI says inside a 200 of a request that it cannot serve, of all the codes that do not say `invalid`
+(https://platform.openai.com/docs/api-reference/responses/object, `error.code`)."""
+_OF_THE_REQUEST = _FILTER_CODES | _CONTEXT_CODES | _REQUEST_CODES
 _IDENTIFIER = re.compile(r"[\w.\-\[\]/]{1,128}")
 
 
@@ -197,6 +215,8 @@ def _status_of(fields: Mapping[str, Any]) -> int:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
             return value
+    if not _OF_THE_REQUEST.isdisjoint((_identifier(fields.get("code")), _identifier(fields.get("type")))):
+        return 400
     words = f"{fields.get('code')} {fields.get('type')}".lower()
     return next((status for word, status in _BY_WORD.items() if word in words), 200)
 

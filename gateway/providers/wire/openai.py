@@ -26,8 +26,9 @@ from gateway.providers.wire.loose import MARK, loosely
 from gateway.providers.wire.mended_stream import MendedStream
 from gateway.providers.wire.mending import mended_reply
 from gateway.providers.wire.models import model_names
+from gateway.providers.wire.named_stream import NamedEventStream
 from gateway.providers.wire.sizes import reply_limit
-from gateway.providers.wire.sse import ChunkStream, NamedEventStream
+from gateway.providers.wire.sse import ChunkStream
 from gateway.providers.wire.traits import AS_OPENAI, Traits, changed
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Body, Call, Deployment, Headers, Provider, Service

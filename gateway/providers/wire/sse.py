@@ -16,7 +16,6 @@ from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.finishes import FINISH, finished_in
 from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
 from gateway.providers.wire.loose import MARK, loosely
-from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
@@ -29,13 +28,15 @@ FINISH_WITHIN = 4096
 _NULL_USAGE = (b',"usage":null', b', "usage": null', b',"usage": null')
 
 
-class _Inner(msgspec.Struct, gc=False):
+class Inner(msgspec.Struct, gc=False):
+    """What an event of the Responses API holds."""
+
     usage: WireUsage | None = None
     error: Any = None
     model: str | None = None
 
 
-class _Glance(msgspec.Struct, gc=False):
+class Glance(msgspec.Struct, gc=False):
     """The few fields of a chunk that the gateway acts on."""
 
     model: str | None = None
@@ -43,18 +44,18 @@ class _Glance(msgspec.Struct, gc=False):
     error: Any = None
 
 
-class _Event(_Glance, gc=False):
+class Event(Glance, gc=False):
     """Those of a named event too."""
 
     type: str | None = None
-    response: _Inner | None = None
+    response: Inner | None = None
     message: str | None = None
     code: Any = None
 
 
-_CHUNKS = msgspec.json.Decoder(list[_Glance])
-_ONE = msgspec.json.Decoder(_Glance)
-_EVENT = msgspec.json.Decoder(_Event)
+_CHUNKS = msgspec.json.Decoder(list[Glance])
+_ONE = msgspec.json.Decoder(Glance)
+_EVENT = msgspec.json.Decoder(Event)
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -287,7 +288,7 @@ class EventStream:
             pairs = [(gap + text, gap + asked) for gap in (b'"model":', b'"model": ')]
             self._renames += [pair for pair in pairs if pair not in self._renames]
 
-    def _with_care(self, body: bytes, events: list[_Glance], first: int) -> bytes:
+    def _with_care(self, body: bytes, events: list[Glance], first: int) -> bytes:
         """The same frames when one of them carries usage or an error: taken one by one from there on."""
         self.events += first
         starts = [len(body)]
@@ -307,7 +308,7 @@ class EventStream:
                 break
         return out
 
-    def _one(self, frame: bytes, event: _Glance) -> bytes:
+    def _one(self, frame: bytes, event: Glance) -> bytes:
         if event.model != self._model:
             self._learn(event.model)
         if event.usage is not None:
@@ -373,7 +374,7 @@ class EventStream:
         raise AssertionError
 
 
-def _plain_events(body: bytes) -> list[_Glance] | None:
+def _plain_events(body: bytes) -> list[Glance] | None:
     """The events of a block of nothing but `data: {…}` frames; None for any other block.
 
     Its frames become one JSON array, so that one decode checks and reads them all.
@@ -393,7 +394,7 @@ def _plain_events(body: bytes) -> list[_Glance] | None:
     return events if events is not None and len(events) == len(frames) else None
 
 
-def _event(payload: bytes) -> _Event | None:
+def _event(payload: bytes) -> Event | None:
     """One event; None when it is no JSON object."""
     try:
         return _EVENT.decode(payload)
@@ -404,7 +405,7 @@ def _event(payload: bytes) -> _Event | None:
     if fields is None:
         return None
     texts = {name: fields[name] for name in ("model", "type", "message") if isinstance(fields.get(name), str)}
-    return _Event(error=fields.get("error"), code=fields.get("code"), **texts)
+    return Event(error=fields.get("error"), code=fields.get("code"), **texts)
 
 
 class ChunkStream(EventStream):
@@ -435,61 +436,4 @@ class ChunkStream(EventStream):
             self.complete = True
             return self._tail() + DONE
         self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
-        return b""
-
-
-TERMINAL = frozenset(
-    {
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "transcript.text.done",
-        "speech.audio.done",
-        "image_generation.completed",
-        "image_edit.completed",
-    }
-)
-
-
-class NamedEventStream(EventStream):
-    """Responses, transcriptions, images: named events; the last one's name says that the answer is whole, and it may
-    hold all of that."""
-
-    __slots__ = ("_ended_by_name",)
-
-    def __init__(self, asked_model: str, longest: int = REPLY) -> None:
-        super().__init__(asked_model, hide_usage=False, longest=longest)
-        self._ended_by_name = False
-
-    def _ordinary(self, data: bytes) -> bytes | None:
-        del data
-        return None
-
-    def _relay(self, block: bytes) -> bytes:
-        return self._slowly(block)
-
-    def _one(self, frame: bytes, event: _Glance) -> bytes:
-        assert isinstance(event, _Event)  # the fields of a name are read where blocks are taken apart
-        inner = event.response
-        if event.type in TERMINAL:
-            self._ended_by_name = True
-            if inner is not None and inner.usage is not None:
-                self.usage = inner.usage.counted() or self.usage
-        elif event.type == "error" or event.error:
-            self.failure = error_from_event(event.error or {"message": event.message, "code": event.code})
-            return b""
-        if inner is not None and inner.model and inner.model != self._asked:
-            text, asked = msgspec.json.encode(inner.model), msgspec.json.encode(self._asked)
-            frame = frame.replace(b'"model":' + text, b'"model":' + asked).replace(
-                b'"model": ' + text, b'"model": ' + asked
-            )
-        if event.usage is not None:
-            self.usage = event.usage.counted() or self.usage
-        return frame + b"\n\n"
-
-    def _ended(self) -> bytes:
-        if self._ended_by_name:
-            self.complete = True
-        else:
-            self.failure = UpstreamTruncated() if self.events else UpstreamEmpty()
         return b""

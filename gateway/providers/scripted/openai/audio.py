@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from base64 import b64encode
 from hashlib import blake2b
 
 from gateway.providers.scripted.multipart import Form, parse_form
@@ -23,18 +24,32 @@ from gateway.providers.scripted.tokens import count, pieces
 _RATE = 8_000
 _SAMPLES_PER_CHARACTER = 80
 _BYTES_PER_SECOND = 16_000
+_BYTES_PER_EVENT = 1_600
 _LINE = "00:00:00{dot}000 --> 00:00:01{dot}000"
 
 
 def speech(asked: Asked) -> Reply:
-    """A WAV file (bare samples for `pcm`) whose length follows from the text's; other formats get WAV too."""
+    """A WAV file (bare samples for `pcm`) whose length follows from the text's; other formats get WAV too. In events if
+    asked."""
     body = asked.body
     text = need(body, "input", str)
     need(body, "voice", (str, dict))
     samples = _tone(len(text) * _SAMPLES_PER_CHARACTER, 20 + int(asked.request.digest[:2], 16) % 60)
     bare = body.get("response_format") == "pcm"
-    sound = Send(samples if bare else _wav(samples), 0)
+    data = samples if bare else _wav(samples)
+    if body.get("stream_format") == "sse":
+        return _spoken(data, charge(asked, count(text), stream=True))
+    sound = Send(data, 0)
     return Reply((sound,), content_type=b"audio/pcm" if bare else b"audio/wav", charge=charge(asked, count(text)))
+
+
+def _spoken(data: bytes, price: Charge) -> Reply:
+    """The same bytes in events, a token for each of them."""
+    parts = [data[at : at + _BYTES_PER_EVENT] for at in range(0, len(data), _BYTES_PER_EVENT)]
+    deltas = [event({"type": "speech.audio.delta", "audio": b64encode(part).decode()}, 1) for part in parts]
+    tokens = {"input_tokens": price.input_tokens, "output_tokens": len(parts)}
+    usage = {**tokens, "total_tokens": price.input_tokens + len(parts)}
+    return stream_reply([*deltas, event({"type": "speech.audio.done", "usage": usage})], price)
 
 
 def _tone(samples: int, period: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from base64 import b64encode
+from typing import Any
 
 from gateway.providers.scripted.multipart import parse_form
 from gateway.providers.scripted.openai.fields import charge, need, positive
@@ -16,12 +17,15 @@ _IMAGE_TOKENS = 85
 
 
 def generate(asked: Asked) -> Reply:
-    """Images from a prompt; `stream` sends each as one completed event."""
+    """Images from a prompt; `stream` sends each as one completed event, after as many `partial_images` as asked for."""
     body = asked.body
     prompt = need(body, "prompt", str)
     number = positive(body, "n", most=10) or 1
     price = charge(asked, count(prompt), stream=bool(body.get("stream")))
-    return _events(asked, number, price, "image_generation") if price.stream else _answer(asked, number, price)
+    partial = _partial(body.get("partial_images"))
+    return (
+        _events(asked, (number, partial), price, "image_generation") if price.stream else _answer(asked, number, price)
+    )
 
 
 def alter(asked: Asked) -> Reply:
@@ -35,25 +39,39 @@ def alter(asked: Asked) -> Reply:
         raise Rejected(400, "Invalid value for 'n': expected an integer from 1 to 10.", param="n")
     streams = asked.request.path.endswith("/edits") and form.fields.get("stream", "").lower() in {"true", "1"}
     price = charge(asked, count(prompt) + _IMAGE_TOKENS, stream=streams)
-    return _events(asked, int(number), price, "image_edit") if streams else _answer(asked, int(number), price)
+    partial = _partial(form.fields.get("partial_images"))
+    return (
+        _events(asked, (int(number), partial), price, "image_edit") if streams else _answer(asked, int(number), price)
+    )
 
 
-def _events(asked: Asked, number: int, price: Charge, kind: str) -> Reply:
-    shape = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1024x1024"}
-    events = [
-        event(
-            {
-                "type": f"{kind}.completed",
-                "b64_json": _image(asked, index),
-                "created_at": asked.request.created,
-                **shape,
-                "usage": _usage(price, number),
-            },
-            _OUTPUT_TOKENS,
-            f"{kind}.completed",
+def _partial(value: Any) -> int:
+    """How many pictures in the making come before each. Raises Rejected."""
+    text = "0" if value is None else str(value)
+    if text not in {"0", "1", "2", "3"}:
+        raise Rejected(
+            400, "Invalid value for 'partial_images': expected an integer from 0 to 3.", param="partial_images"
         )
-        for index in range(number)
-    ]
+    return int(text)
+
+
+def _events(asked: Asked, numbers: tuple[int, int], price: Charge, kind: str) -> Reply:
+    """`numbers`: of images, and of what comes before each of them."""
+    number, partial = numbers
+    events = []
+    for index in range(number):
+        shape = {
+            "b64_json": _image(asked, index),
+            "created_at": asked.request.created,
+            "background": "opaque",
+            "output_format": "png",
+            "quality": "low",
+            "size": "1024x1024",
+        }
+        name = f"{kind}.partial_image"
+        events += [event({"type": name, "partial_image_index": at, **shape}, 0, name) for at in range(partial)]
+        name = f"{kind}.completed"
+        events.append(event({"type": name, **shape, "usage": _usage(price, number)}, _OUTPUT_TOKENS, name))
     return stream_reply(events, price)
 
 
