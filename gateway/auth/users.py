@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from gateway.auth.admins import (
     Actor,
@@ -71,8 +71,8 @@ class Users:
         self._passwords = passwords
         self._wall = wall
 
-    async def list_all(self, after: str = "", limit: int = 1000) -> list[User]:
-        """By name."""
+    async def list_all(self, after: str = "", limit: int | None = None) -> list[User]:
+        """By name: all of them, or a page of those after a name."""
         query = select(admin_users).where(admin_users.c.name > after).order_by(admin_users.c.name).limit(limit)
         async with self._database.connect() as connection:
             return [user_of(row) for row in (await connection.execute(query)).mappings()]
@@ -105,6 +105,8 @@ class Users:
             "version": 1,
         }
         async with self._database.begin() as connection:
+            if self._database.is_postgres:  # on SQLite one writes at a time anyway
+                await connection.execute(text("LOCK TABLE admin_users IN SHARE ROW EXCLUSIVE MODE"))
             taken = select(admin_users.c.id).where(func.lower(admin_users.c.name) == name.lower())
             if (await connection.execute(taken)).first() is not None:
                 raise AdminNameTaken(f"there is a user {name} already (use another name, or change that one)")
@@ -190,5 +192,5 @@ async def _row(connection: AsyncConnection, wanted: str, *, for_update: bool = F
         (await connection.execute(query.with_for_update() if for_update else query)).mappings().all()
     )
     if not rows:
-        raise NoSuchAdmin("there is no such user (GET /users lists those there are)")
+        raise NoSuchAdmin("there is no such user (GET /admins lists those there are)")
     return rows[0]
