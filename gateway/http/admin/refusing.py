@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from gateway.audit.log import AuditUnavailable
 from gateway.auth.admins import AdminInvalid, AdminNameTaken, AdminOutdated, AdminRefused, NoSuchAdmin
@@ -293,7 +295,17 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 async def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answered(request, of_status(error.status_code, error.headers))
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"allow": ", ".join(_methods_at(request))}  # the framework names those of the first route alone
+    return _answered(request, of_status(error.status_code, headers))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All that this path can be asked with: RFC 9110, 15.5.6."""
+    routes = [one for one in request.app.router.routes if isinstance(one, Route)]
+    at = [one for one in routes if one.path_regex.match(request.scope["path"])]
+    return sorted({method for route in at for method in route.methods or ()})
 
 
 async def _translated(request: Request, error: Exception) -> Response:
