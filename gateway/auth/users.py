@@ -111,7 +111,7 @@ class Users:
             if (await connection.execute(taken)).first() is not None:
                 raise AdminNameTaken(f"there is a user {name} already (use another name, or change that one)")
             await connection.execute(insert(admin_users).values(values))
-            user = user_of(await _row(connection, name))
+            user = user_of(await _row(connection, str(values["id"])))
             await record(connection, Note("create", KIND, user.id, None, shown(user)))
             return user
 
@@ -187,7 +187,8 @@ def _refuse_above(actor: Actor, role: Role) -> None:
 
 
 async def _row(connection: AsyncConnection, wanted: str, *, for_update: bool = False) -> RowMapping:
-    query = select(admin_users).where((admin_users.c.name == wanted) | (admin_users.c.id == wanted)).limit(1)
+    query = select(admin_users).where((admin_users.c.name == wanted) | (admin_users.c.id == wanted))
+    query = query.order_by((admin_users.c.id == wanted).desc()).limit(1)  # who is called like another's id is not it
     rows: Sequence[RowMapping] = (
         (await connection.execute(query.with_for_update() if for_update else query)).mappings().all()
     )

@@ -342,6 +342,17 @@ async def test_an_old_password_opens_nothing(office: Office) -> None:
         assert (await connection.execute(text("SELECT count(*) FROM admin_sessions"))).scalar_one() == 0
 
 
+async def test_an_id_is_nobody_elses(office: Office) -> None:
+    """A user who is called like another's id is not taken for that one, whoever of them was there first."""
+    ada = await office.hire("ada", Role.VIEWER, PASSWORD)
+    shadow = await office.hire(ada.id, Role.ADMIN, PASSWORD)
+    assert await office.users.get(ada.id) == ada
+    async with office.database.begin() as connection:
+        for word, id_ in (("name", shadow.id), ("id", ada.id)):
+            await connection.execute(text(f"UPDATE admin_users SET {word} = 'zz' WHERE id = :id"), {"id": id_})
+    assert (await office.users.get("zz")).name == "ada"
+
+
 async def test_of_one_name_there_is_one_user(office: Office) -> None:
     """However it is written, and however many ask for it at once."""
     names = ["Ada", "ada", "ADA", "aDa", "ada", "Ada", "adA", "ada"]
