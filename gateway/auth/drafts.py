@@ -54,6 +54,8 @@ def check(draft: Draft) -> None:
             )
         if draft.models and set(draft.models) == {switched_to(quota)}:
             complaints.append((f"quotas.{index}.action_on_exceed.downgrade", VAIN))
+    if not draft.name.strip("."):
+        complaints.append(("name", "a name of dots alone has no path of its own in the API (use another)"))
     if draft.models == []:
         complaints.append(("models", "an empty list allows nothing (name some, or leave it out to allow all)"))
     if len(draft.metadata) > METADATA_MAX or any(

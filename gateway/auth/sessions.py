@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
 
-from gateway.auth.admins import Actor, Note, Record, Role
+from gateway.auth.admins import Actor, AdminOutdated, Note, Record, Role
 from gateway.storage.sql.admin_tables import admin_sessions, admin_users
 from gateway.storage.sql.errors import DatabaseUnavailable
 
@@ -63,8 +63,14 @@ class Sessions:
         self._key = hashlib.sha256(admin_key.encode()).digest()
         self._wall = wall
 
-    async def open(self, actor: Actor, record: Record, instead_of: str | None = None) -> Session:
-        """A new session for who has just proven to be this; the one that the browser had before ends."""
+    async def open(
+        self, actor: Actor, record: Record, instead_of: str | None = None, version: int | None = None
+    ) -> Session:
+        """A new session for who has just proven to be this; the one that the browser had before ends.
+
+        `version` is the user's whose password was compared. Raises AdminOutdated when it is another by now: a password
+        that was changed meanwhile opens nothing.
+        """
         token, now = secrets.token_urlsafe(TOKEN_BYTES), self._now()
         expires = now + round(ABSOLUTE * _MICRO)
         values = {
@@ -76,6 +82,8 @@ class Sessions:
             "expires_at": expires,
         }
         async with self._database.begin() as connection:
+            if version is not None:
+                await _refuse_changed(connection, actor.user_id, version)
             if instead_of is not None:
                 await self._end(connection, instead_of)
             over = (admin_sessions.c.expires_at <= now) | (admin_sessions.c.seen_at <= now - round(IDLE * _MICRO))
@@ -125,6 +133,13 @@ class Sessions:
 
     def _now(self) -> int:
         return round(self._wall() * _MICRO)
+
+
+async def _refuse_changed(connection: AsyncConnection, user_id: str | None, version: int) -> None:
+    """Whoever changes the user waits until this transaction has ended, and then ends its session too."""
+    now = select(admin_users.c.version).where(admin_users.c.id == user_id, admin_users.c.disabled_at.is_(None))
+    if await connection.scalar(now.with_for_update()) != version:
+        raise AdminOutdated("the user was changed meanwhile (log in again)")
 
 
 def csrf_of(token: str) -> str:

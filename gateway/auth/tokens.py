@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import false, func, insert, select, true, tuple_, update
 
 from gateway.auth.admins import Actor, AdminInvalid, AdminRefused, NoSuchAdmin, Note, Record, Role, least
 from gateway.auth.records import digest_of
@@ -17,7 +17,7 @@ from gateway.storage.sql.admin_tables import admin_tokens, admin_users
 from gateway.storage.sql.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping, Select
+    from sqlalchemy import ColumnElement, RowMapping, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.storage.sql.database import Database
@@ -91,15 +91,24 @@ class Tokens:
             await record(connection, Note("create", KIND, token.id, None, shown(token)))
             return token
 
-    async def list_for(self, actor: Actor, limit: int = 1000) -> list[Token]:
-        """Everybody's for admins, the caller's own for others; the newest first."""
-        query = _all().order_by(admin_tokens.c.created_at.desc(), admin_tokens.c.id).limit(limit)
-        if not actor.role.covers(Role.ADMIN):
-            if actor.user_id is None:
-                return []
-            query = query.where(admin_tokens.c.user_id == actor.user_id)
+    async def list_for(
+        self, actor: Actor, after: tuple[float, str] | None = None, limit: int | None = None
+    ) -> list[Token]:
+        """Everybody's for admins, the caller's own for others; the newest first: all of them, or a page of those after
+        a token's time and id."""
+        query = _all().where(_seen_by(actor)).limit(limit)
+        query = query.order_by(admin_tokens.c.created_at.desc(), admin_tokens.c.id.desc())
+        if after is not None:
+            place = tuple_(admin_tokens.c.created_at, admin_tokens.c.id)
+            query = query.where(place < tuple_(round(after[0] * _MICRO), after[1]))
         async with self._database.connect() as connection:
             return [self._token(row) for row in (await connection.execute(query)).mappings()]
+
+    async def count_for(self, actor: Actor) -> int:
+        """How many `list_for` has in all."""
+        query = select(func.count()).select_from(admin_tokens).where(_seen_by(actor))
+        async with self._database.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def revoke(self, actor: Actor, record: Record, token_id: str) -> Token:
         """End it for good; one that was revoked before stays so. Raises NoSuchAdmin, also for what is somebody
@@ -179,6 +188,13 @@ def shown(token: Token) -> dict[str, Any]:
 
 def _seconds(microseconds: int | None) -> float | None:
     return None if microseconds is None else microseconds / _MICRO
+
+
+def _seen_by(actor: Actor) -> ColumnElement[bool]:
+    """The tokens that a caller may know of; a machine that is no admin has none of its own."""
+    if actor.role.covers(Role.ADMIN):
+        return true()
+    return false() if actor.user_id is None else admin_tokens.c.user_id == actor.user_id
 
 
 def _all() -> Select[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from gateway.auth.admins import (
     Actor,
@@ -71,8 +71,8 @@ class Users:
         self._passwords = passwords
         self._wall = wall
 
-    async def list_all(self, after: str = "", limit: int = 1000) -> list[User]:
-        """By name."""
+    async def list_all(self, after: str = "", limit: int | None = None) -> list[User]:
+        """By name: all of them, or a page of those after a name."""
         query = select(admin_users).where(admin_users.c.name > after).order_by(admin_users.c.name).limit(limit)
         async with self._database.connect() as connection:
             return [user_of(row) for row in (await connection.execute(query)).mappings()]
@@ -105,11 +105,13 @@ class Users:
             "version": 1,
         }
         async with self._database.begin() as connection:
+            if self._database.is_postgres:  # on SQLite one writes at a time anyway
+                await connection.execute(text("LOCK TABLE admin_users IN SHARE ROW EXCLUSIVE MODE"))
             taken = select(admin_users.c.id).where(func.lower(admin_users.c.name) == name.lower())
             if (await connection.execute(taken)).first() is not None:
                 raise AdminNameTaken(f"there is a user {name} already (use another name, or change that one)")
             await connection.execute(insert(admin_users).values(values))
-            user = user_of(await _row(connection, name))
+            user = user_of(await _row(connection, str(values["id"])))
             await record(connection, Note("create", KIND, user.id, None, shown(user)))
             return user
 
@@ -185,10 +187,11 @@ def _refuse_above(actor: Actor, role: Role) -> None:
 
 
 async def _row(connection: AsyncConnection, wanted: str, *, for_update: bool = False) -> RowMapping:
-    query = select(admin_users).where((admin_users.c.name == wanted) | (admin_users.c.id == wanted)).limit(1)
+    query = select(admin_users).where((admin_users.c.name == wanted) | (admin_users.c.id == wanted))
+    query = query.order_by((admin_users.c.id == wanted).desc()).limit(1)  # who is called like another's id is not it
     rows: Sequence[RowMapping] = (
         (await connection.execute(query.with_for_update() if for_update else query)).mappings().all()
     )
     if not rows:
-        raise NoSuchAdmin("there is no such user (GET /users lists those there are)")
+        raise NoSuchAdmin("there is no such user (GET /admins lists those there are)")
     return rows[0]

@@ -17,8 +17,8 @@ from gateway.types import RateLimit
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIODS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
 _SIZES = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|min|m|h|d)?")
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kKmMgG]?)")
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|min|m|h|d)?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kKmMgG]?)", re.ASCII)
 _HASH = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LARGEST = 10**15
@@ -27,7 +27,7 @@ ACTIONS = ("reject", "throttle", "alert")
 
 def whole(value: Any) -> int:
     """A whole number, also as text, which is what a `${VAR}` gives."""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d{1,15}", value.strip()):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,15}", value.strip()):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or abs(value) > _LARGEST:
         raise ValueError("expected a whole number (write digits only)")
@@ -36,7 +36,7 @@ def whole(value: Any) -> int:
 
 def real(value: Any) -> float:
     """A finite number, also as text."""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d{1,15}(\.\d{1,15})?", value.strip()):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,15}(\.[0-9]{1,15})?", value.strip()):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:
         raise ValueError("expected a number (write digits, such as 2 or 0.5)")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UpstreamTimeout
 from gateway.ports import Dialect, Endpoint, ListsModels, LocalDialect
 from gateway.types import Deployment, Provider
 from gateway.upstream.addresses import Resolver, checked, first_to_answer
@@ -20,6 +20,7 @@ from gateway.upstream.lookups import resolve
 
 STEP_SECONDS = 15.0
 STEPS = ("configuration", "resolve", "connect", "tls", "authenticate", "list_models", "call")
+_REACHING = frozenset({"resolve", "connect", "tls"})
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -55,12 +56,20 @@ class Checkup:
 
 
 class Examiner:
-    """Examines providers through the same guards and engines as calls go. Keeps nothing."""
+    """Examines providers through the same guards and engines as calls go. Keeps nothing. `patience` is how many seconds
+    a step may take."""
 
-    def __init__(self, asker: Asker, dialects: Mapping[str, Dialect], resolver: Resolver = resolve) -> None:
+    def __init__(
+        self,
+        asker: Asker,
+        dialects: Mapping[str, Dialect],
+        resolver: Resolver = resolve,
+        patience: float = STEP_SECONDS,
+    ) -> None:
         self.asker = asker
         self._dialects = dialects
         self.resolver = resolver
+        self.patience = patience
 
     async def examine(self, provider: Provider, call: Deployment | None = None, path: str | None = None) -> Checkup:
         """Every step that makes sense for it; with `call`, one small call of that deployment, which may cost money;
@@ -136,10 +145,12 @@ class _Run:
             return
         began = time.monotonic()
         try:
-            async with asyncio.timeout(STEP_SECONDS):
+            async with asyncio.timeout(self._examiner.patience):
                 message = await step()
         except GatewayError as error:
             self._fail(name, began, error)
+        except TimeoutError as error:  # somebody answers where a connection was made
+            self._fail(name, began, connect_failure(error) if name in _REACHING else UpstreamTimeout())
         except (OSError, UnicodeError) as error:
             self._fail(name, began, connect_failure(error))
         except _Unfit as unfit:
@@ -240,6 +251,12 @@ _WORDS = {
     "4xx": "the provider refuses the request",
     "5xx": "the provider fails",
     "ttfb_timeout": "the provider does not answer in time",
+    "408": "the provider does not answer in time",
+    "stall": "the provider's answer stops half way",
+    "disconnected": "the provider closes the connection before it answers",
+    "truncated": "the provider's answer breaks off",
+    "empty": "the provider's answer is empty",
+    "too_large": "the provider's answer is larger than a list of models can be",
 }
 _ADVICE = {
     "connect_refused": "Check host and port of base_url, and that the provider runs.",
@@ -256,4 +273,6 @@ _ADVICE = {
     "4xx": "Check base_url, the model's name and the account's rights.",
     "5xx": "Try again later.",
     "ttfb_timeout": "Try again, or raise the provider's timeout.",
+    "empty": "Check the type, and that base_url holds the version segment (such as /v1).",
+    "too_large": "Check the type, and that base_url holds the version segment (such as /v1).",
 }

@@ -324,6 +324,45 @@ async def test_a_login_ends_the_session_before_it(office: Office) -> None:
         assert await office.sessions.find(text_) is None
 
 
+async def test_an_old_password_opens_nothing(office: Office) -> None:
+    """Whoever was compared with a password that is another one by now gets no session after those that it had ended."""
+    user = await office.hire("ada", Role.VIEWER, PASSWORD)
+    known, _ = await office.users.credentials("ada")
+    assert known is not None
+    await office.sessions.open(office.acting(user), office.notes, version=known.version)
+    await office.users.change(ROOT, office.notes, "ada", Changed(password=PASSWORD[::-1]))
+    with pytest.raises(AdminOutdated):
+        await office.sessions.open(office.acting(user), office.notes, version=known.version)
+    fresh, _ = await office.users.credentials("ada")
+    assert fresh is not None
+    await office.users.change(ROOT, office.notes, "ada", Changed(disabled=True))
+    with pytest.raises(AdminOutdated):
+        await office.sessions.open(office.acting(user), office.notes, version=fresh.version)
+    async with office.database.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM admin_sessions"))).scalar_one() == 0
+
+
+async def test_an_id_is_nobody_elses(office: Office) -> None:
+    """A user who is called like another's id is not taken for that one, whoever of them was there first."""
+    ada = await office.hire("ada", Role.VIEWER, PASSWORD)
+    shadow = await office.hire(ada.id, Role.ADMIN, PASSWORD)
+    assert await office.users.get(ada.id) == ada
+    async with office.database.begin() as connection:
+        for word, id_ in (("name", shadow.id), ("id", ada.id)):
+            await connection.execute(text(f"UPDATE admin_users SET {word} = 'zz' WHERE id = :id"), {"id": id_})
+    assert (await office.users.get("zz")).name == "ada"
+
+
+async def test_of_one_name_there_is_one_user(office: Office) -> None:
+    """However it is written, and however many ask for it at once."""
+    names = ["Ada", "ada", "ADA", "aDa", "ada", "Ada", "adA", "ada"]
+    found = await asyncio.gather(
+        *(office.users.create(ROOT, office.notes, name, Role.VIEWER, None) for name in names), return_exceptions=True
+    )
+    assert [type(one) for one in found].count(User) == 1
+    assert [type(one) for one in found].count(AdminNameTaken) == len(names) - 1
+
+
 async def test_a_session_of_the_admin_key_ends_with_it(office: Office) -> None:
     """Another key: whoever came in by the old one is out."""
     session = await office.sessions.open(ROOT, office.notes)

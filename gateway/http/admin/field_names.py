@@ -1,4 +1,4 @@
-"""From places in the configuration's words to the fields that callers of the admin API know. Pure."""
+"""From places in the configuration's words to the words and fields that callers of the admin API know. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Callable, Mapping
 from gateway.http.admin.provider_shapes import ELSEWHERE, Runtime
 from gateway.registry.resources.records import Kind
 
+WORDS = {
+    Kind.PROVIDER: "provider",
+    Kind.MODEL: "model",
+    Kind.CREDENTIAL: "credential",
+    Kind.TEMPLATE: "template",
+    Kind.RULE: "routing rule",
+    Kind.TEAM: "team",
+    Kind.LIMIT: "limit",
+}
+"""What people call resources."""
 _MODEL = {"context_window": "context_length", "price": "pricing"}
 
 

@@ -16,6 +16,8 @@ from gateway.http.admin.problems import Detail, Invalid
 LARGEST = 200
 USUAL = 50
 MAX_CURSOR = 1024
+_BEYOND: dict[type, int] = {int: 2**63, float: 2**43}
+"""What no database takes: of numbers, and of Unix seconds that become microseconds."""
 
 Limit = Annotated[int, Query(ge=1, le=LARGEST, description="How many of them at most.")]
 Cursor = Annotated[
@@ -50,7 +52,7 @@ def read_cursor(text: str | None, sort: str, *kinds: type) -> Place | None:
     fits = isinstance(found, list) and len(found) == 1 + len(kinds) and found[0] == sort
     if not fits or not all(type(part) is kind for part, kind in zip(found[1:], kinds, strict=True)):
         raise bad_cursor()
-    if any(type(part) is int and abs(part) >= 2**63 for part in found[1:]):
+    if any(abs(part) >= _BEYOND[type(part)] for part in found[1:] if type(part) in _BEYOND):
         raise bad_cursor()
     return tuple(found[1:])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -11,12 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from gateway.audit.log import AuditUnavailable
 from gateway.auth.admins import AdminInvalid, AdminNameTaken, AdminOutdated, AdminRefused, NoSuchAdmin
 from gateway.auth.refusals import DraftRejected, KeyChanged, KeyNameTaken, KeyNotActive, NoSuchKey
 from gateway.errors import OperatorError
-from gateway.http.admin.field_names import field_of
+from gateway.http.admin.field_names import WORDS, field_of
 from gateway.http.admin.problems import (
     Away,
     Broken,
@@ -77,7 +79,7 @@ def _validation(error: Any) -> Problem:
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         return InvalidJson("The body is no JSON.", field="body", suggestions=["Send one JSON value, encoded as UTF-8."])
-    details = [Detail(_place(one["loc"]), sentence(one)) for one in found[:_MOST_DETAILS]]
+    details = [Detail(_place(one, error.body), sentence(one)) for one in found[:_MOST_DETAILS]]
     first = details[0]
     rest = len(found) - 1
     more = f" ({rest} more mistake{'s' if rest > 1 else ''})" if rest else ""
@@ -89,9 +91,26 @@ def _validation(error: Any) -> Problem:
     )
 
 
-def _place(trail: Sequence[str | int]) -> str | None:
+def _place(one: Any, body: Any) -> str | None:
+    trail: Sequence[str | int] = one["loc"]
     steps = trail[1:] if trail and trail[0] in ("body", "query", "path", "header") else trail
+    if trail[:1] == ("body",):
+        steps = steps_of(one["type"], steps, body)
     return ".".join(map(str, steps))[:200] or None
+
+
+def steps_of(kind: str, trail: Sequence[str | int], value: Any) -> list[str | int]:
+    """Where the value that was sent has this mistake: without the steps that pydantic adds for the members of a union,
+    which callers know nothing of."""
+    steps = []
+    for number, step in enumerate(trail):
+        known = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if step in known:
+            value = value[step]
+            steps.append(step)
+        elif kind == "missing" and number == len(trail) - 1:
+            steps.append(step)
+    return steps
 
 
 def sentence(one: Any) -> str:
@@ -138,7 +157,7 @@ def _no_resource(_: Any) -> Problem:
 
 def _conflict(error: Any) -> Problem:
     details = [Detail(one.field or None, f"{one.kind}: {one.name}") for one in error.by[:_MOST_DETAILS]]
-    advice = ["Change those first, or send `cascade=true`."] if details else []
+    advice = [f"Change those first{', or send `cascade=true`' if error.cascades else ''}."] if details else []
     field = None
     if error.taken is not None:
         field = field_of(error.taken, "name")
@@ -165,11 +184,15 @@ def _key_replaced(error: Any) -> Problem:
 
 
 def _rejected(error: Any) -> Problem:
-    details = [Detail(field_of(one.kind, one.field), one.message) for one in error.problems[:_MOST_DETAILS]]
-    first = details[0]
-    place = f"{first.field}: " if first.field else ""
+    found = [
+        (f"{WORDS[one.kind]} {one.name}: " if one.id != error.only else "", field_of(one.kind, one.field), one.message)
+        for one in error.problems[:_MOST_DETAILS]
+    ]
+    details = [Detail(field, f"{whose}{message}") for whose, field, message in found]
+    whose, field, message = found[0]
+    first, place = details[0], f"{field}: " if field else ""
     return Invalid(
-        f"{place}{first.message}",
+        f"{whose}{place}{message}",
         field=first.field,
         details=details,
         suggestions=["Nothing was changed: the configuration as a whole would not hold."],
@@ -198,7 +221,7 @@ def _store(_: Any) -> Problem:
 
 
 def _operator(error: Any) -> Problem:
-    return Invalid(str(error))
+    return Away(str(error), suggestions=["Whoever runs this replica has to put that right."])
 
 
 def _no_admin(error: Any) -> Problem:
@@ -272,7 +295,17 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 async def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answered(request, of_status(error.status_code, error.headers))
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"allow": ", ".join(_methods_at(request))}  # the framework names those of the first route alone
+    return _answered(request, of_status(error.status_code, headers))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All that this path can be asked with: RFC 9110, 15.5.6."""
+    routes = [one for one in request.app.router.routes if isinstance(one, Route)]
+    at = [one for one in routes if one.path_regex.match(request.scope["path"])]
+    return sorted({method for route in at for method in route.methods or ()})
 
 
 async def _translated(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 
 from gateway.http.admin.authentication import address_of
-from gateway.http.admin.field_names import field_of
+from gateway.http.admin.field_names import WORDS, field_of
 from gateway.http.admin.filed import is_filed
 from gateway.http.admin.paging import cut_sorted, read_cursor
 from gateway.http.admin.problems import Clash, NotThere
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from gateway.http.admin.services import Services
     from gateway.registry.resources.repository import Committed
 
-WORDS = {
-    Kind.PROVIDER: "provider",
-    Kind.MODEL: "model",
-    Kind.CREDENTIAL: "credential",
-    Kind.TEMPLATE: "template",
-    Kind.RULE: "routing rule",
-    Kind.TEAM: "team",
-    Kind.LIMIT: "limit",
-}
-"""What people call them."""
 Test = Callable[[Resource], bool]
 
 

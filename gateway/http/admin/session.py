@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from fastapi import Request, Response
 
-from gateway.auth.admins import Actor, Open, Role
+from gateway.auth.admins import Actor, AdminOutdated, Open, Role
 from gateway.auth.admitting import session_of
 from gateway.auth.buckets import seconds
 from gateway.auth.sessions import NO_COOKIE, csrf_of
@@ -26,9 +26,12 @@ _log = structlog.stdlib.get_logger("gateway.admin")
 async def log_in(login: Login, request: Request, services: ServicesDep, response: Response) -> SessionShown:
     """Open a session for a browser: the cookie is in the answer's `set-cookie`. The one that it had before ends."""
     authenticator = services.authenticator
-    actor = await _proven(authenticator, login, address_of(request))
+    actor, version = await _proven(authenticator, login, address_of(request))
     earlier = session_of(dict(request.scope["headers"]))
-    session = await authenticator.sessions.open(actor, authenticator.recorder(request, actor), earlier)
+    try:
+        session = await authenticator.sessions.open(actor, authenticator.recorder(request, actor), earlier, version)
+    except AdminOutdated:
+        raise _wrong() from None
     response.headers["set-cookie"] = session.cookie
     return SessionShown(
         name=actor.name,
@@ -71,19 +74,20 @@ async def change_password(
         raise Forbidden("The admin key and tokens of machines have no password.")
     user = await authenticator.users.get(caller.user_id)
     _take(authenticator, user.name, address_of(request))
-    _, stored = await authenticator.users.credentials(user.name)
-    if not await authenticator.passwords.matches(stored, wanted.current.get_secret_value()):
+    known, stored = await authenticator.users.credentials(user.name)
+    if known is None or not await authenticator.passwords.matches(stored, wanted.current.get_secret_value()):
         raise Forbidden("The current password is another one.")
     authenticator.logins.knew(user.name, address_of(request))
-    change = Changed(password=wanted.password.get_secret_value())
+    change = Changed(password=wanted.password.get_secret_value(), version=known.version)
     await authenticator.users.change(caller, record, user.id, change)
     return Response(status_code=204, headers={"set-cookie": NO_COOKIE})
 
 
-async def _proven(authenticator: Authenticator, login: Login, address: str) -> Actor:
-    """Who has just logged in. Raises Problem; whether there is such a user is not told."""
+async def _proven(authenticator: Authenticator, login: Login, address: str) -> tuple[Actor, int | None]:
+    """Who has just logged in, and the version of the user whose password was compared. Raises Problem; whether there
+    is such a user is not told."""
     if login.credential is not None and login.name is None and login.password is None:
-        return await _by_credential(authenticator, login.credential.get_secret_value(), address)
+        return await _by_credential(authenticator, login.credential.get_secret_value(), address), None
     if login.credential is not None or login.name is None or login.password is None:
         raise Invalid("Send `name` and `password`, or `credential`.", field="name")
     _take(authenticator, login.name, address)
@@ -91,9 +95,13 @@ async def _proven(authenticator: Authenticator, login: Login, address: str) -> A
     right = await authenticator.passwords.matches(stored, login.password.get_secret_value())
     if user is None or not right:
         _log.warning("admin_login_failed", address=address)
-        raise Unauthenticated("Name or password is wrong.")
+        raise _wrong()
     authenticator.logins.knew(login.name, address)
-    return Actor(user.name, user.role, "user", user.id)
+    return Actor(user.name, user.role, "user", user.id), user.version
+
+
+def _wrong() -> Unauthenticated:
+    return Unauthenticated("Name or password is wrong.")
 
 
 async def _by_credential(authenticator: Authenticator, credential: str, address: str) -> Actor:

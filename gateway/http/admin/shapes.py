@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+import functools
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationInfo, field_validator
 
 Item = TypeVar("Item")
 
@@ -13,6 +14,28 @@ class Given(BaseModel):
     """What callers send: every field is known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """As in the configuration file: `true` is neither 1 nor 1 USD."""
+        if info.field_name is not None and not _takes_truth(cls, info.field_name):
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+            if any(isinstance(one, bool) for one in inner):
+                raise ValueError("true and false are no values of this field (write a number, or text)")
+        return value
+
+
+@functools.cache
+def _takes_truth(shape: type[BaseModel], field: str) -> bool:
+    return _may_hold_truth(shape.model_fields[field].annotation)
+
+
+def _may_hold_truth(kind: Any) -> bool:
+    """Whether true and false may stand in a value of this type; a shape within it looks at its own fields."""
+    if isinstance(kind, type) and issubclass(kind, bool | BaseModel):
+        return True
+    return kind in (Any, JsonValue) or any(map(_may_hold_truth, get_args(kind)))
 
 
 class Shown(BaseModel):

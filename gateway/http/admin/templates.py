@@ -17,7 +17,7 @@ from gateway.http.admin.problems import Clash, Detail, Invalid, NotThere
 from gateway.http.admin.provider_shapes import AuthConfig, ProviderDraft
 from gateway.http.admin.provider_words import whole as whole_provider
 from gateway.http.admin.providers import Cascade, Search
-from gateway.http.admin.refusing import sentence
+from gateway.http.admin.refusing import sentence, steps_of
 from gateway.http.admin.resource_service import ResourceService, ServiceDep
 from gateway.http.admin.resource_shapes import tidy
 from gateway.http.admin.routing import Routes
@@ -187,7 +187,7 @@ def _read(shape: type[BaseModel], words: Mapping[str, Any], place: str) -> Any:
         return shape.model_validate(words)
     except ValidationError as error:
         details = [
-            Detail(".".join([place, *map(str, one["loc"])]), sentence(one))
+            Detail(".".join([place, *map(str, steps_of(one["type"], one["loc"], words))]), sentence(one))
             for one in error.errors(include_url=False, include_input=False, include_context=False)[:20]
         ]
         raise Invalid(f"{details[0].field}: {details[0].message}", field=details[0].field, details=details) from None

@@ -7,7 +7,7 @@ from fastapi import Response
 from gateway.auth.admins import Role
 from gateway.http.admin.access import Caller, Recorder
 from gateway.http.admin.access_shapes import TokenCreated, TokenDraft, TokenShown, token_shown
-from gateway.http.admin.paging import Cursor, Limit, cut_sorted, read_cursor
+from gateway.http.admin.paging import Cursor, Limit, cut, read_cursor
 from gateway.http.admin.routing import Routes
 from gateway.http.admin.services import ServicesDep
 from gateway.http.admin.shapes import Page
@@ -22,10 +22,11 @@ async def list_tokens(
 ) -> Page[TokenShown]:
     """Everybody's for admins, one's own for others; the newest first."""
     after = read_cursor(cursor, _SORT, float, str)
-    found = await services.authenticator.tokens.list_for(caller)
-    part = cut_sorted(found, limit, _SORT, lambda token: (token.created_at, token.id), after)
+    tokens = services.authenticator.tokens
+    found = await tokens.list_for(caller, None if after is None else (after[0], after[1]), limit + 1)
+    part = cut(found, limit, _SORT, lambda token: (token.created_at, token.id))
     items = [token_shown(token) for token in part.items]
-    return Page(items=items, next_cursor=part.next_cursor, total=len(found))
+    return Page(items=items, next_cursor=part.next_cursor, total=await tokens.count_for(caller))
 
 
 @routes.post("/tokens", policy=Role.VIEWER, status_code=201, summary="Create a token")

@@ -148,8 +148,7 @@ class _Bench:
             self._refuse_referred(found, "is gone")
         self._cascade(found)
         del self.now[found.kind][found.id]
-        if found.kind is Kind.RULE:
-            self._renumber([rule.id for rule in self._rules()])
+        self._renumber([rule.id for rule in self._rules()])
 
     def reorder(self, ids: Sequence[str]) -> None:
         for name in ids:
@@ -178,11 +177,11 @@ class _Bench:
         if found.kind is Kind.PROVIDER:
             for one in state.within(found.id):
                 del self.now[one.kind][one.id]
-        for rule in list(self.now[Kind.RULE].values()):
-            if rule.id == found.id or not any(ref.id == rule.id for ref in references_to(state, found)):
-                continue
+        for name in dict.fromkeys(ref.id for ref in references_to(state, found) if ref.kind is Kind.RULE):
+            rule = self.now[Kind.RULE][name]  # as it is by now: it may have lost a fallback to a rule that went
             left = without(state, rule, found)
             if left is None:
+                self._cascade(rule)  # others may fall back to it; of them nothing goes but that
                 del self.now[Kind.RULE][rule.id]
             else:
                 self._put(left)
@@ -214,12 +213,13 @@ class _Bench:
             raise Conflict(f"The name {name!r} is taken among {kind}: choose another.", taken=kind)
 
     def _refuse_referred(self, found: Resource, how: str) -> None:
-        by = references_to(self.state, found)
-        if how != "is gone":  # what belongs to it stays with it
+        by, goes = references_to(self.state, found), how == "is gone"
+        if not goes:  # what belongs to it stays with it
             by = [one for one in by if one.kind not in WITHIN_PROVIDERS]
         if by:
             names = ", ".join(dict.fromkeys(f"{one.kind} {one.name}" for one in by[:10]))
-            raise Conflict(f"{found.name!r} is referred to by {names}, which would break once it {how}.", by)
+            message = f"{found.name!r} is referred to by {names}, which would break once it {how}."
+            raise Conflict(message, by, cascades=goes)
 
     def _rules(self) -> list[Resource]:
         return sorted(self.now[Kind.RULE].values(), key=lambda rule: (rule.position or 0, rule.id))

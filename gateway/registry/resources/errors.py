@@ -33,12 +33,16 @@ class Reference(NamedTuple):
 
 
 class Conflict(ResourceError):
-    """The name is `taken` among resources of a kind, or others still refer to it: `by` says who."""
+    """The name is `taken` among resources of a kind, or others still refer to it: `by` says who, `cascades` whether a
+    cascade would take them along."""
 
-    def __init__(self, message: str, by: Sequence[Reference] = (), taken: Kind | None = None) -> None:
+    def __init__(
+        self, message: str, by: Sequence[Reference] = (), taken: Kind | None = None, *, cascades: bool = False
+    ) -> None:
         super().__init__(message)
         self.by = tuple(by)
         self.taken = taken
+        self.cascades = cascades
 
 
 class Redirected(ResourceError):
@@ -103,8 +107,13 @@ class Problem(NamedTuple):
 
 
 class Rejected(ResourceError):
-    """The configuration would not hold with this change."""
+    """The configuration would not hold with this change.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    `only` is the id of the one resource that was to be changed; None where there are several, or none yet. A problem of
+    any other is told with its name.
+    """
+
+    def __init__(self, problems: Sequence[Problem], only: str | None = None) -> None:
         self.problems = tuple(problems)
+        self.only = only
         super().__init__("\n".join(f"{one.kind} {one.name}: {one.field}: {one.message}" for one in self.problems))

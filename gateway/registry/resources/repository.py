@@ -187,7 +187,7 @@ class Resources:
             now = self._wall()
             problems = _secret_problems(operations, before, self._rules.bounds)
             if problems:
-                raise Rejected(problems)
+                raise Rejected(problems, problems[0].id if len(operations) == 1 else None)
             after, changes = apply(before, operations, Stamp(now, author.name), self.seal)
             if not changes:
                 await connection.rollback()
@@ -226,7 +226,13 @@ class Resources:
                 parked = {one.id for one in await asyncio.to_thread(rules.judge, fragment_of(before))} - touched
                 problems = [one for one in unfit if one.id not in parked]
         if problems:
-            raise Rejected(problems)
+            meant = {change.resource.id for change in changes if not _only_moved(change)}
+            raise Rejected(problems, meant.pop() if len(meant) == 1 else None)
+
+
+def _only_moved(change: Change) -> bool:
+    """A rule that stands elsewhere because another one was put before it."""
+    return change.before is not None and change.after is not None and change.before.version == change.after.version
 
 
 def _sealed_anew(change: Change) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,6 +86,37 @@ async def people(sqlite_api: AdminApi) -> People:
 
 def let_in(reply: httpx2.Response) -> bool:
     return reply.status_code not in (401, 403)
+
+
+async def test_every_token_is_in_the_list(api: AdminApi) -> None:
+    """However many there were: one that cannot be found cannot be revoked. Those of one moment are each there once."""
+    values = [
+        {"id": f"{n:016x}", "name": f"t{n}", "digest": n.to_bytes(32, "big"), "at": 1_800_000_000_000_000 + n // 3}
+        for n in range(1_201)
+    ]
+    async with api.services.database.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO admin_tokens (id, name, role, digest, prefix, created_at, created_by) "
+                "VALUES (:id, :name, 'viewer', :digest, 'gwt-x', :at, 'test')"
+            ),
+            values,
+        )
+    found: list[str] = []
+    page: dict[str, Any] = {"next_cursor": None}
+    while not found or page["next_cursor"] is not None:
+        more = {} if page["next_cursor"] is None else {"cursor": page["next_cursor"]}
+        page = (await api.call("GET", "/tokens", params={"limit": "200", **more})).json()
+        assert page["total"] == len(values)
+        found += [one["id"] for one in page["items"]]
+    assert found == [one["id"] for one in reversed(values)]
+
+
+@pytest.mark.parametrize("at", ["1e300", "-1e300", "1e13"])
+async def test_a_cursor_of_no_time_is_none(api: AdminApi, at: str) -> None:
+    cursor = base64.urlsafe_b64encode(f'["-created_at",{at},"x"]'.encode()).decode().rstrip("=")
+    answer = await api.call("GET", "/tokens", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "cursor")
 
 
 @pytest.mark.slow

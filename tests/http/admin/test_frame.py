@@ -37,6 +37,10 @@ async def test_every_refusal_has_one_shape(sqlite_api: AdminApi) -> None:
     wrong = await api.call("POST", "/incidents", {})
     assert wrong.headers["allow"] == "GET"
     error_of(wrong, 405, "method_not_allowed")
+    for path, methods in (("/providers", "GET, POST"), ("/teams/nobody", "DELETE, GET, PATCH, PUT")):
+        wrong = await api.call("TRACE", path)
+        assert wrong.headers["allow"] == methods
+        error_of(wrong, 405, "method_not_allowed")
     json = {"content-type": "application/json"}
     for content, headers, status, code in (
         (b"name: x", {"content-type": "text/yaml"}, 415, "unsupported_media_type"),

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from gateway.storage.embedded import EmbeddedRedis
+from gateway.upstream.checkup import Examiner
 from tests.support.admin import AdminApi, opened_api
 from tests.support.ledger import sqlite_file
-from tests.support.steps import json_reply
+from tests.support.steps import chunked, json_reply, raw_head, send, stall
 from tests.support.tls import Authority
 from tests.support.upstream import Received, ScriptedUpstream
 
@@ -100,6 +101,28 @@ async def test_where_nobody_listens(near_api: AdminApi) -> None:
     await made(near_api, f"http://127.0.0.1:{port}/v1")
     told = (await near_api.call("POST", "/providers/near/test", {})).json()
     assert (told["failed_step"], steps_of(told)["authenticate"]) == ("connect", "skipped")
+
+
+async def test_a_provider_that_does_not_come_to_an_end(near_api: AdminApi) -> None:
+    """Whoever took the connection and the question is there: no word of firewalls."""
+    async with ScriptedUpstream(default=[send(raw_head(200, [("content-length", "100")])), stall()]) as upstream:
+        await made(near_api, f"{upstream.base_url}/v1")
+        services = near_api.services
+        provider = (await services.opened()).providers["near"]
+        checkup = await Examiner(services.examiner.asker, services.dialects, patience=2.0).examine(provider)
+        assert checkup.failed is not None
+        assert (checkup.failed.name, checkup.failed.message.partition(":")[0]) == ("authenticate", "ttfb_timeout")
+        assert "irewall" not in checkup.failed.advice
+        assert len(upstream.received) == 1
+
+
+async def test_an_answer_without_end_is_told_as_one(near_api: AdminApi) -> None:
+    """What is wrong with it, and what to do."""
+    endless = [send(raw_head(200, [("transfer-encoding", "chunked")])), *[send(chunked(b"x" * 1_000_000))] * 64]
+    async with ScriptedUpstream(default=endless) as upstream:
+        await made(near_api, f"{upstream.base_url}/v1")
+        told = (await near_api.call("POST", "/providers/near/test", {})).json()
+        assert (told["failed_step"], "larger" in told["message"]) == ("authenticate", True), told
 
 
 async def test_a_certificate_that_nobody_vouches_for(near_api: AdminApi, tmp_path: Path) -> None:

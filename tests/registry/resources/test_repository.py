@@ -152,6 +152,23 @@ async def test_cascade(office: Office) -> None:
     assert [model.provider_id for model in (await office.resources.list(Kind.MODEL)).items] == [other.id]
 
 
+@pytest.mark.parametrize("gone", [Kind.PROVIDER, Kind.MODEL, Kind.TEAM])
+async def test_a_cascade_takes_fallbacks_to_what_it_takes(office: Office, gone: Kind) -> None:
+    """A rule of which nothing is left goes, and out of the fallbacks of others too; the rest closes ranks."""
+    provider = await office.provider("one")
+    model = await office.model(provider, "m")
+    team = await office.make(Kind.TEAM, "blue", {"limits": {"requests": "10/min"}})
+    await office.rule("goes", "one", "m", match={"model": "goes", "team": "blue"})
+    both = [{"provider": "one", "model": "m"}, {"provider": "mock", "model": "mock-small"}]
+    await office.rule("stays", "one", "m", targets=both, fallbacks={"context_window": "goes"})
+    found = {Kind.PROVIDER: provider, Kind.MODEL: model, Kind.TEAM: team}[gone]
+    await office.resources.change(ALICE, [Delete(gone, found.id, cascade=True)])
+    [rule] = (await office.resources.list(Kind.RULE)).items
+    assert (rule.name, rule.position) == ("stays", 0)
+    assert "fallbacks" not in rule.settings
+    assert rule.settings["targets"] == (both if gone is Kind.TEAM else both[1:])
+
+
 async def test_teams_of_keys(office: Office, database: Database) -> None:
     """A team that run-time keys belong to cannot go, not even by cascade."""
     team = await office.make(Kind.TEAM, "blue", {"limits": {"requests": "10/min"}})
