@@ -10,6 +10,7 @@ from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Exchange
 from gateway.limits.demand import Used
 from gateway.limits.gate import About
+from gateway.providers.wire.usage import MOST
 from gateway.types import Call, Deployment, LedgerRow, LedgerState, Price, Service, TokenSource, Usage
 from gateway.upstream.progress import Answer
 from gateway.upstream.relay import Relay
@@ -152,7 +153,7 @@ class Accounts:
         first."""
         corrected = self._calibration.corrected(deployment.id, guess)
         known = None if relay is None else relay.known_input
-        if known is None or known.input_tokens <= 0:
+        if known is None or not 0 < known.input_tokens < MOST:
             return corrected
         # What it says of the output meanwhile is not all of it.
         return msgspec.structs.replace(
@@ -233,9 +234,13 @@ def _usage(exchange: Exchange, error: GatewayError | None) -> tuple[Usage | None
 
 def _counted(call: Call, answer: Answer) -> Usage | None:
     """What the provider told of the call; None where it did not, or tells what cannot be: that it answered without
-    having read anything."""
+    having read anything, or more than any call has."""
     counted = answer.usage if answer.relay is None else answer.relay.usage
-    if counted is not None and counted.input_tokens <= 0 and call.input_tokens and call.service in _READING:
+    if counted is None:
+        return None
+    if counted.input_tokens <= 0 and call.input_tokens and call.service in _READING:
+        return None
+    if counted.input_tokens >= MOST or counted.output_tokens >= MOST or counted.units >= MOST:
         return None
     return counted
 

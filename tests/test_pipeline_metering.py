@@ -108,6 +108,19 @@ async def test_vectors_of_nothing_are_not_free(bench: Bench) -> None:
     assert (row.input_tokens, row.token_source, row.cost_nano_usd) == (100, TokenSource.ESTIMATED, 100 * 2000)
 
 
+@pytest.mark.parametrize("told", [Usage(10**9, 5), Usage(100, 10**9), Usage(100, 5, units=1e9)])
+async def test_what_no_call_has_is_not_charged(bench: Bench, told: Usage) -> None:
+    """A count beyond all reason is a provider's mistake, and no budget is used up by it: what was used is estimated."""
+    exchange = bench.entered()
+    bench.forwarder.result = whole(told, b'{"choices":[]}')
+    await bench.pipeline.serve(exchange, call())
+    bench.pipeline.close(exchange, 200)
+    (row,) = await bench.rows()
+    assert (row.input_tokens, row.token_source, row.units) == (100, TokenSource.ESTIMATED, 0.0)
+    assert 0 < row.output_tokens < 100
+    assert row.cost_nano_usd == 100 * 2000 + row.output_tokens * 8000
+
+
 async def test_speech_that_is_sold_by_tokens_is_not_free(bench: Bench) -> None:
     """Sound says nothing of its tokens: where the price is one of tokens, what was spoken is estimated in them."""
     exchange, asked = bench.entered(), call(service=Service.SPEECH, max_tokens=None)

@@ -25,6 +25,8 @@ WAITING = 1000
 REMEMBERED = 20_000
 LONGEST = 366 * 86400.0
 """Seconds that the store remembers what was told of a period that does not end."""
+SKEW = 60.0
+"""Seconds that this machine's clock may be ahead of the store's, by which periods end."""
 
 Tell = Callable[[QuotaAlert], None]
 
@@ -33,6 +35,7 @@ class _Told(NamedTuple):
     quota: QuotaSpec
     """Kept, so that its id stays its own."""
     until: float
+    """When its period ends."""
     level: int
 
 
@@ -53,13 +56,13 @@ class QuotaAlerts(SilentObserver):
         owner: str,
         used: int,
         held: int,  # noqa: ARG002 - what is reserved counts
-        until: float,  # noqa: ARG002 - looked up when there is something to tell
+        until: float,
     ) -> None:
         """A call was admitted."""
         if used >= quota.amount:
-            self._crossed(quota, owner, used, EXCEEDED)
+            self._crossed(quota, owner, (used, EXCEEDED), until)
         elif quota.soft is not None and used >= quota.soft * quota.amount:
-            self._crossed(quota, owner, used, SOFT)
+            self._crossed(quota, owner, (used, SOFT), until)
 
     def quota_exhausted(
         self,
@@ -67,25 +70,28 @@ class QuotaAlerts(SilentObserver):
         owner: str,
         used: int,
         held: int,  # noqa: ARG002 - as above
-        until: float,  # noqa: ARG002
+        until: float,
     ) -> None:
         """A call was refused: a hard quota is hardly ever used up to the last token. One that is far from its end
         refused a call that is too large for it: nothing to tell."""
         if used >= NEARLY * quota.amount:
-            self._crossed(quota, owner, used, EXCEEDED)
+            self._crossed(quota, owner, (used, EXCEEDED), until)
 
-    def _crossed(self, quota: QuotaSpec, owner: str, used: int, level: int) -> None:
+    def _crossed(self, quota: QuotaSpec, owner: str, what: tuple[int, int], until: float) -> None:
+        used, level = what
         told = self._told.get((id(quota), owner))
-        now = self._wall()
-        if (told is not None and now < told.until and level <= told.level) or len(self._tasks) >= WAITING:
+        if told is not None and (until < told.until or (until == told.until and level <= told.level)):
             return
-        period = period_of(quota.period, quota.zone, now)
+        if len(self._tasks) >= WAITING:
+            return
+        # The period that it was counted in: by this machine's clock the next one may have begun, or not yet.
+        period = period_of(quota.period, quota.zone, until - 1.0)
         if len(self._told) >= REMEMBERED:
             self._told.clear()
-        self._told[id(quota), owner] = _Told(quota, period.end, level)
+        self._told[id(quota), owner] = _Told(quota, until, level)
         alert = alert_of(quota, owner, (used, level), period)
         key = f"gw:alert:{_digest(quota, owner)}@{int(period.start)}:{LEVELS[level]}"
-        task = asyncio.create_task(self._tell_once(alert, key, min(period.end - now, LONGEST)))
+        task = asyncio.create_task(self._tell_once(alert, key, min(until - self._wall() + SKEW, LONGEST)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

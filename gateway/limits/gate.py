@@ -63,14 +63,14 @@ class Gate:
         self._patient_channels: dict[str, ScriptBatcher] = {}
         self._source = redis.load_script("gateway.limits", "lua/gate.lua")
         self._patient_source = patient.load_script("gateway.limits", "lua/gate.lua") if patient is not redis else None
-        self._redis = redis
-        self._observer = observer
-        self._clock = clock
+        self._redis, self._observer, self._clock = redis, observer, clock
         self.store_clock = StoreClock(clock)
         self._outage = Outage(LocalLimits(clock, backing.workers), backing.ledger)
-        self._seeder = Seeder(patient, backing.ledger)
         self._records = Records(backing.journal)
         self.epochs = Epochs(patient, self._store_lost)
+        self._seeder = Seeder(
+            patient, backing.ledger, lambda shard: None if shard in self.dirty else self.epochs.current(shard)
+        )
         self.spent = Spent(redis, observer, self.epochs)
         if patient is not redis:
             redis.on_connect(self.epochs.doubt)
@@ -173,8 +173,7 @@ class Gate:
             degraded = True
             if limits.quotas:
                 self.dirty.add(limits.names.shard)
-        verdict = int(reply[0])
-        if verdict != ADMITTED:
+        if int(reply[0]) != ADMITTED:
             self._refused(reservation.user, limits, None if degraded else frame, reply)
             raise refusal(limits, frame, reply, demand)
         self._observer.limits_decided(limits.degraded if degraded else limits.admitted)
@@ -207,10 +206,10 @@ class Gate:
             used, owner = use[0], limits.owner_of(row, reservation.user)
             assert isinstance(spec, QuotaSpec)
             self._observer.quota_used(spec, owner, *use)
-            if spec.kind == "cost":
-                self.spent.remember(spec, owner, limits, frame, row)
+            self.spent.remember(spec, owner, limits, frame, row)
             if used >= limits.thresholds[row]:
                 reservation.headers += quota_warning(spec, used)
+        self._seeder.compare.admitted(limits, frame, reservation.user)
 
     async def _ask_quotas(
         self, name: str, user: str | None, limits: LimitSet, what: Asked
@@ -384,6 +383,7 @@ class Gate:
         if hold.degraded:
             self._outage.settle(limits, hold.frame, hold.id, tokens, -1 if undo else 0)
             self._outage.done(hold.id, used)
+            self._seeder.compare.ended(limits, hold.frame, hold.user)
             return
         if not limits.rows and not hold.recorded:
             return
@@ -495,5 +495,6 @@ class Gate:
 
     async def close(self) -> None:
         """Wait until everything settled is on record."""
+        await self._seeder.compare.close()
         for channel in (*self._patient_channels.values(), *self._channels.values()):
             await channel.close()

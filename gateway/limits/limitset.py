@@ -75,7 +75,7 @@ class Member(NamedTuple):
     """Who that is in the ledger, where it is not the whole name."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Frame:
     """The keys of a set for one user, as long as no period ends."""
 
@@ -86,6 +86,8 @@ class Frame:
     """Of each row that is a quota."""
     epoch: str = ""
     """The life of the store that quota counters are named after."""
+    compared: bool = False
+    """The ledger was asked whether its counters keep up, or will be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 from gateway.errors import QuotaUnavailable
+from gateway.limits.comparison import Comparison, Life, nowhere
 from gateway.limits.limitset import Frame, LimitSet
 from gateway.limits.outage import LedgerLine, question
 from gateway.limits.periods import FOREVER
@@ -19,9 +20,11 @@ TRIES = 10
 
 
 class Seeder:
-    """Starts missing counters; many calls that miss the same one share the work."""
+    """Starts missing counters; many calls that miss the same one share the work. `compare` finds those that are there
+    and wrong; `life` is for that."""
 
-    def __init__(self, redis: RedisClient, ledger: LedgerLine) -> None:
+    def __init__(self, redis: RedisClient, ledger: LedgerLine, life: Life = nowhere) -> None:
+        self.compare = Comparison(redis, ledger, life)
         self._script: Script = redis.load_script("gateway.limits", "lua/seed.lua")
         self._ledger = ledger
         self._working: dict[str, asyncio.Task[None]] = {}

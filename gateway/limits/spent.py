@@ -36,7 +36,9 @@ class Spent:
         self._known: dict[str, _Budget] = {}
 
     def remember(self, quota: QuotaSpec, owner: str, limits: LimitSet, frame: Frame, row: int) -> None:
-        """A call was admitted under the budget in this row."""
+        """A call was admitted under the quota in this row; budgets are looked at."""
+        if quota.kind != "cost":
+            return
         key = frame.keys[3 + row]
         known = self._known.get(key)
         if (known is not None and known.quota is quota) or quota.scope in _UNNAMED:

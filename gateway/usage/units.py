@@ -23,6 +23,8 @@ LARGEST_UPLOAD = 25 * 1024 * 1024
 """Bytes that transcription services take: https://platform.openai.com/docs/guides/speech-to-text"""
 DOCUMENTS_PER_SEARCH = 100
 """https://docs.cohere.com/docs/how-does-cohere-pricing-work"""
+MOST = 10**9
+"""No call has as many of any unit: who tells that makes a mistake, and has told nothing."""
 _TOKENS_PER_UNIT = {
     Service.IMAGES: (0, 8192),
     Service.SPEECH: (0, 4),
@@ -180,7 +182,7 @@ def _characters(call: Call) -> float:
 def _searches(call: Call, body: bytes | None) -> Units:
     reply = _read(_RERANKED, body)
     billed = reply.meta.billed_units if reply is not None and reply.meta is not None else None
-    if billed is not None and billed.search_units is not None and billed.search_units >= 0:
+    if billed is not None and billed.search_units is not None and 0 <= billed.search_units < MOST:
         return Units(billed.search_units)
     return Units(_searches_asked(call))
 
@@ -198,7 +200,7 @@ def _seconds(call: Call, body: bytes | None) -> Units:
     reply = _read(_TRANSCRIPT, body) if body.lstrip()[:1] == b"{" else None
     if reply is not None:
         told = _number(reply.duration)
-        if told > 0:
+        if 0 < told < MOST:
             return Units(told)
         text = reply.text if isinstance(reply.text, str) else ""
         return Units(len(text) / CHARACTERS_PER_SECOND, counted=False)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.limits.alerts import QuotaAlerts
+from gateway.limits.periods import period_of
 from gateway.ports import QuotaAlert
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
@@ -17,8 +18,8 @@ from gateway.types import QuotaSpec
 from .conftest import fresh
 
 Worker = Callable[..., QuotaAlerts]
-END = 4e9
-"""When the period ends; alerts look that up themselves."""
+END = period_of("month", "UTC", time.time()).end
+"""When this month ends, with which such a quota is renewed."""
 
 
 @pytest.fixture
@@ -91,20 +92,39 @@ async def test_a_refusal_is_the_end(worker: Worker, told: list[QuotaAlert]) -> N
 
 async def test_every_period_and_owner_by_itself(worker: Worker, told: list[QuotaAlert]) -> None:
     """The next period is told anew, and so is every owner; a raised amount is another quota."""
-    now = [1_790_000_000.0]
-    one, spec = worker(lambda: now[0]), quota(period="day")
+    now = time.time()
+    today = period_of("day", "UTC", now).end
+    one, spec = worker(), quota(period="day")
     for _ in range(2):
-        one.quota_used(spec, spec.name, 900, 0, END)
-        one.quota_used(spec, f"{spec.name}:other", 900, 0, END)
-    now[0] += 86_400
-    one.quota_used(spec, spec.name, 900, 0, END)
-    one.quota_used(replace(spec, amount=1100), spec.name, 900, 0, END)
+        one.quota_used(spec, spec.name, 900, 0, today)
+        one.quota_used(spec, f"{spec.name}:other", 900, 0, today)
+    tomorrow = today + 86_400
+    one.quota_used(spec, spec.name, 900, 0, tomorrow)
+    one.quota_used(replace(spec, amount=1100), spec.name, 900, 0, tomorrow)
     # The same after a reload, which makes every quota anew.
-    one.quota_used(replace(spec), spec.name, 900, 0, END)
+    one.quota_used(replace(spec), spec.name, 900, 0, tomorrow)
     await one.close()
     assert len(told) == 4
     assert [alert.owner for alert in told].count("other") == 1
     assert len({alert.period_start for alert in told}) == 2
+
+
+@pytest.mark.parametrize("ahead", [-20.0, 0.0, 20.0])
+async def test_a_period_ends_by_the_clock_that_it_is_counted_by(
+    worker: Worker, told: list[QuotaAlert], ahead: float
+) -> None:
+    """A worker whose clock is seconds off tells of the period that was used up, and of the next one, too."""
+    end = period_of("day", "UTC", time.time()).end
+    now = [end - 10.0 + ahead]
+    one, other, spec = worker(lambda: now[0]), worker(lambda: now[0] - ahead), quota(period="day")
+    one.quota_used(spec, spec.name, 1000, 0, end)
+    await one.close()
+    other.quota_used(spec, spec.name, 1001, 0, end)
+    now[0] += 15.0
+    one.quota_used(spec, spec.name, 1000, 0, end + 86_400)
+    one.quota_used(spec, spec.name, 1002, 0, end)  # of a call that began before
+    await one.close()
+    assert [(alert.period_start, alert.used) for alert in told] == [(end - 86_400, 1000), (end, 1000)]
 
 
 async def test_users_are_not_named(worker: Worker, told: list[QuotaAlert]) -> None:

@@ -107,6 +107,7 @@ async def test_two_reapers(found: AdminApi, till: Till) -> None:
     async with clerks(found, 2, BUDGET) as workers:
         for clerk in workers:
             await at_work(clerk)
+        for clerk in workers:
             clerk.process.kill()
             await clerk.process.wait()
         reapers = [Reaper(found.redis, ["0"], time.time) for _ in range(6)]

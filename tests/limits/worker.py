@@ -22,6 +22,7 @@ from gateway.storage.redis import connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LedgerState, LimitSpec, QuotaSpec
 from tests.limits.tills import PATIENT, Boot, Till
+from tests.support.waiting import eventually
 
 
 class Clerk:
@@ -74,8 +75,9 @@ class Clerk:
         return len(self._till.open)
 
     async def calls(self, order: dict[str, Any]) -> list[str]:
-        """What is open."""
+        """What is open, once the bookkeeper is asked nothing more: before it answers it looks for dead workers."""
         del order
+        await eventually(lambda: self._till.gate._seeder.compare.idle)
         return list(self._till.open)
 
 

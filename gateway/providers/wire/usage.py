@@ -6,8 +6,9 @@ import msgspec
 
 from gateway.types import Usage
 
-MOST = 10**12
-"""No call has more tokens; a larger count is a mistake that must not overflow what adds it up."""
+MOST = 10**9
+"""No call has as many tokens, or seconds of sound: a count that is as large or larger is a mistake, told as this much.
+It must not overflow what adds it up, and nobody is charged for it."""
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -59,6 +60,8 @@ class WireUsage(msgspec.Struct, gc=False):
         """The counts, or None when the object carries none."""
         given = self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens
         made = self.completion_tokens if self.completion_tokens is not None else self.output_tokens
+        if made and made < 0:
+            return None  # how some servers say that they have not counted
         if given is None and made is None:
             given = self.total_tokens
             seconds = _seconds(self.seconds) or _seconds(self.prompt_audio_seconds)
