@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 import ssl
 from collections import Counter
+from fnmatch import translate
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.abilities import WORDS, unknown_words
 from gateway.registry.problems import did_you_mean, shown
+from gateway.registry.snapshot import Match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gateway.registry.snapshot import Route
 
 _AS_WRITTEN = "priority"
 """The strategy whose order is that of the file; any other one may begin with any target."""
 
+_GLOBS = 50
+"""Patterns with a `*` that later routes are compared with: a file may have thousands of both."""
 
 _OTHER_REFERENCE = re.compile(r"\$[A-Z_][A-Z0-9_]*|(?:os\.environ/|env:)[A-Za-z_][A-Za-z0-9_]*")
 """How shells, other gateways and the admin API refer to a variable."""
@@ -31,6 +36,32 @@ def cautions(providers: Mapping[str, Any], routes: Iterable[Route]) -> Iterator[
     for route in routes:
         yield from _repeated(route)
         yield from _out_of_reach(route)
+
+
+def shadowed(routes: Sequence[Route], listed: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """For routes in their order and as they are written: those that no request takes, since an earlier one, which asks
+    for the model alone, is for every model of theirs. What a route names as a fallback has its use."""
+    named = set(chain.from_iterable(item.get("fallbacks", {}).values() for item in listed))
+    exact: dict[str, str] = {}
+    globs: list[tuple[re.Pattern[str], str]] = []
+    for route in routes:
+        models = route.match.models
+        before = [_taken_by(model, exact, globs) for model in models or ("*",)]
+        if route.match != Match() and route.name not in named and None not in before:
+            first = " and ".join(shown(name) for name in dict.fromkeys(filter(None, before)))
+            yield f"route `{route.name}` gets no request: what it is for, {first} takes before it (put it first)"
+        if route.match == Match(models=models):
+            for model in models:
+                exact.setdefault(model, route.name)
+                if "*" in model and not {"?", "["}.intersection(model) and len(globs) < _GLOBS:
+                    globs.append((re.compile(translate(model)), route.name))
+
+
+def _taken_by(model: str, exact: Mapping[str, str], globs: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+    """The route that is for every name this one, or this pattern, is for. A pattern that only has `*` takes whatever
+    it matches as text, wildcards included."""
+    found = exact.get(model)
+    return found or next((name for pattern, name in globs if pattern.match(model)), None)
 
 
 def ca_trouble(path: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.registry.checks import Named, entries, unaliased
+from gateway.registry.checks import Named, entries, has_providers, unaliased
 from gateway.registry.problems import HINT, Fault, did_you_mean, shown
 from gateway.registry.scalars import is_on
 
@@ -33,7 +33,7 @@ def _alias_faults(data: Document) -> Iterator[Fault]:
         end = unaliased(data, name)
         if end in aliases:
             yield Fault(("aliases", name), f"the alias {shown(name)} leads in a circle (name a model)")
-        elif not named.resolves(end):
+        elif has_providers(data) and not named.resolves(end):
             message = f"no route and no provider has a model {shown(end)}{HINT} (name one that is configured)"
             yield Fault(("aliases", name), message, hint=partial(_nearest_model, data, named, end))
     for index, route in entries(data, "routes"):

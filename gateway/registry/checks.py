@@ -109,6 +109,11 @@ def providers(data: Document) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def has_providers(data: Document) -> bool:
+    """Without any, which is a fault of its own, nothing is told of references to them."""
+    return bool(providers(data))
+
+
 def _duplicate_names(data: Document, name: str) -> Iterator[Fault]:
     seen: dict[str, int] = {}
     for index, item in entries(data, name):
@@ -166,7 +171,7 @@ def _route_references(data: Document) -> Iterator[Fault]:
         if isinstance(match, dict):
             yield from _reference(match, "team", named.teams, ("routes", index, "match"))
             yield from _reference(match, "key", named.keys, ("routes", index, "match"))
-        targets = route.get("targets")
+        targets = route.get("targets") if has_providers(data) else None
         for position, target in enumerate(targets if isinstance(targets, list) else ()):
             if isinstance(target, dict):
                 yield from _target(named, target, ("routes", index, "targets", position))
@@ -203,7 +208,7 @@ def _fallback_references(data: Document) -> Iterator[Fault]:
                     if route.get("name") in circles[word]:
                         told = f"this leads back to where it came from: {HINT} (name another route, or remove it)"
                         yield Fault(trail, told, hint=partial(_way, named, route["name"], word))
-                else:
+                elif has_providers(data):
                     yield from _fallback_model(data, reference, list(named), trail)
 
 

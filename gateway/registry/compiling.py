@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gateway.registry.cautions import ca_trouble, cautions
+from gateway.registry.cautions import ca_trouble, cautions, shadowed
 from gateway.registry.compile_limits import compile_rule
 from gateway.registry.compile_providers import (
     Defaults,
@@ -120,6 +120,7 @@ def compile_document(interpolated: Interpolated, context: Context) -> Snapshot:
     compiled = [(route, "match" in item) for route, item in zip(routes, listed, strict=True)]
     table.warnings += [_deserted(route) for route in routes if not route.targets]
     table.warnings += cautions(data["providers"], routes)
+    table.warnings += shadowed(routes, listed)
     if context.memory is not None:
         context.memory.turn()
     zone = data.get("zone", UTC)

@@ -23,6 +23,9 @@ HINT = "\0"
 """Where a message takes its hint."""
 _COMPARED = 1000
 """Names that a misspelt one is compared with: each takes a hundredth of a millisecond."""
+_ALIKE, _UNLIKE_START = 0.6, 0.62
+"""The share of letters in common from which a word is taken for a misspelling; of one that starts otherwise it is
+more: `nope` and `openai` have 0.6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean `x`?` for the nearest known word, or nothing. Of many words, those alike in start and length are
     compared."""
     likely = nsmallest(_COMPARED, known, lambda name: (name[:1] != word[:1], abs(len(name) - len(word))))
-    near = difflib.get_close_matches(word[:100], likely, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:100], likely, n=1, cutoff=_UNLIKE_START)
+    if not near:
+        same = [name for name in likely if name[:1] == word[:1]]
+        near = difflib.get_close_matches(word[:100], same, n=1, cutoff=_ALIKE)
     return f"; did you mean `{near[0]}`?" if near else ""
 
 

@@ -126,7 +126,8 @@ class _Builder:
         found = self._anchors.get(str(event.anchor))
         if found is None:
             name = shown(str(event.anchor))
-            raise broken(self._path, f"the alias {name} has no anchor before it (define `&name` first)", _mark(event))
+            advice = "define `&name` first, or put text that begins with `*` in quotes"
+            raise broken(self._path, f"the alias {name} has no anchor before it ({advice})", _mark(event))
         return found
 
     def _check_tag(self, event: Any) -> None:

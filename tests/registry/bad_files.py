@@ -72,13 +72,13 @@ providers:
     "unknown alias": (
         "providers: *nope\n",
         [
-            "1:12: the alias `nope` has no anchor before it (define `&name` first)",
+            "1:12: the alias `nope` has no anchor before it (define `&name` first, or put text that begins with `*` in quotes)",
         ],
     ),
     "alias of itself": (
         "providers: &a {b: *a}\n",
         [
-            "1:19: the alias `a` has no anchor before it (define `&name` first)",
+            "1:19: the alias `a` has no anchor before it (define `&name` first, or put text that begins with `*` in quotes)",
         ],
     ),
     "second document": (

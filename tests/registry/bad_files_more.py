@@ -24,6 +24,44 @@ routes:
             "11:28: `hidden` is an alias too, so no request gets here by it (remove one of the two)",
         ],
     ),
+    "providers misspelt": (
+        """\
+provders: {mock: {type: mock, models: [mock-small]}}
+aliases: {fast: mock-small}
+routes:
+- name: r
+  match: {model: x, team: nobody}
+  targets: [{provider: mock, model: mock-small}]
+  fallbacks: {context_window: mock/mock-small}
+""",
+        [
+            "1:1: `providers` is missing (add it)",
+            "1:1: unknown key `provders`; did you mean `providers`?",
+            "5:27: there is no team `nobody` (declare it under `teams`, or correct it)",
+        ],
+    ),
+    "names that are no misspellings": (
+        """\
+providers: {openai: {type: mock, models: [a]}}
+routes:
+- {name: r, match: {model: x}, targets: [{provider: nope, model: a}, {provider: opnai, model: a}]}
+""",
+        [
+            "3:53: there is no provider `nope` (declare it under `providers`, or correct it)",
+            "3:81: there is no provider `opnai`; did you mean `openai`? (declare it under `providers`, or correct it)",
+        ],
+    ),
+    "what lacks more than a variable": (
+        """\
+providers: {mock: {type: mock}}
+keys:
+- secret: ${UNSET}
+- name: b
+  secret: ${UNSET}
+  quotas: [{cost: "${UNSET}"}]
+""",
+        ["3:3: `name` is missing (add it)", "6:12: `period` is missing (add it)"],
+    ),
     "routes that are for nothing, or for everything": (
         """\
 providers: {mock: {type: mock, models: [mock-small, s]}}

@@ -95,3 +95,30 @@ def test_a_target_that_stands_twice_is_told(tmp_path: Path) -> None:
     assert load_text(tmp_path, text).warnings == (
         "route `r` has the target `p/m` 2 times (write it once; `weight` gives shares)",
     )
+
+
+def test_routes_that_no_request_takes_are_told(tmp_path: Path) -> None:
+    """An earlier route for all of their models hides them; one with more conditions does not, nor where it is named."""
+    targets = "targets: [{provider: p, model: m}]"
+    rules = {
+        "gold": "match: {model: 'a*', headers: {x: y}}",
+        "a": "match: {model: 'a*'}",
+        "b": "match: {model: [b, 'q?']}",
+        "a-again": "match: {model: 'a*', stream: true}",
+        "ab": "match: {model: ['ab*', b]}",
+        "partly": "match: {model: [b, c]}",
+        "wider": "match: {model: 'q*'}",
+        "spare": "match: {model: ax}",
+        "user": "match: {model: u}, fallbacks: {context_window: spare}",
+        "team": "match: {stream: true}",
+        "all": "match: {model: '*'}",
+        "late": "match: {stream: false}",
+        "rest": "default: true",
+    }
+    text = "providers: {p: {type: mock, models: [m]}}\nroutes:\n"
+    text += "".join(f"- {{name: {name}, {rule}, {targets}}}\n" for name, rule in rules.items())
+    assert load_text(tmp_path, text).warnings == (
+        "route `a-again` gets no request: what it is for, `a` takes before it (put it first)",
+        "route `ab` gets no request: what it is for, `a` and `b` takes before it (put it first)",
+        "route `late` gets no request: what it is for, `all` takes before it (put it first)",
+    )

@@ -96,6 +96,20 @@ def properties(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, An
             yield from properties(item, f"{place}/{name}")
 
 
+def test_the_schema_wants_one_of_those_that_the_loader_wants() -> None:
+    """Editors mark a mapping in which the one thing is missing that the loader refuses it for."""
+    known = schema_json()["$defs"]
+    assert [known[name]["minProperties"] for name in ("Match", "Span", "Fallbacks")] == [1, 1, 1]
+    wanted = {
+        "Route": {"match", "default"},
+        "Key": {"secret", "secret_hash"},
+        "Quota": {"cost", "tokens", "requests"},
+        "LimitRule": {"requests", "tokens", "concurrency", "quotas"},
+    }
+    for name, settings in wanted.items():
+        assert {one for option in known[name]["anyOf"] for one in option["required"]} == settings, name
+
+
 def test_every_property_is_described() -> None:
     """Editors can show a sentence for each setting, and every reference leads somewhere."""
     schema = schema_json()

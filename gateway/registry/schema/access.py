@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.registry import scalars
 from gateway.registry.schema.fields import (
@@ -22,6 +22,7 @@ from gateway.registry.schema.fields import (
     Whole,
     Zone,
     one_or_many,
+    some_of,
 )
 from gateway.registry.schema.providers import Headers
 from gateway.registry.schema.routes import ServiceWord
@@ -60,6 +61,8 @@ class Limits(Strict):
 class Quota(Strict):
     """An amount per calendar period."""
 
+    model_config = ConfigDict(json_schema_extra=some_of("cost", "tokens", "requests"))
+
     period: Literal["minute", "hour", "day", "week", "month", "year", "total"] = Field(
         description="When it starts anew; a week starts on Monday, a total never does."
     )
@@ -89,6 +92,8 @@ class Quota(Strict):
 
 class Key(Strict):
     """A virtual key: what a client of this gateway sends."""
+
+    model_config = ConfigDict(json_schema_extra=some_of("secret", "secret_hash"))
 
     name: Name = Field(description="How it appears in logs and reports.")
     secret: Secret | None = Field(None, description="At least 32 characters, best as ${VAR}.")
@@ -128,6 +133,8 @@ class Team(Strict):
 
 class LimitRule(Limits):
     """Limits and quotas beyond keys and teams: for each member of a scope by itself, or for all calls together."""
+
+    model_config = ConfigDict(json_schema_extra=some_of("requests", "tokens", "concurrency", "quotas"))
 
     name: Name = Field(description="How it appears in refusals and metrics.")
     scope: Literal["global", "user", "key", "team", "model", "provider", "deployment"] = Field(

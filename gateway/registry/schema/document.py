@@ -113,7 +113,7 @@ def _secretless_keys(data: Mapping[str, Any], missing: Mapping[Trail, str]) -> I
 
 
 def _follows_from(fault: Fault, missing: Mapping[Trail, str]) -> bool:
-    """Its value, or a part of it, is unset; or just this setting is lacking."""
+    """Its value, or a part of it, is unset; or it is the setting that is lacking."""
     if fault.at_key:
-        return fault.message.endswith("is missing (add it)") and any(trail[:-1] == fault.trail for trail in missing)
+        return fault.message.endswith("is missing (add it)") and (*fault.trail, fault.lacks) in missing
     return bool(fault.trail) and any(trail[: len(fault.trail)] == fault.trail for trail in missing)

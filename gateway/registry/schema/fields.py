@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic.config import JsonDict
 
 from gateway.registry import dates, scalars
 from gateway.types import RateLimit
@@ -14,6 +15,11 @@ class Strict(BaseModel):
     """A mapping whose keys are all known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def some_of(*names: str) -> JsonDict:
+    """What the JSON Schema says of a mapping that needs one of these settings; without names, any of its own."""
+    return {"anyOf": [{"required": [name]} for name in names]} if names else {"minProperties": 1}
 
 
 def _text(pattern: str | None = None, **more: Any) -> dict[str, Any]:

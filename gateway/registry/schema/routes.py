@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from gateway.registry import scalars
 from gateway.registry.schema.fields import (
@@ -18,6 +18,7 @@ from gateway.registry.schema.fields import (
     Text,
     Whole,
     one_or_many,
+    some_of,
 )
 from gateway.registry.schema.providers import HeaderToken
 from gateway.types import DEFAULT_MAX_ATTEMPTS
@@ -65,6 +66,8 @@ def _unlike(headers: dict[str, str]) -> dict[str, str]:
 class Span(Strict):
     """An amount above one bound, up to another, or between them."""
 
+    model_config = ConfigDict(json_schema_extra=some_of())
+
     above: Size | None = Field(None, ge=0, description="More than this: 32000 or 32k.")
     up_to: Size | None = Field(None, ge=1, description="At most this: 200000 or 200k.")
 
@@ -79,6 +82,8 @@ class Span(Strict):
 
 class Match(Strict):
     """Every condition that is set must hold."""
+
+    model_config = ConfigDict(json_schema_extra=some_of())
 
     model: Annotated[list[ModelName], OneOrMany, _SOME] | None = Field(
         None,
@@ -129,6 +134,8 @@ class Target(Strict):
 class Fallbacks(Strict):
     """Where a request goes that a model cannot hold, or that a provider's filter refuses."""
 
+    model_config = ConfigDict(json_schema_extra=some_of())
+
     context_window: Text | None = Field(
         None, description="For requests too large for the model: a route, or provider/model."
     )
@@ -154,6 +161,8 @@ class Hedge(Strict):
 
 class Route(Strict):
     """The first route that matches a request decides."""
+
+    model_config = ConfigDict(json_schema_extra=some_of("match", "default"))
 
     name: Name = Field(description="How it appears in metrics and logs.")
     match: Match | None = Field(None, description="Which requests it is for.")
