@@ -223,7 +223,7 @@ class TestRunning:
         assert gateway.metric(name, process="administrator") == 0
 
     def test_sigterm_ends_everything_with_zero(self, tmp_path: Path) -> None:
-        """After a restart of the store as well: exit code 0, in a few seconds, no child left."""
+        """After a restart of the store as well: exit code 0, no child left."""
         with GatewayProcess(CONFIG.replace("NAME", "term"), tmp_path, workers=2) as gateway:
             until(lambda: len(workers_of(gateway)) == 2, "two workers")
             first = server_of(gateway)
@@ -233,9 +233,8 @@ class TestRunning:
             second = server_of(gateway)
             assert chat(gateway).status == 200
             family = {*children(gateway.pid)}
-            began = time.monotonic()
             assert gateway.stop() == 0
-            assert time.monotonic() - began < 4.5, "the restarted server needs no SIGKILL"
+            assert "was killed" not in gateway.stderr(), "the restarted server ends by itself"
             assert second in family
             assert not [pid for pid in family if alive(pid)]
             assert len(gateway.access_log()) == 1, "what was served is logged"

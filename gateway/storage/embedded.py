@@ -134,6 +134,7 @@ class EmbeddedRedis:
             try:
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
+                log.warning("the embedded server did not end within %g s and was killed", _STOP_SECONDS)
                 process.kill()
                 process.wait()
             self._guard.release()

@@ -205,13 +205,18 @@ def test_keeps_dying(server: EmbeddedRedis, caplog: pytest.LogCaptureFixture, mo
     assert [record.getMessage() for record in caplog.records][2:] == ["the embedded server runs again"]
 
 
-def test_stop_ends_a_paused_server(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that does not react to SIGTERM is killed."""
+def test_stop_ends_a_paused_server(
+    server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that does not react to SIGTERM is killed, and the log says so."""
     monkeypatch.setattr("gateway.storage.embedded._STOP_SECONDS", 0.1)
     pid = server.pid or 0
     pause(pid)
     server.stop()
     assert not alive(pid)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the embedded server did not end within 0.1 s and was killed"
+    ]
 
 
 def test_signals_reach_a_restarted_server(server: EmbeddedRedis) -> None:
