@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -60,6 +60,11 @@ class Carrier(Protocol):
 
     def standing(self) -> tuple[bytes, bool]:
         """The header lines of every answer, and whether they say that the connection closes."""
+        ...
+
+    def reads_on(self) -> bool:
+        """Whether the client, which has something left to read, has taken some of it since this was asked last, or
+        it was never asked: a long answer takes its time on a slow line. Its time begins anew then."""
         ...
 
     async def drain(self) -> None: ...
@@ -132,6 +137,10 @@ class Cycle(msgspec.Struct, eq=False):
         """Loop time since when the client has left unread what it was sent; None: it reads."""
         return self.carrier.unread_since
 
+    def reads_on(self) -> bool:
+        """See `Carrier`."""
+        return self.carrier.reads_on()
+
     @property
     def held_back(self) -> bool:
         """The client could send more, but is not let to."""
@@ -168,8 +177,7 @@ class Cycle(msgspec.Struct, eq=False):
 
     def wake(self) -> None:
         """Tell who waits for the body, or for the client's end."""
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+        let_go(self.waiter)
 
     # ---- the body
 
@@ -315,6 +323,20 @@ class Cycle(msgspec.Struct, eq=False):
                 data = head + data
         if data:
             self.carrier.turn.write(self.carrier.transport, data)
+
+
+def let_go(waiter: asyncio.Future[None] | None) -> None:
+    """Wake who waits, if anybody still does."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+class Application(Protocol):
+    """What requests are handed to."""
+
+    def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> Awaitable[None]:
+        """Answer one request."""
+        ...
 
 
 def header_lines(headers: Pairs) -> bytes:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
-from typing import Protocol as Interface
 
 import httptools
 
 from gateway.corking import flush, turn_of
-from gateway.http.cycle import MOST_DROPPED, Cycle, standing_lines
+from gateway.http import framing
+from gateway.http.cycle import MOST_DROPPED, Application, Cycle, let_go, standing_lines
 from gateway.http.descriptors import make_room
 from gateway.http.framing import Refused, bad_request, check_unique, is_too_long
 from gateway.http.routes import is_api
@@ -25,6 +25,7 @@ from gateway.http.shapes import Shape, shape_of
 from gateway.http.starts import starts_of
 from gateway.http.target import target_of
 from gateway.http.throttle import BURST
+from gateway.http.unsent import unsent
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -36,24 +37,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.http")
 
-MAX_HEAD = 64 * 1024
-"""Bytes of a request's line and headers, give or take one read; of its chunks' framing and trailers too."""
-MAX_QUEUED = 16
-"""Requests that wait on one connection behind the one that is served, before no more are read."""
 HEAD_SECONDS = 10.0
 """In which a head that has begun, or the first one of a connection, has to be complete."""
 _TICK = 0.001
 """Loops round their timers to milliseconds: what is due within one is due."""
-_UPGRADING = (b"upgrade", b"connection", b"http2-settings")
 _METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
-
-
-class Application(Interface):
-    """What requests are handed to."""
-
-    def serve(self, cycle: Cycle, addresses: tuple[Any, Any]) -> Awaitable[None]:
-        """Answer one request."""
-        ...
 
 
 class Protocol(asyncio.Protocol):
@@ -74,6 +62,8 @@ class Protocol(asyncio.Protocol):
         self._starts = starts_of(self.loop)
         self.write_paused = self.read_paused = False
         self.unread_since: float | None = None
+        self._unsent = inf
+        """Bytes that the client had not taken when `reads_on` was asked last."""
         self._app = cast("Application", config.loaded_app)
         self._overload: Overload | None = getattr(config.loaded_app, "overload", None)
         self._told: Callable[[], None] | None = getattr(config.loaded_app, "malformed", None)
@@ -152,7 +142,7 @@ class Protocol(asyncio.Protocol):
         self._queue.clear()
         if self.cycle is not None:
             self.cycle.leave()
-        self._let_go(self._idle)
+        let_go(self._idle)
         self.resume_writing()
         self._parser = self._arriving = None
 
@@ -164,8 +154,8 @@ class Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again, or has left."""
         self.write_paused = False
-        self.unread_since = None
-        self._let_go(self._writable)
+        self.unread_since, self._unsent = None, inf
+        let_go(self._writable)
         if self.cycle is not None and self.cycle.on_resume is not None:
             self.cycle.on_resume()
 
@@ -198,9 +188,16 @@ class Protocol(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Go on reading, unless too much is waiting already."""
-        if self.read_paused and not self._lost and len(self._queue) < MAX_QUEUED:
+        if self.read_paused and not self._lost and len(self._queue) < framing.MAX_QUEUED:
             self.read_paused = False
             self.transport.resume_reading()
+
+    def reads_on(self) -> bool:
+        """See `gateway.http.cycle.Carrier`."""
+        before, self._unsent = self._unsent, unsent(self.transport)
+        if self._unsent < before:
+            self.unread_since = self.unread_since and self.loop.time()
+        return self._unsent < before
 
     async def drain(self) -> None:
         """Until the client reads, or has left."""
@@ -210,10 +207,6 @@ class Protocol(asyncio.Protocol):
                 await self._writable
             finally:
                 self._writable = None
-
-    def _let_go(self, waiter: asyncio.Future[None] | None) -> None:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
     # ---- what the parser calls
 
@@ -331,7 +324,7 @@ class Protocol(asyncio.Protocol):
         """Serve it now, or after those that came before."""
         if self.cycle is not None:
             self._queue.append(cycle)
-            if len(self._queue) >= MAX_QUEUED:
+            if len(self._queue) >= framing.MAX_QUEUED:
                 self.pause_reading()
             return
         self.cycle = cycle
@@ -354,7 +347,7 @@ class Protocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """It is another one's turn."""
-        self._let_go(self._idle)
+        let_go(self._idle)
 
     async def _serve(self) -> None:
         """Answer every request of this connection, in their order."""
@@ -402,6 +395,8 @@ class Protocol(asyncio.Protocol):
             self._deaf = True
             self._queue.clear()
             served.break_off()
+            if self.transport.get_write_buffer_size():
+                self._expect(self._keep_alive)
             return
         self.cycle = self._queue.popleft() if self._queue else None
         if self.cycle is None and not self._lost:
@@ -415,10 +410,9 @@ class Protocol(asyncio.Protocol):
             method, named = self._parser.get_method(), dict(self._pairs)
             if b"upgrade" not in named or method == b"CONNECT":
                 return self._malformed("Not a proxy.")
-            version = self._parser.get_http_version().encode()
-            lines = b"".join(b"%b: %b\r\n" % pair for pair in self._pairs if pair[0] not in _UPGRADING)
+            head = framing.without_upgrade(b"%b %b" % (method, self._url), self._parser.get_http_version(), self._pairs)
             self._parser = self._new_parser()
-            self._parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._url, version, lines))
+            self._parser.feed_data(head)
             try:
                 return self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
@@ -462,7 +456,7 @@ class Protocol(asyncio.Protocol):
             return
         first = not self._framing
         self._framing += size
-        if self._framing > MAX_HEAD:
+        if self._framing > framing.MAX_HEAD:
             self._malformed("The request's headers are too large.")
         elif self._in_head and first:
             self._expect(HEAD_SECONDS)
@@ -494,7 +488,11 @@ class Protocol(asyncio.Protocol):
             self._deaf = True
             self._close_behind()
         elif self.transport.get_write_buffer_size():
-            # A client that does not read would keep the connection open as long as it likes.
-            self.transport.abort()
+            if self.reads_on():
+                self._due = inf
+                self._expect(self._keep_alive)
+            else:
+                # A client that does not read would keep the connection open as long as it likes.
+                self.transport.abort()
         else:
             self.transport.close()

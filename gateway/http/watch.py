@@ -20,7 +20,7 @@ MALFORMED = "malformed"
 REVOKED = "revoked"
 DRAINED = "drained"
 READER_SECONDS = 60.0
-"""How long a client may leave written bytes unread."""
+"""How long a client may take nothing of what was written."""
 
 
 class Request(Protocol):
@@ -40,6 +40,8 @@ class Request(Protocol):
 
     @property
     def unread_since(self) -> float | None: ...
+
+    def reads_on(self) -> bool: ...
 
 
 class Watched(msgspec.Struct, eq=False):
@@ -74,7 +76,10 @@ class Watched(msgspec.Struct, eq=False):
         if not self.request.whole:
             self._look_at_upload(now)
         unread = self.request.unread_since
-        if unread is not None and now - unread >= READER_SECONDS:
+        # The first look at what it reads is made after a while: few are that slow.
+        if unread is None or now - unread < READER_SECONDS / 4 or self.request.reads_on():
+            return
+        if now - unread >= READER_SECONDS * 3 / 4:
             self.end("slow_reader")
 
     def _look_at_upload(self, now: float) -> None:

@@ -29,6 +29,14 @@ class FakeRequest:
         self.malformed = False
         self.on_gone: Any = None
         self.unread_since: float | None = None
+        self.taken: list[float] = []
+        """When it is asked whether the client reads, it has, up to now, at these times."""
+
+    def reads_on(self) -> bool:
+        if not self.taken:
+            return False
+        self.unread_since = self.taken.pop(0)
+        return True
 
 
 def watched() -> tuple[Watched, FakeRequest, FakeTask]:
@@ -76,15 +84,16 @@ def test_a_body_that_is_here_is_not_looked_at() -> None:
 
 
 def test_a_client_must_read() -> None:
-    """Bytes left unread for a minute end the request; every accepted write starts anew."""
+    """Who takes nothing for a minute is ended; who takes something, however slowly, is not."""
     found, request, task = watched()
     request.whole = True
-    request.unread_since = 100.0
-    found.look(100.0 + READER_SECONDS - 1)
-    request.unread_since = 100.0 + READER_SECONDS - 1
-    found.look(100.0 + READER_SECONDS + 1)
+    request.unread_since, quarter = 100.0, READER_SECONDS / 4
+    request.taken = [100.0 + quarter, 500.0]
+    found.look(100.0 + quarter)
+    found.look(500.0)
+    found.look(500.0 + 3 * quarter - 1)
     before = task.cancelled
-    found.look(100.0 + 2 * READER_SECONDS)
+    found.look(500.0 + 3 * quarter)
     assert (before, task.cancelled, found.verdict) == (0, 1, "slow_reader")
 
 

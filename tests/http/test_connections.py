@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import product
 
 import pytest
@@ -148,17 +149,53 @@ def test_upgrades_come_by_the_thousand(rig: Rig) -> None:
         assert client.reply().status == 200
 
 
-def test_an_idle_connection_ends(rig: Rig) -> None:
-    """One that rests longer than the keep-alive time after an answer is closed."""
+@contextmanager
+def kept_alive(rig: Rig, seconds: float) -> Iterator[None]:
+    """Connections that are made meanwhile may rest for so long."""
     config = rig.gateway.server.config
-    before, config.timeout_keep_alive = config.timeout_keep_alive, 0.2  # type: ignore[assignment]
+    before, config.timeout_keep_alive = config.timeout_keep_alive, seconds  # type: ignore[assignment]
     try:
-        with rig.gateway.client() as client:
-            client.write(GOOD)
-            assert client.reply().status == 200
-            assert client.ended()
+        yield
     finally:
         config.timeout_keep_alive = before
+
+
+def test_an_idle_connection_ends(rig: Rig) -> None:
+    """One that rests longer than the keep-alive time after an answer is closed."""
+    with kept_alive(rig, 0.2), rig.gateway.client() as client:
+        client.write(GOOD)
+        assert client.reply().status == 200
+        assert client.ended()
+
+
+LARGE = 8_000_000
+
+
+@pytest.mark.slow
+def test_a_long_answer_on_a_slow_line_arrives_whole(rig: Rig) -> None:
+    """It takes longer than a connection may rest; the client reads all the while."""
+    rig.a.default = json_reply({**COMPLETION, "padding": "x" * LARGE})
+    with kept_alive(rig, 2.0), Client(rig.gateway.port, receive_buffer=4096) as client:
+        began = time.monotonic()
+        client.write(GOOD)
+        reply = client.head()
+        while time.monotonic() - began < 7.0:
+            client._more()
+            time.sleep(0.05)  # the slow line
+        assert client.rest(reply).complete
+        assert len(reply.body) > LARGE
+
+
+@pytest.mark.parametrize("lines", [(), (b"connection: close",)], ids=["kept", "closed"])
+def test_an_answer_that_nobody_reads_ends_with_its_connection(rig: Rig, lines: tuple[bytes, ...]) -> None:
+    """It is not kept for as long as the client likes, whether another request was to follow or not."""
+    rig.a.default = json_reply({**COMPLETION, "padding": "x" * LARGE})
+    before = set(rig.gateway.server.server_state.connections)
+    with kept_alive(rig, 0.2), Client(rig.gateway.port, receive_buffer=4096) as client:
+        client.write(raw(HOST, LENGTH, *lines))
+        until(lambda: rig.a.received, "the request")
+        until(lambda: not rig.gateway.server.server_state.connections - before, "the end of the connection")
+        assert not client.reply().complete
 
 
 def test_a_client_that_does_not_read_is_not_answered_on_and_on(rig: Rig) -> None:
