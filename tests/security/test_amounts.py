@@ -30,7 +30,8 @@ def test_no_number_of_a_client_is_credit(field: str) -> None:
 
 @pytest.mark.parametrize("number", [-1, -(2**63), 2**63, 10**30, -1e300, 1e300])
 def test_no_number_of_a_provider_is_credit(number: float) -> None:
-    """Usage below nothing counts as nothing, usage beyond reason as a great deal; neither is a fault of ours."""
+    """Usage below nothing or beyond reason is not believed: what was used is estimated. Neither is a fault of ours, nor
+    may a mistake of the provider's use up a limit."""
     text = secret()
     limit = "limits: {tokens: 1000000/day}"
     with rigged(keys_config(f"name: {unique('k')}, secret: {text}, {limit}")) as rig:
@@ -40,5 +41,5 @@ def test_no_number_of_a_provider_is_credit(number: float) -> None:
         assert rig.gateway.chat("m", header, max_tokens=10).status == 200
         second = rig.gateway.chat("m", header, max_tokens=10)
         left = int(second.header("x-ratelimit-remaining-tokens") or 0)
-        assert 0 <= left < 1_000_000
-        assert second.status == (200 if number < 0 else 429)
+        assert 900_000 < left < 1_000_000
+        assert second.status == 200
