@@ -8,6 +8,7 @@ were admitted without the store: the ledger had what these might use. It is look
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from gateway.limits.outage import LedgerLine, NoLedger, question
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, Script
 from gateway.types import LimitSpec, QuotaSpec
+
+_log = logging.getLogger("gateway.limits")
 
 AT_ONCE = 50
 REST = 4.0
@@ -100,9 +103,8 @@ class Comparison:
             self._task.add_done_callback(self._worked)
 
     def _worked(self, task: asyncio.Task[None]) -> None:
+        del task
         self._task = None
-        if not task.cancelled():
-            task.exception()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,6 +119,8 @@ class Comparison:
             except (OSError, StoreUnavailable):
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
+            except Exception:  # guards the other counters against what is wrong with these: logged, and they stay
+                _log.exception("counters of quotas could not be compared with the ledger")
             for key, one in some.items():
                 if self._due.get(key) is one:  # else another call has ended meanwhile
                     del self._due[key]

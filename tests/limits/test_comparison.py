@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway.limits.comparison import Comparison
 from gateway.limits.demand import Demand
 from gateway.limits.limitset import LimitSet, Member, Names
-from tests.limits.books import AdminApi, api, store, upkept
-from tests.limits.tills import TEAM, Till, quota
+from gateway.limits.outage import Question
+from tests.limits.books import Bookkeeping, bookkeeping, store, upkept
+from tests.limits.conftest import LedgerOf
+from tests.limits.tills import CENT, ONE, TEAM, Till, quota, spend
 from tests.support.waiting import eventually
-
-CENT = 10_000_000
-ONE = Demand(fixed_cost=CENT)
-
-
-@pytest.fixture
-async def found(tmp_path: Path) -> AsyncIterator[AdminApi]:
-    with store() as server:
-        async with api(server.url, tmp_path) as made:
-            yield made
-
-
-@pytest.fixture
-async def till(found: AdminApi) -> Till:
-    return await found.till()
-
-
-async def spend(till: Till, limits: LimitSet, count: int) -> None:
-    """So many calls, from beginning to end."""
-    for _ in range(count):
-        till.end(await till.begin(limits, ONE), cost=CENT)
-    await till.done()
 
 
 def key_of(till: Till, limits: LimitSet) -> str:
@@ -57,7 +38,7 @@ async def spend_until(till: Till, limits: LimitSet, cents: int) -> None:
     assert await eventually(says)
 
 
-async def test_what_was_spent_while_a_quota_was_not_configured(found: AdminApi, till: Till) -> None:
+async def test_what_was_spent_while_a_quota_was_not_configured(found: Bookkeeping, till: Till) -> None:
     """A quota that was taken away and put back within its period counts what was spent in between: on the worker that
     saw it go, and on one that started since."""
     for one in (till, await found.till()):
@@ -116,7 +97,7 @@ async def test_what_a_call_held_without_the_store_is_given_back(tmp_path: Path, 
     """A call that began while the store was away may use much, which its quota counts once the store is back; when it
     has ended, or was never sent, the quota counts what it used."""
     with store() as server:
-        async with api(server.url, tmp_path) as made:
+        async with bookkeeping(server.url, tmp_path) as made:
             (till,) = await made.pair(server.url)
             limits = till.sets(quota("cost", 100 * CENT))
             async with upkept(till):
@@ -140,3 +121,29 @@ async def test_what_a_call_held_without_the_store_is_given_back(tmp_path: Path, 
                     return await counts() == (2 if used else 1)
 
                 assert await eventually(is_right, seconds=60.0)
+
+
+async def test_a_fault_is_told_and_the_next_counters_are_looked_at(
+    till: Till, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong with some counters is in the log, and is not the end of looking."""
+    asked: list[int] = []
+
+    class Odd(LedgerOf):
+        async def used(self, windows: Sequence[Question]) -> list[int]:
+            asked.append(len(windows))
+            if len(asked) == 1:
+                raise ValueError("odd")
+            return await super().used(windows)
+
+    epoch = till.gate.epochs.known("0") or ""
+    compare = Comparison(till.redis, Odd(), lambda shard: epoch)
+    for amount in (1, 2):
+        limits = till.sets(quota("cost", amount * CENT))
+        compare.admitted(limits, limits.frame(None, epoch, till.gate.store_clock()), None)
+        assert await eventually(lambda: compare.idle)
+    assert asked == [1, 1]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "counters of quotas could not be compared with the ledger"
+    ]
+    await compare.close()
