@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.storage.sql.migrate import migrate
 from tests.support.postgres import Postgres, server
+from tests.support.rig import Rig, rigged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,3 +56,16 @@ def postgres_url(postgres: Postgres) -> str:
     url = postgres.create()
     migrate(url)
     return url
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Rig]:
+    """One gateway before two scripted providers for a module; one with settings of its own has its own."""
+    with rigged() as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(shared: Rig) -> Rig:
+    """That gateway, as if nothing had happened yet."""
+    return shared.fresh()

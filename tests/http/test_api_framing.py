@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from gateway.http import server
 from tests.support.app import until
-from tests.support.rig import Rig, chat_body, rigged
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Rig]:
-    with rigged() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(shared: Rig) -> Rig:
-    return shared.fresh()
-
+from tests.support.rig import Rig, chat_body
 
 # ---- malformed HTTP
 

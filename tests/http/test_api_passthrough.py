@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.app import Reply, events_of
-from tests.support.rig import COMPLETION, KEY_A, PRIVATE_MODEL, USAGE_CHUNK, Rig, chat_body, chunk, rigged
+from tests.support.rig import COMPLETION, KEY_A, PRIVATE_MODEL, USAGE_CHUNK, Rig, chat_body, chunk
 from tests.support.steps import Step, chunked, json_reply, raw_head, send, sse
 
 ODD = (
@@ -18,17 +17,6 @@ ODD = (
     b'"big":12345678901234567890,"exp":1E+5,"model" : "NAME" , "unknown":{"model":"inner","b":[ ]},"z":null }'
 )
 """A body no serialiser would write."""
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Rig]:
-    with rigged() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(shared: Rig) -> Rig:
-    return shared.fresh()
 
 
 def stream_of(rig: Rig, steps: list[Step], model: str = "alias", **fields: Any) -> Reply:

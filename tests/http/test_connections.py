@@ -11,20 +11,8 @@ import pytest
 
 from gateway.http import cycle
 from tests.support.app import Client, chat_body, unique, until
-from tests.support.rig import COMPLETION, Rig, chunk, rigged
+from tests.support.rig import COMPLETION, Rig, chunk
 from tests.support.steps import json_reply, sse, stall
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Rig]:
-    with rigged() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(shared: Rig) -> Rig:
-    return shared.fresh()
-
 
 BODY = b'{"model":"m","messages":[]}'
 LENGTH = b"content-length: %d" % len(BODY)

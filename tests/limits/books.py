@@ -33,7 +33,7 @@ from tests.support.store import own_store
 
 
 @dataclass
-class AdminApi:
+class Bookkeeping:
     """The bookkeeper's work, in this process, on a database and a store of its own."""
 
     url: str
@@ -75,8 +75,8 @@ class AdminApi:
 
 
 @asynccontextmanager
-async def api(url: str, directory: Path, *, duties: bool = True) -> AsyncIterator[AdminApi]:
-    """A desk with an empty ledger."""
+async def bookkeeping(url: str, directory: Path, *, duties: bool = True) -> AsyncIterator[Bookkeeping]:
+    """It, with an empty ledger."""
     settings = Settings(data_dir=directory)
     redis = connect(url, stream_options(16))
     reaper = Reaper(redis, shards_of(redis), time.time)
@@ -84,7 +84,7 @@ async def api(url: str, directory: Path, *, duties: bool = True) -> AsyncIterato
         books = Books(BookkeeperBoot(settings, url), redis, BookkeepingMetrics(), database, reaper)
         await books.open()
         tasks = [asyncio.create_task(duty) for duty in books.duties()] if duties else []
-        made = AdminApi(url, settings, redis, database, books, reaper)
+        made = Bookkeeping(url, settings, redis, database, books, reaper)
         try:
             yield made
         finally:
@@ -143,7 +143,7 @@ class Clerk:
         self.name = ""
 
     @classmethod
-    async def hire(cls, found: AdminApi, *specs: LimitSpec | QuotaSpec) -> Clerk:
+    async def hire(cls, found: Bookkeeping, *specs: LimitSpec | QuotaSpec) -> Clerk:
         """One that admits by these limits."""
         return await cls.start(found.url, found.settings.data_dir, specs)
 
@@ -183,7 +183,7 @@ class Clerk:
 
 
 @asynccontextmanager
-async def clerks(found: AdminApi, count: int, *specs: LimitSpec | QuotaSpec) -> AsyncIterator[list[Clerk]]:
+async def clerks(found: Bookkeeping, count: int, *specs: LimitSpec | QuotaSpec) -> AsyncIterator[list[Clerk]]:
     """Workers in processes of their own."""
     hired = await asyncio.gather(*(Clerk.hire(found, *specs) for _ in range(count)))
     try:

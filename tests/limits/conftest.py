@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.redis import RedisClient, RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
 from gateway.types import LimitSpec, QuotaSpec
+from tests.limits import books
+from tests.limits.tills import Till
 from tests.support.store import own_store
 from tests.support.waiting import eventually
 
@@ -363,3 +366,17 @@ async def outside(
     found = Outside(own_server.url, ledger, journal, decisions)
     yield found
     await found.close()
+
+
+@pytest.fixture
+async def found(tmp_path: Path) -> AsyncIterator[books.Bookkeeping]:
+    """A bookkeeper, its ledger and a store of their own."""
+    with books.store() as server:
+        async with books.bookkeeping(server.url, tmp_path) as made:
+            yield made
+
+
+@pytest.fixture
+async def till(found: books.Bookkeeping) -> Till:
+    """A gate there."""
+    return await found.till()

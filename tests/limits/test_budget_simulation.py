@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from gateway.limits.demand import Demand
 from gateway.limits.gate import Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.rolling import Rolling
-from tests.limits.books import api, store
 from tests.limits.tills import Till, quota
 
 INPUT = 250
@@ -25,13 +23,6 @@ CEILING = 4096
 WORST = INPUT * INPUT_COST + CEILING * OUTPUT_COST
 """What one call can cost at most."""
 KIND = ("chat", "fast")
-
-
-@pytest.fixture
-async def till(tmp_path: Path) -> AsyncIterator[Till]:
-    with store() as server:
-        async with api(server.url, tmp_path) as made:
-            yield await made.till()
 
 
 Use = Callable[[random.Random, int], int]

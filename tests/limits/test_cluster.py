@@ -21,7 +21,7 @@ from gateway.limits.policy import SHARDS, Policy, many_shards
 from gateway.registry.snapshot import Snapshot
 from gateway.types import LimitRule, LimitSpec, Principal, QuotaSpec
 from gateway.usage.consumer import usage_key
-from tests.limits.books import AdminApi, api, upkept
+from tests.limits.books import Bookkeeping, bookkeeping, upkept
 from tests.limits.tills import Till, quota
 from tests.storage.servers import cluster, watched
 from tests.support.waiting import eventually
@@ -123,7 +123,7 @@ def units_of(limits: LimitSet, at: int, demand: Demand) -> int:
     return demand.amounts(0)[int(row[2]) - 1]
 
 
-async def _mixes(found: AdminApi) -> None:
+async def _mixes(found: Bookkeeping) -> None:
     """Random mixes under concurrency: nothing crosses slots, nothing is given twice, refusals leave nothing behind."""
     tills = [await found.till(), await found.till()]
     demand = Demand(tokens=10, input_tokens=10, fixed_cost=CENT)
@@ -164,7 +164,7 @@ async def _mixes(found: AdminApi) -> None:
     assert max(groups) >= 2
 
 
-async def _over_admission(found: AdminApi) -> None:
+async def _over_admission(found: Bookkeeping) -> None:
     """200 calls at once of many teams against a global budget for ten: ten are admitted, and of the others nothing
     stays reserved in their own teams' shards."""
     till = await found.till()
@@ -194,7 +194,7 @@ async def _over_admission(found: AdminApi) -> None:
     await till.done()
 
 
-async def _streams(found: AdminApi) -> None:
+async def _streams(found: Bookkeeping) -> None:
     """Rows of all shards reach the ledger, and no stream keeps any."""
     till = await found.till()
     policy = Policy(cast(Snapshot, SimpleNamespace(teams={}, limits=[])), many_shards, till.name)
@@ -212,7 +212,7 @@ async def _streams(found: AdminApi) -> None:
         assert await found.redis.execute("XLEN", usage_key(str(shard))) == 0
 
 
-async def _lost_shard(found: AdminApi) -> None:
+async def _lost_shard(found: Bookkeeping) -> None:
     """One node loses everything: what calls hold there is put there again, under whatever set they hold it."""
     till = await found.till()
     budget = quota("cost", 4 * CENT, scope="model", name="lost")
@@ -239,7 +239,7 @@ async def _lost_shard(found: AdminApi) -> None:
 @pytest.mark.slow
 async def test_cluster(tmp_path: Path) -> None:
     """Random mixes of limits, a budget for all teams, the streams of all shards, and a shard that loses its data."""
-    async with cluster(replica=False) as nodes, api(nodes.url, tmp_path) as found:
+    async with cluster(replica=False) as nodes, bookkeeping(nodes.url, tmp_path) as found:
         await _mixes(found)
         await _over_admission(found)
         await _streams(found)
@@ -249,7 +249,7 @@ async def test_cluster(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_sentinel(tmp_path: Path) -> None:
     """Limits and budgets work through a Sentinel URL, and a failover loses nothing of what was spent."""
-    async with watched() as found_servers, api(found_servers.url, tmp_path) as found:
+    async with watched() as found_servers, bookkeeping(found_servers.url, tmp_path) as found:
         till = await found.till()
         limits = till.sets(LimitSpec("key", "ci", "requests", 100, AGES, 100), quota("cost", 10 * CENT))
         for _ in range(5):

@@ -18,7 +18,7 @@ from gateway.limits.limitset import LimitSet, Names
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import LimitSpec
-from tests.limits.books import AdminApi, api, clerks, restart, store, upkept
+from tests.limits.books import Bookkeeping, bookkeeping, clerks, restart, store, upkept
 from tests.limits.tills import KEY, Till, quota
 from tests.support.waiting import eventually
 
@@ -32,13 +32,13 @@ class Place:
     """A store that can be broken, and the desk on it."""
 
     server: EmbeddedRedis
-    api: AdminApi
+    api: Bookkeeping
 
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     with store() as server:
-        async with api(server.url, tmp_path) as made:
+        async with bookkeeping(server.url, tmp_path) as made:
             yield Place(server, made)
 
 

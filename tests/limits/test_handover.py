@@ -14,7 +14,7 @@ from gateway.limits.demand import NOTHING, Demand
 from gateway.limits.limitset import LimitSet
 from gateway.storage.redis import RedisClient
 from gateway.types import LedgerState
-from tests.limits.books import AdminApi, api, upkept
+from tests.limits.books import Bookkeeping, bookkeeping, upkept
 from tests.limits.tills import Till, quota
 from tests.storage.servers import Server, free_ports, servers
 from tests.support.chaos import Break, ChaosProxy
@@ -30,8 +30,8 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def found(server: Server, tmp_path: Path) -> AsyncIterator[AdminApi]:
-    async with api(server.url, tmp_path) as made:
+async def found(server: Server, tmp_path: Path) -> AsyncIterator[Bookkeeping]:
+    async with bookkeeping(server.url, tmp_path) as made:
         yield made
 
 
@@ -69,7 +69,7 @@ async def used_up(till: Till, limits: LimitSet) -> bool:
 
 
 @pytest.mark.parametrize("how", ["stall", "reset"])
-async def test_one_that_is_cut_off_takes_the_others_along(found: AdminApi, server: Server, how: str) -> None:
+async def test_one_that_is_cut_off_takes_the_others_along(found: Bookkeeping, server: Server, how: str) -> None:
     """A hard quota is as hard when one worker alone cannot reach the store, whether it hears nothing or is hung up on:
     all of them turn to the ledger, which knows what each of them holds; and together they go back."""
     with ChaosProxy(server.port) as proxy:
@@ -93,7 +93,7 @@ async def test_one_that_is_cut_off_takes_the_others_along(found: AdminApi, serve
             assert len(await found.rows()) == AMOUNT
 
 
-async def test_a_call_that_is_never_sent_is_not_charged(found: AdminApi, server: Server) -> None:
+async def test_a_call_that_is_never_sent_is_not_charged(found: Bookkeeping, server: Server) -> None:
     """While the store is away a call's record is booked at once, and taken back when it ends without having been sent:
     as with the store there is no request, no cost, and the whole of the quota is left."""
     (till,) = await found.pair(server.url)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,25 +18,11 @@ from gateway.limits.refusals import Downgrade
 from gateway.storage.client import Argument, Key, Script
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import QuotaSpec, RateLimit
-from tests.limits.books import AdminApi, api, clerks, store
-from tests.limits.tills import KEY, TEAM, Till, quota
+from tests.limits.books import Bookkeeping, clerks
+from tests.limits.tills import CENT, KEY, TEAM, Till, quota
 
-CENT = 10_000_000
-"""In nano-USD."""
 PERIODS = ("minute", "hour", "day", "week", "month", "year", "total")
 SCOPES = {"key": KEY, "team": TEAM, "user": "someone", "model": "fast", "provider": "openai", "global": ""}
-
-
-@pytest.fixture
-async def found(tmp_path: Path) -> AsyncIterator[AdminApi]:
-    with store() as server:
-        async with api(server.url, tmp_path) as made:
-            yield made
-
-
-@pytest.fixture
-async def till(found: AdminApi) -> Till:
-    return await found.till()
 
 
 def costing(cost: int, tokens: int = 0) -> Demand:
@@ -81,7 +66,7 @@ async def test_exactly_what_the_amount_allows(till: Till, kind: str) -> None:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_every_scope(found: AdminApi, till: Till, scope: str) -> None:
+async def test_every_scope(found: Bookkeeping, till: Till, scope: str) -> None:
     """A quota of any scope counts its own member's use, before and after its counter was lost."""
     spec = quota("cost", 10 * CENT, scope=scope, name="rule", period="year")
     for round_ in range(2):
@@ -271,7 +256,7 @@ BIG = 2**53
 
 
 @pytest.mark.parametrize("before", [0, BIG - 5 * CENT, BIG, 2 * BIG, 2**61])
-async def test_amounts_beyond_exact_floats(found: AdminApi, till: Till, before: int) -> None:
+async def test_amounts_beyond_exact_floats(found: Bookkeeping, till: Till, before: int) -> None:
     """Budgets and uses beyond 2**53 nano-USD (nine million dollars) are counted and bind as smaller ones do; sums are
     then right to a millionth of a cent."""
     amount = before + 10 * CENT
@@ -295,7 +280,7 @@ async def test_amounts_beyond_exact_floats(found: AdminApi, till: Till, before: 
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_counters_equal_settled_and_reserved(found: AdminApi, seed: int) -> None:
+async def test_counters_equal_settled_and_reserved(found: Bookkeeping, seed: int) -> None:
     """At any time a counter is what was settled plus what is reserved, exactly, whatever happens to calls."""
     chance = random.Random(seed)
     tills = [await found.till(), await found.till()]
@@ -351,7 +336,7 @@ ROUNDS = 20
 
 
 @pytest.mark.slow
-async def test_five_hundred_for_ten(found: AdminApi) -> None:
+async def test_five_hundred_for_ten(found: Bookkeeping) -> None:
     """500 calls at once from four processes against a budget for exactly ten: ten are admitted, every time."""
     spec = quota("cost", 10 * CENT)
     async with clerks(found, 4, spec) as workers:

@@ -6,40 +6,23 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from gateway.errors import RateLimited
-from gateway.limits.demand import Demand
 from gateway.limits.limitset import Names
 from gateway.limits.reaper import SETTLING_SECONDS, Reaper
 from gateway.limits.upkeep import AUDIT_SECONDS
 from gateway.storage.errors import StoreUnavailable
 from gateway.types import LimitSpec
-from tests.limits.books import AdminApi, Clerk, api, clerks, store
-from tests.limits.tills import KEY, Till, quota
+from tests.limits.books import Bookkeeping, Clerk, clerks
+from tests.limits.tills import CENT, KEY, ONE, Till, quota
 from tests.support.waiting import eventually, pause
 
-CENT = 10_000_000
-ONE = Demand(fixed_cost=CENT)
 BUDGET = quota("cost", 10 * CENT)
 SLOTS = LimitSpec("key", KEY, "concurrency", 6, 0.0, 6)
 ELSEWHERE = "9f0c1a52-0000-4000-8000-000000000000-4026531836:{}:1:0a0b0c0d"
 """A worker of another host."""
-
-
-@pytest.fixture
-async def found(tmp_path: Path) -> AsyncIterator[AdminApi]:
-    with store() as server:
-        async with api(server.url, tmp_path) as made:
-            yield made
-
-
-@pytest.fixture
-async def till(found: AdminApi) -> Till:
-    return await found.till()
 
 
 async def at_work(clerk: Clerk, count: int = 5) -> list[str]:
@@ -54,18 +37,18 @@ async def slots_held(till: Till) -> int:
     return int(await till.redis.execute("ZCARD", till.sets(SLOTS).frame(None, "", 0.0).keys[3]))
 
 
-async def overdue(found: AdminApi, worker: str) -> None:
+async def overdue(found: Bookkeeping, worker: str) -> None:
     """Its heartbeat ran out."""
     await found.redis.execute("ZADD", Names("0", "").workers, 1, worker)
 
 
-def settled_reaper(found: AdminApi) -> tuple[Reaper, list[float]]:
+def settled_reaper(found: Bookkeeping) -> tuple[Reaper, list[float]]:
     """One for which the store has answered long enough, and its clock."""
     now = [0.0]
     return Reaper(found.redis, ["0"], lambda: now[0]), now
 
 
-async def test_killed(found: AdminApi, till: Till) -> None:
+async def test_killed(found: Bookkeeping, till: Till) -> None:
     """kill -9: slots and reservations are free at once, each open call has one `abandoned` row, and is charged with
     its last checkpoint."""
     async with clerks(found, 1, SLOTS, BUDGET) as (clerk,):
@@ -87,7 +70,7 @@ async def test_killed(found: AdminApi, till: Till) -> None:
     assert await found.redis.execute("ZSCORE", names.workers, clerk.name) is None
 
 
-async def test_killed_before_anybody_asks(found: AdminApi, till: Till) -> None:
+async def test_killed_before_anybody_asks(found: Bookkeeping, till: Till) -> None:
     """A counter that is started after a worker was killed has what that worker is charged with, reaped or not."""
     async with clerks(found, 1, BUDGET) as (clerk,):
         await at_work(clerk)
@@ -102,7 +85,7 @@ async def test_killed_before_anybody_asks(found: AdminApi, till: Till) -> None:
         assert await till.counters(till.sets(BUDGET)) == [(5 * CENT // 4, 0)]
 
 
-async def test_two_reapers(found: AdminApi, till: Till) -> None:
+async def test_two_reapers(found: Bookkeeping, till: Till) -> None:
     """Reapers that run at once book each call once."""
     async with clerks(found, 2, BUDGET) as workers:
         for clerk in workers:
@@ -117,7 +100,7 @@ async def test_two_reapers(found: AdminApi, till: Till) -> None:
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-async def test_stopped_and_thought_dead(found: AdminApi, till: Till, checkpoint: bool) -> None:
+async def test_stopped_and_thought_dead(found: Bookkeeping, till: Till, checkpoint: bool) -> None:
     """A worker that stood still beyond its heartbeat is reaped; what it settles when it goes on takes the place of the
     `abandoned` rows, and is not charged a second time."""
     reaper, now = settled_reaper(found)
@@ -149,7 +132,7 @@ async def test_stopped_and_thought_dead(found: AdminApi, till: Till, checkpoint:
         assert await till.counters(till.sets(BUDGET)) == [(charged[0] + 2 * CENT, 0)]
 
 
-async def test_attempts_are_not_charged_twice(found: AdminApi, till: Till) -> None:
+async def test_attempts_are_not_charged_twice(found: Bookkeeping, till: Till) -> None:
     """What a call holds beyond its first set is reaped with it, and its settlement afterwards changes nothing."""
     reaper, now = settled_reaper(found)
     other = await found.till(name=ELSEWHERE.format(7))
@@ -166,7 +149,7 @@ async def test_attempts_are_not_charged_twice(found: AdminApi, till: Till) -> No
     assert [(row.state, row.cost_nano_usd) for row in rows.values()] == [("settled", CENT)]
 
 
-async def test_other_hosts(found: AdminApi, till: Till) -> None:
+async def test_other_hosts(found: Bookkeeping, till: Till) -> None:
     """A worker of another host is believed to live until its heartbeat ran out, and not reaped by a reaper for which
     the store has only just come back."""
     reaper, now = settled_reaper(found)
@@ -196,7 +179,7 @@ class _Away:
         raise StoreUnavailable("down", str(command[0]))
 
 
-async def test_strangers_are_freed(found: AdminApi) -> None:
+async def test_strangers_are_freed(found: Bookkeeping) -> None:
     """What the store holds for calls that their living worker does not know is freed after two looks, and not booked;
     calls that it knows stay."""
     ahead = [0.0]
@@ -218,7 +201,7 @@ async def test_strangers_are_freed(found: AdminApi) -> None:
     assert [row.call_id for row in (await found.rows()).values()] == [known.call_id]
 
 
-async def test_checkpoints_of_streams(found: AdminApi) -> None:
+async def test_checkpoints_of_streams(found: Bookkeeping) -> None:
     """The upkeep puts down every two seconds how far a stream has come: that is what its abandoned row says."""
     ahead = [0.0]
     till = await found.till(clock=lambda: time.monotonic() + ahead[0], name=ELSEWHERE.format(12))
@@ -244,7 +227,7 @@ async def test_checkpoints_of_streams(found: AdminApi) -> None:
     assert (row.state, row.input_tokens, row.cost_nano_usd) == ("abandoned", 250, 250)
 
 
-async def test_bookkeeper_does_it(found: AdminApi, till: Till) -> None:
+async def test_bookkeeper_does_it(found: Bookkeeping, till: Till) -> None:
     """A killed worker's slots are free as soon as the bookkeeper has looked."""
     async with clerks(found, 1, SLOTS) as (clerk,):
         await at_work(clerk, 6)

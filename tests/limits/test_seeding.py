@@ -4,44 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from gateway.errors import InsufficientQuota, QuotaUnavailable, RateLimited
 from gateway.limits.clock import StoreClock
-from gateway.limits.demand import Demand
 from gateway.limits.gate import Reservation
 from gateway.limits.limitset import LimitSet
 from gateway.limits.outage import Question
 from gateway.limits.seeding import Seeder
-from tests.limits.books import AdminApi, api, store
-from tests.limits.tills import KEY, TEAM, Till, quota
+from tests.limits.books import Bookkeeping
+from tests.limits.tills import CENT, KEY, ONE, TEAM, Till, quota, spend
 from tests.support.waiting import eventually
-
-CENT = 10_000_000
-ONE = Demand(fixed_cost=CENT)
-
-
-@pytest.fixture
-async def found(tmp_path: Path) -> AsyncIterator[AdminApi]:
-    with store() as server:
-        async with api(server.url, tmp_path) as made:
-            yield made
-
-
-@pytest.fixture
-async def till(found: AdminApi) -> Till:
-    return await found.till()
-
-
-async def spend(till: Till, limits: LimitSet, count: int) -> None:
-    """So many calls, from beginning to end."""
-    for _ in range(count):
-        till.end(await till.begin(limits, ONE), cost=CENT)
-    await till.done()
 
 
 async def how_many(till: Till, limits: LimitSet, count: int = 20) -> int:
@@ -73,7 +49,7 @@ async def test_lost_while_idle(till: Till) -> None:
     assert await till.counters(limits) == [(10 * CENT, 3 * CENT)]
 
 
-async def test_lost_while_calls_run(found: AdminApi, till: Till) -> None:
+async def test_lost_while_calls_run(found: Bookkeeping, till: Till) -> None:
     """What calls under way reserved counts, whichever worker serves them, and they settle as if nothing had been."""
     other = await found.till()
     limits = till.sets(quota("cost", 10 * CENT))
@@ -105,7 +81,7 @@ async def test_a_quota_that_is_new(till: Till) -> None:
     await till.done()
 
 
-async def test_a_new_period_begins_at_nothing(found: AdminApi) -> None:
+async def test_a_new_period_begins_at_nothing(found: Bookkeeping) -> None:
     """When a period ends the next call has the whole amount; a call of the old period settles in the old one."""
     till = await found.till()
     now = base = time.time() // 60 * 60
@@ -160,7 +136,7 @@ async def test_settled_while_the_ledger_answers(till: Till) -> None:
     assert await till.counters(limits) == [(10 * CENT, 7 * CENT)]
 
 
-async def test_two_workers_start_one_counter(found: AdminApi, till: Till) -> None:
+async def test_two_workers_start_one_counter(found: Bookkeeping, till: Till) -> None:
     """Workers that miss the same counter at once agree on it, and admit what is left together."""
     others = [till, *[await found.till() for _ in range(3)]]
     spec = quota("cost", 10 * CENT)
@@ -170,7 +146,7 @@ async def test_two_workers_start_one_counter(found: AdminApi, till: Till) -> Non
     assert sum(admitted) == 6
 
 
-async def test_many_quotas_at_once(found: AdminApi, till: Till) -> None:
+async def test_many_quotas_at_once(found: Bookkeeping, till: Till) -> None:
     """Every missing counter of a decision is started, the others are left alone."""
     specs = [quota("cost", 10 * CENT), quota("requests", 9), quota("requests", 8, scope="team", name=TEAM)]
     limits = till.sets(*specs)
@@ -180,7 +156,7 @@ async def test_many_quotas_at_once(found: AdminApi, till: Till) -> None:
     assert await till.counters(limits) == [(8 * CENT, 3 * CENT), (8, 3), (8, 3)]
 
 
-async def test_no_ledger_no_admission(found: AdminApi, till: Till) -> None:
+async def test_no_ledger_no_admission(found: Bookkeeping, till: Till) -> None:
     """Without the ledger's word a missing counter stays missing: 503, and nothing is admitted on a guess."""
     limits = till.sets(quota("cost", 10 * CENT))
     await spend(till, limits, 1)
@@ -192,7 +168,7 @@ async def test_no_ledger_no_admission(found: AdminApi, till: Till) -> None:
     assert await till.counters(limits) == [None]
 
 
-async def test_names_with_colons(found: AdminApi, till: Till) -> None:
+async def test_names_with_colons(found: Bookkeeping, till: Till) -> None:
     """Keys, teams and models of any name find their own use in the ledger."""
     for name in ("a:b", "team:x", "ft:gpt-4o:org::id", "a b/c#1"):
         limits = till.sets(quota("requests", 3, name=name))

@@ -17,6 +17,9 @@ from gateway.types import LedgerRow, LedgerState, LimitSpec, QuotaSpec
 from gateway.usage.events import encode_event
 
 PATIENT = RedisOptions(timeout=10.0, connect_timeout=10.0)
+CENT = 10_000_000
+"""In nano-USD."""
+ONE = Demand(fixed_cost=CENT)
 KEY = "ci"
 TEAM = "research"
 _calls = itertools.count(1)
@@ -129,3 +132,10 @@ def row(call_id: str, state: LedgerState, **fields: Any) -> LedgerRow:
         "reason": "ok",
     }
     return LedgerRow(call_id=call_id, state=state, **{**known, **fields})
+
+
+async def spend(till: Till, limits: LimitSet, count: int) -> None:
+    """So many calls, from beginning to end."""
+    for _ in range(count):
+        till.end(await till.begin(limits, ONE), cost=CENT)
+    await till.done()

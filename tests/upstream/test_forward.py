@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -42,17 +41,6 @@ GOOD = sse([chunk("good"), chunk(finish="stop")])
 WHOLE = json.dumps(COMPLETION).encode()
 HTML = [("content-type", "text/html")]
 EVENTS = [("content-type", "text/event-stream")]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Rig]:
-    with rigged() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(shared: Rig) -> Rig:
-    return shared.fresh()
 
 
 BEFORE_COMMIT: dict[str, tuple[Script, int, str]] = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 from openai.types.responses import ResponseCreatedEvent
 
-from tests.support.rig import PRIVATE_MODEL, Rig, rigged
+from tests.support.rig import PRIVATE_MODEL, Rig
 from tests.support.steps import Step, chunked, close, json_reply, raw_head, send, sleep, stall
 
 HEAD = send(raw_head(200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")]))
@@ -18,17 +17,6 @@ END = send(chunked(b""))
 QUOTA = {"type": "insufficient_quota", "code": "insufficient_quota", "message": "of org-canary", "param": None}
 BROKEN = {"code": "server_error", "message": "account org-canary is unwell"}
 USAGE = {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Rig]:
-    with rigged() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(shared: Rig) -> Rig:
-    return shared.fresh()
 
 
 def event(kind: str, number: int, **fields: Any) -> bytes:
