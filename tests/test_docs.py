@@ -170,6 +170,13 @@ def test_links(page: Path) -> None:
     assert missing == []
 
 
+def test_decisions_are_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    titles = {page.name: page.read_text().partition("\n")[0] for page in folder.glob("0*.md")}
+    listed = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert {name: f"# {number}. {title}" for number, title, name in listed} == titles
+
+
 def test_readme_lists_served_types() -> None:
     """The README names exactly the provider types that are served."""
     text = (ROOT / "README.md").read_text().split("## Limits of this version")[1]

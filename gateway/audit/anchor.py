@@ -18,6 +18,7 @@ from gateway.audit.entries import Head
 from gateway.audit.log import head_of
 from gateway.storage.sql.audit_tables import audit_log
 from gateway.storage.sql.errors import DatabaseUnavailable
+from gateway.trouble import Trouble
 
 if TYPE_CHECKING:
     from gateway.storage.sql.database import Database
@@ -44,8 +45,10 @@ class Anchor:
         self._directory = directory
         self._last = read_anchor(directory) or Head(0, "")
         self._told: Head | None = None
-        self._trouble: str | None = None
-        self._log = structlog.stdlib.get_logger("gateway.audit")
+        self._log = log = structlog.stdlib.get_logger("gateway.audit")
+        self._trouble = Trouble(
+            lambda reason: log.warning("audit_not_anchored", reason=reason), lambda: log.info("audit_anchored_again")
+        )
 
     async def run(self, every: float = EVERY) -> None:
         """Until cancelled. Trouble is logged when it begins and when it is over."""
@@ -53,17 +56,10 @@ class Anchor:
             try:
                 await self.step()
             except (DatabaseUnavailable, OSError) as error:
-                self._note(f"{type(error).__name__}: {error}")
+                self._trouble.met(error)
             else:
-                self._note(None)
+                self._trouble.over()
             await asyncio.sleep(every)
-
-    def _note(self, trouble: str | None) -> None:
-        if trouble is not None and self._trouble is None:
-            self._log.warning("audit_not_anchored", reason=trouble)
-        elif trouble is None and self._trouble is not None:
-            self._log.info("audit_anchored_again")
-        self._trouble = trouble
 
     async def step(self) -> None:
         """Note the end if it moved. Raises DatabaseUnavailable, OSError."""

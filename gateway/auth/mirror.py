@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.storage.errors import StoreUnavailable
+from gateway.trouble import Trouble
 
 if TYPE_CHECKING:
     from gateway.auth.keyring import Keyring, Mark
@@ -53,8 +55,8 @@ class Mirror:
         """Everything up to here was brought in by us; None: we have not begun."""
         self._warned: frozenset[str] = frozenset()
         self._checked: tuple[int, frozenset[str]] | None = None
-        self.trouble: str | None = None
-        """Why the last round failed."""
+        began = partial(_log.warning, "keys are not mirrored at the moment: %s")
+        self._trouble = Trouble(began, partial(_log.info, "keys are mirrored again"))
 
     async def run(self) -> None:
         """Until cancelled. Trouble is logged when it begins and when it is over."""
@@ -67,13 +69,13 @@ class Mirror:
         try:
             await self.step()
         except self._away as error:
-            self._note(f"{type(error).__name__}: {error}")
+            self._trouble.met(error)
         except Exception as error:  # a fault of ours must not end the mirror: it is logged and tried again
             _log.exception("the keys could not be mirrored")
-            self.trouble = type(error).__name__
+            self._trouble.fault(error)
         else:
-            self._note(None)
-        return self.trouble is None
+            self._trouble.over()
+        return self._trouble.reason is None
 
     async def step(self) -> None:
         """As `round`, but raises what goes wrong."""
@@ -121,10 +123,3 @@ class Mirror:
                 name,
             )
         self._warned, self._checked = clashes, (revision, names)
-
-    def _note(self, trouble: str | None) -> None:
-        if trouble is not None and self.trouble is None:
-            _log.warning("keys are not mirrored at the moment: %s", trouble)
-        elif trouble is None and self.trouble is not None:
-            _log.info("keys are mirrored again")
-        self.trouble = trouble

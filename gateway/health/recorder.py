@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.health.events import GROUP, STREAM, BadEvents, decode
@@ -13,6 +14,7 @@ from gateway.health.incidents import SECOND
 from gateway.health.layout import Layout
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.streams import StreamGroup, group_is_missing
+from gateway.trouble import Trouble
 
 if TYPE_CHECKING:
     from gateway.health.events import Event
@@ -65,7 +67,9 @@ class Recorder:
         self._away = history.away
         self._keep = round(keep * SECOND)
         self._claimed = 0.0
-        self._trouble: str | None = None
+        began = partial(_log.warning, "reports of providers' health wait, and incidents are not looked at: %s")
+        self._trouble = Trouble(began, partial(_log.info, "reports of providers' health are booked again"))
+        """Trouble with the books."""
 
     async def run(self) -> None:
         """Until cancelled. While the database or Redis is away, reports wait in the stream."""
@@ -83,17 +87,8 @@ class Recorder:
                 await self._again(error)
             except self._away as error:
                 left_over = True
-                self._note(error)
+                self._trouble.met(error)
                 await asyncio.sleep(BACKOFF)
-
-    def _note(self, error: Exception | None) -> None:
-        """Trouble with the books is logged when it begins and when it is over."""
-        trouble = None if error is None else f"{type(error).__name__}: {error}"
-        if trouble is not None and self._trouble is None:
-            _log.warning("reports of providers' health wait, and incidents are not looked at: %s", trouble)
-        elif trouble is None and self._trouble is not None:
-            _log.info("reports of providers' health are booked again")
-        self._trouble = trouble
 
     async def _again(self, error: StoreUnavailable) -> None:
         if group_is_missing(error):
@@ -118,7 +113,7 @@ class Recorder:
     async def _book(self, entries: Sequence[Entry]) -> None:
         told = [(entry.id.decode(), events) for entry in entries if (events := _events(entry))]
         changes = await self._recorded(told)
-        self._note(None)
+        self._trouble.over()
         for change in changes:
             self._observer.incident_changed(change)
         await self._stream.done([entry.id for entry in entries])
@@ -145,7 +140,7 @@ class Recorder:
                     now = round(time.time() * SECOND)
                     await self._history.prune(now - self._keep, now)
             except self._away as error:
-                self._note(error)
+                self._trouble.met(error)
             except Exception:  # a fault of ours must not end the books: logged, and the next round is tried
                 _log.exception("open incidents could not be looked at")
             await asyncio.sleep(SETTLE_EVERY)
@@ -154,7 +149,7 @@ class Recorder:
         """Close what is over, show what is not, and tell what people did."""
         layout = Layout(self._snapshot())
         changes, going_on = await self._history.settle(round(time.time() * SECOND), layout)
-        self._note(None)
+        self._trouble.over()
         self._metrics.incidents({name: name in going_on for name in {*layout.providers, *going_on}})
         for change in changes:
             self._observer.incident_changed(change)

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from tests.support import served
-from tests.support.app import Gateway, Reply, running
+from tests.support.app import Gateway, running
 from tests.support.gateway import Mock
 from tests.support.served import client, mock
 
@@ -126,20 +126,12 @@ def test_other_services(client: openai.OpenAI) -> None:
 )
 def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
     """Each failure of Anthropic's has the status and code that clients of OpenAI know."""
-    for stream in (False, True):
-        # A model of its own each time: one whose account was refused is left alone for a while.
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-{8 + stream}", stream=stream)
-        assert (reply.status, reply.error["code"]) == (status, code)
+    served.fails(gateway, "lab", script, (status, code))
 
 
 def test_broken_streams(gateway: Gateway) -> None:
     """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
-    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6"):
-        reply: Reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
-        assert reply.status == 200
-        assert "error" in reply.events[-2]
-        assert reply.events[-1] == "[DONE]"
-        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+    served.breaks(gateway, "lab", "error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6")
 
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import openai
 import pytest
 
+from tests.support import served
 from tests.support.app import Gateway, running
 from tests.support.gateway import Mock
 from tests.support.served import client, mock
@@ -163,9 +164,7 @@ def test_content_filter(gateway: Gateway) -> None:
 )
 def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
     """Each failure has the status and code that clients of OpenAI know."""
-    for stream in (False, True):
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-{8 + stream}", stream=stream)
-        assert (reply.status, reply.error["code"]) == (status, code)
+    served.fails(gateway, "lab", script, (status, code))
 
 
 @pytest.mark.parametrize("stream", [False, True])

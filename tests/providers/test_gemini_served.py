@@ -78,30 +78,7 @@ def test_several_choices(client: openai.OpenAI, stream: bool) -> None:
 
 def test_tools_in_a_stream(client: openai.OpenAI, mock: Mock) -> None:
     """The SDK's own accumulator puts parallel calls together; their results go back signed and are answered."""
-    messages: list[Any] = served.ask("call:weather call:time")
-    with client.chat.completions.stream(model=MODEL, messages=messages, tools=served.TOOLS) as stream:
-        final = stream.get_final_completion().choices[0]
-    assert final.finish_reason == "tool_calls"
-    calls = final.message.tool_calls or []
-    assert [call.function.name for call in calls] == ["weather", "time"]
-    assert all(set(json.loads(call.function.arguments)) == {"city"} for call in calls)
-    turn: Any = {
-        "role": "assistant",
-        "tool_calls": [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": call.function.model_dump(include={"name", "arguments"}),
-                "extra_content": getattr(call, "extra_content", None),
-            }
-            for call in calls
-        ],
-    }
-    results: list[Any] = [
-        {"role": "tool", "tool_call_id": call.id, "content": f"result {at}"} for at, call in enumerate(calls)
-    ]
-    reply = client.chat.completions.create(model=MODEL, messages=[*messages, turn, *results], tools=served.TOOLS)
-    assert reply.choices[0].message.content == "tool: result 0result 1"
+    assert served.calls_tools(client, MODEL) == "tool: result 0result 1"
     sent = json.loads(mock.seen()[-1].body)["contents"]
     assert sent[1]["parts"][0]["thoughtSignature"] == "bW9jaw=="
 
@@ -149,20 +126,12 @@ def test_many_inputs_are_split(client: openai.OpenAI, mock: Mock) -> None:
 )
 def test_errors(gateway: Gateway, script: str, status: int, code: str) -> None:
     """Each failure of Google's has the status and code that clients of OpenAI know."""
-    for stream in (False, True):
-        # A model of its own each time: one whose account was refused is left alone for a while.
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-{8 + stream}", stream=stream)
-        assert (reply.status, reply.error["code"]) == (status, code)
+    served.fails(gateway, "lab", script, (status, code))
 
 
 def test_broken_streams(gateway: Gateway) -> None:
     """A stream that breaks ends with an error frame and `[DONE]`, whether it says so, is cut or is garbled."""
-    for script in ("error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6"):
-        reply = gateway.chat(f"lab/mock-fault/{script}+tokens-20", stream=True)
-        assert reply.status == 200
-        assert "error" in reply.events[-2]
-        assert reply.events[-1] == "[DONE]"
-        assert not any(chunk["choices"][0]["finish_reason"] for chunk in reply.events[:-2])
+    served.breaks(gateway, "lab", "error-after-5", "end-after-5", "malformed-after-5", "no-done+end-after-6")
 
 
 def test_failing_before_a_word_falls_over(gateway: Gateway) -> None:

@@ -24,6 +24,8 @@ TOOLS: list[Any] = [
     }
     for name in ("weather", "time")
 ]
+PARTS = {"name", "arguments"}
+"""Of a call's function, that go back to the provider."""
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 _numbers = itertools.count()
 
@@ -76,8 +78,8 @@ def streams(client: openai.OpenAI, model: str) -> None:
     assert chunks[-1].usage.completion_tokens == 3
 
 
-def calls_tools(client: openai.OpenAI, model: str) -> None:
-    """The SDK's own accumulator puts parallel calls together; their results go back and are answered."""
+def calls_tools(client: openai.OpenAI, model: str) -> str:
+    """The SDK's own accumulator puts parallel calls together; their results go back and are answered: with this."""
     messages = ask("call:weather call:time")
     with client.chat.completions.stream(model=model, messages=messages, tools=TOOLS) as stream:
         final = stream.get_final_completion().choices[0]
@@ -88,7 +90,7 @@ def calls_tools(client: openai.OpenAI, model: str) -> None:
     turn: Any = {
         "role": "assistant",
         "tool_calls": [
-            {"id": call.id, "type": "function", "function": call.function.model_dump(include={"name", "arguments"})}
+            call.model_dump(include={"id": True, "type": True, "extra_content": True, "function": PARTS})
             for call in calls
         ],
     }
@@ -97,7 +99,9 @@ def calls_tools(client: openai.OpenAI, model: str) -> None:
     ]
     reply = client.chat.completions.create(model=model, messages=[*messages, turn, *results], tools=TOOLS)
     # What is answered is the last result, or all of them: that differs between the mock's surfaces.
-    assert (reply.choices[0].message.content or "").startswith("tool: result")
+    answer = reply.choices[0].message.content or ""
+    assert answer.startswith("tool: result")
+    return answer
 
 
 def gives_json(client: openai.OpenAI, model: str) -> None:

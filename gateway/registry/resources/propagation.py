@@ -14,6 +14,7 @@ import structlog
 from gateway.registry.resources.fragment import Fragment, fragment_of
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.sql.errors import DatabaseUnavailable
+from gateway.trouble import Trouble
 
 if TYPE_CHECKING:
     from gateway.registry.resources.records import State
@@ -54,11 +55,18 @@ class Propagation:
         self._kept_header: Header | None = None
         self._ends = float("inf")
         """When the next replaced secret has served long enough."""
-        self.trouble: str | None = None
-        """Why the shelf may be behind the database."""
+        self._trouble = Trouble(
+            lambda reason: _log.warning("resources_not_propagated", reason=reason),
+            lambda: _log.info("resources_propagated_again"),
+        )
         self._told: str | None = ""
         """What the workers know of it; at first it is a predecessor's word, whatever that was."""
         resources.on_commit(self._committed)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the shelf may be behind the database."""
+        return self._trouble.reason
 
     @property
     def kept(self) -> int:
@@ -95,12 +103,13 @@ class Propagation:
                 await self._say()
                 await self._step()
         except (DatabaseUnavailable, OSError) as error:
-            self._note(f"{type(error).__name__}: {error}")
+            self._trouble.met(error)
         except Exception as error:  # a fault of ours must not end the propagation: logged, and tried again
             _log.exception("resources could not be propagated")
-            self._tell(type(error).__name__)
+            self._trouble.fault(error)
         else:
-            self._note(None)
+            self._trouble.over()
+        self._tell(self._trouble.reason)
 
     async def _say(self) -> None:
         """Tell the other replicas; without Redis they look for themselves."""
@@ -128,18 +137,10 @@ class Propagation:
         self._ends = _next_end(fragment)
         _log.info("resources_kept", revision=state.revision)
 
-    def _note(self, trouble: str | None) -> None:
-        if trouble is not None and self.trouble is None:
-            _log.warning("resources_not_propagated", reason=trouble)
-        elif trouble is None and self.trouble is not None:
-            _log.info("resources_propagated_again")
-        self._tell(trouble)
-
     def _tell(self, trouble: str | None) -> None:
         if trouble != self._told:
             self._shelf.complain(trouble)
             self._told = trouble
-        self.trouble = trouble
 
 
 def without_expired(fragment: Fragment, now: float) -> Fragment:
