@@ -91,17 +91,20 @@ class Tokens:
         if request is None:
             kept.plain = True
             return None
-        task = kept.asking = asyncio.ensure_future(self._fetch(dialect, provider, request))
-        task.add_done_callback(lambda done: self._store(kept, done))
+        task = kept.asking = asyncio.ensure_future(self._fetched(kept, dialect, provider, request))
+        task.add_done_callback(_heard)
         return task
 
-    def _store(self, kept: _Kept, done: asyncio.Task[Token]) -> None:
-        kept.asking = None
-        if done.cancelled() or done.exception() is not None:
-            return
-        token, now = done.result(), self._now()
+    async def _fetched(self, kept: _Kept, dialect: TokenDialect, provider: Provider, request: TokenRequest) -> Token:
+        """What is fetched is kept before the task is done: who looks then must not meet it once more. Raises
+        UpstreamError."""
+        try:
+            token = await self._fetch(dialect, provider, request)
+        finally:
+            kept.asking = None
         kept.token = token
-        kept.renew_at = token.expires_at - min(EARLY, SHORT * max(0.0, token.expires_at - now))
+        kept.renew_at = token.expires_at - min(EARLY, SHORT * max(0.0, token.expires_at - self._now()))
+        return token
 
     async def _fetch(self, dialect: TokenDialect, provider: Provider, request: TokenRequest) -> Token:
         """Raises UpstreamError."""
@@ -117,3 +120,9 @@ class Tokens:
             response.abort()
             raise
         return dialect.read_token(response.status, body, self._now())
+
+
+def _heard(task: asyncio.Task[Token]) -> None:
+    """A renewal that failed is nobody's loss: the next call tries again."""
+    if not task.cancelled():
+        task.exception()
