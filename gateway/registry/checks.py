@@ -46,7 +46,7 @@ class Named:
         self.providers = known
         self.keys, self.teams = names_of(data, "keys"), names_of(data, "teams")
         self.listed = {provider: listed_models(settings) for provider, settings in known.items()}
-        self.models = frozenset().union(*(_bare_names(known[name], self.listed[name]) for name in known))
+        self.models = frozenset().union(*(bare_names(known[name], self.listed[name]) for name in known))
         """Every bare name that some provider lists, or that its type does when it lists none."""
         patterns = {pattern for _, route in entries(data, "routes") for pattern in _patterns(route)}
         self._globs = [re.compile(translate(pattern)).match for pattern in patterns if _WILD.intersection(pattern)]
@@ -101,6 +101,12 @@ def entries(data: Document, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, dict):
             yield index, item
+
+
+def each(value: Any, trail: Trail) -> Iterator[tuple[Trail, str]]:
+    """The texts of a setting that takes one or a list of them, each with its place."""
+    places = [((*trail, at), one) for at, one in enumerate(value)] if isinstance(value, list) else [(trail, value)]
+    return ((place, one) for place, one in places if isinstance(one, str))
 
 
 def providers(data: Document) -> dict[str, Any]:
@@ -288,6 +294,7 @@ def unaliased(data: Document, model: str) -> str:
     return model
 
 
-def _bare_names(settings: Any, models: frozenset[str] | None) -> frozenset[str]:
+def bare_names(settings: Any, models: frozenset[str] | None) -> frozenset[str]:
+    """The names that a provider lists, or that its type does when it lists none."""
     kind = provider_type(settings.get("type")) if isinstance(settings, dict) and models is None else None
     return models or frozenset(() if kind is None else kind.models)

@@ -34,10 +34,12 @@ class Loaded:
     document: Mapping[str, Any]
     """As written, before interpolation: no secret from the environment is in it."""
     snapshot: Snapshot
+    doubts: tuple[Problem, ...] = ()
+    """What the file says and hardly means, with its places. Only who parsed the file knows them."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.snapshot.warnings
+        return *self.snapshot.warnings, *map(str, self.doubts)
 
 
 def load(
@@ -71,7 +73,7 @@ def parse(path: Path, content: bytes) -> Source:
     """File content as plain data with places. Raises ConfigError."""
     text = decode(path, content)
     if path.suffix.lower() == ".toml":
-        from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `_check`
+        from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `check`
 
         return read_toml(path, text)
     from gateway.registry.yaml_reader import read_yaml  # noqa: PLC0415
@@ -86,7 +88,8 @@ def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
     faults = [*interpolated.faults, *check(interpolated, context)]
     if faults:
         raise ConfigError(_located(faults, source, _unprintable(interpolated)))
-    return Loaded(document, compile_document(interpolated, context))
+    doubts = _located(doubtful(interpolated, context), source, _unprintable(interpolated))
+    return Loaded(document, compile_document(interpolated, context), tuple(doubts))
 
 
 def faults_of(document: Any, env: Mapping[str, str], context: Context) -> list[Fault]:
@@ -126,6 +129,15 @@ def check(interpolated: Interpolated, context: Context) -> list[Fault]:
         if trail not in told and (len(trail) < 3 or trail[0] not in {"providers", "keys"})
     ]
     return found + list(emptied_faults(interpolated))
+
+
+def doubtful(interpolated: Interpolated, context: Context) -> list[Fault]:
+    """What a document without faults says and hardly means."""
+    from gateway.registry.check_secrets import placeholders  # noqa: PLC0415 — see `check`
+    from gateway.registry.check_unused import unused  # noqa: PLC0415
+
+    data = interpolated.data
+    return [*unused(data), *placeholders(data, context.dialects)]
 
 
 def _unprintable(interpolated: Interpolated) -> list[str]:
