@@ -75,6 +75,8 @@ class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
     """Another worker found it out."""
     probed: bool = False
     """A single probe did, no call."""
+    failures: int = 0
+    """Attempts of this worker that failed and took it out; 0 where none did."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):
