@@ -74,7 +74,7 @@ class Metrics(SilentObserver):
     """
 
     def __init__(self, directory: Path | None = None, *, flush_seconds: float = 0.25, max_models: int = 500) -> None:
-        self._directory = directory
+        self._reader = None if directory is None else shared.Reader(directory)
         self._tallies = tallies = Tallies(secrets.token_hex(8))
         self._model = BoundedNames(max_models)
         self._requested_model = BoundedNames(max_models)
@@ -135,9 +135,10 @@ class Metrics(SilentObserver):
         self._sharer.close()
 
     def render(self) -> bytes:
-        """The text of `/metrics`, all workers together. Blocks for milliseconds: call it in a thread."""
+        """The text of `/metrics`, all workers together. Blocks for milliseconds: call it in a thread. Raises OSError
+        where the others' numbers cannot be read and never could."""
         own = self._copy()
-        return exposition(own if self._directory is None else shared.read(self._directory, own))
+        return exposition(own if self._reader is None else self._reader.read(own))
 
     def _copy(self) -> Snapshot:
         self._in_flight.set((), self._running)
