@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEBOUNCE_MS = 200
 """Changes that follow each other this closely are one change."""
+MOST_PAUSES = 10
+"""So many times that long a file is waited for that is being written; then it is taken as it is."""
 POLL_MS = 5000
 """How often the file is looked at when no event comes: network file systems send none, and watches can be lost."""
 RETRY_SECONDS = 1.0
@@ -92,6 +94,16 @@ class Reloader:
                 await asyncio.sleep(RETRY_SECONDS)
                 await self._check()
 
+    async def _written(self, found: Signature) -> None:
+        """Wait until nobody writes the file any more: the first part of a configuration may be a valid one without
+        routes and keys."""
+        if _may_grow(found, self._seen):
+            for _ in range(MOST_PAUSES):
+                await _pause()
+                before, found = found, await asyncio.to_thread(_signature, self._paths)
+                if found == before:
+                    return
+
     async def _watch(self) -> None:
         """Reload on changes until the set of directories to watch becomes another one."""
         from watchfiles import awatch  # noqa: PLC0415 — only a worker that watches pays for it
@@ -120,12 +132,27 @@ class Reloader:
 
     async def _check(self) -> None:
         """Reload if the file is another one, or has other content, than at the last look."""
-        if await asyncio.to_thread(_signature, self._paths) == self._seen:
+        found = await asyncio.to_thread(_signature, self._paths)
+        if found == self._seen:
             return
+        await self._written(found)
         try:
             await self.reload_now()
         except Exception as error:  # a fault of ours must not end the watch: reported, and the next change is tried
             self._observer.failed(error, "")
+
+
+async def _pause() -> None:
+    await asyncio.sleep(DEBOUNCE_MS / 1000)
+
+
+def _may_grow(found: Signature, before: Signature) -> bool:
+    """Whether a file was opened to be written: it is the one it was, with other content, or one that was not there.
+    What another file was moved to is complete."""
+    return any(
+        now is not None and now != known and (known is None or now[:2] == known[:2])
+        for now, known in zip(found, before, strict=True)
+    )
 
 
 def _signature(paths: Sequence[Path]) -> Signature:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from gateway.registry import Loaded, load
+from gateway.registry import Loaded, load, reload
 from gateway.registry.reload import Reloader
 from tests.support.waiting import eventually
 
@@ -96,6 +96,11 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
+def link(path: Path, target: Path) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
 def write(path: Path, text: str) -> None:
     path.write_text(text)
 
@@ -114,6 +119,58 @@ def path(tmp_path: Path) -> Path:
     file = tmp_path / "gateway.yaml"
     write(file, text_for("one"))
     return file
+
+
+async def test_a_file_that_is_being_written_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first part may be a valid configuration: what is written with short pauses is read once, as a whole."""
+    stage, text = Stage(path), text_for("two") + "aliases: {three: two}\n"
+    parts = [text[:20], text_for("two"), text]
+
+    async def pause() -> None:
+        if parts:
+            write(path, parts.pop(0))
+
+    monkeypatch.setattr(reload, "_pause", pause)
+    write(path, "")
+    await stage.reloader._check()
+    assert (stage.loads, stage.model, list(stage.snapshots[-1].aliases)) == (1, "two", ["three"])
+    assert [error for _, error in stage.told] == [None]
+
+
+async def test_a_file_that_never_rests_is_read_nonetheless(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is after a while; what comes later is another change."""
+    stage, pauses = Stage(path), []
+
+    async def pause() -> None:
+        pauses.append(1)
+        write(path, text_for(f"m{len(pauses)}"))
+
+    monkeypatch.setattr(reload, "_pause", pause)
+    write(path, text_for("two"))
+    await stage.reloader._check()
+    assert (stage.loads, stage.model, len(pauses)) == (1, f"m{reload.MOST_PAUSES}", reload.MOST_PAUSES)
+
+
+async def test_a_file_that_was_moved_there_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is complete; so is what a link leads to now. A new file in the place of a missing one may not be."""
+    stage, pauses = Stage(path), []
+
+    async def pause() -> None:
+        pauses.append(1)
+
+    monkeypatch.setattr(reload, "_pause", pause)
+    replace(path, text_for("two"))
+    await stage.reloader._check()
+    other = path.with_name("other.yaml")
+    write(other, text_for("three"))
+    link(path, other)
+    await stage.reloader._check()
+    assert (stage.model, pauses) == ("three", [])
+    remove(path)
+    await stage.reloader._check()
+    write(path, text_for("four"))
+    await stage.reloader._check()
+    assert (stage.model, pauses) == ("four", [1])
 
 
 async def test_a_replaced_file_is_served(path: Path) -> None:
