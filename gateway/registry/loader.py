@@ -12,7 +12,7 @@ from gateway.registry.builtin import NAME, builtin_document
 from gateway.registry.compiling import Context, compile_document
 from gateway.registry.interpolation import Interpolated, interpolate
 from gateway.registry.problems import CUT, ConfigError, Fault, Problem, printable
-from gateway.registry.source import HEADINGS, Source, decode, read_bytes
+from gateway.registry.source import HEADINGS, Source, broken, decode, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,10 @@ _SHORTEST_REDACTED = 8
 _REDACTED = "[redacted]"
 _CUT = re.compile(f"([^`]*){CUT}")
 _MOST_TOLD = 100
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+_UNMERGED = (
+    "two versions of the file were not merged here (keep what holds, and remove the lines of <<<<<<<, =======, >>>>>>>)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,19 @@ def source_for(path: Path | None, env: Mapping[str, str]) -> Source:
 def parse(path: Path, content: bytes) -> Source:
     """File content as plain data with places. Raises ConfigError."""
     text = decode(path, content)
-    if path.suffix.lower() == ".toml":
-        from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `check`
+    try:
+        if path.suffix.lower() == ".toml":
+            from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `check`
 
-        return read_toml(path, text)
-    from gateway.registry.yaml_reader import read_yaml  # noqa: PLC0415
+            return read_toml(path, text)
+        from gateway.registry.yaml_reader import read_yaml  # noqa: PLC0415
 
-    return read_yaml(path, text)
+        return read_yaml(path, text)
+    except ConfigError:
+        conflict = _CONFLICT.search(text)
+        if conflict is None:
+            raise
+        raise broken(path, _UNMERGED, (text.count("\n", 0, conflict.start()) + 1, 1)) from None
 
 
 def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
