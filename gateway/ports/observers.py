@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -183,8 +184,9 @@ class Observer(Protocol):
         measured."""
         ...
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
-        """The configuration was loaded: `error` is None when the revision is now served, else a text for people."""
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
+        """The configuration was loaded: `error` is None when the revision is now served, else a text for people.
+        `warnings` are those that the one before did not have."""
         ...
 
     def deployment_changed(self, change: DeploymentChanged) -> None:

@@ -54,6 +54,7 @@ class Reloader:
         self._observer = observer
         self._lock = asyncio.Lock()
         self._seen = _signature(self._paths)
+        self._warnings = initial.warnings
         self.status = Status(initial.snapshot.revision, time.time(), resources=initial.snapshot.resources)
 
     async def reload_now(self) -> bool:
@@ -65,14 +66,16 @@ class Reloader:
             except OperatorError as error:  # a ConfigError, or a wrong key to the resources
                 self._reject(str(error))
                 return False
-            self._accept(loaded.snapshot)
+            self._accept(loaded.snapshot, loaded.warnings)
             return True
 
     def _reject(self, text: str) -> None:
         self.status = replace(self.status, last_error=text)
         self._observer.config_loaded(self.status.revision, text)
 
-    def _accept(self, snapshot: Snapshot) -> None:
+    def _accept(self, snapshot: Snapshot, warnings: tuple[str, ...]) -> None:
+        fresh = tuple(warning for warning in warnings if warning not in self._warnings)
+        self._warnings = warnings
         if snapshot.revision != self.status.revision:
             self._swap(snapshot)
         elif self.status.last_error is None:
@@ -80,7 +83,7 @@ class Reloader:
                 self.status = replace(self.status, resources=snapshot.resources)
             return
         self.status = Status(snapshot.revision, time.time(), resources=snapshot.resources)
-        self._observer.config_loaded(snapshot.revision, None)
+        self._observer.config_loaded(snapshot.revision, None, fresh)
 
     async def run(self) -> None:
         """Watch until cancelled. Directories are watched, not files: editors and Kubernetes replace files."""

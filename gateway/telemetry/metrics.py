@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -302,8 +302,9 @@ class Metrics(SilentObserver):
         """What asked for it, nobody knows."""
         self._requests.add(("", OTHER, "400", "malformed"))
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""
+        del warnings  # the log has them
         self._reloads.add(("ok" if error is None else "rejected",))
         self._rejected.set((), error is not None)
         if error is None:

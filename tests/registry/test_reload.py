@@ -15,7 +15,7 @@ from gateway.registry.reload import Reloader
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gateway.ports import Observer
     from gateway.registry.snapshot import Snapshot
@@ -35,6 +35,7 @@ class Stage:
         self.snapshots: list[Snapshot] = [load(path, {}).snapshot]
         self.loads = 0
         self.told: list[tuple[str, str | None]] = []
+        self.warned: list[list[str]] = []
         self.failures: list[Exception] = []
         self.swap_error: Exception | None = None
         initial = load(path, {})
@@ -50,8 +51,9 @@ class Stage:
             raise error
         self.snapshots.append(snapshot)
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
         self.told.append((revision, error))
+        self.warned.append(list(warnings))
 
     def failed(self, error: Exception, request_id: str) -> None:
         del request_id
@@ -171,6 +173,16 @@ async def test_a_file_that_was_moved_there_is_not_waited_for(path: Path, monkeyp
     write(path, text_for("four"))
     await stage.reloader._check()
     assert (stage.model, pauses) == ("four", [1])
+
+
+async def test_what_is_newly_warned_of_is_told(path: Path) -> None:
+    """Each warning once, as long as it holds."""
+    stage, unset = Stage(path), "  o: {type: openai, api_key: '${UNSET}'}\n"
+    for version, more in enumerate((unset, unset, "", unset)):
+        replace(path, f"providers:\n  mock: {{type: mock, models: [m{version}]}}\n{more}")
+        assert await stage.reloader.reload_now()
+    told = ["provider `o` is inactive: UNSET is not set"]
+    assert stage.warned == [told, [], [], told]
 
 
 async def test_a_replaced_file_is_served(path: Path) -> None:
