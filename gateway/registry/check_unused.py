@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.registry.cautions import Takers
 from gateway.registry.check_limits import every_quota, switched_to
-from gateway.registry.checks import Named, bare_names, each, entries, providers
+from gateway.registry.checks import WILD, Named, bare_names, each, entries, providers, start_of
 from gateway.registry.problems import HINT, Fault, did_you_mean, shown
 from gateway.registry.scalars import is_on
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from gateway.registry.checks import Document
 
-_WILD = re.compile(r"[*?\[]")
 _GLOBS = 100
 """Patterns of keys that are compared with every name: a file may have thousands of both."""
 
@@ -35,7 +34,7 @@ def _unknown_models(data: Document, named: Named) -> Iterator[Fault]:
     for index, key in entries(data, "keys"):
         for trail, model in each(key.get("models"), ("keys", index, "models")):
             if not names.may_have(model):
-                verb = "fits" if _WILD.search(model) else "is called"
+                verb = "fits" if WILD.search(model) else "is called"
                 message = f"no model, alias or route here {verb} {shown(model)}{HINT} (add it, or remove it here)"
                 yield Fault(trail, message, hint=partial(names.nearest, model))
 
@@ -49,8 +48,8 @@ class _Names:
         self._known |= {f"{name}/{model}" for name, models in named.listed.items() for model in models or ()}
         self._openings = {f"{name}/" for name, models in named.listed.items() if models is None}
         for pattern in (model for _, route in entries(data, "routes") for model in _models(route)):
-            if _WILD.search(pattern):
-                self._openings.add(_start(pattern))
+            if WILD.search(pattern):
+                self._openings.add(start_of(pattern))
             else:
                 self._known.add(pattern)
         self._fetched = any(is_on(settings.get("fetch_models")) for settings in providers(data).values())
@@ -60,7 +59,7 @@ class _Names:
         """Whether a request may ask for something that this name or pattern allows; in doubt it may."""
         if self._fetched:
             return True
-        if not _WILD.search(model):
+        if not WILD.search(model):
             return self._named.resolves(model)
         if model not in self._globs:
             if len(self._globs) >= _GLOBS:
@@ -69,7 +68,7 @@ class _Names:
         return self._globs[model]
 
     def _fits(self, glob: str) -> bool:
-        start, matches = _start(glob), re.compile(translate(glob)).match
+        start, matches = start_of(glob), re.compile(translate(glob)).match
         if any(opening.startswith(start) or start.startswith(opening) for opening in self._openings):
             return True
         return any(matches(name) for name in self._known)
@@ -113,8 +112,3 @@ def _wanted(data: Document) -> set[str]:
 def _models(route: Document) -> list[str]:
     """What a route is for; one that asks for no model is for all."""
     return [model for _, model in each(route.get("match", {}).get("model", "*"), ())]
-
-
-def _start(pattern: str) -> str:
-    """What everything that fits begins with."""
-    return _WILD.split(pattern, maxsplit=1)[0]
