@@ -35,8 +35,11 @@ def _unknown_models(data: Document, named: Named) -> Iterator[Fault]:
         for trail, model in each(key.get("models"), ("keys", index, "models")):
             if not names.may_have(model):
                 verb = "fits" if WILD.search(model) else "is called"
-                message = f"no model, alias or route here {verb} {shown(model)}{HINT} (add it, or remove it here)"
-                yield Fault(trail, message, hint=partial(names.nearest, model))
+                yield Fault(
+                    trail,
+                    f"no model, alias or route here {verb} {shown(model)}{HINT} ({names.advice(model)})",
+                    hint=partial(names.nearest, model),
+                )
 
 
 class _Names:
@@ -46,7 +49,8 @@ class _Names:
         self._named = named
         self._known = {*named.models, *data.get("aliases", {})}
         self._known |= {f"{name}/{model}" for name, models in named.listed.items() for model in models or ()}
-        self._openings = {f"{name}/" for name, models in named.listed.items() if models is None}
+        self._open = [name for name, models in named.listed.items() if models is None]
+        self._openings = {f"{name}/" for name in self._open}
         for pattern in (model for _, route in entries(data, "routes") for model in _models(route)):
             if WILD.search(pattern):
                 self._openings.add(start_of(pattern))
@@ -72,6 +76,15 @@ class _Names:
         if any(opening.startswith(start) or start.startswith(opening) for opening in self._openings):
             return True
         return any(matches(name) for name in self._known)
+
+    def advice(self, model: str) -> str:
+        """What to do where a request may not. At its own path a provider that lists nothing takes any name."""
+        if not self._open:
+            return "add it, or remove it here"
+        one = shown(f"{self._open[0]}/{model}")
+        return (
+            f"list it at its provider, or write {one}: without either only requests to a provider's own path get there"
+        )
 
     def nearest(self, model: str) -> str:
         """A hint at what was meant."""

@@ -170,9 +170,8 @@ def test_models_of_providers_that_list_none_are_named_by_them(tmp_path: Path) ->
         "providers: {o: {type: openai, api_key: abc}}\nkeys:\n- name: k\n  secret: 0123456789-0123456789-0123456789\n"
         "  models: [o/any, 'o/gpt*', 'o*', any]\n"
     )
-    assert [line.partition(" (")[0] for line in doubts(tmp_path, text)] == [
-        "5:35: no model, alias or route here is called `any`"
-    ]
+    told = "list it at its provider, or write `o/any`: without either only requests to a provider's own path get there"
+    assert doubts(tmp_path, text) == [f"5:35: no model, alias or route here is called `any` ({told})"]
 
 
 def test_providers_that_no_name_leads_to_are_told(tmp_path: Path) -> None:
