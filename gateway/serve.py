@@ -92,7 +92,7 @@ def serve(settings: Settings, config: Path | None) -> int:
             dialects=dialects,
             companions=Companions(settings.workers),
         )
-        _announce(settings, snapshot, listener.getsockname()[1])
+        _announce(settings, last_good.loaded, listener.getsockname()[1])
         return Supervisor(
             listener=listener,
             serve=partial(run_worker, boot),
@@ -279,8 +279,9 @@ def known_admin_key(settings: Settings) -> str:
     return (settings.data_dir / "admin.key").read_text(encoding="ascii").strip()
 
 
-def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
+def _announce(settings: Settings, loaded: Loaded, port: int) -> None:
     """What a person needs to begin, on standard error: standard output belongs to the access log."""
+    snapshot = loaded.snapshot
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = f"http://{host}:{port}/v1"
     model = next(iter(snapshot.models), "mock/mock-small")
@@ -296,13 +297,15 @@ def _announce(settings: Settings, snapshot: Snapshot, port: int) -> None:
         lines.append(f"  admin key  {made}   (kept in {path})")
     elif settings.admin_key is None:
         lines.append(f"  admin key  in {path}")
-    lines += [f"  note       {note}" for note in _notes(snapshot)]
+    lines += [f"  note       {note}" for note in _notes(loaded)]
     sys.stderr.write("\n".join(lines) + "\n\n")
     sys.stderr.flush()
 
 
-def _notes(snapshot: Snapshot) -> list[str]:
+def _notes(loaded: Loaded) -> list[str]:
     """The warnings, one by one; many of them, as the default configuration has, are left to `gateway check`."""
-    warnings = snapshot.warnings
-    inactive = sum(provider.status == "inactive" for provider in snapshot.providers.values())
-    return [*warnings] if len(warnings) <= FEW else [f"{inactive} providers are inactive; `gateway check` says why"]
+    warnings = loaded.warnings
+    inactive = sum(provider.status == "inactive" for provider in loaded.snapshot.providers.values())
+    if len(warnings) <= FEW:
+        return [*warnings]
+    return [f"{len(warnings)} warnings ({inactive} providers are inactive); `gateway check` tells them"]

@@ -11,27 +11,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.errors import OperatorError
+from gateway.registry.placeholders import is_placeholder
 
 SECONDS = 15.0
 SHORTEST_KEY = 16
 FEWEST_LETTERS = 6
 """Different ones in an admin key."""
-_WELL_KNOWN = frozenset(
-    (
-        *("changeme", "changemenow", "changemeplease", "changethis", "changethisvalue", "replaceme", "replacethis"),
-        *(
-            "password",
-            "passwordpassword",
-            "adminpassword",
-            "adminadmin",
-            "administrator",
-            "youradminkey",
-            "yoursecretkey",
-        ),
-        *("supersecret", "supersecretkey", "secretsecret", "gatewayadminkey", "insertyourkeyhere", "examplekey"),
-    )
-)
-"""Their letters alone: `Change-Me-Please-1234` counts too."""
 _SQLITE_FILE = "gateway.db"
 _VARIABLE = "GATEWAY_BOOT_DATABASE_URL"
 _QUERY = "SELECT EXISTS (SELECT 1 FROM virtual_keys)"
@@ -50,8 +35,7 @@ def any_keys(database_url: str | None, data_dir: Path) -> bool:
 def is_weak(admin_key: str) -> bool:
     """Whether this may be guessed: too short, all alike, or what examples and installers leave behind."""
     plain = admin_key.strip().lower()
-    letters = "".join(filter(str.isalpha, plain))
-    return len(plain) < SHORTEST_KEY or len(set(plain)) < FEWEST_LETTERS or letters in _WELL_KNOWN
+    return len(plain) < SHORTEST_KEY or len(set(plain)) < FEWEST_LETTERS or is_placeholder(plain)
 
 
 def _sqlite_path(url: str | None, data_dir: Path) -> Path | None:

@@ -268,6 +268,7 @@ class Board(SilentObserver):
         if state is record.state and not (state is State.OUT and seconds):
             return
         record.state = state
+        blamed = record.refused if parked else record.breaker.blamed
         self.observer.deployment_changed(
             DeploymentChanged(
                 record.deployment,
@@ -278,6 +279,7 @@ class Board(SilentObserver):
                 parked,
                 record.told,
                 record.probe is not None,
+                blamed if state is State.OUT and not record.hinted else 0,
             )
         )
 

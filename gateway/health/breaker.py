@@ -39,6 +39,8 @@ class Breaker(msgspec.Struct, eq=False):
     """In a row, that is without a settled time in between."""
     closed_at: float = -inf
     """Monotonic seconds of the last closing."""
+    blamed: int = 0
+    """Failures that it opened for last, those of its window."""
 
     def succeeded(self) -> int:
         """An attempt was answered: how many failures in a row that ended."""
@@ -68,6 +70,7 @@ class Breaker(msgspec.Struct, eq=False):
         """It opens, from closed or after a failed trial: for so many seconds."""
         settled = now - self.closed_at >= SETTLED_SECONDS and self.closed_at > -inf
         self.openings = 1 if settled else self.openings + 1
+        self.blamed = max(1, self.window.bit_count())  # a failed trial is not in it
         self.failures = self.window = self.seen = 0
         self.closed_at = -inf
         return min(most, base * self.openings) * chance.uniform(1.0 - JITTER, 1.0 + JITTER)

@@ -71,6 +71,8 @@ class Failing(NamedTuple):
     times: int
     opens: bool
     """Enough for an incident; else it only counts in one that is open."""
+    before: int = 0
+    """Failures that led to it. An incident that was open then has them already."""
 
 
 class Well(NamedTuple):
@@ -103,9 +105,10 @@ def _probe(event: ProbeResult, before: ProbeResult | None) -> Reading:
     subject, at = event.deployment or PROVIDER, microseconds(event.at)
     if not event.failed:
         return Well(subject, at)
-    again = before is not None and before.failed
-    since = microseconds(before.at) if before is not None and again else at
-    return Failing(subject, event.outcome, since, at, 1, opens=again)
+    if before is None or not before.failed:
+        return Failing(subject, event.outcome, at, at, 1, opens=False)
+    # The probe that failed first stands in the history; the second one found out that it was no accident.
+    return Failing(subject, event.outcome, microseconds(before.at), at, 1, opens=True, before=1)
 
 
 def _change(event: DeploymentChanged) -> Reading:
@@ -116,7 +119,7 @@ def _change(event: DeploymentChanged) -> Reading:
         return None
     # What a probe did is for the probes to judge; what another worker found out, that one reports.
     opens = not (event.probed or event.told)
-    return Failing(event.deployment, event.cause or "breaker", at, at, 0, opens=opens)
+    return Failing(event.deployment, event.cause or "breaker", at, at, 0, opens=opens, before=max(1, event.failures))
 
 
 def _attempts(event: Failures) -> Reading:
@@ -130,9 +133,7 @@ def absorb(incident: Incident | None, provider: str, reading: Reading, fresh_id:
         if incident is None:
             if not reading.opens:
                 return None
-            incident = Incident(fresh_id(), provider, reading.cause, reading.since, reading.at)
-            # The probe that failed first stands in the history; the second one found out that it was no accident.
-            incident.failures = 1 if reading.since != reading.at and reading.times == 1 else 0
+            incident = Incident(fresh_id(), provider, reading.cause, reading.since, reading.at, reading.before)
         _fail(incident, reading)
     elif isinstance(reading, Well) and incident is not None:
         part = incident.parts.get(reading.subject)

@@ -9,7 +9,7 @@ from typing import Protocol
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,7 +31,7 @@ class Readiness(Protocol):
 
 
 def create_ops(readiness: Readiness, render_metrics: Callable[[], bytes]) -> Starlette:
-    """The application for `/healthz`, `/readyz` and `/metrics`."""
+    """The application for `/healthz`, `/readyz` and `/metrics`. `render_metrics` may raise OSError."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -46,7 +46,11 @@ def create_ops(readiness: Readiness, render_metrics: Callable[[], bytes]) -> Sta
         return JSONResponse(body, 503 if blockers else 200)
 
     async def metrics(_: Request) -> Response:
-        return Response(await asyncio.to_thread(render_metrics), media_type=METRICS_TYPE)
+        try:
+            return Response(await asyncio.to_thread(render_metrics), media_type=METRICS_TYPE)
+        except OSError as error:  # whoever reads files has logged it
+            text = f"The metrics of the gateway's other processes cannot be read: {error.strerror}. Try again.\n"
+            return PlainTextResponse(text, 503)
 
     return Starlette(
         routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)],

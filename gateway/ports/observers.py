@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +76,8 @@ class DeploymentChanged(msgspec.Struct, frozen=True, tag="changed"):
     """Another worker found it out."""
     probed: bool = False
     """A single probe did, no call."""
+    failures: int = 0
+    """Attempts of this worker that failed and took it out; 0 where none did."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True, tag="probe"):
@@ -181,8 +184,9 @@ class Observer(Protocol):
         measured."""
         ...
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
-        """The configuration was loaded: `error` is None when the revision is now served, else a text for people."""
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
+        """The configuration was loaded: `error` is None when the revision is now served, else a text for people.
+        `warnings` are those that the one before did not have."""
         ...
 
     def deployment_changed(self, change: DeploymentChanged) -> None:

@@ -14,6 +14,7 @@ _TRAITS = Traits(
     reasoning_field="reasoning",
     lost=frozenset({"audio", "function_call", "functions", "logit_bias", "modalities", "web_search_options"}),
     flat_content=True,
+    any_case=True,
 )
 
 DIALECT = OpenAIDialect(

@@ -62,6 +62,7 @@ TRAITS: Mapping[str, Callable[[Any], Any]] = {
     "reasoning_field": scalars.text,
     "encoding_format": scalars.flag,
     "nulls": scalars.flag,
+    "any_case": scalars.flag,
     "flat_content": scalars.flag,
 }
 """By the names of `providers.wire.traits`."""

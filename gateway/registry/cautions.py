@@ -42,26 +42,36 @@ def shadowed(routes: Sequence[Route], listed: Iterable[Mapping[str, Any]]) -> It
     """For routes in their order and as they are written: those that no request takes, since an earlier one, which asks
     for the model alone, is for every model of theirs. What a route names as a fallback has its use."""
     named = set(chain.from_iterable(item.get("fallbacks", {}).values() for item in listed))
-    exact: dict[str, str] = {}
-    globs: list[tuple[re.Pattern[str], str]] = []
+    takers = Takers()
     for route in routes:
         models = route.match.models
-        before = [_taken_by(model, exact, globs) for model in models or ("*",)]
+        before = [takers.of(model) for model in models or ("*",)]
         if route.match != Match() and route.name not in named and None not in before:
             first = " and ".join(shown(name) for name in dict.fromkeys(filter(None, before)))
             yield f"route `{route.name}` gets no request: what it is for, {first} takes before it (put it first)"
         if route.match == Match(models=models):
-            for model in models:
-                exact.setdefault(model, route.name)
-                if "*" in model and not {"?", "["}.intersection(model) and len(globs) < _GLOBS:
-                    globs.append((re.compile(translate(model)), route.name))
+            takers.add(route.name, models)
 
 
-def _taken_by(model: str, exact: Mapping[str, str], globs: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
-    """The route that is for every name this one, or this pattern, is for. A pattern that only has `*` takes whatever
-    it matches as text, wildcards included."""
-    found = exact.get(model)
-    return found or next((name for pattern, name in globs if pattern.match(model)), None)
+class Takers:
+    """Routes that ask for the model alone, by what they leave nothing of for others."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, str] = {}
+        self._globs: list[tuple[re.Pattern[str], str]] = []
+
+    def add(self, route: str, models: Iterable[str]) -> None:
+        """One more, after those before it."""
+        for model in models:
+            self._exact.setdefault(model, route)
+            if "*" in model and not {"?", "["}.intersection(model) and len(self._globs) < _GLOBS:
+                self._globs.append((re.compile(translate(model)), route))
+
+    def of(self, model: str) -> str | None:
+        """The route that is for every name this one, or this pattern, is for. A pattern that only has `*` takes
+        whatever it matches as text, wildcards included."""
+        found = self._exact.get(model)
+        return found or next((name for pattern, name in self._globs if pattern.match(model)), None)
 
 
 def ca_trouble(path: str) -> str | None:

@@ -26,7 +26,7 @@ def limit_faults(data: Any) -> list[Fault]:
         return []
     named = Named(data)
     found: list[Fault] = []
-    for trail, scope, owner, quota in _quotas(data):
+    for trail, scope, owner, quota in every_quota(data):
         found += _quota_faults(named, trail, scope, quota)
         found += _vain_downgrade(named, trail, owner, quota)
     for index, rule in entries(data, "limits"):
@@ -48,7 +48,7 @@ def switched_to(quota: dict[str, Any]) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _quotas(data: Document) -> Iterator[tuple[Trail, Any, dict[str, Any], dict[str, Any]]]:
+def every_quota(data: Document) -> Iterator[tuple[Trail, Any, dict[str, Any], dict[str, Any]]]:
     """Every well-formed quota with its place, its scope and its owner."""
     for name in _OWNERS:
         for index, owner in entries(data, name):

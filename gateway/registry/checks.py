@@ -6,6 +6,7 @@ import hashlib
 import re
 from fnmatch import translate
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gateway.registry.catalogue import provider_type
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 _LISTS = ("routes", "keys", "teams", "limits")
-_WILD = frozenset("*?[")
+WILD = re.compile(r"[*?\[]")
 _STEPS = 10
 """Of a circle, those that are told."""
 
@@ -46,10 +47,14 @@ class Named:
         self.providers = known
         self.keys, self.teams = names_of(data, "keys"), names_of(data, "teams")
         self.listed = {provider: listed_models(settings) for provider, settings in known.items()}
-        self.models = frozenset().union(*(_bare_names(known[name], self.listed[name]) for name in known))
+        self.models = frozenset().union(*(bare_names(known[name], self.listed[name]) for name in known))
         """Every bare name that some provider lists, or that its type does when it lists none."""
         patterns = {pattern for _, route in entries(data, "routes") for pattern in _patterns(route)}
-        self._globs = [re.compile(translate(pattern)).match for pattern in patterns if _WILD.intersection(pattern)]
+        self._globs: dict[str, list[re.Pattern[str]]] = {}
+        """By what everything begins with that fits: there may be thousands."""
+        for pattern in patterns:
+            if WILD.search(pattern):
+                self._globs.setdefault(start_of(pattern), []).append(re.compile(translate(pattern)))
         self._routed = patterns
         self._resolved: dict[str, bool] = {}
         self._data = data
@@ -74,9 +79,12 @@ class Named:
                 model in self.models
                 or model in self._routed
                 or (bool(rest) and self.serves(provider, rest))
-                or any(matches(model) for matches in self._globs)
+                or any(glob.match(model) for glob in self._globs_for(model))
             )
         return found
+
+    def _globs_for(self, model: str) -> Iterator[re.Pattern[str]]:
+        return chain.from_iterable(self._globs.get(model[:end], ()) for end in range(len(model) + 1))
 
 
 def _patterns(route: dict[str, Any]) -> list[str]:
@@ -101,6 +109,17 @@ def entries(data: Document, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, dict):
             yield index, item
+
+
+def start_of(pattern: str) -> str:
+    """What everything begins with that fits it."""
+    return WILD.split(pattern, maxsplit=1)[0]
+
+
+def each(value: Any, trail: Trail) -> Iterator[tuple[Trail, str]]:
+    """The texts of a setting that takes one or a list of them, each with its place."""
+    places = [((*trail, at), one) for at, one in enumerate(value)] if isinstance(value, list) else [(trail, value)]
+    return ((place, one) for place, one in places if isinstance(one, str))
 
 
 def providers(data: Document) -> dict[str, Any]:
@@ -288,6 +307,7 @@ def unaliased(data: Document, model: str) -> str:
     return model
 
 
-def _bare_names(settings: Any, models: frozenset[str] | None) -> frozenset[str]:
+def bare_names(settings: Any, models: frozenset[str] | None) -> frozenset[str]:
+    """The names that a provider lists, or that its type does when it lists none."""
     kind = provider_type(settings.get("type")) if isinstance(settings, dict) and models is None else None
     return models or frozenset(() if kind is None else kind.models)

@@ -12,7 +12,7 @@ from gateway.registry.builtin import NAME, builtin_document
 from gateway.registry.compiling import Context, compile_document
 from gateway.registry.interpolation import Interpolated, interpolate
 from gateway.registry.problems import CUT, ConfigError, Fault, Problem, printable
-from gateway.registry.source import HEADINGS, Source, decode, read_bytes
+from gateway.registry.source import HEADINGS, Source, broken, decode, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,10 @@ _SHORTEST_REDACTED = 8
 _REDACTED = "[redacted]"
 _CUT = re.compile(f"([^`]*){CUT}")
 _MOST_TOLD = 100
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+_UNMERGED = (
+    "two versions of the file were not merged here (keep what holds, and remove the lines of <<<<<<<, =======, >>>>>>>)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,12 @@ class Loaded:
     document: Mapping[str, Any]
     """As written, before interpolation: no secret from the environment is in it."""
     snapshot: Snapshot
+    doubts: tuple[Problem, ...] = ()
+    """What the file says and hardly means, with its places. Only who parsed the file knows them."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.snapshot.warnings
+        return *self.snapshot.warnings, *map(str, self.doubts)
 
 
 def load(
@@ -70,13 +76,19 @@ def source_for(path: Path | None, env: Mapping[str, str]) -> Source:
 def parse(path: Path, content: bytes) -> Source:
     """File content as plain data with places. Raises ConfigError."""
     text = decode(path, content)
-    if path.suffix.lower() == ".toml":
-        from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `_check`
+    try:
+        if path.suffix.lower() == ".toml":
+            from gateway.registry.toml_reader import read_toml  # noqa: PLC0415 — see `check`
 
-        return read_toml(path, text)
-    from gateway.registry.yaml_reader import read_yaml  # noqa: PLC0415
+            return read_toml(path, text)
+        from gateway.registry.yaml_reader import read_yaml  # noqa: PLC0415
 
-    return read_yaml(path, text)
+        return read_yaml(path, text)
+    except ConfigError:
+        conflict = _CONFLICT.search(text)
+        if conflict is None:
+            raise
+        raise broken(path, _UNMERGED, (text.count("\n", 0, conflict.start()) + 1, 1)) from None
 
 
 def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
@@ -86,7 +98,8 @@ def build(source: Source, env: Mapping[str, str], context: Context) -> Loaded:
     faults = [*interpolated.faults, *check(interpolated, context)]
     if faults:
         raise ConfigError(_located(faults, source, _unprintable(interpolated)))
-    return Loaded(document, compile_document(interpolated, context))
+    doubts = _located(doubtful(interpolated, context), source, _unprintable(interpolated))
+    return Loaded(document, compile_document(interpolated, context), tuple(doubts))
 
 
 def faults_of(document: Any, env: Mapping[str, str], context: Context) -> list[Fault]:
@@ -126,6 +139,15 @@ def check(interpolated: Interpolated, context: Context) -> list[Fault]:
         if trail not in told and (len(trail) < 3 or trail[0] not in {"providers", "keys"})
     ]
     return found + list(emptied_faults(interpolated))
+
+
+def doubtful(interpolated: Interpolated, context: Context) -> list[Fault]:
+    """What a document without faults says and hardly means."""
+    from gateway.registry.check_secrets import placeholders  # noqa: PLC0415 — see `check`
+    from gateway.registry.check_unused import unused  # noqa: PLC0415
+
+    data = interpolated.data
+    return [*unused(data), *placeholders(data, context.dialects)]
 
 
 def _unprintable(interpolated: Interpolated) -> list[str]:

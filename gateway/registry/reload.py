@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEBOUNCE_MS = 200
 """Changes that follow each other this closely are one change."""
+MOST_PAUSES = 10
+"""So many times that long a file is waited for that is being written; then it is taken as it is."""
 POLL_MS = 5000
 """How often the file is looked at when no event comes: network file systems send none, and watches can be lost."""
 RETRY_SECONDS = 1.0
@@ -52,6 +54,7 @@ class Reloader:
         self._observer = observer
         self._lock = asyncio.Lock()
         self._seen = _signature(self._paths)
+        self._warnings = initial.warnings
         self.status = Status(initial.snapshot.revision, time.time(), resources=initial.snapshot.resources)
 
     async def reload_now(self) -> bool:
@@ -63,14 +66,16 @@ class Reloader:
             except OperatorError as error:  # a ConfigError, or a wrong key to the resources
                 self._reject(str(error))
                 return False
-            self._accept(loaded.snapshot)
+            self._accept(loaded.snapshot, loaded.warnings)
             return True
 
     def _reject(self, text: str) -> None:
         self.status = replace(self.status, last_error=text)
         self._observer.config_loaded(self.status.revision, text)
 
-    def _accept(self, snapshot: Snapshot) -> None:
+    def _accept(self, snapshot: Snapshot, warnings: tuple[str, ...]) -> None:
+        fresh = tuple(warning for warning in warnings if warning not in self._warnings)
+        self._warnings = warnings
         if snapshot.revision != self.status.revision:
             self._swap(snapshot)
         elif self.status.last_error is None:
@@ -78,7 +83,7 @@ class Reloader:
                 self.status = replace(self.status, resources=snapshot.resources)
             return
         self.status = Status(snapshot.revision, time.time(), resources=snapshot.resources)
-        self._observer.config_loaded(snapshot.revision, None)
+        self._observer.config_loaded(snapshot.revision, None, fresh)
 
     async def run(self) -> None:
         """Watch until cancelled. Directories are watched, not files: editors and Kubernetes replace files."""
@@ -91,6 +96,16 @@ class Reloader:
                 # The directory is gone for now, or the system has no watch left: look again in a while.
                 await asyncio.sleep(RETRY_SECONDS)
                 await self._check()
+
+    async def _written(self, found: Signature) -> None:
+        """Wait until nobody writes the file any more: the first part of a configuration may be a valid one without
+        routes and keys."""
+        if _may_grow(found, self._seen):
+            for _ in range(MOST_PAUSES):
+                await _pause()
+                before, found = found, await asyncio.to_thread(_signature, self._paths)
+                if found == before:
+                    return
 
     async def _watch(self) -> None:
         """Reload on changes until the set of directories to watch becomes another one."""
@@ -120,12 +135,27 @@ class Reloader:
 
     async def _check(self) -> None:
         """Reload if the file is another one, or has other content, than at the last look."""
-        if await asyncio.to_thread(_signature, self._paths) == self._seen:
+        found = await asyncio.to_thread(_signature, self._paths)
+        if found == self._seen:
             return
+        await self._written(found)
         try:
             await self.reload_now()
         except Exception as error:  # a fault of ours must not end the watch: reported, and the next change is tried
             self._observer.failed(error, "")
+
+
+async def _pause() -> None:
+    await asyncio.sleep(DEBOUNCE_MS / 1000)
+
+
+def _may_grow(found: Signature, before: Signature) -> bool:
+    """Whether a file was opened to be written: it is the one it was, with other content, or one that was not there.
+    What another file was moved to is complete."""
+    return any(
+        now is not None and now != known and (known is None or now[:2] == known[:2])
+        for now, known in zip(found, before, strict=True)
+    )
 
 
 def _signature(paths: Sequence[Path]) -> Signature:

@@ -12,11 +12,11 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway import __version__
-from gateway.registry.catalogue import provider_type, secret_settings
+from gateway.registry.check_secrets import secret_places
 from gateway.registry.compiling import SCHEMA_VERSION, Context, compile_document
 from gateway.registry.interpolation import interpolate, variables
 from gateway.registry.loader import Loaded, build, context_for, load, parse
@@ -32,7 +32,6 @@ PREFIX = "gw:table:"
 TTL = 24 * 3600
 """Seconds."""
 _SEAL = hashlib.sha256().digest_size
-_HEADER_HINTS = ("auth", "key", "token", "secret", "cookie")
 # The address of a webhook is a credential as a rule: its path or its query holds the token.
 _OPEN_WEBHOOK = re.compile(r"(?:https?://[^/?$]+)?/?(?:\$\{[A-Za-z_][A-Za-z0-9_]*(?::-)?\})?")
 _SCHEMES = frozenset({"", "bearer", "basic", "token"})
@@ -100,7 +99,10 @@ def open_table(stored: bytes, identity: bytes, env: Mapping[str, str], context: 
 
 def holds_secrets(document: Mapping[str, Any], dialects: Known | None = None) -> bool:
     """Some credential stands in the document itself instead of a `${VAR}`."""
-    return any(_is_literal(value) for value in _secrets(document, dialects))
+    webhook = document.get("alerts", {}).get("webhook", "")
+    if any(_is_literal(value) for _, value in secret_places(document, dialects)):
+        return True
+    return _OPEN_WEBHOOK.fullmatch(webhook) is None and _is_literal(webhook)
 
 
 def _identity(path: Path, content: bytes, env: Mapping[str, str], context: Context) -> bytes:
@@ -113,24 +115,6 @@ def _identity(path: Path, content: bytes, env: Mapping[str, str], context: Conte
 
 def _seal(payload: bytes, identity: bytes) -> bytes:
     return hmac.new(identity, payload, hashlib.sha256).digest()
-
-
-def _secrets(document: Mapping[str, Any], dialects: Known | None) -> Iterator[Any]:
-    for settings in document.get("providers", {}).values():
-        kind = provider_type(settings.get("type"), dialects)
-        names = {"api_key"} if kind is None else secret_settings(kind)
-        yield from (settings[name] for name in names if name in settings)
-        for header, value in settings.get("headers", {}).items():
-            if any(hint in header.lower() for hint in _HEADER_HINTS):
-                yield value
-    yield from (key["secret"] for key in document.get("keys", []) if "secret" in key)
-    alerts = document.get("alerts", {})
-    yield from alerts.get("headers", {}).values()
-    if "secret" in alerts:
-        yield alerts["secret"]
-    webhook = alerts.get("webhook", "")
-    if _OPEN_WEBHOOK.fullmatch(webhook) is None:
-        yield webhook
 
 
 def _is_literal(value: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.errors import GatewayError, UpstreamError
 from gateway.ports import DeploymentChanged, IncidentChanged, LimitDecision, ProbeResult, QuotaAlert
 from gateway.types import Attempt, Deployment, QuotaSpec, Receipt
@@ -55,7 +57,7 @@ class SilentObserver:
     def overload_changed(self, overloaded: bool, work: float | None, refused: int) -> None:
         """Nothing."""
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
         """Nothing."""
 
     def deployment_changed(self, change: DeploymentChanged) -> None:

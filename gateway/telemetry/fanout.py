@@ -38,7 +38,7 @@ class Observers:
     call_shed: Callable[[int], None]
     request_malformed: Callable[[], None]
     overload_changed: Callable[[bool, float | None, int], None]
-    config_loaded: Callable[[str, str | None], None]
+    config_loaded: Callable[..., None]
     deployment_changed: Callable[[DeploymentChanged], None]
     probe_finished: Callable[[ProbeResult], None]
     incident_changed: Callable[[IncidentChanged], None]

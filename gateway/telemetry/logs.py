@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from gateway.ports import DeploymentChanged, IncidentChanged, QuotaAlert, Secrets
 
+MOST_WARNINGS = 10
+"""Of a configuration, in one line of the log."""
 _QUIET = ("uvicorn.access", "asyncio", "httpcore", "httpx", "watchfiles.main")
 """Loggers that say too much at `info`, or what the access log says already."""
 
@@ -165,9 +167,12 @@ class EventLog(SilentObserver):
             self._log.warning("malformed_requests", count=self._malformed)
             self._malformed, self._malformed_at = 0, now
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
         """One line per (re)load."""
-        if error is None:
+        if error is None and warnings:
+            told = {"warnings": list(warnings[:MOST_WARNINGS]), "more": max(0, len(warnings) - MOST_WARNINGS)}
+            self._log.warning("config_loaded", revision=revision, **told)
+        elif error is None:
             self._log.info("config_loaded", revision=revision)
         else:
             self._log.error("config_rejected", revision=revision, error=error)

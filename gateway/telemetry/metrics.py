@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -74,7 +74,7 @@ class Metrics(SilentObserver):
     """
 
     def __init__(self, directory: Path | None = None, *, flush_seconds: float = 0.25, max_models: int = 500) -> None:
-        self._directory = directory
+        self._reader = None if directory is None else shared.Reader(directory)
         self._tallies = tallies = Tallies(secrets.token_hex(8))
         self._model = BoundedNames(max_models)
         self._requested_model = BoundedNames(max_models)
@@ -135,9 +135,10 @@ class Metrics(SilentObserver):
         self._sharer.close()
 
     def render(self) -> bytes:
-        """The text of `/metrics`, all workers together. Blocks for milliseconds: call it in a thread."""
+        """The text of `/metrics`, all workers together. Blocks for milliseconds: call it in a thread. Raises OSError
+        where the others' numbers cannot be read and never could."""
         own = self._copy()
-        return exposition(own if self._directory is None else shared.read(self._directory, own))
+        return exposition(own if self._reader is None else self._reader.read(own))
 
     def _copy(self) -> Snapshot:
         self._in_flight.set((), self._running)
@@ -301,8 +302,9 @@ class Metrics(SilentObserver):
         """What asked for it, nobody knows."""
         self._requests.add(("", OTHER, "400", "malformed"))
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
         """One (re)load; a rejected one leaves the revision as it was."""
+        del warnings  # the log has them
         self._reloads.add(("ok" if error is None else "rejected",))
         self._rejected.set((), error is not None)
         if error is None:

@@ -6,14 +6,17 @@ Thus a worker that is swept meanwhile is counted once: its instance stands among
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from gateway.telemetry.tallies import Snapshot, merge
+
+_log = logging.getLogger("gateway.telemetry")
 
 _ARCHIVE = "archive"
 _encode = msgspec.msgpack.Encoder().encode
@@ -34,11 +37,39 @@ def write(directory: Path, snapshot: Snapshot) -> None:
 
 
 def read(directory: Path, own: Snapshot) -> Snapshot:
-    """Everybody's numbers: `own` from memory, the other workers' and the archive from files."""
-    others = [found for path in _workers(directory) if (found := _load(path)) and found.instance != own.instance]
+    """Everybody's numbers: `own` from memory, the other workers' and the archive from files. Raises OSError."""
+    return merge([_others(directory, own.instance), own])
+
+
+class Reader:
+    """Reads as `read` does. While files cannot be read, as where no descriptor is left, the others' numbers are those
+    that were read last: without them every sum would fall."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known: Snapshot | None = None
+        self._failing = False
+
+    def read(self, own: Snapshot) -> Snapshot:
+        """Everybody's numbers. Raises OSError where they cannot be read and never could."""
+        try:
+            self._known = _others(self._directory, own.instance)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                shows = "nothing" if self._known is None else "what was read of them last"
+                _log.error("the other processes' metrics cannot be read (%s); /metrics shows %s", error.strerror, shows)
+            self._failing = True
+            if self._known is None:
+                raise
+        return merge([self._known, own])
+
+
+def _others(directory: Path, instance: str) -> Snapshot:
+    parts = [found for path in _workers(directory) if (found := _load(path)) and found.instance != instance]
     archive = _load(directory / _ARCHIVE) or Snapshot()
     folded = set(archive.folded)
-    return merge([archive, own, *(part for part in others if part.instance not in folded)])
+    return merge([archive, *(part for part in parts if part.instance not in folded)])
 
 
 def sweep(directory: Path, live_pids: Collection[int]) -> int:
@@ -61,8 +92,13 @@ def sweep(directory: Path, live_pids: Collection[int]) -> int:
     return len(dead)
 
 
-def _workers(directory: Path) -> Iterator[Path]:
-    return (path for path in sorted(directory.glob("worker-*")) if not path.name.endswith(".tmp"))
+def _workers(directory: Path) -> list[Path]:
+    """Raises OSError: some versions of `glob` find nothing instead where no descriptor is left."""
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 - names are wanted
+    except FileNotFoundError:
+        return []
+    return [directory / name for name in sorted(names) if name.startswith("worker-") and not name.endswith(".tmp")]
 
 
 def _load(path: Path) -> Snapshot | None:

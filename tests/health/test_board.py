@@ -64,6 +64,23 @@ def test_five_failures_in_a_row_open_the_breaker(rig: Rig) -> None:
     assert [(hint.out_for, hint.cause) for hint in rig.told] == [("breaker", "5xx"), ("", "recovered")]
 
 
+def test_it_tells_how_many_failures_took_it_out(rig: Rig) -> None:
+    """Those that the breaker went by, a failed trial, refusals of credentials; none where nobody called."""
+    rig.fail(4)
+    rig.attempt()
+    for _ in range(3):
+        rig.fail(1)
+        rig.attempt()
+    rig.fail(5)
+    rig.time.now += rig.seconds_out
+    rig.fail(1)
+    rig.time.now += rig.seconds_out
+    assert rig.attempt(ProviderAuthFailed())
+    rig.board.forget()
+    heard(rig)
+    assert [change.failures for change in rig.changes.all if change.state == "out"] == [12, 1, 1, 0]
+
+
 def test_a_failed_trial_opens_it_for_longer(rig: Rig) -> None:
     """5, 10, 15, 20, 25, 25 seconds, ±20 %."""
     rig.fail()

@@ -29,8 +29,10 @@ def probe(at: float, outcome: str = "5xx", deployment: str | None = None) -> Pro
     return ProbeResult("p", deployment, outcome, at, 0.1)
 
 
-def change(at: float, state: str = "out", cause: str = "breaker", deployment: str = "p/m") -> DeploymentChanged:
-    return DeploymentChanged(deployment, state, cause, at)
+def change(
+    at: float, state: str = "out", cause: str = "breaker", deployment: str = "p/m", failures: int = 0
+) -> DeploymentChanged:
+    return DeploymentChanged(deployment, state, cause, at, failures=failures)
 
 
 def found_out(at: float, *, probed: bool = False, told: bool = False) -> DeploymentChanged:
@@ -81,9 +83,10 @@ def test_no_incident(events: list[Event]) -> None:
     [
         ([probe(1, "ok"), probe(2), probe(3)], "5xx", PROVIDER, 2, 2),
         ([probe(2, "tls", "p/m"), probe(3, "stall", "p/m")], "stall", "p/m", 2, 2),
-        ([change(2)], "breaker", "p/m", 2, 0),
-        ([change(2, "out", "parked")], "parked", "p/m", 2, 0),
-        ([change(2, "out", "")], "breaker", "p/m", 2, 0),
+        ([change(2, failures=5)], "breaker", "p/m", 2, 5),
+        ([Failures("p/m", "5xx", 5, 1, 2), change(2, failures=5)], "breaker", "p/m", 2, 5),
+        ([change(2, "out", "parked", failures=2)], "parked", "p/m", 2, 2),
+        ([change(2, "out", "")], "breaker", "p/m", 2, 1),
         ([Failures("p/m", "provider_auth", 3, 2, 4)], "provider_auth", "p/m", 2, 3),
         ([Failures("p/m", "tls", 1, 2, 2)], "tls", "p/m", 2, 1),
         ([Failures("p/m", "address_forbidden", 1, 2, 2)], "address_forbidden", "p/m", 2, 1),
@@ -100,7 +103,9 @@ def test_what_opens_one(events: list[Event], cause: str, subject: str, first: in
 
 def test_one_for_all_parts() -> None:
     """What fails while an incident is open belongs to it; it is over when the last part is, and not before."""
-    incident = played(probe(1), probe(2), change(3), change(4, deployment="p/n"), Failures("p/m", "5xx", 7, 3, 5))
+    incident = played(
+        probe(1), probe(2), change(3), change(4, deployment="p/n", failures=7), Failures("p/m", "5xx", 7, 3, 5)
+    )
     assert incident is not None
     assert incident.deployments == ["p/m", "p/n"]
     assert (incident.failures, incident.last_failure) == (9, 5 * SECOND)
@@ -148,7 +153,7 @@ def test_failures_that_open_nothing_do_not_reopen() -> None:
     """A stray failure after the recovery is counted, and does not keep the incident open."""
     incident = played(change(10), change(20, "healthy", ""), Failures("p/m", "5xx", 1, 30, 30))
     assert incident is not None
-    assert (incident.failures, incident.quiet_since) == (1, 20 * SECOND)
+    assert (incident.failures, incident.quiet_since) == (2, 20 * SECOND)
 
 
 def test_what_nobody_speaks_of_is_over() -> None:

@@ -191,7 +191,34 @@ class TestDeployments:
         text = models('\n  - {model_name: "anthropic/*", litellm_params: {model: "anthropic/*"}}\n')
         found = take(text)
         assert found.document["providers"]["anthropic"]["fetch_models"] is True
-        assert "ask for `anthropic/<model>`" in found.comments
+        assert "ask for `anthropic/<model>` as before" in found.comments
+
+    def test_a_wildcard_keeps_its_name(self, take: Import) -> None:
+        """Clients ask for `openai/<model>` and `mine/<model>` as before, whatever other accounts there are; what an
+        account of the same name has to do without is said."""
+        wild = [
+            f'\n  - {{model_name: "{name}/*", litellm_params: {{model: "{model}", api_key: os.environ/{key}}}}}\n'
+            for name, model, key in (
+                ("openai", "openai/*", "B"),
+                ("openai", "openai/*", "C"),
+                ("mine", "anthropic/*", "D"),
+                ("other", "anthropic/*", "D"),
+            )
+        ]
+        found = take(models(OPENAI, *wild))
+        providers = found.document["providers"]
+        assert {name: (one["api_key"], one.get("fetch_models")) for name, one in providers.items()} == {
+            "openai-2": ("${OPENAI_API_KEY}", None),
+            "openai": ("${B}", True),
+            "openai-3": ("${C}", True),
+            "mine": ("${D}", True),
+        }
+        assert route(found.document, "gpt-4o")["targets"] == [{"provider": "openai-2", "model": "gpt-4o"}]
+        assert "ask for `openai/<model>` as before" in found.comments
+        told = "ask for `openai-3/<model>`, since `openai/<model>` is another account's: calls are not shared out"
+        assert told in found.comments
+        assert "ask for `mine/<model>` as before" in found.comments
+        assert "`other/*` passed every model on: ask for `mine/<model>`, or list the models" in found.comments
 
 
 class TestRouting:
@@ -250,6 +277,16 @@ class TestRouting:
         text += "router_settings: {model_group_alias: {best: claude, fast: {model: local, hidden: true}}}\n"
         found = take(text, env={"ANTHROPIC_API_KEY": "x" * 20})
         assert found.document["aliases"] == {"best": "claude", "fast": "local"}
+        assert (
+            "`router_settings.model_group_alias.fast.hidden` was not carried over: `/v1/models` lists" in found.comments
+        )
+
+    def test_an_alias_that_is_not_hidden(self, take: Import) -> None:
+        """There is nothing to be said of it; of what is unknown there is."""
+        alias = "{fast: {model: claude, hidden: false, tint: red}}"
+        found = take(models(CLAUDE) + f"router_settings: {{model_group_alias: {alias}}}\n")
+        assert "hidden" not in found.comments
+        assert "`router_settings.model_group_alias.fast.tint` was not carried over" in found.comments
 
     def test_waiting_and_retries(self, take: Import) -> None:
         """A deployment's own settings come before those for all."""

@@ -69,6 +69,42 @@ class TestBehind:
         assert [target["model"] for target in route(found, "claude")["targets"]] == ["claude-sonnet-4-5", "a", "b", "c"]
 
 
+class TestDroppedShares:
+    """Nothing that says who gets how many of the calls is lost without a word."""
+
+    def weighted(self, first: str, second: str) -> str:
+        return "".join(
+            f"\n  - {{model_name: big, litellm_params: {{model: openai/{model}, {share}}}}}\n"
+            for model, share in (("a", first), ("b", second))
+        )
+
+    @pytest.mark.parametrize(
+        ("shares", "settings", "told"),
+        [
+            (("weight: 3", "weight: 1"), "", ""),
+            (("weight: 3, order: 1", "weight: 1"), "", "`weight` was not carried over: calls go by `order`"),
+            (
+                ("weight: 3", "rpm: 1"),
+                "router_settings: {routing_strategy: least-busy}\n",
+                "`weight` was not carried over: it counts in `simple-shuffle` alone",
+            ),
+            (("weight: 0", "weight: 0"), "", "`weight` is 0 for all of them: all have the same share"),
+        ],
+    )
+    def test_weights(self, shares: tuple[str, str], settings: str, told: str, take: Import) -> None:
+        """Where they do not count, a comment says so."""
+        found = take(models(self.weighted(*shares)) + settings)
+        assert ("weight" in found.comments) is bool(told)
+        assert told in found.comments
+
+    def test_what_stands_in(self, take: Import) -> None:
+        """Deployments of a group share its load, and stand in for others one after the other."""
+        text = models(CLAUDE, self.weighted("weight: 3", "weight: 1"))
+        found = take(text + "litellm_settings: {fallbacks: [{claude: [big]}]}\n")
+        assert [target.get("weight") for target in route(found.document, "claude")["targets"]] == [None] * 3
+        assert "what stands in when these fail is tried in the file's order" in found.comments
+
+
 class TestNames:
     @pytest.mark.parametrize("name", ["claude-sonnet-4-5[1m]", "what?", "a[!b]?"])
     def test_letters_that_are_wildcards_here(self, name: str, take: Import) -> None:

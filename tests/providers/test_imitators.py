@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields as fields_of
 from typing import Any
 
+import msgspec
 import pytest
 
-from gateway.errors import UnsupportedParameter
+from gateway.errors import InvalidJson, InvalidRequest, UnsupportedParameter
 from gateway.providers.wire.adapted_messages import short_id
 from gateway.providers.wire.traits import Traits
 from gateway.registry.abilities import TRAITS
@@ -88,6 +89,48 @@ def test_what_is_not_supported(kind: str, given: dict[str, Any], param: str, lef
         sent(kind, **ASK, **given)
     assert (refused.value.param, refused.value.status) == (param, 400)
     assert sent(kind, **ASK, **given, to_unsupported="drop") == {"model": "m", **ASK, **left}
+
+
+@pytest.mark.parametrize("service", [Service.CHAT, Service.COMPLETIONS, Service.RESPONSES, Service.EMBEDDINGS])
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"STREAM": True}, "stream"),
+        ({"\u017ftream": True}, "stream"),
+        ({"Stream_Options": {"include_usage": False}}, "stream_options"),
+        ({"stream_options": {"include_usage": True, "Include_Usage": False}}, "stream_options.include_usage"),
+        ({"MAX_TO\u212aENS": 9999}, "max_tokens"),
+        ({"Max_Output_Tokens": 9999}, "max_output_tokens"),
+        ({"N": 5}, "n"),
+        ({"Functions": []}, "functions"),
+    ],
+)
+def test_who_does_not_heed_case_is_not_asked_for_something_else(
+    service: Service, fields: dict[str, Any], param: str
+) -> None:
+    """A parameter in other letters, which the gateway would pass over and the provider would not, is refused by name;
+    elsewhere it is the provider's to say what it is."""
+    for stream in (True, False):
+        with pytest.raises(InvalidRequest, match="does not tell them apart") as caught:
+            sent("ollama", service, stream=stream, **fields)
+        assert caught.value.param == param
+        with pytest.raises(InvalidRequest, match="does not tell them apart"):
+            sent("openai_compatible", service, stream=stream, to_traits=(("any_case", True),), **fields)
+    assert fields.items() <= sent("vllm", service, **fields).items()
+
+
+def test_what_is_only_like_a_parameter_in_other_letters_is_passed_on() -> None:
+    """Names of others' own, values, and members further down."""
+    fields: dict[str, Any] = {"keepAlive": 5, "messages": [{**HI, "Stream": 1}], "metadata": {"STREAM": True, "N": "n"}}
+    assert fields.items() <= sent("ollama", **fields).items()
+
+
+def test_a_name_that_is_no_text_is_refused_where_case_is_not_heeded() -> None:
+    """Nothing could be told of the others."""
+    one = call({"x": 1})
+    odd = msgspec.structs.replace(one, raw=one.raw.replace(b'"x"', b'"\\ud800"'))
+    with pytest.raises(InvalidJson):
+        dialect("ollama").body(odd, deployment("ollama"))
 
 
 def test_pictures_for_ollama() -> None:
@@ -233,7 +276,7 @@ def test_roles_that_are_not_known() -> None:
 
 def test_every_trait_of_the_configuration_is_one_of_the_wires() -> None:
     """They are told by the same names."""
-    assert TRAITS.keys() <= {field.name for field in fields(Traits)}
+    assert TRAITS.keys() <= {field.name for field in fields_of(Traits)}
 
 
 def test_ids_do_not_collide() -> None:

@@ -182,3 +182,17 @@ def test_a_flood_of_wrong_references_is_told_soon(tmp_path: Path, monkeypatch: p
 def test_a_config_error_is_an_operator_error() -> None:
     """Commands print it like every other mistake of an operator."""
     assert issubclass(ConfigError, OperatorError)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("gateway.yaml", "providers:\n", "  mock: {type: mock}\n"),
+        ("gateway.toml", "version = 1\n", '[providers.mock]\ntype = "mock"\n'),
+    ],
+)
+def test_a_merge_that_was_not_ended_is_told(name: str, before: str, after: str, tmp_path: Path) -> None:
+    """As what it is, where its first mark stands."""
+    text = f"{before}<<<<<<< HEAD\n{after}=======\n{after}>>>>>>> other\n"
+    told = "two versions of the file were not merged here (keep what holds, and remove the lines of <<<<<<<, =======, "
+    assert errors_of(tmp_path, text, name=name) == [f"{name}:2:1: {told}>>>>>>>)"]

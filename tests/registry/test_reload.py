@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from gateway.registry import Loaded, load
+from gateway.registry import Loaded, load, reload
 from gateway.registry.reload import Reloader
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gateway.ports import Observer
     from gateway.registry.snapshot import Snapshot
@@ -35,6 +35,7 @@ class Stage:
         self.snapshots: list[Snapshot] = [load(path, {}).snapshot]
         self.loads = 0
         self.told: list[tuple[str, str | None]] = []
+        self.warned: list[list[str]] = []
         self.failures: list[Exception] = []
         self.swap_error: Exception | None = None
         initial = load(path, {})
@@ -50,8 +51,9 @@ class Stage:
             raise error
         self.snapshots.append(snapshot)
 
-    def config_loaded(self, revision: str, error: str | None) -> None:
+    def config_loaded(self, revision: str, error: str | None, warnings: Sequence[str] = ()) -> None:
         self.told.append((revision, error))
+        self.warned.append(list(warnings))
 
     def failed(self, error: Exception, request_id: str) -> None:
         del request_id
@@ -96,6 +98,11 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
+def link(path: Path, target: Path) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
 def write(path: Path, text: str) -> None:
     path.write_text(text)
 
@@ -114,6 +121,68 @@ def path(tmp_path: Path) -> Path:
     file = tmp_path / "gateway.yaml"
     write(file, text_for("one"))
     return file
+
+
+async def test_a_file_that_is_being_written_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first part may be a valid configuration: what is written with short pauses is read once, as a whole."""
+    stage, text = Stage(path), text_for("two") + "aliases: {three: two}\n"
+    parts = [text[:20], text_for("two"), text]
+
+    async def pause() -> None:
+        if parts:
+            write(path, parts.pop(0))
+
+    monkeypatch.setattr(reload, "_pause", pause)
+    write(path, "")
+    await stage.reloader._check()
+    assert (stage.loads, stage.model, list(stage.snapshots[-1].aliases)) == (1, "two", ["three"])
+    assert [error for _, error in stage.told] == [None]
+
+
+async def test_a_file_that_never_rests_is_read_nonetheless(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is after a while; what comes later is another change."""
+    stage, pauses = Stage(path), []
+
+    async def pause() -> None:
+        pauses.append(1)
+        write(path, text_for(f"m{len(pauses)}"))
+
+    monkeypatch.setattr(reload, "_pause", pause)
+    write(path, text_for("two"))
+    await stage.reloader._check()
+    assert (stage.loads, stage.model, len(pauses)) == (1, f"m{reload.MOST_PAUSES}", reload.MOST_PAUSES)
+
+
+async def test_a_file_that_was_moved_there_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is complete; so is what a link leads to now. A new file in the place of a missing one may not be."""
+    stage, pauses = Stage(path), []
+
+    async def pause() -> None:
+        pauses.append(1)
+
+    monkeypatch.setattr(reload, "_pause", pause)
+    replace(path, text_for("two"))
+    await stage.reloader._check()
+    other = path.with_name("other.yaml")
+    write(other, text_for("three"))
+    link(path, other)
+    await stage.reloader._check()
+    assert (stage.model, pauses) == ("three", [])
+    remove(path)
+    await stage.reloader._check()
+    write(path, text_for("four"))
+    await stage.reloader._check()
+    assert (stage.model, pauses) == ("four", [1])
+
+
+async def test_what_is_newly_warned_of_is_told(path: Path) -> None:
+    """Each warning once, as long as it holds."""
+    stage, unset = Stage(path), "  o: {type: openai, api_key: '${UNSET}'}\n"
+    for version, more in enumerate((unset, unset, "", unset)):
+        replace(path, f"providers:\n  mock: {{type: mock, models: [m{version}]}}\n{more}")
+        assert await stage.reloader.reload_now()
+    told = ["provider `o` is inactive: UNSET is not set"]
+    assert stage.warned == [told, [], [], told]
 
 
 async def test_a_replaced_file_is_served(path: Path) -> None:

@@ -63,9 +63,11 @@ def test_no_load_exceeds_its_bound(loads: list[int], weights: list[int]) -> None
         assert loads[earlier] + 1 > ceil((1 + EXCESS) * (sum(loads) + 1) * weights[earlier] / sum(weights))
 
 
-def test_one_busy_key_spreads_and_others_stay() -> None:
-    """A hundred calls at once for one key: nobody has more than a quarter above the mean; afterwards it is at home."""
-    given_, board = targets(1, 1, 1, 1), Unwatched()
+@pytest.mark.parametrize("weight", [1, 0])
+def test_one_busy_key_spreads_and_others_stay(weight: int) -> None:
+    """A hundred calls at once for one key: nobody has more than a quarter above the mean; afterwards it is at home.
+    Targets of weight 0 alone, as when all others are out, share alike."""
+    given_, board = targets(weight, weight, weight, weight), Unwatched()
     looked = facts(asked=call("m", user="busy"), sticky_on=("user",), conditions=board)
     home = sticky(given_, looked)[0]
     taken: Counter[str] = Counter()

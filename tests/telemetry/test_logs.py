@@ -98,14 +98,17 @@ def test_events(setup: Callable[..., Path]) -> None:
     log = logs.EventLog()
     log.config_loaded("abc", None)
     log.config_loaded("def", "gateway.yaml:3:5: unknown key")
+    log.config_loaded("ghi", None, [f"w{number}" for number in range(12)])
     log.failed(Overloaded(), "req-1")
     log.redis_changed(False, "slow")
     log.redis_changed(True, "slow")
-    loaded, rejected, failed, away, back = _read(path)
+    loaded, rejected, doubtful, failed, away, back = _read(path)
     assert (away["event"], away["level"], away["reason"]) == ("redis_unavailable", "error", "slow")
     assert (back["event"], back["level"]) == ("redis_available", "info")
     assert (loaded["event"], loaded["level"], loaded["revision"]) == ("config_loaded", "info", "abc")
     assert (rejected["event"], rejected["level"]) == ("config_rejected", "error")
+    assert (doubtful["event"], doubtful["level"]) == ("config_loaded", "warning")
+    assert (doubtful["warnings"], doubtful["more"]) == ([f"w{number}" for number in range(10)], 2)
     assert (failed["request_id"], failed["level"]) == ("req-1", "warning")
 
 

@@ -410,3 +410,49 @@ def test_open_files_are_counted_and_their_limit_is_raised() -> None:
     assert 100 < samples["gateway_open_files", frozenset()] < 200
     assert samples["gateway_max_open_files", frozenset()] == 256
     assert full["gateway_open_files", frozenset()] == 256
+
+
+def test_without_descriptors_the_others_numbers_are_those_read_last(tmp_path: Path) -> None:
+    """No sum falls while nothing can be read, it is logged once, and what comes afterwards is shown; who has read
+    nothing before says so."""
+    code = (
+        "import os, resource, sys\n"
+        "from pathlib import Path\n"
+        "from gateway.telemetry import shared\n"
+        "from gateway.telemetry.tallies import Snapshot, Tallies\n"
+        "from gateway.telemetry.families import REQUESTS\n"
+        "directory = Path(sys.argv[1])\n"
+        "labels, other, reader = ('r', 'm', '200', 'ok'), Tallies('other'), shared.Reader(directory)\n"
+        "requests = other.counter(REQUESTS)\n"
+        "def told(reader, amount):\n"
+        "    own = Tallies('own')\n"
+        "    own.counter(REQUESTS).add(labels, amount)\n"
+        "    return reader.read(own.copy()).counters[REQUESTS.name][labels]\n"
+        "def add():\n"
+        "    requests.add(labels, 10.0)\n"
+        "    shared.write(directory, other.copy())\n"
+        "add()\n"
+        "found = [told(reader, 1.0)]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "held = []\n"
+        "try:\n"
+        "    while True:\n"
+        "        held.append(os.dup(0))\n"
+        "except OSError:\n"
+        "    found += [told(reader, 2.0), told(reader, 3.0)]\n"
+        "try:\n"
+        "    told(shared.Reader(directory), 1.0)\n"
+        "except OSError as error:\n"
+        "    found.append(error.strerror)\n"
+        "os.close(held.pop())\n"
+        "os.close(held.pop())\n"
+        "add()\n"
+        "print(*found, told(reader, 4.0), sep=',')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "11.0,12.0,13.0,Too many open files,24.0\n"), done.stderr
+    assert done.stderr.splitlines() == [
+        f"the other processes' metrics cannot be read (Too many open files); /metrics shows {what}"
+        for what in ("what was read of them last", "nothing")
+    ]

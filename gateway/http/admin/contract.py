@@ -15,7 +15,8 @@ from gateway.http.admin.routing import ROLE, Routes
 
 DESCRIPTION = """The same resources as the configuration file has, managed while the gateway runs.
 
-Every answer has `x-request-id`. Lists come in pages: send `next_cursor` of one as `cursor` for the next. What has an
+Every answer has `x-request-id`. Lists come in pages: send `next_cursor` of one as `cursor` for the next. A
+parameter in the query that an operation does not have is refused (422), as an unknown field of a body is. What has an
 `ETag` is changed safely with `If-Match`. Creating the same thing twice gives the one that is there (200); another one
 under its name is refused (409). A POST with an `Idempotency-Key` that is sent again within a day gets the first answer.
 

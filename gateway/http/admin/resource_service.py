@@ -143,8 +143,6 @@ class ResourceService:
     async def create(self, wanted: Create) -> tuple[Resource, bool]:
         """The new resource and True; the one that is there already and False, if it says the same. Raises Conflict for
         another one under its name."""
-        if wanted.kind not in WITHIN_PROVIDERS:
-            self._refuse_filed_name(wanted.kind, wanted.name)
         try:
             made = await self.change(wanted)
         except Conflict as conflict:
@@ -165,7 +163,10 @@ class ResourceService:
         await self.change(Delete(resource.kind, resource.id, version, cascade))
 
     async def change(self, *operations: Operation) -> Committed:
-        """All of them, or nothing."""
+        """All of them, or nothing. Raises Clash for a name that the configuration file has."""
+        for operation in operations:
+            if isinstance(operation, Create | Update) and operation.kind not in WITHIN_PROVIDERS:
+                await self._refuse_filed_name(operation)
         return await self.services.resources.change(self.author, operations)
 
     async def observe(self, resource: Resource, facts: Mapping[str, Any]) -> None:
@@ -181,8 +182,12 @@ class ResourceService:
                 suggestions=["Change it there: the gateway takes changes of the file up by itself."],
             )
 
-    def _refuse_filed_name(self, kind: Kind, name: str) -> None:
-        if any(one.name == name for one in self.services.filed(kind)):
+    async def _refuse_filed_name(self, wanted: Create | Update) -> None:
+        kind = wanted.kind
+        if not any(one.name == wanted.name for one in self.services.filed(kind)):
+            return
+        there = (await self.services.resources.state()).of(kind).get(wanted.id or "")
+        if there is None or there.name != wanted.name:  # what the file declared later keeps its name
             raise Clash(
                 f"The configuration file has a {WORDS[kind]} of this name, and the file wins.",
                 field=field_of(kind, "name"),

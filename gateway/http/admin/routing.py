@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from gateway.auth.admins import Open, Policy, Role
 from gateway.http.admin.access import admit
 from gateway.http.admin.once import HEADER, once
+from gateway.http.admin.queries import check_query, parameters_of
 from gateway.http.admin.reading import StrictRequest
 from gateway.http.admin.shapes import ErrorBody
 
@@ -33,7 +34,7 @@ _DESCRIPTIONS = {
     412: "`If-Match` names another version.",
     413: "The body is too large.",
     415: "The body is no JSON.",
-    422: "Fields are missing, unknown or wrong.",
+    422: "Fields, or parameters of the query, are missing, unknown or wrong.",
     429: "Too many requests.",
     500: "A fault of the gateway.",
     502: "The provider did not do what was asked of it.",
@@ -42,15 +43,16 @@ _DESCRIPTIONS = {
 
 
 class AdmittedRoute(APIRoute):
-    """Looks at the caller before it looks at the body."""
+    """Looks at the caller before it looks at the query and the body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind our authentication."""
         handle = super().get_route_handler()
-        policy = policy_of(self)
+        policy, parameters = policy_of(self), parameters_of(self.dependant)
 
         async def admitted(request: Request) -> Response:
             await admit(request, policy)
+            check_query(request.query_params, parameters)
             strict = StrictRequest(request.scope, request.receive)
             await strict.body()  # kept for the parser; what is wrong with its arrival is told as what it is
             if request.method != "POST" or HEADER not in request.headers or policy is Open.PUBLIC:

@@ -45,12 +45,41 @@ class Group:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Entry:
+    """One deployment as it was read."""
+
+    group: Group
+    prefix: str
+    model: str
+    params: dict[str, Any]
+    info: dict[str, Any]
+    place: str
+    settings: dict[str, Any]
+    """Its account: a provider's settings, without models."""
+    notes: list[str]
+    """What is to be known of these."""
+
+    @property
+    def identity(self) -> str:
+        """What tells its account from others."""
+        return json.dumps(self.settings, sort_keys=True, default=str)
+
+    @property
+    def asked_at(self) -> str | None:
+        """What clients write before the model where it passes on all models of its group's name; else None."""
+        before, _, rest = self.group.name.partition("/")
+        return before if "*" in self.model and rest == self.model and before == name_for(before, ()) else None
+
+
 class Deployments:
     """Reads them one by one; knows afterwards which provider has which LiteLLM name."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._accounts: dict[str, str] = {}
+        self._wanted: dict[str, str] = {}
+        """Accounts by the names that clients know them by."""
         self.by_prefix: dict[str, list[str]] = {}
         """Our providers by LiteLLM's prefix."""
         self._credentials = reader.credentials()
@@ -63,17 +92,21 @@ class Deployments:
         if not isinstance(listed, list) or not listed:
             self._reader.draft.note("there is no `model_list`: models that LiteLLM keeps in its database are not here")
             return groups
-        for at, item in enumerate(listed):
-            self._one(at, item, groups)
+        entries = [found for at, item in enumerate(listed) if (found := self._entry(at, item, groups)) is not None]
+        for entry in entries:
+            if entry.asked_at is not None and entry.identity not in self._wanted.values():
+                self._wanted.setdefault(entry.asked_at, entry.identity)
+        for entry in entries:
+            self._add(entry)
         return groups
 
-    def _one(self, at: int, item: Any, groups: dict[str, Group]) -> None:
+    def _entry(self, at: int, item: Any, groups: dict[str, Group]) -> Entry | None:
         place = self._reader.place("model_list", at)
         params = self._params(item)
         name = item.get("model_name") if isinstance(item, dict) else None
         if params is None or not isinstance(name, str) or not name:
             self._reader.draft.note(f"this entry has no `model_name` or no model of its own ({place})")
-            return
+            return None
         for key in sorted(map(str, item.keys() - _OF_ENTRIES)):
             self._reader.lost(("model_list", at, key))
         info = item["model_info"] if isinstance(item.get("model_info"), dict) else {}
@@ -81,22 +114,27 @@ class Deployments:
         found = self._kind(params)
         if reference(found[1] if found is not None else params["model"]) is not None:
             group.notes.append(f"left out a deployment whose model only a variable names: write its name ({place})")
-            return
+            return None
         if found is None:
             prefix = str(params["model"]).partition("/")[0]
             group.notes.append(
                 f"left out a deployment of {shown(prefix)}, which is not known here and has no `api_base` ({place})"
             )
-            return
+            return None
         prefix, model = found
-        if "*" in model:
-            self._wildcard(prefix, params, info, group.name, place)
-            return
-        provider = self._provider(prefix, params, place)
+        notes: list[str] = []
+        settings = account(KINDS[prefix], params, self._reader.variables, prefix, notes.append, place)
+        return Entry(group, prefix, model, params, info, place, settings, notes)
+
+    def _add(self, entry: Entry) -> None:
+        provider = self._provider(entry)
         settings = self._reader.draft.providers[provider]
-        self._add_model(settings, model, params, info, place)
-        shares = {name: number(params.get(name)) for name in SHARES}
-        group.members.append(Member(provider, model, shares, number(params.get("order"))))
+        if "*" in entry.model:
+            self._wildcard(entry, provider, settings)
+            return
+        self._add_model(settings, entry)
+        shares = {name: number(entry.params.get(name)) for name in SHARES}
+        entry.group.members.append(Member(provider, entry.model, shares, number(entry.params.get("order"))))
 
     def _params(self, item: Any) -> dict[str, Any] | None:
         params = item.get("litellm_params") if isinstance(item, dict) else None
@@ -114,42 +152,44 @@ class Deployments:
             return "custom_openai", params["model"]
         return found
 
-    def _wildcard(self, prefix: str, params: dict[str, Any], info: dict[str, Any], group: str, place: str) -> None:
-        provider = self._provider(prefix, params, place)
-        settings = self._reader.draft.providers[provider]
+    def _wildcard(self, entry: Entry, provider: str, settings: Noted) -> None:
         settings.setdefault("models", {})
         settings["fetch_models"] = True
-        tell_of_wildcard(params, info, settings.note, place)
-        self._reader.draft.note(
-            f"{shown(group)} passed every model on: ask for `{provider}/<model>`, or list the models ({place})"
-        )
+        tell_of_wildcard(entry.params, entry.info, settings.note, entry.place)
+        asked = entry.asked_at
+        told = f"{shown(entry.group.name)} passed every model on: ask for `{provider}/<model>`"
+        if asked == provider:
+            told += " as before"
+        elif asked in self._wanted and self._wanted[asked] != entry.identity:
+            told += f", since `{asked}/<model>` is another account's: calls are not shared out between them"
+        self._reader.draft.note(f"{told}, or list the models ({entry.place})")
 
-    def _provider(self, prefix: str, params: dict[str, Any], place: str) -> str:
-        """The provider for this account, made when it is the first of its kind."""
-        notes: list[str] = []
-        draft = self._reader.draft
-        settings = account(KINDS[prefix], params, self._reader.variables, prefix, notes.append, place)
-        identity = json.dumps([settings], sort_keys=True, default=str)
+    def _provider(self, entry: Entry) -> str:
+        """The provider for this account, made when it is the first of its kind. One that passes every model on has the
+        name by which clients ask for them."""
+        draft, identity = self._reader.draft, entry.identity
         name = self._accounts.get(identity)
         if name is None:
-            wish = prefix if prefix != "custom_openai" else "custom"
-            name = self._accounts[identity] = name_for(wish.replace("_", "-"), draft.providers)
-            draft.providers[name] = Noted(settings)
-            self.by_prefix.setdefault(prefix, []).append(name)
-        for note in notes:
+            wish = entry.prefix if entry.prefix != "custom_openai" else "custom"
+            known = next((wanted for wanted, owner in self._wanted.items() if owner == identity), None)
+            name = known or name_for(wish.replace("_", "-"), {*draft.providers, *self._wanted})
+            self._accounts[identity] = name
+            draft.providers[name] = Noted(entry.settings)
+            self.by_prefix.setdefault(entry.prefix, []).append(name)
+        for note in entry.notes:
             draft.providers[name].note(note)
         return name
 
-    def _add_model(self, provider: Noted, model: str, params: dict[str, Any], info: dict[str, Any], place: str) -> None:
+    def _add_model(self, provider: Noted, entry: Entry) -> None:
         models: dict[str, Noted] = provider.setdefault("models", {})
-        name = plain(model)
-        settings = model_settings(params, info, provider["type"], model)
+        name, place = plain(entry.model), entry.place
+        settings = model_settings(entry.params, entry.info, provider["type"], entry.model)
         if name in models and dict(models[name]) != dict(settings):
             provider.note(
-                f"{shown(model)} is listed more than once with other settings: the first ones count ({place})"
+                f"{shown(entry.model)} is listed more than once with other settings: the first ones count ({place})"
             )
         found = models.setdefault(name, settings)
-        tell_unknown(params, info, found.note, place)
+        tell_unknown(entry.params, entry.info, found.note, place)
 
 
 def _drop_params(reader: Reader) -> dict[str, bool]:

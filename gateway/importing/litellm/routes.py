@@ -79,6 +79,9 @@ def _route(group: Group, word: str, taken: set[str]) -> Noted:
         word = "priority"
     if len(members) > 1 and word != "priority":
         route["strategy"] = word
+    if len(members) > 1 and word != "weighted" and any(member.shares["weight"] is not None for member in members):
+        why = "calls go by `order`" if word == "priority" else "it counts in `simple-shuffle` alone"
+        route.note(f"`weight` was not carried over: {why}")
     route["targets"] = [_target(member) for member in members]
     if route.get("strategy") == "weighted":
         for target, weight in zip(route["targets"], _weights(members, route), strict=True):
@@ -104,7 +107,10 @@ def _weights(members: list[Member], route: Noted) -> list[int]:
     scale = 1.0 if all(weight == int(weight) for weight in weights) else 100.0
     scale = min(scale, _HEAVIEST / max(1.0, *weights))
     found = [max(1 if weight > 0 else 0, int(weight * scale)) for weight in weights]
-    return found if any(found) else [1] * len(members)
+    if any(found):
+        return found
+    route.note(f"{shown(decisive)} is 0 for all of them: all have the same share")
+    return [1] * len(members)
 
 
 # ---- what stands in
@@ -133,6 +139,8 @@ def _append(route: Noted, others: list[Group]) -> None:
     targets = [target for place, target in places.items() if place not in known]
     if not targets:
         return
+    if any(len(group.members) > 1 for group in others):
+        route.note("what stands in when these fail is tried in the file's order: it shares no load here")
     if "strategy" in route:
         # Weight 0 stands behind, whatever chooses among the others.
         targets = [{**target, "weight": 0} for target in targets]
@@ -177,10 +185,15 @@ def _stand_in(made: dict[str, Noted], group: str, other: str, failure: str) -> s
 
 def _aliases(reader: Reader, made: dict[str, Noted]) -> None:
     found = reader.setting("model_group_alias")
-    aliases = found[0] if found is not None and isinstance(found[0], dict) else {}
+    aliases, trail = found if found is not None and isinstance(found[0], dict) else ({}, ())
     for alias, target in aliases.items():
         group = str(target.get("model") if isinstance(target, dict) else target)
         if group not in made or alias in made:
-            reader.lost(("router_settings", "model_group_alias", alias), "it leads to no model, or has the name of one")
+            reader.lost((*trail, alias), "it leads to no model, or has the name of one")
             continue
+        for name in sorted(map(str, target.keys() - {"model"})) if isinstance(target, dict) else ():
+            if name != "hidden":
+                reader.lost((*trail, alias, name))
+            elif target[name]:
+                reader.lost((*trail, alias, name), "`/v1/models` lists every alias that the caller's key may use")
         reader.draft.aliases[plain(alias)] = plain(group)

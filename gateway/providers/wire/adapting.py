@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.errors import InvalidJson, InvalidRequest
 from gateway.providers.chat.losses import HINTS, Losses
 from gateway.providers.wire.adapted_messages import MessageAdapter
 from gateway.providers.wire.jsonscan import model_spans
@@ -42,6 +43,16 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "functions": ([],),
 }
 """Values that are as good as none."""
+_READ = (
+    _ALWAYS
+    | NEUTRAL.keys()
+    | _USERS
+    | {
+        *(*CAP_NAMES, "max_output_tokens", "stream_options.include_usage"),
+        *("encoding_format", "input", "prompt", "tool_choice"),
+    }
+)
+"""What the gateway reads, sets or adapts."""
 
 
 @lru_cache(maxsize=4096)
@@ -53,31 +64,36 @@ def adapter_of(traits: Traits) -> Adapter:
 class Adapter:
     """Puts requests as one provider or model takes them."""
 
-    __slots__ = ("_always", "_messages", "_traits")
+    __slots__ = ("_always", "_changes", "_messages", "_traits")
 
     def __init__(self, traits: Traits) -> None:
         self._traits = traits
         self._messages = MessageAdapter(traits)
+        self._changes = {Service.CHAT: self._chat, Service.EMBEDDINGS: self._embeddings}
         plain = replace(AS_OPENAI, developer_role=traits.developer_role, nulls=traits.nulls, finishes=traits.finishes)
         # Who differs in nothing but this is told apart by two fast looks, without decoding.
         self._always = traits != plain
 
     def adapted(self, call: Call, provider: Provider) -> Call:
-        """The call as it is sent; itself where nothing changes. Raises UnsupportedParameter."""
+        """The call as it is sent; itself where nothing changes. Raises InvalidJson, InvalidRequest,
+        UnsupportedParameter."""
         raw, traits = call.raw, self._traits
         if not self._always:
             developer = not traits.developer_role and b'"developer"' in raw
             if not developer and (traits.nulls or _NULL not in raw):
                 return call
-        if call.service is Service.CHAT:
-            change = self._chat
-        elif call.service is Service.EMBEDDINGS:
-            change = self._embeddings
-        else:
+        change = self._changes.get(call.service)
+        if change is None and not traits.any_case:
             return call
         try:
             members = _MEMBERS.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if traits.any_case:
+                raise InvalidJson.because("a member's name is no text") from None
+            return call
+        if traits.any_case:
+            self._spelt(members)
+        if change is None:
             return call
         before = dict(members)
         change(members, Losses(provider))
@@ -123,6 +139,17 @@ class Adapter:
             self._unknown(members, losses)
         if "messages" in members:
             members["messages"] = self._messages.adapted(members["messages"], losses)
+
+    def _spelt(self, members: Members) -> None:
+        """Raises InvalidRequest for a member that the gateway does not know by its spelling and the provider would: it
+        could ask for a stream that nobody awaits, or for more than what was allowed."""
+        options = _value(members, "stream_options") if "stream_options" in members else None
+        within = {f"stream_options.{name}" for name in options} if isinstance(options, dict) else set()
+        for name in (*members, *within):
+            known = name.casefold()  # as Go does it: the long s is s, and the Kelvin sign is k
+            if known != name and known in _READ | self._traits.lost:
+                message = f"Write `{name}` as `{known}`: the provider of this model does not tell them apart."
+                raise InvalidRequest(message, param=known)
 
     # -- parameters
 

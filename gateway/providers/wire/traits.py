@@ -72,6 +72,8 @@ class Traits:
     """It refuses members of messages that it does not know."""
     thinking_parts: bool = False
     """It takes its reasoning back as parts of the content."""
+    any_case: bool = False
+    """It takes a member for a parameter whatever its letters' case, as programs in Go do: `STREAM` is `stream`."""
     flat_content: bool = False
     """It takes texts only as strings, not as parts."""
     finishes: Mapping[str, str | None] = field(default_factory=lambda: FINISHES)

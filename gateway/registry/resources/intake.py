@@ -60,7 +60,7 @@ class Intake:
         base = interpolate(loaded.document, self._env)
         found = join(base, fragment, unlock, self._context, self._references.read)
         self.parked = found.parked
-        return Loaded(loaded.document, found.snapshot)
+        return replace(loaded, snapshot=found.snapshot)
 
     def refresh(self) -> int:
         """Look at the shelf; the number of the state that it was found in."""
@@ -96,4 +96,4 @@ def open_vault(settings: Settings, fragment: Fragment) -> Vault:
 
 def _at(loaded: Loaded, revision: int) -> Loaded:
     """The file alone, at a revision of resources that adds nothing to it."""
-    return Loaded(loaded.document, replace(loaded.snapshot, resources=revision))
+    return replace(loaded, snapshot=replace(loaded.snapshot, resources=revision))

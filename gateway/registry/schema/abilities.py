@@ -79,6 +79,9 @@ class Abilities(Strict):
     )
     encoding_format: Flag | None = Field(None, description="It takes `encoding_format` of embeddings.")
     nulls: Flag | None = Field(None, description="It takes parameters that are null.")
+    any_case: Flag | None = Field(
+        None, description="It takes parameters in any case (`STREAM`), as programs in Go do: such are refused."
+    )
     flat_content: Flag | None = Field(None, description="It takes texts only as strings, not as parts.")
 
 

@@ -45,7 +45,7 @@ def sticky(targets: Sequence[Target], facts: Facts) -> Sequence[Target]:
 
 def rendezvous(targets: Sequence[Target], key: bytes) -> list[Target]:
     """The order that this key has them in, the same in every process; each comes first for a share of keys that its
-    weight says. Weight 0 comes last."""
+    weight says. Weight 0 comes last; among those of 0 each has the same share."""
     seed = blake2b(key, digest_size=16).digest()
     return sorted(targets, key=lambda target: _distance(target, seed))
 
@@ -57,9 +57,10 @@ def _distance(target: Target, seed: bytes) -> tuple[bool, float]:
 
 
 def first_within(loads: Sequence[int], weights: Sequence[int]) -> int:
-    """Where the first stands that may take one call more."""
-    total, weight = sum(loads) + 1, sum(weights) or len(weights)
-    for at, (load, share) in enumerate(zip(loads, weights, strict=True)):
+    """Where the first stands that may take one call more. Where only weights of 0 are left, all have the same share."""
+    shares = weights if any(weights) else [1] * len(weights)
+    total, weight = sum(loads) + 1, sum(shares)
+    for at, (load, share) in enumerate(zip(loads, shares, strict=True)):
         if load + 1 <= max(SLACK, ceil((1 + EXCESS) * total * share / weight)):
             return at
     return 0

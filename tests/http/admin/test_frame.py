@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import httpx2
 import pytest
 import structlog.testing
 
-from gateway.http.admin.app import create_admin
+from gateway.http.admin.app import create_admin, openapi
 from gateway.http.admin.frame import MAX_BODY
 from gateway.storage.sql.errors import DatabaseUnavailable
 from tests.support.admin import PREFIX, AdminApi
@@ -91,6 +92,29 @@ async def test_nobody_gets_in_without_a_credential(sqlite_api: AdminApi) -> None
             answer = await client.request(method, PREFIX + path, **more)
             error_of(answer, 401, "unauthenticated")
             assert "www-authenticate" in answer.headers
+
+
+async def test_parameters_that_a_route_does_not_have(sqlite_api: AdminApi) -> None:
+    """They are refused by name, with the nearest that it has; so is one that is given twice."""
+    problem = error_of(await sqlite_api.call("GET", "/providers?stauts=active&limit=5"), 422, "validation_failed")
+    assert problem["message"] == "stauts: is unknown here; did you mean `status`? (remove it, or check its spelling)"
+    assert problem["field"] == "stauts"
+    assert problem["suggestions"] == ["The query takes cursor, limit, search, sort, status, type."]
+    problem = error_of(await sqlite_api.call("GET", "/usage?buy=key&TEAM=a&team=a&team=b"), 422, "validation_failed")
+    assert [detail["field"] for detail in problem["details"]] == ["buy", "TEAM", "team"]
+    assert problem["details"][2]["message"] == "is given more than once (give it once)"
+    assert (await sqlite_api.call("GET", "/providers?status=active&limit=5")).status_code == 200
+
+
+async def test_every_route_refuses_parameters_that_it_does_not_have(sqlite_api: AdminApi) -> None:
+    """By one mechanism, before anything is looked up or done."""
+    for path, operations in openapi()["paths"].items():
+        for method in operations:
+            target = re.sub(r"{\w+}", "x", path)
+            problem = error_of(
+                await sqlite_api.call(method.upper(), f"{target}?n%C3%B6%01=1"), 422, "validation_failed"
+            )
+            assert (problem["field"], len(problem["details"])) == ("nö?", 1), (method, path)
 
 
 async def test_both_mounts_lead_to_the_same(sqlite_api: AdminApi) -> None:

@@ -62,6 +62,23 @@ async def test_creating_again_finds_it_and_other_content_is_refused(api: AdminAp
     assert (reserved.status_code, reserved.json()["error"]["field"]) == (422, "identifier")
 
 
+async def test_a_name_of_the_file_is_taken_however_it_would_be_given(sqlite_api: AdminApi) -> None:
+    """409 as at creation: for what is renamed by PUT, and for what a template makes."""
+    made = await acme(sqlite_api)
+    rule = {"name": "mine", "match": {"model": "x"}, "targets": [{"provider": "mock", "model": "mock-small"}]}
+    assert (await sqlite_api.call("POST", "/routing-rules", rule)).status_code == 201
+    for method, path, body, field in (
+        ("PUT", f"/providers/{made['id']}", {**ACME, "identifier": "mock"}, "identifier"),
+        ("PUT", "/routing-rules/mine", {**rule, "name": "everything"}, "name"),
+        ("POST", "/provider-templates/mock/apply", {"identifier": "mock"}, "identifier"),
+    ):
+        answer = await sqlite_api.call(method, path, body)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (409, field), answer.text
+        assert "the file wins" in answer.json()["error"]["message"]
+    renamed = await sqlite_api.call("PUT", "/routing-rules/mine", {**rule, "name": "other"})
+    assert renamed.status_code == 200
+
+
 async def test_patch_merges_and_put_replaces(api: AdminApi) -> None:
     """Null removes one thing, what is not named stays; PUT leaves nothing of before; old ETags are refused."""
     await acme(api)
