@@ -19,6 +19,8 @@ _HEADS = {0xC4: 2, 0xC5: 3, 0xC6: 5, 0xD9: 2, 0xDA: 3, 0xDB: 5}
 """The length of what precedes the bytes, by its first byte: msgpack's binary types, and its strings, which are what the
 store's scripts write."""
 _LISTS = (*range(0x90, 0xA0), 0xDC, 0xDD)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises; the last one for lists in lists in lists."""
 _KNOWN = ("attempt", "started_at", "input_tokens", "output_tokens")
 
 NOT_SENT = "not_sent"
@@ -51,7 +53,7 @@ def decode_event(event: bytes) -> list[LedgerRow]:
     """The rows of one event, cut to what the ledger's columns hold. Raises BadEvent."""
     try:
         rows = _decode(event)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _fitted(event)
     return [_printable(row) for row in rows]
 
@@ -65,7 +67,7 @@ def _fitted(event: bytes) -> list[LedgerRow]:
     """Rows with values that are too large, or no rows at all. Raises BadEvent."""
     try:
         return [_cut(dict(zip(LedgerRow.__struct_fields__, values, strict=False))) for values in _loosely(event)]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadEvent(str(error)) from error
 
 
@@ -89,11 +91,11 @@ def decode_entry(blob: bytes) -> list[LedgerRow]:
     """
     try:
         return [_printable(row) for rows in _decode_all(blob) for row in rows]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         pass  # byte strings, or values that are too large
     try:
         events = [_content(bytes(event)) for event in _unpack(blob)]
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise BadEvent(str(error)) from error
     return [row for event in events for row in decode_event(event)]
 

@@ -127,7 +127,17 @@ async def test_events_come_as_they_are_or_as_byte_strings(make: Make, redis: Red
     assert "\0" not in cut.requested_model
 
 
-@pytest.mark.parametrize("poison", [b"\xc1", b"", encode_entry([b"\x93"]), encode_entry([encode_event([row("")])])])
+POISON = [
+    b"\xc1",
+    b"",
+    b"\x91" * 5000 + b"\xc0",
+    encode_entry([b"\x93"]),
+    encode_entry([encode_event([row("")])]),
+    encode_entry([b"\x91" * 5000 + b"\xc0"]),
+]
+
+
+@pytest.mark.parametrize("poison", POISON)
 async def test_a_poisonous_entry_blocks_nobody(
     make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, poison: bytes
 ) -> None:
