@@ -201,14 +201,15 @@ class Books:
         database: Database,
         reaper: Reaper,
     ) -> None:
-        from gateway.usage.ledger import Ledger  # noqa: PLC0415 - imports SQLAlchemy
+        from gateway.storage.sql.errors import cause_of  # noqa: PLC0415 - imports SQLAlchemy
+        from gateway.usage.ledger import Ledger  # noqa: PLC0415 - so does this
 
         self._log = structlog.stdlib.get_logger("gateway.bookkeeper")
         directory = boot.data_dir
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ledger: LedgerStore = Ledger(database, fitting=True)
         self._holds = Holds(self._used, HoldJournal(directory / "holds.journal", Hold))
-        booker = Booker(self._ledger, metrics, is_bad_row, self._holds.booked)
+        booker = Booker(self._ledger, metrics, is_bad_row, self._holds.booked, cause_of)
         self._consumer = Consumer(redis, shards_of(redis), consumer_name(directory), booker, metrics)
         self._spool = SpoolReader(directory / "spool", booker, metrics)
         self._server = LedgerServer(ledger_socket(directory), self._used, self._caught_up, self._holds)

@@ -64,7 +64,7 @@ class ShardConsumer:
                 left_over = left_over and bool(entries)
                 if entries:
                     await self._book(entries)
-                self._failures = 0
+                self._well()
             except StoreUnavailable as error:
                 left_over = True  # whether a reply was lost that gave us entries is unknown
                 if group_is_missing(error):
@@ -104,7 +104,7 @@ class ShardConsumer:
             except LedgerAway as error:
                 await self._back_off(error)
             else:
-                self._failures = 0
+                self._well()
                 return
 
     async def _book_once(self, entries: Sequence[Entry]) -> None:
@@ -132,6 +132,11 @@ class ShardConsumer:
     async def _set_aside(self, value: bytes) -> None:
         _log.error("a ledger event cannot be booked; it is kept in %s:bad", self.stream.key)
         await self.stream.set_aside(f"{self.stream.key}:bad", value, KEEP_BAD)
+
+    def _well(self) -> None:
+        if self._failures:
+            _log.warning("ledger events of %s are booked again", self.stream.key)
+        self._failures = 0
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1

@@ -113,6 +113,27 @@ async def test_a_ledger_that_is_away_loses_nothing(
     await eventually(lambda: metrics.waiting == 0, "no backlog")
 
 
+async def test_the_log_says_why_and_that_it_is_over(
+    make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trouble is told of once, however often it is tried, and so is its end."""
+    memory.away = True
+    make()
+    await add(redis, row("a"))
+    await eventually(lambda: metrics.failures >= 2, "two failed tries")
+    memory.away = False
+    await until_empty_after(memory, redis, 1)
+    await eventually(lambda: len(told(caplog)) == 2, "two lines")
+    assert told(caplog) == [
+        f"ledger events of {KEY} wait: LedgerAway: Away",
+        f"ledger events of {KEY} are booked again",
+    ]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [found.getMessage() for found in caplog.records if found.name == "gateway.usage"]
+
+
 async def test_events_come_as_they_are_or_as_byte_strings(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
     """What the gate writes and what the reaper and older versions write is booked; what is too large is cut to fit."""
     events = [encode_event([row(name)]) for name in ("a", "b")]

@@ -16,7 +16,7 @@ from gateway.errors import OperatorError
 from gateway.settings import Settings
 from gateway.storage.sql import sessions
 from gateway.storage.sql.database import Database
-from gateway.storage.sql.errors import DatabaseUnavailable, is_away, is_bad_row, is_conflict
+from gateway.storage.sql.errors import DatabaseUnavailable, cause_of, is_away, is_bad_row, is_conflict
 from gateway.storage.sql.urls import database_url, parse
 from tests.support.ledger import opened
 
@@ -74,6 +74,17 @@ async def test_slow_statement(postgres: Postgres) -> None:
     async with opened(postgres.create()) as database:
         with pytest.raises(DatabaseUnavailable, match="QueryCanceled"):
             await run(database, "SET LOCAL statement_timeout = '20ms'", "SELECT pg_sleep(5)")
+
+
+async def test_what_is_said_of_trouble(postgres: Postgres) -> None:
+    """The reason is told, also of what was sorted already, and no value of a row."""
+    async with opened(postgres.create()) as database:
+        with pytest.raises(DatabaseUnavailable) as away:
+            await run(database, "SET LOCAL transaction_read_only = on", "CREATE TABLE t ()")
+        with pytest.raises(DBAPIError) as wrong:
+            await run(database, "SELECT 'secret'::integer")
+    assert cause_of(away.value) == "ReadOnlySqlTransaction (25006)"
+    assert cause_of(wrong.value) == "InvalidTextRepresentation (22P02)"
 
 
 async def test_no_server() -> None:
