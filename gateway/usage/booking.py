@@ -65,6 +65,7 @@ class Booker:
         bad: list[LedgerRow] = []
         for start in range(0, len(rows), BATCH_ROWS):
             bad += await self._book(rows[start : start + BATCH_ROWS])
+        self._metrics.rows("bad", len(bad))  # not before: after LedgerAway the same rows come again
         return bad
 
     async def _book(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -85,5 +86,4 @@ class Booker:
             middle = len(rows) // 2
             return await self._book(rows[:middle]) + await self._book(rows[middle:])
         _log.error("the database refuses a ledger row of call %s: %s", rows[0].call_id, self._cause(error))
-        self._metrics.rows("bad", 1)
         return list(rows)

@@ -118,7 +118,6 @@ class ShardConsumer:
                 good.append(entry.id)
             except BadEvent:
                 bad.append((entry.id, entry.value or b""))
-        self._metrics.rows("bad", len(bad))
         for refused in await self._booker.book(rows):
             await self._set_aside(encode_entry([encode_event([refused])]))
         # First those that are booked: a server that is full has room again for the bad ones.
@@ -128,6 +127,7 @@ class ShardConsumer:
         for entry_id, value in bad:
             await self._set_aside(value)
             await self.stream.done([entry_id])
+            self._metrics.rows("bad", 1)
 
     async def _set_aside(self, value: bytes) -> None:
         _log.error("a ledger event cannot be booked; it is kept in %s:bad", self.stream.key)

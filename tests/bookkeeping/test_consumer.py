@@ -170,6 +170,21 @@ async def test_a_poisonous_entry_blocks_nobody(
     await until_empty_after(memory, redis, 2)
     kept = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
     assert [fields for _, fields in kept] == [[b"e", poison]]
+    await eventually(lambda: metrics.counted("bad") == 1, "a count")
+
+
+async def test_what_is_bad_is_counted_once(
+    make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics
+) -> None:
+    """However often the rows beside it have to be tried."""
+    memory.away = True
+    await redis.execute("XADD", KEY, "*", "e", b"\xc1")
+    await add(redis, row("a"))
+    make()
+    await eventually(lambda: metrics.failures >= 2, "two failed tries")
+    memory.away = False
+    await until_empty_after(memory, redis, 1)
+    await eventually(lambda: metrics.counted("bad") > 0, "a count")
     assert metrics.counted("bad") == 1
 
 
