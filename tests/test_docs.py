@@ -23,9 +23,11 @@ from gateway.providers.wire.openai import OpenAIDialect
 from gateway.registry.interpolation import variables
 from gateway.registry.loader import load
 from gateway.settings import Settings
+from gateway.telemetry import access_log
 from gateway.upstream.signature import headers_of
 from gateway.upstream.webhook import body_of, configuration_body, incident_body
 from tests.support.gateway import GatewayProcess, eventually, get
+from tests.telemetry.facts import receipt
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "bench" / "README.md"]
@@ -129,6 +131,12 @@ def test_every_variable_is_told_of() -> None:
         ("(GATEWAY_)" if field.validation_alias else "GATEWAY_") + name.upper(): _shown(field.default)
         for name, field in Settings.model_fields.items()
     }
+
+
+def test_the_access_log_is_told_of() -> None:
+    """Every field of a line stands in the table, and no other."""
+    told = [name for row in rows("Logs")[1:] for name in _CODE.findall(row[0])]
+    assert sorted(told) == sorted(access_log.line(receipt()))
 
 
 def _shown(default: object) -> str:
