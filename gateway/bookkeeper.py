@@ -216,6 +216,7 @@ class Books:
         self._mirror = _mirror(boot, redis, database)
         self._incidents = Incidents(boot, redis, consumer_name(directory), metrics, database)
         self._reaper = reaper
+        self._database = database
 
     async def open(self) -> None:
         """Take up what a predecessor left, and listen. Raises OSError."""
@@ -224,7 +225,16 @@ class Books:
 
     def duties(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
-        return [self._consumer.run(), self._spool.run(), self._server.run(), self._mirror.run(), self._incidents.run()]
+        from gateway.storage.sql.months import keep_ahead  # noqa: PLC0415 - imports SQLAlchemy
+
+        duties = [
+            self._consumer.run(),
+            self._spool.run(),
+            self._server.run(),
+            self._mirror.run(),
+            self._incidents.run(),
+        ]
+        return [*duties, keep_ahead(self._database)] if self._database.is_postgres else duties
 
     async def drain(self) -> None:
         """Book what the workers left, for a few seconds; what cannot be booked stays where it is safe."""
