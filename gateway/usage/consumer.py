@@ -113,11 +113,12 @@ class ShardConsumer:
         good: list[bytes] = []
         bad: list[tuple[bytes, bytes]] = []
         for entry in entries:
-            try:
-                rows += decode_entry(entry.value) if entry.value is not None else []
+            found, left = _read(entry)
+            rows += found
+            if left is None:
                 good.append(entry.id)
-            except BadEvent:
-                bad.append((entry.id, entry.value or b""))
+            else:
+                bad.append((entry.id, left))
         for refused in await self._booker.book(rows):
             await self._set_aside(encode_entry([encode_event([refused])]))
         # First those that are booked: a server that is full has room again for the bad ones.
@@ -145,6 +146,17 @@ class ShardConsumer:
             _log.warning("ledger events of %s wait: %s: %s", self.stream.key, type(error).__name__, error)
         pause = min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._failures, 10))
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+
+
+def _read(entry: Entry) -> tuple[list[LedgerRow], bytes | None]:
+    """The rows of an entry, and what of it has to be set aside, as an entry of its own."""
+    if entry.value is None:
+        return [], None
+    try:
+        rows, bad = decode_entry(entry.value)
+    except BadEvent:
+        return [], entry.value
+    return rows, encode_entry(bad) if bad else None
 
 
 class Consumer:

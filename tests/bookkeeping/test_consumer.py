@@ -173,6 +173,31 @@ async def test_a_poisonous_entry_blocks_nobody(
     await eventually(lambda: metrics.counted("bad") == 1, "a count")
 
 
+@pytest.mark.parametrize("poison", [b"\x93", b"\x91\xc0", b"\x91" * 5000 + b"\xc0", encode_event([row("")])])
+async def test_a_poisonous_event_takes_no_other_along(
+    make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, poison: bytes
+) -> None:
+    """An entry holds what many calls did: those that can be read are booked, the other one is kept."""
+    await redis.execute(
+        "XADD", KEY, "*", "e", encode_entry([encode_event([row("a")]), poison, encode_event([row("b")])])
+    )
+    make()
+    await until_empty_after(memory, redis, 2)
+    ((_, fields),) = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
+    assert fields == [b"e", encode_entry([poison])]
+    await eventually(lambda: metrics.counted("bad") == 1, "a count")
+
+
+async def test_events_as_they_are_are_told_apart(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
+    """The same of events that stand in their entry as they are: a later version's may have words that are new."""
+    strange = encode_event([row("new")]).replace(b"\xa7settled", b"\xa7revoked")
+    await redis.execute("XADD", KEY, "*", "e", b"\x93" + encode_event([row("a")]) + strange + encode_event([row("b")]))
+    make()
+    await until_empty_after(memory, redis, 2)
+    ((_, fields),) = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
+    assert fields == [b"e", encode_entry([strange])]
+
+
 async def test_what_is_bad_is_counted_once(
     make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics
 ) -> None:
