@@ -201,20 +201,22 @@ class Books:
         database: Database,
         reaper: Reaper,
     ) -> None:
-        from gateway.usage.ledger import Ledger  # noqa: PLC0415 - imports SQLAlchemy
+        from gateway.storage.sql.errors import cause_of  # noqa: PLC0415 - imports SQLAlchemy
+        from gateway.usage.ledger import Ledger  # noqa: PLC0415 - so does this
 
         self._log = structlog.stdlib.get_logger("gateway.bookkeeper")
         directory = boot.data_dir
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ledger: LedgerStore = Ledger(database, fitting=True)
         self._holds = Holds(self._used, HoldJournal(directory / "holds.journal", Hold))
-        booker = Booker(self._ledger, metrics, is_bad_row, self._holds.booked)
+        booker = Booker(self._ledger, metrics, is_bad_row, self._holds.booked, cause_of)
         self._consumer = Consumer(redis, shards_of(redis), consumer_name(directory), booker, metrics)
         self._spool = SpoolReader(directory / "spool", booker, metrics)
         self._server = LedgerServer(ledger_socket(directory), self._used, self._caught_up, self._holds)
         self._mirror = _mirror(boot, redis, database)
         self._incidents = Incidents(boot, redis, consumer_name(directory), metrics, database)
         self._reaper = reaper
+        self._database = database
 
     async def open(self) -> None:
         """Take up what a predecessor left, and listen. Raises OSError."""
@@ -223,7 +225,16 @@ class Books:
 
     def duties(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
-        return [self._consumer.run(), self._spool.run(), self._server.run(), self._mirror.run(), self._incidents.run()]
+        from gateway.storage.sql.months import keep_ahead  # noqa: PLC0415 - imports SQLAlchemy
+
+        duties = [
+            self._consumer.run(),
+            self._spool.run(),
+            self._server.run(),
+            self._mirror.run(),
+            self._incidents.run(),
+        ]
+        return [*duties, keep_ahead(self._database)] if self._database.is_postgres else duties
 
     async def drain(self) -> None:
         """Book what the workers left, for a few seconds; what cannot be booked stays where it is safe."""

@@ -16,11 +16,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from gateway.storage.embedded import EmbeddedRedis
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, RedisOptions, connect
+from gateway.storage.sql.partitions import ahead
 from gateway.usage.consumer import usage_key
 from gateway.usage.events import encode_entry, encode_event
 from gateway.usage.ledger_client import LedgerClient
@@ -60,6 +62,12 @@ def told(*arguments):
     os.kill(os.getpid(), signal.SIGTERM)
     return connect(*arguments)
 module.connect = told
+"""
+
+
+LOOKS_OFTEN = """
+from gateway.storage.sql import months
+months.LOOK_SECONDS = 0.05
 """
 
 
@@ -250,10 +258,11 @@ async def test_a_full_disk_is_waited_for(
 
 @pytest.mark.slow
 async def test_postgres_may_go_and_come(books: Bookkeeping, redis: RedisClient) -> None:
-    """On PostgreSQL: stopped and started again under events, nothing is lost and nothing is twice."""
+    """On PostgreSQL: stopped and started again under events, nothing is lost and nothing is twice; months to come have
+    their partitions again."""
     with postgres_server() as postgres:
-        books.env["DATABASE_URL"] = postgres.create()
-        books.start()
+        books.env["DATABASE_URL"] = url = postgres.create()
+        books.start(LOOKS_OFTEN)
         client = LedgerClient(ledger_socket(books.data_dir), timeout=20)
         question = [("key", "ci", "requests", START, START + 1)]
         await add(redis, "before")
@@ -266,6 +275,11 @@ async def test_postgres_may_go_and_come(books: Bookkeeping, redis: RedisClient) 
         await until_empty(redis)
         assert await client.used(question) == [100]
         await client.close()
+        last = ahead()[-1].table
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP TABLE {last}".encode())
+            there = f"SELECT to_regclass('{last}') IS NOT NULL".encode()
+            await eventually(lambda: connection.execute(there).fetchone() == (True,), "the partition")
         assert books.stop() == 0
 
 

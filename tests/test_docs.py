@@ -22,9 +22,12 @@ from gateway.providers.discovery.trial import trial
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.registry.interpolation import variables
 from gateway.registry.loader import load
+from gateway.settings import Settings
+from gateway.telemetry import access_log
 from gateway.upstream.signature import headers_of
 from gateway.upstream.webhook import body_of, configuration_body, incident_body
 from tests.support.gateway import GatewayProcess, eventually, get
+from tests.telemetry.facts import receipt
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "bench" / "README.md"]
@@ -110,9 +113,49 @@ def test_readme_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         exec(compile(code, "README.md", "exec"), scope)
         printed = capsys.readouterr().out.splitlines()
         shown = gateway.get("/metrics").body
+        there = {path.name for path in (tmp_path / "state").iterdir()}
     assert printed[:2] == ["echo: Hello", "echo: Hello"]
     assert printed[2].startswith("2 vectors of ")
     assert b'gen_ai_operation_name="embeddings"' in shown
+    told = {name.rstrip("/") for row in rows("The data directory") for name in _CODE.findall(row[0])}
+    assert {name.partition("gateway.db-")[0] or "gateway.db" for name in there} <= told
+
+
+def test_every_variable_is_told_of() -> None:
+    """The table of variables has every one that the gateway reads, by each name, with its default."""
+    told: dict[str, str] = {}
+    for names, defaults, _ in rows("Environment")[1:]:
+        called = names.replace("`", "").split(", ")
+        told |= zip(called, _CODE.findall(defaults) or [""] * len(called), strict=True)
+    assert told == {
+        ("(GATEWAY_)" if field.validation_alias else "GATEWAY_") + name.upper(): _shown(field.default)
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def test_the_access_log_is_told_of() -> None:
+    """Every field of a line stands in the table, and no other."""
+    told = [name for row in rows("Logs")[1:] for name in _CODE.findall(row[0])]
+    assert sorted(told) == sorted(access_log.line(receipt()))
+
+
+def _shown(default: object) -> str:
+    """As the table has it; empty where there is none."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "" if default in (None, (), frozenset()) else str(default)
+
+
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def rows(section: str) -> list[list[str]]:
+    """The cells of the first table of this section of the page on operations, its head included."""
+    page = (ROOT / "docs" / "operations.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    lines = [line for line in page.splitlines() if line.startswith("|") and not line.startswith("|---")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 @pytest.mark.parametrize(("place", "snippet"), [block for block in blocks("python") if "DIALECT" in block[1]])

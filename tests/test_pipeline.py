@@ -53,7 +53,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     ("answer", "error", "used", "source", "outcome"),
     [
         (whole(Usage(7, 5)), None, 12, TokenSource.PROVIDER, "ok"),
-        (whole(None), None, 200, TokenSource.ESTIMATED, "ok"),
+        (whole(None), None, 137, TokenSource.ESTIMATED, "ok"),
         (streaming(Usage(7, 5), (9, 900)), None, 12, TokenSource.PROVIDER, "ok"),
         (streaming(Usage(7, 5), (9, 900)), UpstreamTruncated(), 12, TokenSource.PROVIDER, "truncated"),
         (streaming(None, (9, 900)), None, 109, TokenSource.ESTIMATED, "ok"),

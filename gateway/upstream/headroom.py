@@ -12,6 +12,7 @@ _PAIRS = (
     (b"anthropic-ratelimit-input-tokens-limit", b"anthropic-ratelimit-input-tokens-remaining"),
     (b"anthropic-ratelimit-output-tokens-limit", b"anthropic-ratelimit-output-tokens-remaining"),
     (b"x-ratelimit-limit", b"x-ratelimit-remaining"),
+    (b"x-tokenlimit-limit", b"x-tokenlimit-remaining"),
     (b"x-requests-limit-rate", b"x-requests-limit-remaining"),
     # By the minute: what is left of a day or a month says little of the next call.
     (b"x-ratelimit-limit-req-minute", b"x-ratelimit-remaining-req-minute"),
@@ -19,7 +20,7 @@ _PAIRS = (
     (b"x-ratelimit-limit-requests-minute", b"x-ratelimit-remaining-requests-minute"),
     (b"x-ratelimit-limit-tokens-minute", b"x-ratelimit-remaining-tokens-minute"),
 )
-"""Limit and what remains, as OpenAI, Anthropic, simpler providers, watsonx, Mistral and Cerebras name them."""
+"""Limit and what remains, as OpenAI, Anthropic, simpler providers, Together, watsonx, Mistral, Cerebras name them."""
 _REMAINING = dict(_PAIRS)
 _SIGNS = frozenset(_REMAINING)
 

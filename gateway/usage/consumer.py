@@ -64,7 +64,7 @@ class ShardConsumer:
                 left_over = left_over and bool(entries)
                 if entries:
                     await self._book(entries)
-                self._failures = 0
+                self._well()
             except StoreUnavailable as error:
                 left_over = True  # whether a reply was lost that gave us entries is unknown
                 if group_is_missing(error):
@@ -104,7 +104,7 @@ class ShardConsumer:
             except LedgerAway as error:
                 await self._back_off(error)
             else:
-                self._failures = 0
+                self._well()
                 return
 
     async def _book_once(self, entries: Sequence[Entry]) -> None:
@@ -113,12 +113,12 @@ class ShardConsumer:
         good: list[bytes] = []
         bad: list[tuple[bytes, bytes]] = []
         for entry in entries:
-            try:
-                rows += decode_entry(entry.value) if entry.value is not None else []
+            found, left = _read(entry)
+            rows += found
+            if left is None:
                 good.append(entry.id)
-            except BadEvent:
-                bad.append((entry.id, entry.value or b""))
-        self._metrics.rows("bad", len(bad))
+            else:
+                bad.append((entry.id, left))
         for refused in await self._booker.book(rows):
             await self._set_aside(encode_entry([encode_event([refused])]))
         # First those that are booked: a server that is full has room again for the bad ones.
@@ -128,10 +128,16 @@ class ShardConsumer:
         for entry_id, value in bad:
             await self._set_aside(value)
             await self.stream.done([entry_id])
+            self._metrics.rows("bad", 1)
 
     async def _set_aside(self, value: bytes) -> None:
         _log.error("a ledger event cannot be booked; it is kept in %s:bad", self.stream.key)
         await self.stream.set_aside(f"{self.stream.key}:bad", value, KEEP_BAD)
+
+    def _well(self) -> None:
+        if self._failures:
+            _log.warning("ledger events of %s are booked again", self.stream.key)
+        self._failures = 0
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1
@@ -140,6 +146,17 @@ class ShardConsumer:
             _log.warning("ledger events of %s wait: %s: %s", self.stream.key, type(error).__name__, error)
         pause = min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._failures, 10))
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+
+
+def _read(entry: Entry) -> tuple[list[LedgerRow], bytes | None]:
+    """The rows of an entry, and what of it has to be set aside, as an entry of its own."""
+    if entry.value is None:
+        return [], None
+    try:
+        rows, bad = decode_entry(entry.value)
+    except BadEvent:
+        return [], entry.value
+    return rows, encode_entry(bad) if bad else None
 
 
 class Consumer:

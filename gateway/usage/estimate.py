@@ -21,7 +21,7 @@ _STORED = re.compile(
     rb'"(?:previous_response_id|conversation|file_id|file_url|container)"\s*:\s*["{]|"prompt"\s*:\s*\{'
 )
 EVENT_BYTES = 250
-"""What an event weighs without its text, where that cannot be seen."""
+"""What an event, or a whole reply, weighs without its text, where that cannot be seen."""
 SMALL = 4096
 """Bytes up to which a body is taken as it is: media in it are no larger than text could be."""
 _MEDIA = re.compile(rb'(?:;base64,|"data"\s*:\s*"|"file_data"\s*:\s*")[A-Za-z0-9+/=_-]{1024,}')
@@ -62,5 +62,5 @@ def partial(estimated_input: int, events: int, payload_bytes: int, text: tuple[i
 
 
 def whole(estimated_input: int, body_bytes: int, *, generates: bool) -> Usage:
-    """What a complete reply without usage used."""
-    return Usage(estimated_input, body_bytes // BYTES_PER_TOKEN if generates else 0)
+    """What a complete reply without usage used: at least a token where a model wrote it."""
+    return Usage(estimated_input, max(1, (body_bytes - EVENT_BYTES) // BYTES_PER_TOKEN) if generates else 0)

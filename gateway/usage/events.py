@@ -18,7 +18,8 @@ _unpack = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _HEADS = {0xC4: 2, 0xC5: 3, 0xC6: 5, 0xD9: 2, 0xDA: 3, 0xDB: 5}
 """The length of what precedes the bytes, by its first byte: msgpack's binary types, and its strings, which are what the
 store's scripts write."""
-_LISTS = (*range(0x90, 0xA0), 0xDC, 0xDD)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises; the last one for lists in lists in lists."""
 _KNOWN = ("attempt", "started_at", "input_tokens", "output_tokens")
 
 NOT_SENT = "not_sent"
@@ -51,7 +52,7 @@ def decode_event(event: bytes) -> list[LedgerRow]:
     """The rows of one event, cut to what the ledger's columns hold. Raises BadEvent."""
     try:
         rows = _decode(event)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _fitted(event)
     return [_printable(row) for row in rows]
 
@@ -65,7 +66,7 @@ def _fitted(event: bytes) -> list[LedgerRow]:
     """Rows with values that are too large, or no rows at all. Raises BadEvent."""
     try:
         return [_cut(dict(zip(LedgerRow.__struct_fields__, values, strict=False))) for values in _loosely(event)]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadEvent(str(error)) from error
 
 
@@ -81,27 +82,33 @@ def encode_entry(events: Sequence[bytes]) -> bytes:
     return _encode(events)
 
 
-def decode_entry(blob: bytes) -> list[LedgerRow]:
-    """The rows of one stream entry, cut to what the ledger's columns hold. Raises BadEvent; an entry with one bad event
-    is bad as a whole.
+def decode_entry(blob: bytes) -> tuple[list[LedgerRow], list[bytes]]:
+    """The rows of one stream entry, cut to what the ledger's columns hold, and those of its events that nobody can read
+    (others know nothing of them: an entry holds events of many calls). Raises BadEvent where there are no others.
 
     An entry is a list of events, each as it is (what the gate writes) or as a byte string.
     """
     try:
-        return [_printable(row) for rows in _decode_all(blob) for row in rows]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return [_printable(row) for rows in _decode_all(blob) for row in rows], []
+    except _UNREADABLE:
         pass  # byte strings, or values that are too large
     try:
         events = [_content(bytes(event)) for event in _unpack(blob)]
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise BadEvent(str(error)) from error
-    return [row for event in events for row in decode_event(event)]
+    found: list[LedgerRow] = []
+    bad: list[bytes] = []
+    for event in events:
+        try:
+            found += decode_event(event)
+        except BadEvent:
+            bad.append(event)
+    if bad and not found:
+        raise BadEvent("an entry of events that nobody can read")
+    return found, bad
 
 
 def _content(packed: bytes) -> bytes:
-    if packed[0] in _LISTS:
-        return packed
-    head = 1 if 0xA0 <= packed[0] <= 0xBF else _HEADS.get(packed[0])
-    if head is None:
-        raise BadEvent("an event that is no byte string")
+    """The event in a byte string; anything else as it is."""
+    head = 1 if 0xA0 <= packed[0] <= 0xBF else _HEADS.get(packed[0], 0)
     return packed[head:]

@@ -6,10 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select, text, union_all
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ColumnElement, Select, func, select, union_all
 
-from gateway.storage.sql import partitions
+from gateway.storage.sql import months, partitions
 from gateway.storage.sql.errors import DatabaseUnavailable, is_conflict
 from gateway.storage.sql.tables import series, usage
 from gateway.types import LedgerState
@@ -95,17 +94,10 @@ class Ledger:
         self._stored.update(changes.dimensions)
 
     async def _make_partitions(self, rows: Iterable[LedgerRow]) -> None:
-        """The months of these rows, where they are not there yet; in a transaction of its own."""
+        """The months of these rows, where they are not there yet."""
         wanted = {partitions.wanted(row.started_at) for row in rows} - {None} - self._months
         for month in filter(None, wanted):
-            try:
-                async with self._database.begin() as connection:
-                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": partitions.LOCK})
-                    await connection.execute(text(partitions.ddl(month)))
-            except DBAPIError as error:
-                # The default partition holds rows of this month, from a clock that was wrong: it keeps the others too.
-                if getattr(error.orig, "sqlstate", None) != "23514":
-                    raise
+            await months.make(self._database, month)
             self._months.add(month)
 
     async def used(self, scope: str, name: str, kind: str, start_us: int, end_us: int) -> int:

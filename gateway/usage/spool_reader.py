@@ -51,6 +51,8 @@ class SpoolReader:
         while True:
             try:
                 await self.run_once()
+                if failures:
+                    _log.warning("spooled ledger events are booked again")
                 failures = 0
             except (LedgerAway, OSError) as error:
                 failures += 1

@@ -113,6 +113,27 @@ async def test_a_ledger_that_is_away_loses_nothing(
     await eventually(lambda: metrics.waiting == 0, "no backlog")
 
 
+async def test_the_log_says_why_and_that_it_is_over(
+    make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trouble is told of once, however often it is tried, and so is its end."""
+    memory.away = True
+    make()
+    await add(redis, row("a"))
+    await eventually(lambda: metrics.failures >= 2, "two failed tries")
+    memory.away = False
+    await until_empty_after(memory, redis, 1)
+    await eventually(lambda: len(told(caplog)) == 2, "two lines")
+    assert told(caplog) == [
+        f"ledger events of {KEY} wait: LedgerAway: Away",
+        f"ledger events of {KEY} are booked again",
+    ]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [found.getMessage() for found in caplog.records if found.name == "gateway.usage"]
+
+
 async def test_events_come_as_they_are_or_as_byte_strings(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
     """What the gate writes and what the reaper and older versions write is booked; what is too large is cut to fit."""
     events = [encode_event([row(name)]) for name in ("a", "b")]
@@ -127,7 +148,17 @@ async def test_events_come_as_they_are_or_as_byte_strings(make: Make, redis: Red
     assert "\0" not in cut.requested_model
 
 
-@pytest.mark.parametrize("poison", [b"\xc1", b"", encode_entry([b"\x93"]), encode_entry([encode_event([row("")])])])
+POISON = [
+    b"\xc1",
+    b"",
+    b"\x91" * 5000 + b"\xc0",
+    encode_entry([b"\x93"]),
+    encode_entry([encode_event([row("")])]),
+    encode_entry([b"\x91" * 5000 + b"\xc0"]),
+]
+
+
+@pytest.mark.parametrize("poison", POISON)
 async def test_a_poisonous_entry_blocks_nobody(
     make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, poison: bytes
 ) -> None:
@@ -139,6 +170,46 @@ async def test_a_poisonous_entry_blocks_nobody(
     await until_empty_after(memory, redis, 2)
     kept = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
     assert [fields for _, fields in kept] == [[b"e", poison]]
+    await eventually(lambda: metrics.counted("bad") == 1, "a count")
+
+
+@pytest.mark.parametrize("poison", [b"\x93", b"\x91\xc0", b"\x91" * 5000 + b"\xc0", encode_event([row("")])])
+async def test_a_poisonous_event_takes_no_other_along(
+    make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics, poison: bytes
+) -> None:
+    """An entry holds what many calls did: those that can be read are booked, the other one is kept."""
+    await redis.execute(
+        "XADD", KEY, "*", "e", encode_entry([encode_event([row("a")]), poison, encode_event([row("b")])])
+    )
+    make()
+    await until_empty_after(memory, redis, 2)
+    ((_, fields),) = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
+    assert fields == [b"e", encode_entry([poison])]
+    await eventually(lambda: metrics.counted("bad") == 1, "a count")
+
+
+async def test_events_as_they_are_are_told_apart(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
+    """The same of events that stand in their entry as they are: a later version's may have words that are new."""
+    strange = encode_event([row("new")]).replace(b"\xa7settled", b"\xa7revoked")
+    await redis.execute("XADD", KEY, "*", "e", b"\x93" + encode_event([row("a")]) + strange + encode_event([row("b")]))
+    make()
+    await until_empty_after(memory, redis, 2)
+    ((_, fields),) = await redis.execute("XRANGE", f"{KEY}:bad", "-", "+")
+    assert fields == [b"e", encode_entry([strange])]
+
+
+async def test_what_is_bad_is_counted_once(
+    make: Make, redis: RedisClient, memory: MemoryLedger, metrics: BookkeepingMetrics
+) -> None:
+    """However often the rows beside it have to be tried."""
+    memory.away = True
+    await redis.execute("XADD", KEY, "*", "e", b"\xc1")
+    await add(redis, row("a"))
+    make()
+    await eventually(lambda: metrics.failures >= 2, "two failed tries")
+    memory.away = False
+    await until_empty_after(memory, redis, 1)
+    await eventually(lambda: metrics.counted("bad") > 0, "a count")
     assert metrics.counted("bad") == 1
 
 

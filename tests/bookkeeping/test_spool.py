@@ -120,6 +120,23 @@ async def test_sql_away_keeps_files(tmp_path: Path, reader: SpoolReader, memory:
     assert not names(tmp_path, ".ready")
 
 
+async def test_the_log_says_when_files_are_booked_again(
+    tmp_path: Path, reader: SpoolReader, memory: MemoryLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The trouble and its end, once each."""
+    spool = Spool(tmp_path, "w1")
+    spool.append([event("a")])
+    spool.close()
+    memory.away = True
+    task = asyncio.create_task(reader.run())
+    await eventually(lambda: memory.writes >= 2, "two tries")
+    memory.away = False
+    await eventually(lambda: "booked again" in caplog.text, "the end of it")
+    task.cancel()
+    told = [found.getMessage() for found in caplog.records if found.name == "gateway.usage"]
+    assert told == ["spooled ledger events wait: Away", "spooled ledger events are booked again"]
+
+
 async def test_a_file_that_was_booked_but_not_removed_comes_again(
     tmp_path: Path, booker: Booker, memory: MemoryLedger, metrics: BookkeepingMetrics
 ) -> None:

@@ -79,7 +79,7 @@ class Rig:
         def there() -> bool:
             entries: Any = self.store.xrevrange("gw:{0}:usage", count=200)
             found[:] = [
-                row for _, fields in entries for row in decode_entry(fields[b"e"]) if row.request_id == request_id
+                row for _, fields in entries for row in decode_entry(fields[b"e"])[0] if row.request_id == request_id
             ]
             return len(found) >= count
 

@@ -294,8 +294,17 @@ def test_ids_do_not_collide() -> None:
         # Azure's odd values tell nothing.
         ({b"x-ratelimit-limit-requests": b"120", b"x-ratelimit-remaining-requests": b"-1"}, None),
         ({b"x-ratelimit-limit-tokens": b"0", b"x-ratelimit-remaining-tokens": b"0"}, None),
+        (
+            {
+                b"x-ratelimit-limit": b"10",
+                b"x-ratelimit-remaining": b"9",
+                b"x-tokenlimit-limit": b"3000",
+                b"x-tokenlimit-remaining": b"300",
+            },
+            0.1,
+        ),
     ],
 )
 def test_rate_limits_by_the_minute(headers: dict[bytes, bytes], share: float | None) -> None:
-    """Mistral's and Cerebras's headers, and Azure's."""
+    """Mistral's and Cerebras's headers, Azure's, and Together's, whose tokens are a limit of their own."""
     assert headroom(headers) == share

@@ -138,7 +138,7 @@ class Bench:
         """The rows that were booked in the store, in their order."""
         await self.gate.close()
         entries = await self.redis.execute("XRANGE", "gw:{0}:usage", "-", "+")
-        found = [row for _, fields in entries for row in decode_entry(fields[1])]
+        found = [row for _, fields in entries for row in decode_entry(fields[1])[0]]
         return [row for row in found if row.key == self.principal.key]
 
     async def records(self) -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.types import Usage
 from gateway.usage import estimate
 
 PICTURE = "A" * 400_000
@@ -44,9 +45,12 @@ def test_partial(events: int, size: int) -> None:
 
 
 def test_whole() -> None:
-    """A reply without usage costs its bytes where a model wrote it, nothing where it did not."""
-    assert estimate.whole(5, 400, generates=True).total == 105
-    assert estimate.whole(5, 400, generates=False).total == 5
+    """A reply without usage costs its text where a model wrote it, as that would in one event, and nothing where it did
+    not."""
+    size = 400 + estimate.EVENT_BYTES
+    assert estimate.whole(5, size, generates=True) == estimate.partial(5, 1, size) == Usage(5, 100)
+    assert estimate.whole(5, 90, generates=True) == Usage(5, 1)
+    assert estimate.whole(5, size, generates=False) == Usage(5, 0)
 
 
 @given(st.integers(0, 10**4), st.integers(0, 10**7), st.integers(-2, 10**4), st.integers(-(10**4), 10**6))

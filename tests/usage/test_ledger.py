@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from gateway.storage.sql import partitions
+from gateway.storage.sql import months, partitions
 from gateway.storage.sql.errors import DatabaseUnavailable
 from gateway.types import LedgerRow, LedgerState
 from gateway.usage.ledger import Ledger, batches
@@ -333,6 +333,38 @@ async def test_partition_after_default(postgres: Postgres) -> None:
         await ledger.write([first])
         assert await Ledger(database).write([first, second]) == 1
         assert len(await agree(database)) == 2
+
+
+async def test_partitions_of_months_to_come(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made while the gateway runs, not when their first row comes: somebody who reads for hours would hold it
+    up then, and everybody behind it. Where one reads now, nobody is held up, and the next look makes them."""
+    monkeypatch.setattr(months, "PATIENCE_MS", 50)
+    late = partitions.ahead()[-1].plus(1)
+    monkeypatch.setattr(partitions, "AHEAD", partitions.AHEAD + 1)
+    async with opened(postgres_database(postgres)) as database:
+        async with database.connect() as reading:
+            await reading.execute(text("SELECT count(*) FROM usage"))
+            assert not await months.make_ahead(database)
+            monkeypatch.setattr(months, "LOOK_SECONDS", 0.01)
+            looking = asyncio.create_task(months.keep_ahead(database))
+        try:
+            await _until_there(database, late)
+        finally:
+            looking.cancel()
+        async with database.connect() as reading:
+            await reading.execute(text("SELECT count(*) FROM usage"))
+            assert await months.make_ahead(database), "what is there needs no lock"
+
+
+async def _until_there(database: Database, month: partitions.Month) -> None:
+    """Return once the month has a partition."""
+    async with asyncio.timeout(20):
+        while True:
+            async with database.connect() as connection:
+                found = await connection.execute(text("SELECT to_regclass(:name)"), {"name": month.table})
+                if found.scalar_one() is not None:
+                    return
+            await asyncio.sleep(0.01)
 
 
 def test_database_away() -> None:

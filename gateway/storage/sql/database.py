@@ -31,7 +31,8 @@ _WRITES = "gateway_writes"
 
 
 class Database:
-    """Connections to SQLite (WAL) or PostgreSQL. Every failure that means "away" is a DatabaseUnavailable.
+    """Connections to SQLite (WAL) or PostgreSQL. Every failure that means "away" is a DatabaseUnavailable; no wait for
+    a server is without end.
 
     `url` is `postgresql://…`, `sqlite:///…`, or the path of a SQLite file. Raises OperatorError for anything else.
     Nothing is opened before the first use.
@@ -96,6 +97,9 @@ def _engine(url: URL, *, echo: bool) -> AsyncEngine:
         arguments: dict[str, Any] = {"connect_timeout": CONNECT_WAIT, "application_name": "llm-gateway"}
         if "options" not in url.query:
             arguments["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        from gateway.storage.sql.sessions import Session  # noqa: PLC0415 - imports psycopg, which SQLite does without
+
+        arguments["async_creator_fn"] = Session.connect
         # An idle connection may have died with its server: asking first costs less than a failed batch.
         return create_async_engine(url, connect_args=arguments, pool_pre_ping=True, pool_recycle=1800, **options)
     engine = create_async_engine(url, connect_args={"timeout": BUSY_WAIT}, **options)

@@ -67,6 +67,8 @@ def is_away(error: BaseException) -> bool:
 
 def cause_of(error: BaseException) -> str:
     """The error's class, and its code where the driver names one. Not the driver's own text: it may hold parameters."""
+    if isinstance(error, DatabaseUnavailable):
+        return str(error)
     found = getattr(error, "orig", None) or error
     code = getattr(found, "sqlite_errorname", None) or getattr(found, "sqlstate", None)
     return f"{type(found).__name__} ({code})" if code else type(found).__name__

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from gateway.errors import OperatorError
 from gateway.settings import Settings
+from gateway.storage.sql import sessions
 from gateway.storage.sql.database import Database
-from gateway.storage.sql.errors import DatabaseUnavailable, is_away, is_bad_row, is_conflict
+from gateway.storage.sql.errors import DatabaseUnavailable, cause_of, is_away, is_bad_row, is_conflict
 from gateway.storage.sql.urls import database_url, parse
 from tests.support.ledger import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from tests.support.postgres import Postgres
 
@@ -70,6 +76,17 @@ async def test_slow_statement(postgres: Postgres) -> None:
             await run(database, "SET LOCAL statement_timeout = '20ms'", "SELECT pg_sleep(5)")
 
 
+async def test_what_is_said_of_trouble(postgres: Postgres) -> None:
+    """The reason is told, also of what was sorted already, and no value of a row."""
+    async with opened(postgres.create()) as database:
+        with pytest.raises(DatabaseUnavailable) as away:
+            await run(database, "SET LOCAL transaction_read_only = on", "CREATE TABLE t ()")
+        with pytest.raises(DBAPIError) as wrong:
+            await run(database, "SELECT 'secret'::integer")
+    assert cause_of(away.value) == "ReadOnlySqlTransaction (25006)"
+    assert cause_of(wrong.value) == "InvalidTextRepresentation (22P02)"
+
+
 async def test_no_server() -> None:
     """A server that nobody runs is away; the error names no password."""
     async with opened("postgresql://u:secret@127.0.0.1:1/none") as database:
@@ -86,6 +103,40 @@ async def test_killed_connection(postgres: Postgres) -> None:
             await run(database, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1")
         async with database.begin() as connection:
             assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+
+
+async def test_silent_server(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is there and says nothing is away after a while, also for sessions that lay idle; the next
+    transactions get others."""
+    monkeypatch.setattr(sessions, "SILENCE_SECONDS", 0.3)
+    async with opened(postgres.create()) as database, asyncio.timeout(30):
+        stopped: list[int] = []
+        try:
+            async with database.begin() as idle:
+                stopped.append(await _backend(idle))
+                stopped.append(await _silenced(database))
+            os.kill(stopped[0], signal.SIGSTOP)
+            async with database.begin() as connection:
+                assert await _backend(connection) not in stopped
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def _silenced(database: Database) -> int:
+    """Stop the process that serves a session in the middle of it, and see that it is away; the process."""
+    async with database.connect() as connection:
+        pid = await _backend(connection)
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(DBAPIError) as raised:
+            await connection.execute(text("SELECT 1"))
+    assert is_away(raised.value)
+    return pid
+
+
+async def _backend(connection: AsyncConnection) -> int:
+    """The process that serves this session."""
+    return int((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
 
 
 async def test_broken_file(tmp_path: Path) -> None:
