@@ -22,6 +22,7 @@ from gateway.usage.units import as_sold, units_of, units_sent
 
 PriceOf = Callable[[Deployment], Price | None]
 LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
+RequestsOf = Callable[[Call, Deployment], int]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
 _READING = (*GENERATES, Service.EMBEDDINGS)
 AT_OUR_COST = frozenset(
@@ -55,10 +56,14 @@ NOTHING_USED = Bill(None, None, None)
 
 
 class Accounts:
-    """Makes rows. `wall` turns the pipeline's clock into Unix seconds."""
+    """Makes rows. `requests_of` tells into how many requests a call is split there; `wall` turns the pipeline's clock
+    into Unix seconds."""
 
-    def __init__(self, price_of: PriceOf, wall: Callable[[float], float], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, price_of: PriceOf, requests_of: RequestsOf, wall: Callable[[float], float], clock: Callable[[], float]
+    ) -> None:
         self.price_of = price_of
+        self.requests_of = requests_of
         self.look_up: LookUp | None = None
         """Waits for prices that are not known yet."""
         self._calibration = Calibration()
@@ -72,10 +77,13 @@ class Accounts:
         relay = exchange.answer.relay if exchange.answer is not None else None
         counted = None if exchange.answer is None else _counted(call, exchange.answer)
         usage = counted or self._so_far(deployment, call, relay)
+        if call.inputs > 1:
+            usage = msgspec.structs.replace(usage, requests=self.requests_of(call, deployment))
         price = self.price_of(deployment)
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
         row.input_tokens, row.output_tokens, row.units = usage.input_tokens, usage.output_tokens, usage.units
+        row.upstream_requests = usage.requests
         if relay is not None:
             row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
             row.reasoning_tokens = usage.reasoning_tokens
@@ -93,11 +101,11 @@ class Accounts:
         """The row of an attempt that did not commit: not charged to the key."""
         row, error = self._row(exchange, failure.deployment, number), failure.error
         row.state, row.status, row.reason = RELEASED, error.public_status, error.outcome
-        row.duration_ms = seconds * 1e3
+        row.duration_ms, row.upstream_requests = seconds * 1e3, failure.requests
         price = self.price_of(failure.deployment)
         assert exchange.call is not None
         if error.outcome in AT_OUR_COST:
-            usage = _sent(exchange.call)
+            usage = msgspec.structs.replace(_sent(exchange.call), requests=failure.requests)
             row.input_tokens, row.units = usage.input_tokens, usage.units
             row.cost_nano_usd = None if price is None else nano_usd(usage, price)
         else:
@@ -119,6 +127,8 @@ class Accounts:
             usage = self._calibrated(exchange, deployment, (usage, source), error)
         elif price is not None and (sold := as_sold(usage, call.service, price, call.input_tokens)) is not usage:
             usage, source = sold, ESTIMATED
+        if exchange.progress.requests != 1:
+            usage = msgspec.structs.replace(usage, requests=exchange.progress.requests)
         return Bill(usage, source, None if price is None else nano_usd(usage, price))
 
     def _so_far(self, deployment: Deployment, call: Call, relay: Relay | None) -> Usage:
@@ -180,7 +190,7 @@ class Accounts:
             usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.units,
             bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
             None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
-            plan.revision, provider.type, usage.cache_write_1h_tokens,
+            plan.revision, provider.type, usage.cache_write_1h_tokens, usage.requests,
         )  # fmt: skip
         return _encode((row,))
 

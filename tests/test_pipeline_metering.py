@@ -26,8 +26,10 @@ from gateway.types import (
     TokenSource,
     Usage,
 )
+from gateway.usage.events import decode_event
 from tests.support.pipeline import (
     DEPLOYMENT,
+    PROVIDER,
     Bench,
     bench_of,
     call,
@@ -174,6 +176,36 @@ async def test_characters_that_were_sent_cost_what_they_do_without_an_answer(ben
     ]
 
 
+async def test_each_request_of_a_split_call_is_charged(bench: Bench) -> None:
+    """Whether the attempt answered or came to nothing: its row says how many there were, and has them in its cost."""
+    accounts = bench.pipeline._accounts
+    accounts.price_of, accounts.requests_of = lambda _: Price(2.0, 0.0, per_request=0.001), lambda *_: 3
+    asked = msgspec.structs.replace(call(service=Service.EMBEDDINGS, max_tokens=None), inputs=5)
+    exchange, bench.forwarder.requests = bench.entered(), 3
+    bench.forwarder.failures, bench.forwarder.result = [UpstreamTimeout(), UpstreamServerError()], whole(Usage(90))
+    await bench.pipeline.serve(exchange, asked)
+    about, (_, tokens, cost) = accounts.about(exchange, DEPLOYMENT, 3)
+    assert isinstance(about, bytes)
+    assert decode_event(about)[0].upstream_requests == 3
+    assert (tokens, cost) == (90, 90 * 2000 + 3_000_000)
+    bench.pipeline.close(exchange, 200)
+    rows = sorted(await bench.rows(), key=lambda row: row.attempt)
+    assert [(row.state, row.upstream_requests, row.cost_nano_usd) for row in rows] == [
+        (LedgerState.RELEASED, 3, 100 * 2000 + 3_000_000),
+        (LedgerState.RELEASED, 3, 0),
+        (LedgerState.SETTLED, 3, 90 * 2000 + 3_000_000),
+    ]
+
+
+async def test_a_call_that_will_be_split_is_quoted_so(bench: Bench) -> None:
+    """A price of each request counts as often as the provider is asked; rankings are not split everywhere."""
+    asked = msgspec.structs.replace(call(service=Service.EMBEDDINGS, max_tokens=None), inputs=5)
+    slices = msgspec.structs.replace(asked, service=Service.RERANK)
+    by_request = replace(DEPLOYMENT, price=Price(2.0, 0.0, per_request=0.001), provider=replace(PROVIDER, batch_size=2))
+    assert bench.pipeline._admission.quote(asked, "r", by_request) == 100 * 2000 + 3_000_000
+    assert bench.pipeline._admission.quote(slices, "r", by_request) == 100 * 2000 + 1_000_000
+
+
 def test_users_of_two_teams_are_two_users() -> None:
     """The same name in another team, or under another key without one, is somebody else; members of a team share it."""
     found = [
@@ -220,6 +252,24 @@ async def test_a_budget_pays_for_images_that_are_sold_by_tokens(bench: Bench) ->
     with pytest.raises(InsufficientQuota):
         await bench.pipeline.serve(exchange, call(service=Service.IMAGES, max_tokens=None, choices=4))
     bench.pipeline.close(exchange, 429)
+
+
+@pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
+@pytest.mark.parametrize(("inputs", "fits"), [(20, True), (21, False)])
+async def test_a_budget_pays_for_each_request_of_a_split_call(bench: Bench, inputs: int, *, fits: bool) -> None:
+    """A cent pays for ten requests of a tenth of it each, and not for eleven."""
+    accounts = bench.pipeline._accounts
+    accounts.price_of = lambda _: Price(0.0, 0.0, per_request=0.001)
+    accounts.requests_of = lambda one, _: -(-one.inputs // 2)
+    exchange, bench.forwarder.result = bench.entered(), whole(Usage(90))
+    asked = msgspec.structs.replace(call(service=Service.EMBEDDINGS, max_tokens=None), inputs=inputs)
+    if fits:
+        await bench.pipeline.serve(exchange, asked)
+        bench.pipeline.close(exchange, 200)
+        return
+    with pytest.raises(InsufficientQuota) as refused:
+        await bench.pipeline.serve(exchange, asked)
+    bench.pipeline.close(exchange, 429, refused.value)
 
 
 @pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)

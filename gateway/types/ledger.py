@@ -98,3 +98,5 @@ class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     """For prices that are looked up again."""
     cache_write_1h_tokens: TokenCount = 0
     """Included in `cache_write_tokens`."""
+    upstream_requests: TokenCount = 1
+    """How many the provider got for it: a call of many inputs is split."""

@@ -68,7 +68,9 @@ def nano_usd(usage: Usage, price: Price) -> int:
             break
     given = max(given, 0)
     made = max(made, 0)
-    total = given * rates.input + made * rates.output + known.fixed
+    total = given * rates.input + made * rates.output
+    if known.fixed:
+        total += max(usage.requests, 0) * known.fixed
     if usage.cached_input_tokens or usage.cache_write_tokens or usage.audio_input_tokens:
         total += _input_apart(usage, given, rates)
     if usage.reasoning_tokens or usage.audio_output_tokens:
@@ -78,8 +80,9 @@ def nano_usd(usage: Usage, price: Price) -> int:
     return _whole(total, known.scale)
 
 
-def bounds(price: Price, input_tokens: int, units: float = 0.0) -> tuple[int, int]:
-    """What a call with at most so much input can cost: nano-dollars for all but its output, and for each output token.
+def bounds(price: Price, input_tokens: int, units: float = 0.0, requests: int = 1) -> tuple[int, int]:
+    """What a call with at most so much input, in so many requests, can cost: nano-dollars for all but its output, and
+    for each output token.
 
     For every usage within these bounds, `nano_usd` is at most the first plus the output tokens times the second.
     """
@@ -93,7 +96,7 @@ def bounds(price: Price, input_tokens: int, units: float = 0.0) -> tuple[int, in
         tier.input + max(0, tier.cached, tier.written + max(0, tier.hour), tier.audio_in) for tier in reachable
     )
     per_output = max(tier.output + max(0, tier.reasoning, tier.audio_out) for tier in reachable)
-    return _with_units(given * per_input + known.fixed, units, known), _whole(per_output, known.scale)
+    return _with_units(given * per_input + requests * known.fixed, units, known), _whole(per_output, known.scale)
 
 
 def _input_apart(usage: Usage, given: int, rates: _Rates) -> int:

@@ -3,6 +3,7 @@ be."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -44,6 +45,12 @@ providers:
     retry_attempts: 0
     breaker: false
     models: {{gemini-hears: {{price: {{input: 0.3, output: 2.5, cached_input: 0.03, audio_input: 1}}}}}}
+  slices:
+    type: openai_compatible
+    base_url: "{up}/v1"
+    retry_attempts: 0
+    batch_size: 2
+    models: {{vectors: {{price: {{input: 2, per_request: 0.001}}}}}}
   odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
 """
 LONG = "word " * 3200
@@ -122,6 +129,21 @@ def test_vectors_of_nothing_are_estimated(gateway: Gateway, up: ScriptedUpstream
     line = gateway.line("odd-embedding")
     assert line["token_source"] == "estimated"
     assert line["input_tokens"] > 0
+
+
+@pytest.mark.parametrize(("inputs", "requests"), [(1, 1), (2, 1), (5, 3)])
+def test_each_request_has_its_price(gateway: Gateway, up: ScriptedUpstream, inputs: int, requests: int) -> None:
+    """Of embeddings that are asked for in several requests each is charged."""
+
+    def vectors(request: Any) -> Any:
+        data = [{"index": at, "embedding": [0.5]} for at, _ in enumerate(json.loads(request.body)["input"])]
+        return json_reply({"data": data, "model": "vectors", "usage": {"prompt_tokens": 10, "total_tokens": 10}})
+
+    up.then(*[vectors] * requests)
+    number = f"slices-{inputs}"
+    body = {"model": "vectors", "input": ["a"] * inputs}
+    assert gateway.post("/v1/embeddings", body, [("x-request-id", number)]).status == 200
+    assert gateway.line(number)["cost_nano_usd"] == requests * (10 * 2000 + 1_000_000)
 
 
 @pytest.mark.parametrize("path", ["/messages", "/chat/completions"])

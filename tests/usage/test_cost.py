@@ -45,6 +45,7 @@ TIERED = Price(2.5, 10.0, cached_input=0.25, audio_input=30.0, reasoning=12.0, t
         ),
         (Usage(0, 100, reasoning_tokens=30), Price(1.0, 10.0, reasoning=5.0), 70 * 10_000 + 30 * 5000),
         (Usage(10, 0), Price(0.0, 0.0, per_request=0.01), 10_000_000),
+        (Usage(10, 0, requests=3), Price(0.0, 0.0, per_request=0.01), 30_000_000),
         (Usage(10, 0, cached_input_tokens=99), Price(2.0, 1.0, cached_input=1.0), 10 * 1000),
         (Usage(100, 50, audio_input_tokens=40), Price(1.0, 2.0, audio_input=40.0), 60_000 + 40 * 40_000 + 50 * 2000),
         (Usage(10, 50, audio_output_tokens=20), Price(1.0, 2.0, audio_output=80.0), 10_000 + 60_000 + 20 * 80_000),
@@ -99,7 +100,8 @@ PRICES = st.builds(
 )
 COUNTS = st.one_of(st.integers(0, 50), st.integers(0, 2 * 10**6))
 UNITS = st.one_of(st.just(0.0), st.floats(0, 10**5, allow_subnormal=False), st.integers(0, 100).map(float))
-USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, UNITS, COUNTS)
+REQUESTS = st.one_of(st.just(1), st.integers(0, 2000))
+USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, UNITS, COUNTS, REQUESTS)
 
 EXACT = Context(prec=400)
 
@@ -132,7 +134,7 @@ def reference(usage: Usage, price: Price) -> int:
         (spoken, dollars(price.audio_output, tier.output)),
     ]
     total = EXACT.multiply(Decimal(repr(usage.units)), Decimal(repr(price.per_unit)))
-    total = EXACT.add(EXACT.add(total, Decimal(repr(price.per_request))), Decimal(0))
+    total = EXACT.add(total, EXACT.multiply(Decimal(usage.requests), Decimal(repr(price.per_request))))
     total = EXACT.multiply(total, Decimal(10**9))
     for count, each in lines:
         total = EXACT.add(total, EXACT.multiply(Decimal(count * 1000), each))
@@ -145,10 +147,13 @@ def test_exact(usage: Usage, price: Price) -> None:
     assert nano_usd(usage, price) == reference(usage, price)
 
 
-@given(USAGES, PRICES, st.integers(0, 10**6), st.floats(0, 100))
-def test_what_is_set_aside_is_enough(usage: Usage, price: Price, more: int, more_units: float) -> None:
+@given(USAGES, PRICES, st.integers(0, 10**6), st.floats(0, 100), st.integers(0, 10))
+def test_what_is_set_aside_is_enough(
+    usage: Usage, price: Price, more: int, more_units: float, more_requests: int
+) -> None:
     """However a call's tokens divide into kinds, it costs at most what its bounds say for so much input and output."""
-    fixed, per_output = bounds(price, usage.input_tokens + more, usage.units + more_units)
+    given_units, requests = usage.units + more_units, usage.requests + more_requests
+    fixed, per_output = bounds(price, usage.input_tokens + more, given_units, requests)
     assert nano_usd(usage, price) <= fixed + per_output * usage.output_tokens
 
 
@@ -169,6 +174,7 @@ def test_bounds() -> None:
     """The dearest kind of input, whole requests and units are fixed; the dearest kind of output counts per token."""
     price = Price(2.0, 8.0, 0.5, 2.5, 9.0, 0.01, 40.0, 80.0, 0.001)
     assert bounds(price, 1000, 3.0) == (1000 * 40_000 + 10_000_000 + 3_000_000, 80_000)
+    assert bounds(price, 1000, 3.0, 4) == (1000 * 40_000 + 4 * 10_000_000 + 3_000_000, 80_000)
     assert bounds(Price(2.0, 8.0, 0.5, 2.5), 1000) == (1000 * 2500, 8000)
     assert bounds(Price(2.0, 8.0, 0.5, 2.5, cache_write_1h=4.0), 1000) == (1000 * 4000, 8000)
     assert bounds(TIERED, 300_000)[1] == 15_000
@@ -180,7 +186,7 @@ def test_bounds() -> None:
 WILD = st.one_of(st.integers(-(2**70), 2**70), st.integers(-5, 5))
 
 
-@given(st.builds(Usage, WILD, WILD, WILD, WILD, WILD, WILD, WILD, st.floats()), PRICES)
+@given(st.builds(Usage, WILD, WILD, WILD, WILD, WILD, WILD, WILD, st.floats(), WILD, WILD), PRICES)
 def test_nonsense_counts_stay_in_range(usage: Usage, price: Price) -> None:
     """Negative, huge, infinite or undefined counts cost at least nothing and at most what stores can hold."""
     assert 0 <= nano_usd(usage, price) <= MOST < 2**62

@@ -46,6 +46,7 @@ def history() -> list[LedgerRow]:
             cache_write_tokens=(written := dice.choice([0, dice.randrange(1000)])),
             cache_write_1h_tokens=dice.choice([0, written, written // 2]),
             reasoning_tokens=dice.randrange(50),
+            upstream_requests=dice.choice([1, 1, 7]),
             cost_nano_usd=dice.choice([None, 0, 12345]),
         )
         for n in range(60)
@@ -64,6 +65,7 @@ def restated(one: LedgerRow, since: int) -> LedgerRow:
         one.cache_write_tokens,
         one.reasoning_tokens,
         cache_write_1h_tokens=one.cache_write_1h_tokens,
+        requests=one.upstream_requests,
     )
     return msgspec.structs.replace(one, cost_nano_usd=nano_usd(used, NEW), price_version="v2")
 
