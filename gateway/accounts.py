@@ -12,6 +12,7 @@ from gateway.limits.demand import Used
 from gateway.limits.gate import About
 from gateway.providers.wire.usage import MOST
 from gateway.types import Call, Deployment, LedgerRow, LedgerState, Price, Service, TokenSource, Usage
+from gateway.upstream.foresight import Foresight
 from gateway.upstream.progress import Answer
 from gateway.upstream.relay import Relay
 from gateway.upstream.retry import Failure
@@ -22,7 +23,6 @@ from gateway.usage.units import as_sold, units_of, units_sent
 
 PriceOf = Callable[[Deployment], Price | None]
 LookUp = Callable[[Sequence[Deployment]], Awaitable[None]]
-RequestsOf = Callable[[Call, Deployment], int]
 GENERATES = (Service.CHAT, Service.COMPLETIONS, Service.RESPONSES)
 _READING = (*GENERATES, Service.EMBEDDINGS)
 AT_OUR_COST = frozenset(
@@ -56,14 +56,13 @@ NOTHING_USED = Bill(None, None, None)
 
 
 class Accounts:
-    """Makes rows. `requests_of` tells into how many requests a call is split there; `wall` turns the pipeline's clock
-    into Unix seconds."""
+    """Makes rows. `wall` turns the pipeline's clock into Unix seconds."""
 
     def __init__(
-        self, price_of: PriceOf, requests_of: RequestsOf, wall: Callable[[float], float], clock: Callable[[], float]
+        self, price_of: PriceOf, foresight: Foresight, wall: Callable[[float], float], clock: Callable[[], float]
     ) -> None:
         self.price_of = price_of
-        self.requests_of = requests_of
+        self.foresight = foresight
         self.look_up: LookUp | None = None
         """Waits for prices that are not known yet."""
         self._calibration = Calibration()
@@ -78,12 +77,12 @@ class Accounts:
         counted = None if exchange.answer is None else _counted(call, exchange.answer)
         usage = counted or self._so_far(deployment, call, relay)
         if call.inputs > 1:
-            usage = msgspec.structs.replace(usage, requests=self.requests_of(call, deployment))
+            usage = msgspec.structs.replace(usage, requests=self.foresight.requests(call, deployment))
         price = self.price_of(deployment)
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
         row.input_tokens, row.output_tokens, row.units = usage.input_tokens, usage.output_tokens, usage.units
-        row.upstream_requests = usage.requests
+        row.upstream_requests, row.service_tier = usage.requests, usage.service_tier
         if relay is not None:
             row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
             row.reasoning_tokens = usage.reasoning_tokens
@@ -164,7 +163,8 @@ class Accounts:
         corrected = self._calibration.corrected(deployment.id, guess)
         known = None if relay is None else relay.known_input
         if known is None or not 0 < known.input_tokens < MOST:
-            return corrected
+            tier = "" if relay is None else relay.service_tier
+            return msgspec.structs.replace(corrected, service_tier=tier) if tier else corrected
         # What it says of the output meanwhile is not all of it.
         return msgspec.structs.replace(
             known, output_tokens=corrected.output_tokens, reasoning_tokens=0, audio_output_tokens=0
@@ -190,7 +190,7 @@ class Accounts:
             usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.units,
             bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
             None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
-            plan.revision, provider.type, usage.cache_write_1h_tokens, usage.requests,
+            plan.revision, provider.type, usage.cache_write_1h_tokens, usage.requests, usage.service_tier,
         )  # fmt: skip
         return _encode((row,))
 

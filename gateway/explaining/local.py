@@ -19,7 +19,7 @@ from gateway.storage.embedded import running_url
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
-from gateway.upstream.batches import Batches
+from gateway.upstream.foresight import Foresight
 from gateway.usage.catalogue import ConfiguredPrices, PriceBook
 from gateway.usage.ledger_client import LedgerClient
 from gateway.usage.rpc import ledger_socket
@@ -51,7 +51,7 @@ class LocalExplainer:
         prices = ConfiguredPrices(snapshot, PriceBook())
         accounts = Accounts(
             lambda one: prices.price_of(one.provider.type, one.provider.name, one.model),
-            Batches(dialects).requests,
+            Foresight(dialects),
             gate.store_clock.at,
             clock,
         )

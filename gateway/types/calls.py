@@ -139,6 +139,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     """Included in `cache_write_tokens`: what is kept for an hour, not for five minutes."""
     requests: int = 1
     """How many the provider got: a call of many inputs is split."""
+    service_tier: str = ""
+    """The tier of service that the provider said it served the call at; empty for the ordinary one, and where it said
+    none."""
 
     @property
     def total(self) -> int:

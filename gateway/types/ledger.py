@@ -100,3 +100,5 @@ class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     """Included in `cache_write_tokens`."""
     upstream_requests: TokenCount = 1
     """How many the provider got for it: a call of many inputs is split."""
+    service_tier: ShortText = ""
+    """What the provider said it served it at, where that is not its ordinary tier."""

@@ -60,6 +60,8 @@ class Price:
     """Where the price is from: `config`, or the catalogue's name and version."""
     cache_write_1h: float | None = None
     """Of a cache that is kept for an hour; else `cache_write`."""
+    service_tiers: Mapping[str, Price] = field(default_factory=dict)
+    """By its name, the whole price of a call that was served at this tier of service; these have no others."""
 
 
 @dataclass(frozen=True, slots=True)

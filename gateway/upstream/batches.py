@@ -76,7 +76,9 @@ async def send_in_batches(call: Call, deployment: Deployment, size: int, send: S
     counted = [a.usage for a in answers if a.usage is not None]
     # What only some of them counted is not counted: an estimate is nearer than a part.
     whole = len(counted) == len(answers)
-    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted)) if whole else None
+    tiers = {u.service_tier for u in counted}
+    tier = tiers.pop() if len(tiers) == 1 else ""
+    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted), service_tier=tier) if whole else None
     return answer
 
 

@@ -6,6 +6,7 @@ cost is one sum of products, and is rounded once, up to a whole nano-dollar.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from math import isfinite
@@ -46,6 +47,8 @@ class _Compiled(NamedTuple):
     """From the largest input down."""
     fixed: int
     unit: int
+    services: dict[str, _Compiled]
+    """By tier of service."""
 
 
 _compiled: dict[int, _Compiled] = {}
@@ -60,6 +63,8 @@ def nano_usd(usage: Usage, price: Price) -> int:
     known = _compiled.get(id(price))
     if known is None or known.price is not price:
         known = _remember(price)
+    if known.services:
+        known = known.services.get(usage.service_tier, known)
     given, made = usage.input_tokens, usage.output_tokens
     rates = known.base
     for above, tier in known.tiers:
@@ -80,15 +85,26 @@ def nano_usd(usage: Usage, price: Price) -> int:
     return _whole(total, known.scale)
 
 
-def bounds(price: Price, input_tokens: int, units: float = 0.0, requests: int = 1) -> tuple[int, int]:
-    """What a call with at most so much input, in so many requests, can cost: nano-dollars for all but its output, and
-    for each output token.
+def bounds(
+    price: Price, input_tokens: int, units: float = 0.0, requests: int = 1, tiers: Collection[str] = ()
+) -> tuple[int, int]:
+    """What a call with at most so much input, in so many requests, can cost at the ordinary tier of service or one of
+    these: nano-dollars for all but its output, and for each output token.
 
     For every usage within these bounds, `nano_usd` is at most the first plus the output tokens times the second.
     """
     known = _compiled.get(id(price))
     if known is None or known.price is not price:
         known = _remember(price)
+    fixed, per_output = _bounds(known, input_tokens, units, requests)
+    for tier in tiers:
+        if tier in known.services:
+            dearer = _bounds(known.services[tier], input_tokens, units, requests)
+            fixed, per_output = max(fixed, dearer[0]), max(per_output, dearer[1])
+    return fixed, per_output
+
+
+def _bounds(known: _Compiled, input_tokens: int, units: float, requests: int) -> tuple[int, int]:
     given = max(0, input_tokens)
     # A smaller input may fall into another tier, and that may be the dearer one.
     reachable = [known.base, *(tier for above, tier in known.tiers if given > above)]
@@ -142,7 +158,8 @@ def _compile(price: Price) -> _Compiled:
     scale = 10**digits
     base, *others = (_Rates(*(int(rate * scale) for rate in tier)) for tier in tiers)
     by_size = sorted(zip((tier.above for tier in price.tiers), others, strict=True), key=lambda tier: -tier[0])
-    return _Compiled(price, scale, base, tuple(by_size), int(fixed * scale), int(unit * scale))
+    services = {name: _compile(other) for name, other in price.service_tiers.items()}
+    return _Compiled(price, scale, base, tuple(by_size), int(fixed * scale), int(unit * scale), services)
 
 
 def _tier(price: Price, tier: Price | PriceTier) -> tuple[Fraction, ...]:

@@ -51,6 +51,15 @@ providers:
     retry_attempts: 0
     batch_size: 2
     models: {{vectors: {{price: {{input: 2, per_request: 0.001}}}}}}
+  tiered:
+    type: openai
+    base_url: "{up}/v1"
+    api_key: openai-canary-3f0f
+    retry_attempts: 0
+    breaker: false
+    models:
+      gpt-tiers:
+        price: {{input: 2, output: 8, service_tiers: {{priority: {{input: 4, output: 16}}}}}}
   odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
 """
 LONG = "word " * 3200
@@ -144,6 +153,29 @@ def test_each_request_has_its_price(gateway: Gateway, up: ScriptedUpstream, inpu
     body = {"model": "vectors", "input": ["a"] * inputs}
     assert gateway.post("/v1/embeddings", body, [("x-request-id", number)]).status == 200
     assert gateway.line(number)["cost_nano_usd"] == requests * (10 * 2000 + 1_000_000)
+
+
+@pytest.mark.parametrize(("tier", "factor"), [("priority", 2), ("default", 1), (None, 1)])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_tiers_of_service_have_their_price(
+    gateway: Gateway, up: ScriptedUpstream, tier: str | None, factor: int, *, stream: bool
+) -> None:
+    """The one that the provider says it served at, whatever was asked for."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    told = {} if tier is None else {"service_tier": tier}
+    whole = json_reply({**COMPLETION, "usage": usage, **told})
+    events = [chunk("hi", **told), chunk(finish="stop", **told), {**chunk(**told), "choices": [], "usage": usage}]
+    up.then(sse(events) if stream else whole)
+    number = f"tier-{next(_numbers)}"
+    head = (("x-request-id", number),)
+    assert gateway.chat("gpt-tiers", head, stream=stream, service_tier="auto").status == 200
+    assert gateway.line(number)["cost_nano_usd"] == factor * (10 * 2000 + 5 * 8000)
+
+
+def test_models_tell_prices_of_tiers(gateway: Gateway) -> None:
+    """Beside the ordinary ones, whole."""
+    told = gateway.get("/v1/models/gpt-tiers").json["price"]
+    assert told == {"input": 2.0, "output": 8.0, "service_tiers": {"priority": {"input": 4.0, "output": 16.0}}}
 
 
 @pytest.mark.parametrize("path", ["/messages", "/chat/completions"])

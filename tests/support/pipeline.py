@@ -42,7 +42,7 @@ from gateway.types import (
     Service,
     Usage,
 )
-from gateway.upstream.batches import Batches
+from gateway.upstream.foresight import Foresight
 from gateway.upstream.forward import Answer, Progress
 from gateway.upstream.retry import Failure
 from gateway.usage.events import decode_entry
@@ -78,6 +78,7 @@ class FakeRelay:
     def __init__(self, usage: Usage | None, relayed: tuple[int, int]) -> None:
         self.usage = usage
         self.known_input: Usage | None = None
+        self.service_tier = ""
         self.relayed = relayed
 
 
@@ -194,7 +195,7 @@ async def bench_of(*quotas: QuotaSpec) -> AsyncIterator[Bench]:
     clock = time.monotonic
     gate = Gate(redis, told, clock, Backing(ledger=Ledger()))
     served = Planner(snapshot, discover(), Random(1)), Policy(snapshot, one_shard, worker)
-    accounts = Accounts(lambda one: one.price, Batches(discover()).requests, gate.store_clock.at, clock)
+    accounts = Accounts(lambda one: one.price, Foresight(discover()), gate.store_clock.at, clock)
     pipeline = Pipeline(served, Admission(gate, accounts), forwarder, told, clock, 2)  # type: ignore[arg-type]
     yield Bench(pipeline, gate, forwarder, told, principal, redis, worker)
     await gate.close()

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from gateway.storage.sql.database import Database
 
 NEW = Price(
-    2.5, 10.0, cached_input=1.25, cache_write=3.0, reasoning=12.0, per_request=0.001, version="v2", cache_write_1h=5.0
+    2.5,
+    10.0,
+    cached_input=1.25,
+    cache_write=3.0,
+    reasoning=12.0,
+    per_request=0.001,
+    version="v2",
+    cache_write_1h=5.0,
+    service_tiers={"flex": Price(1.5, 5.0), "priority": Price(5.0, 20.0, cached_input=2.5)},
 )
 
 
@@ -47,6 +55,7 @@ def history() -> list[LedgerRow]:
             cache_write_1h_tokens=dice.choice([0, written, written // 2]),
             reasoning_tokens=dice.randrange(50),
             upstream_requests=dice.choice([1, 1, 7]),
+            service_tier=dice.choice(["", "", "flex", "priority", "scale"]),
             cost_nano_usd=dice.choice([None, 0, 12345]),
         )
         for n in range(60)
@@ -66,6 +75,7 @@ def restated(one: LedgerRow, since: int) -> LedgerRow:
         one.reasoning_tokens,
         cache_write_1h_tokens=one.cache_write_1h_tokens,
         requests=one.upstream_requests,
+        service_tier=one.service_tier,
     )
     return msgspec.structs.replace(one, cost_nano_usd=nano_usd(used, NEW), price_version="v2")
 

@@ -9,6 +9,7 @@ import msgspec
 from gateway.errors import UpstreamBadResponse
 from gateway.providers.chat.replies import Called, ChatReply, Choice
 from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.tiers import served_at
 from gateway.providers.wire.usage import MOST
 from gateway.types import Usage
 
@@ -38,6 +39,7 @@ class WireUsage(msgspec.Struct, gc=False):
     output_tokens_details: OutputDetails | None = None
     cache_creation: object = None
     """What was written, by how long it is kept; some imitators have surprises here."""
+    service_tier: object = None
 
     def update(self, later: WireUsage) -> None:
         """Take over what a later event tells."""
@@ -58,6 +60,7 @@ class WireUsage(msgspec.Struct, gc=False):
             written,
             0 if details is None else _count(details.thinking_tokens),
             cache_write_1h_tokens=_count(hour) if isinstance(hour, int | float) else 0,
+            service_tier=served_at(self.service_tier),
         )
 
 

@@ -47,6 +47,7 @@ class _Reply(msgspec.Struct, gc=False):
     model: str | None = None
     usage: WireUsage | None = None
     error: object = None
+    service_tier: object = None
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
@@ -171,7 +172,7 @@ class OpenAIDialect:
             body = in_format(body, call.encoding_format or "float")
         if reply.model is not None and reply.model != call.model:
             body = _renamed(body, call.model)
-        return DecodedReply(body, content_type, reply.usage.counted() if reply.usage else None)
+        return DecodedReply(body, content_type, reply.usage.counted(reply.service_tier) if reply.usage else None)
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
         """A decoder for one streamed answer."""
@@ -186,6 +187,13 @@ class OpenAIDialect:
         """How many the provider was asked for."""
         most = changed(self._traits or AS_OPENAI, deployment.traits).n_max if call.service is Service.CHAT else None
         return call.choices if most is None else min(call.choices, most)
+
+    def names_tier(self, call: Call, deployment: Deployment) -> bool:
+        """See `gateway.ports.TierDialect`."""
+        if self._traits is None and not deployment.traits:
+            return True
+        known = changed(self._traits or AS_OPENAI, deployment.traits).known
+        return not known or "service_tier" in known
 
     def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
         """The GET that asks for the list of models."""

@@ -63,6 +63,7 @@ usage = Table(
     Column("provider_type", String, nullable=False),
     Column("cache_write_1h_tokens", BigInteger, nullable=False),
     Column("upstream_requests", BigInteger, nullable=False),
+    Column("service_tier", String, nullable=False),
     PrimaryKeyConstraint("call_id", "attempt"),
     Index("usage_started_at", "started_at"),
     Index("usage_key", "key", "started_at"),
