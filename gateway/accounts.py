@@ -87,7 +87,7 @@ class Accounts:
             row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
             row.reasoning_tokens = usage.reasoning_tokens
             row.audio_input_tokens, row.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
-            row.cache_write_1h_tokens = usage.cache_write_1h_tokens
+            row.cache_write_1h_tokens, row.searches = usage.cache_write_1h_tokens, usage.searches
         if price is not None:
             row.cost_nano_usd, row.price_version = cost, price.version
         return _encode((row,)), (1, usage.input_tokens + usage.output_tokens, cost or 0)
@@ -191,6 +191,7 @@ class Accounts:
             bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
             None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
             plan.revision, provider.type, usage.cache_write_1h_tokens, usage.requests, usage.service_tier,
+            usage.searches,
         )  # fmt: skip
         return _encode((row,))
 
@@ -250,7 +251,7 @@ def _counted(call: Call, answer: Answer) -> Usage | None:
         return None
     if counted.input_tokens <= 0 and call.input_tokens and call.service in _READING:
         return None
-    if counted.input_tokens >= MOST or counted.output_tokens >= MOST or counted.units >= MOST:
+    if max(counted.input_tokens, counted.output_tokens, counted.units, counted.searches) >= MOST:
         return None
     return counted
 

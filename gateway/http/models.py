@@ -163,6 +163,7 @@ def _price(price: Price) -> dict[str, Any]:
         "reasoning": price.reasoning,
         "per_request": price.per_request or None,
         "per_unit": price.per_unit or None,
+        "per_search": price.per_search or None,
         "service_tiers": {name: _price(other) for name, other in price.service_tiers.items()} or None,
     }
     return {name: value for name, value in told.items() if value is not None}

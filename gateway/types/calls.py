@@ -142,6 +142,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     service_tier: str = ""
     """The tier of service that the provider said it served the call at; empty for the ordinary one, and where it said
     none."""
+    searches: int = 0
+    """How many the provider said it ran for the answer."""
 
     @property
     def total(self) -> int:

@@ -102,3 +102,5 @@ class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     """How many the provider got for it: a call of many inputs is split."""
     service_tier: ShortText = ""
     """What the provider said it served it at, where that is not its ordinary tier."""
+    searches: TokenCount = 0
+    """How many it ran for the answer."""

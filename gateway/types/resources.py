@@ -62,6 +62,8 @@ class Price:
     """Of a cache that is kept for an hour; else `cache_write`."""
     service_tiers: Mapping[str, Price] = field(default_factory=dict)
     """By its name, the whole price of a call that was served at this tier of service; these have no others."""
+    per_search: float = 0.0
+    """USD per search that the provider runs for an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class _Compiled(NamedTuple):
     """From the largest input down."""
     fixed: int
     unit: int
+    search: int
     services: dict[str, _Compiled]
     """By tier of service."""
 
@@ -76,6 +77,8 @@ def nano_usd(usage: Usage, price: Price) -> int:
     total = given * rates.input + made * rates.output
     if known.fixed:
         total += max(usage.requests, 0) * known.fixed
+    if known.search:
+        total += max(usage.searches, 0) * known.search
     if usage.cached_input_tokens or usage.cache_write_tokens or usage.audio_input_tokens:
         total += _input_apart(usage, given, rates)
     if usage.reasoning_tokens or usage.audio_output_tokens:
@@ -92,6 +95,7 @@ def bounds(
     these: nano-dollars for all but its output, and for each output token.
 
     For every usage within these bounds, `nano_usd` is at most the first plus the output tokens times the second.
+    Searches come on top: nobody knows beforehand how many a model will ask for.
     """
     known = _compiled.get(id(price))
     if known is None or known.price is not price:
@@ -153,13 +157,14 @@ def _remember(price: Price) -> _Compiled:
 
 def _compile(price: Price) -> _Compiled:
     tiers = [_tier(price, price), *(_tier(price, tier) for tier in price.tiers)]
-    fixed, unit = _nano(price.per_request, NANO), _nano(price.per_unit, NANO)
-    digits = max(_digits(rate) for rate in (fixed, unit, *(rate for tier in tiers for rate in tier)))
+    fixed, unit, search = (_nano(each, NANO) for each in (price.per_request, price.per_unit, price.per_search))
+    digits = max(_digits(rate) for rate in (fixed, unit, search, *(rate for tier in tiers for rate in tier)))
     scale = 10**digits
     base, *others = (_Rates(*(int(rate * scale) for rate in tier)) for tier in tiers)
     by_size = sorted(zip((tier.above for tier in price.tiers), others, strict=True), key=lambda tier: -tier[0])
     services = {name: _compile(other) for name, other in price.service_tiers.items()}
-    return _Compiled(price, scale, base, tuple(by_size), int(fixed * scale), int(unit * scale), services)
+    fees = int(fixed * scale), int(unit * scale), int(search * scale)
+    return _Compiled(price, scale, base, tuple(by_size), *fees, services)
 
 
 def _tier(price: Price, tier: Price | PriceTier) -> tuple[Fraction, ...]:

@@ -103,6 +103,7 @@ def restated(row: LedgerRow, price_of: PriceOf) -> LedgerRow:
         row.cache_write_1h_tokens,
         row.upstream_requests,
         row.service_tier,
+        row.searches,
     )
     if row.state == LedgerState.RELEASED and not used.total and not used.units:
         return row  # it never reached a model

@@ -59,7 +59,7 @@ providers:
     breaker: false
     models:
       gpt-tiers:
-        price: {{input: 2, output: 8, service_tiers: {{priority: {{input: 4, output: 16}}}}}}
+        price: {{input: 2, output: 8, per_search: 0.01, service_tiers: {{priority: {{input: 4, output: 16}}}}}}
   odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
 """
 LONG = "word " * 3200
@@ -175,7 +175,32 @@ def test_tiers_of_service_have_their_price(
 def test_models_tell_prices_of_tiers(gateway: Gateway) -> None:
     """Beside the ordinary ones, whole."""
     told = gateway.get("/v1/models/gpt-tiers").json["price"]
-    assert told == {"input": 2.0, "output": 8.0, "service_tiers": {"priority": {"input": 4.0, "output": 16.0}}}
+    assert told == {
+        "input": 2.0,
+        "output": 8.0,
+        "per_search": 0.01,
+        "service_tiers": {"priority": {"input": 4.0, "output": 16.0, "per_search": 0.01}},
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_searches_have_their_price(gateway: Gateway, up: ScriptedUpstream, *, stream: bool) -> None:
+    """Those that a provider ran for an answer, each; not the pages that it opened."""
+    searched = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+    opened = {"type": "web_search_call", "status": "completed", "action": {"type": "open_page", "url": "u"}}
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    told = {"object": "response", "status": "completed", "model": "m", "output": [searched, opened, searched]}
+    whole = {**told, "id": "r", "usage": usage}
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events = [
+        f"event: {name}\ndata: {json.dumps({'type': name, 'response': response})}\n\n".encode()
+        for name, response in (("response.created", begun), ("response.completed", whole))
+    ]
+    up.then(sse(events, done=False) if stream else json_reply(whole))
+    number = f"searched-{next(_numbers)}"
+    body = {"model": "gpt-tiers", "input": "hi", "stream": stream}
+    assert gateway.post("/v1/responses", body, [("x-request-id", number)]).status == 200
+    assert gateway.line(number)["cost_nano_usd"] == 10 * 2000 + 5 * 8000 + 2 * 10_000_000
 
 
 @pytest.mark.parametrize("path", ["/messages", "/chat/completions"])

@@ -108,8 +108,9 @@ def told(usage: dict[str, Any]) -> Usage:
 
 
 def counts(usage: Usage | None) -> Usage | None:
-    """The counts alone: tiers of service are told beside them, and have tests of their own among the recordings."""
-    return None if usage is None else msgspec.structs.replace(usage, service_tier="")
+    """The counts of tokens alone: tiers of service and searches are told beside them, and have tests of their own among
+    the recordings."""
+    return None if usage is None else msgspec.structs.replace(usage, service_tier="", searches=0)
 
 
 def renamed(document: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,8 @@ SERVICES = Price(2.0, 8.0, service_tiers={"flex": Price(1.0, 4.0), "priority": P
         (Usage(10, 5, service_tier="flex"), SERVICES, 10 * 1000 + 5 * 4000),
         (Usage(10, 5, 4, service_tier="priority"), SERVICES, 6 * 4000 + 4 * 400 + 5 * 16_000),
         (Usage(10, 5, service_tier="scale"), SERVICES, 10 * 2000 + 5 * 8000),
+        (Usage(10, 0, searches=3), Price(2.0, 0.0, per_search=0.01), 10 * 2000 + 30_000_000),
+        (Usage(10, 0, searches=3), Price(2.0, 0.0), 10 * 2000),
         (Usage(10, 0, requests=3), Price(0.0, 0.0, per_request=0.01), 30_000_000),
         (Usage(10, 0, cached_input_tokens=99), Price(2.0, 1.0, cached_input=1.0), 10 * 1000),
         (Usage(100, 50, audio_input_tokens=40), Price(1.0, 2.0, audio_input=40.0), 60_000 + 40 * 40_000 + 50 * 2000),
@@ -105,6 +107,8 @@ ONE_TIER = st.builds(
     ),
     st.just("v"),
     MAYBE,
+    st.just({}),
+    AMOUNTS,
 )
 PRICES = st.builds(
     lambda price, services: replace(price, service_tiers=services),
@@ -113,9 +117,24 @@ PRICES = st.builds(
 )
 COUNTS = st.one_of(st.integers(0, 50), st.integers(0, 2 * 10**6))
 UNITS = st.one_of(st.just(0.0), st.floats(0, 10**5, allow_subnormal=False), st.integers(0, 100).map(float))
+SEARCHES = st.one_of(st.just(0), st.integers(0, 50))
 SERVED = st.sampled_from(("", "", *TIERS_OF_SERVICE, "unknown"))
 REQUESTS = st.one_of(st.just(1), st.integers(0, 2000))
-USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, UNITS, COUNTS, REQUESTS, SERVED)
+USAGES = st.builds(
+    Usage,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    UNITS,
+    COUNTS,
+    REQUESTS,
+    SERVED,
+    st.one_of(st.just(0), st.integers(0, 50)),
+)
 
 EXACT = Context(prec=400)
 
@@ -150,6 +169,7 @@ def reference(usage: Usage, price: Price) -> int:
     ]
     total = EXACT.multiply(Decimal(repr(usage.units)), Decimal(repr(price.per_unit)))
     total = EXACT.add(total, EXACT.multiply(Decimal(usage.requests), Decimal(repr(price.per_request))))
+    total = EXACT.add(total, EXACT.multiply(Decimal(usage.searches), Decimal(repr(price.per_search))))
     total = EXACT.multiply(total, Decimal(10**9))
     for count, each in lines:
         total = EXACT.add(total, EXACT.multiply(Decimal(count * 1000), each))
@@ -167,11 +187,12 @@ def test_what_is_set_aside_is_enough(
     usage: Usage, price: Price, more: int, more_units: float, more_requests: int, others: set[str]
 ) -> None:
     """However a call's tokens divide into kinds, and at whichever of these tiers it is served, it costs at most what
-    its bounds say for so much input and output."""
+    its bounds say for so much input and output, and what was searched for."""
     given_units, requests = usage.units + more_units, usage.requests + more_requests
     tiers = {usage.service_tier, *others}
     fixed, per_output = bounds(price, usage.input_tokens + more, given_units, requests, tiers)
-    assert nano_usd(usage, price) <= fixed + per_output * usage.output_tokens
+    searched = Decimal(price.service_tiers.get(usage.service_tier, price).per_search) * usage.searches * 10**9
+    assert nano_usd(usage, price) <= fixed + per_output * usage.output_tokens + ceil(searched)
 
 
 @given(PRICES, st.integers(0, 10**6), st.sets(SERVED))
@@ -217,7 +238,7 @@ def test_bounds_by_tier_of_service() -> None:
 WILD = st.one_of(st.integers(-(2**70), 2**70), st.integers(-5, 5))
 
 
-@given(st.builds(Usage, WILD, WILD, WILD, WILD, WILD, WILD, WILD, st.floats(), WILD, WILD, SERVED), PRICES)
+@given(st.builds(Usage, WILD, WILD, WILD, WILD, WILD, WILD, WILD, st.floats(), WILD, WILD, SERVED, WILD), PRICES)
 def test_nonsense_counts_stay_in_range(usage: Usage, price: Price) -> None:
     """Negative, huge, infinite or undefined counts cost at least nothing and at most what stores can hold."""
     assert 0 <= nano_usd(usage, price) <= MOST < 2**62

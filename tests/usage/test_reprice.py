@@ -31,6 +31,7 @@ NEW = Price(
     per_request=0.001,
     version="v2",
     cache_write_1h=5.0,
+    per_search=0.01,
     service_tiers={"flex": Price(1.5, 5.0), "priority": Price(5.0, 20.0, cached_input=2.5)},
 )
 
@@ -55,6 +56,7 @@ def history() -> list[LedgerRow]:
             cache_write_1h_tokens=dice.choice([0, written, written // 2]),
             reasoning_tokens=dice.randrange(50),
             upstream_requests=dice.choice([1, 1, 7]),
+            searches=dice.choice([0, 0, 3]),
             service_tier=dice.choice(["", "", "flex", "priority", "scale"]),
             cost_nano_usd=dice.choice([None, 0, 12345]),
         )
@@ -76,6 +78,7 @@ def restated(one: LedgerRow, since: int) -> LedgerRow:
         cache_write_1h_tokens=one.cache_write_1h_tokens,
         requests=one.upstream_requests,
         service_tier=one.service_tier,
+        searches=one.searches,
     )
     return msgspec.structs.replace(one, cost_nano_usd=nano_usd(used, NEW), price_version="v2")
 

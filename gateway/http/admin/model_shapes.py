@@ -60,6 +60,7 @@ class Pricing(Given):
     audio_output: Usd | None = None
     per_request: Usd | None = Field(None, description="USD for each request.")
     per_unit: Usd | None = Field(None, description="USD for each image, second, character or search.")
+    per_search: Usd | None = Field(None, description="USD for each search that the provider runs for an answer.")
     tiers: Annotated[list[Tier], Field(max_length=16)] | None = None
     service_tiers: Annotated[dict[TierName, ServiceTierPricing | None], Field(max_length=8)] | None = Field(
         None, description="Other prices by the tier of service that a call was served at: flex, priority, …"

@@ -40,6 +40,7 @@ class WireUsage(msgspec.Struct, gc=False):
     cache_creation: object = None
     """What was written, by how long it is kept; some imitators have surprises here."""
     service_tier: object = None
+    server_tool_use: object = None
 
     def update(self, later: WireUsage) -> None:
         """Take over what a later event tells."""
@@ -53,6 +54,8 @@ class WireUsage(msgspec.Struct, gc=False):
         read, written = _count(self.cache_read_input_tokens), _count(self.cache_creation_input_tokens)
         details, kept = self.output_tokens_details, self.cache_creation
         hour = kept.get("ephemeral_1h_input_tokens") if isinstance(kept, dict) else None
+        ran = self.server_tool_use
+        searches = ran.get("web_search_requests") if isinstance(ran, dict) else None
         return Usage(
             _count(self.input_tokens) + read + written,
             _count(self.output_tokens),
@@ -61,6 +64,7 @@ class WireUsage(msgspec.Struct, gc=False):
             0 if details is None else _count(details.thinking_tokens),
             cache_write_1h_tokens=_count(hour) if isinstance(hour, int | float) else 0,
             service_tier=served_at(self.service_tier),
+            searches=_count(searches) if isinstance(searches, int | float) else 0,
         )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.errors import UpstreamEmpty, UpstreamRejected, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.searches import CALLED, searches_in
 from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.sse import Event, EventStream, Glance, Inner
 from gateway.providers.wire.tiers import served_at
@@ -71,7 +72,8 @@ class NamedEventStream(EventStream):
         if inner is not None and inner.service_tier is not None:
             self._tier = inner.service_tier
         if inner is not None and inner.usage is not None and event.type in TERMINAL:
-            self.usage = inner.usage.counted(inner.service_tier) or self.usage
+            searches = searches_in(inner.output) if CALLED in frame else 0
+            self.usage = inner.usage.counted(inner.service_tier, searches) or self.usage
         if event.type == FAILED:
             return self._failed(frame, inner)
         self._ended_by_name = self._ended_by_name or event.type in TERMINAL

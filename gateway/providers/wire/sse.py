@@ -36,6 +36,7 @@ class Inner(msgspec.Struct, gc=False):
     error: Any = None
     model: str | None = None
     service_tier: object = None
+    output: msgspec.Raw = msgspec.Raw()
 
 
 class Glance(msgspec.Struct, gc=False):

@@ -48,6 +48,8 @@ class WireUsage(msgspec.Struct, gc=False):
     """Of gateways that pass on Anthropic's word for cache writes."""
     service_tier: object = None
     """Mistral's place for it; OpenAI's is beside the usage."""
+    num_search_queries: object = None
+    """Perplexity's."""
 
     @property
     def is_odd(self) -> bool:
@@ -59,8 +61,9 @@ class WireUsage(msgspec.Struct, gc=False):
             or self.reasoning_tokens is not None
         )
 
-    def counted(self, told: object = None) -> Usage | None:
-        """The counts, or None when the object carries none. `told` is what stands beside them as `service_tier`."""
+    def counted(self, told: object = None, searches: int = 0) -> Usage | None:
+        """The counts, or None when the object carries none. `told` is what stands beside them as `service_tier`,
+        `searches` how many the answer shows."""
         if told is None:
             told = self.service_tier
         tier = "" if told is None else served_at(told)
@@ -97,6 +100,7 @@ class WireUsage(msgspec.Struct, gc=False):
             _count(after.audio_tokens) if after.audio_tokens else 0,
             seconds,
             service_tier=tier,
+            searches=searches or _first(self.num_search_queries),
         )
 
 

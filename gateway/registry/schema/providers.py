@@ -187,6 +187,9 @@ class Prices(Strict):
         le=_MOST,
         description="USD for each image made, second of audio transcribed, character spoken or search ranked.",
     )
+    per_search: Real = Field(
+        0.0, ge=0, le=_MOST, description="USD for each search that the provider runs for an answer."
+    )
     tiers: Annotated[list[Tier], AfterValidator(_apart)] = Field(
         default_factory=list, description="Other prices for calls with a large input."
     )

@@ -64,6 +64,7 @@ usage = Table(
     Column("cache_write_1h_tokens", BigInteger, nullable=False),
     Column("upstream_requests", BigInteger, nullable=False),
     Column("service_tier", String, nullable=False),
+    Column("searches", BigInteger, nullable=False),
     PrimaryKeyConstraint("call_id", "attempt"),
     Index("usage_started_at", "started_at"),
     Index("usage_key", "key", "started_at"),

@@ -113,8 +113,8 @@ def test_from_the_first_revision(url: str, monkeypatch: pytest.MonkeyPatch) -> N
     engine = engine_of(url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM usage")).scalar_one() == 4
-        later = "SELECT DISTINCT cache_write_1h_tokens, upstream_requests, service_tier FROM usage"
-        assert connection.execute(text(later)).all() == [(0, 1, "")]
+        later = "SELECT DISTINCT cache_write_1h_tokens, upstream_requests, service_tier, searches FROM usage"
+        assert connection.execute(text(later)).all() == [(0, 1, "", 0)]
         assert connection.execute(text("SELECT requests FROM usage_day")).scalars().all() == [1] * 4
         owners = "SELECT requests, team FROM usage_owner_day JOIN usage_series ON id = series ORDER BY team IS NULL"
         assert connection.execute(text(owners)).all() == [(2, "t"), (2, None)]
