@@ -9,7 +9,7 @@ import pytest
 
 from gateway.bridges.speakers import Speakers
 from gateway.providers import discover
-from gateway.providers.wire.tiers import served_at
+from gateway.providers.wire.tiers import served_at, tier_in
 from gateway.types import Call, Deployment, Provider, Service
 from tests.support.eventstream import event as binary
 
@@ -186,6 +186,15 @@ def test_before_the_usage(kind: str, path: str, told: bytes) -> None:
     assert decoder.usage is None
     known = getattr(decoder, "known_input", None)
     assert (known.service_tier if known is not None else decoder.service_tier) == "flex"
+
+
+def test_texts_say_nothing() -> None:
+    """An answer may speak of tiers, in the very event with the usage; the member counts, however it is spaced."""
+    quoted = '"service_tier": "priority", "service_tier":"priority"'
+    assert tier_in(msgspec.json.encode({"content": quoted, "usage": COUNTS})) is None
+    assert tier_in(msgspec.json.encode({"content": quoted, "service_tier": "flex"})) == "flex"
+    assert tier_in(b'{"service_tier" : "flex","usage":{}}') == "flex"
+    assert tier_in(b'{"service_tier":null,"usage":{}}') is None
 
 
 @pytest.mark.parametrize("odd", [5, [], {"a": 1}, "no name at all", None])

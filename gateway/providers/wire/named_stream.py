@@ -11,7 +11,7 @@ from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.searches import CALLED, searches_in
 from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.sse import Event, EventStream, Glance, Inner
-from gateway.providers.wire.tiers import served_at
+from gateway.providers.wire.tiers import served_at, tier_in
 
 TERMINAL = frozenset(
     {
@@ -83,7 +83,7 @@ class NamedEventStream(EventStream):
                 b'"model": ' + text, b'"model": ' + asked
             )
         if event.usage is not None:
-            self.usage = event.usage.counted(event.service_tier) or self.usage
+            self.usage = event.usage.counted(tier_in(frame)) or self.usage
         return self._handed_on(frame + b"\n\n", opening=event.type in OPENING)
 
     def _handed_on(self, frame: bytes, *, opening: bool) -> bytes:

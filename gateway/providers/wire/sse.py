@@ -16,7 +16,7 @@ from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.finishes import FINISH, finished_in
 from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
 from gateway.providers.wire.loose import MARK, loosely
-from gateway.providers.wire.tiers import served_at
+from gateway.providers.wire.tiers import served_at, tier_in
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
@@ -45,7 +45,6 @@ class Glance(msgspec.Struct, gc=False):
     model: str | None = None
     usage: WireUsage | None = None
     error: Any = None
-    service_tier: object = None
 
 
 class Event(Glance, gc=False):
@@ -318,7 +317,7 @@ class EventStream:
             self._learn(event.model)
         if event.usage is not None:
             # Cumulative where a provider sends it with every chunk: the last one stands.
-            self.usage = event.usage.counted(event.service_tier) or self.usage
+            self.usage = event.usage.counted(tier_in(frame)) or self.usage
         if event.error:
             self.failure = error_from_event(event.error)
             return b""

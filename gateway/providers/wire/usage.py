@@ -99,8 +99,10 @@ class WireUsage(msgspec.Struct, gc=False):
             _count(before.audio_tokens) if before.audio_tokens else 0,
             _count(after.audio_tokens) if after.audio_tokens else 0,
             seconds,
-            service_tier=tier,
-            searches=searches or _first(self.num_search_queries),
+            0,
+            1,
+            tier,
+            searches if self.num_search_queries is None else _first(self.num_search_queries),
         )
 
 
