@@ -12,6 +12,7 @@ from gateway.limits.demand import Used
 from gateway.limits.gate import About
 from gateway.providers.wire.usage import MOST
 from gateway.types import Call, Deployment, LedgerRow, LedgerState, Price, Service, TokenSource, Usage
+from gateway.upstream.foresight import Foresight
 from gateway.upstream.progress import Answer
 from gateway.upstream.relay import Relay
 from gateway.upstream.retry import Failure
@@ -57,8 +58,11 @@ NOTHING_USED = Bill(None, None, None)
 class Accounts:
     """Makes rows. `wall` turns the pipeline's clock into Unix seconds."""
 
-    def __init__(self, price_of: PriceOf, wall: Callable[[float], float], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, price_of: PriceOf, foresight: Foresight, wall: Callable[[float], float], clock: Callable[[], float]
+    ) -> None:
         self.price_of = price_of
+        self.foresight = foresight
         self.look_up: LookUp | None = None
         """Waits for prices that are not known yet."""
         self._calibration = Calibration()
@@ -72,15 +76,18 @@ class Accounts:
         relay = exchange.answer.relay if exchange.answer is not None else None
         counted = None if exchange.answer is None else _counted(call, exchange.answer)
         usage = counted or self._so_far(deployment, call, relay)
+        if call.inputs > 1:
+            usage = msgspec.structs.replace(usage, requests=self.foresight.requests(call, deployment))
         price = self.price_of(deployment)
         cost = None if price is None else nano_usd(usage, price)
         row = self._row(exchange, deployment, number)
         row.input_tokens, row.output_tokens, row.units = usage.input_tokens, usage.output_tokens, usage.units
+        row.upstream_requests, row.service_tier = usage.requests, usage.service_tier
         if relay is not None:
             row.cached_input_tokens, row.cache_write_tokens = usage.cached_input_tokens, usage.cache_write_tokens
             row.reasoning_tokens = usage.reasoning_tokens
             row.audio_input_tokens, row.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
-            row.cache_write_1h_tokens = usage.cache_write_1h_tokens
+            row.cache_write_1h_tokens, row.searches = usage.cache_write_1h_tokens, usage.searches
         if price is not None:
             row.cost_nano_usd, row.price_version = cost, price.version
         return _encode((row,)), (1, usage.input_tokens + usage.output_tokens, cost or 0)
@@ -93,11 +100,11 @@ class Accounts:
         """The row of an attempt that did not commit: not charged to the key."""
         row, error = self._row(exchange, failure.deployment, number), failure.error
         row.state, row.status, row.reason = RELEASED, error.public_status, error.outcome
-        row.duration_ms = seconds * 1e3
+        row.duration_ms, row.upstream_requests = seconds * 1e3, failure.requests
         price = self.price_of(failure.deployment)
         assert exchange.call is not None
         if error.outcome in AT_OUR_COST:
-            usage = _sent(exchange.call)
+            usage = msgspec.structs.replace(_sent(exchange.call), requests=failure.requests)
             row.input_tokens, row.units = usage.input_tokens, usage.units
             row.cost_nano_usd = None if price is None else nano_usd(usage, price)
         else:
@@ -119,6 +126,8 @@ class Accounts:
             usage = self._calibrated(exchange, deployment, (usage, source), error)
         elif price is not None and (sold := as_sold(usage, call.service, price, call.input_tokens)) is not usage:
             usage, source = sold, ESTIMATED
+        if exchange.progress.requests != 1:
+            usage = msgspec.structs.replace(usage, requests=exchange.progress.requests)
         return Bill(usage, source, None if price is None else nano_usd(usage, price))
 
     def _so_far(self, deployment: Deployment, call: Call, relay: Relay | None) -> Usage:
@@ -154,7 +163,8 @@ class Accounts:
         corrected = self._calibration.corrected(deployment.id, guess)
         known = None if relay is None else relay.known_input
         if known is None or not 0 < known.input_tokens < MOST:
-            return corrected
+            tier = "" if relay is None else relay.service_tier
+            return msgspec.structs.replace(corrected, service_tier=tier) if tier else corrected
         # What it says of the output meanwhile is not all of it.
         return msgspec.structs.replace(
             known, output_tokens=corrected.output_tokens, reasoning_tokens=0, audio_output_tokens=0
@@ -180,7 +190,8 @@ class Accounts:
             usage.reasoning_tokens, usage.audio_input_tokens, usage.audio_output_tokens, usage.units,
             bill.source or ESTIMATED, bill.cost, None if price is None else price.version,
             None if first is None else (first - exchange.started) * 1e3, (self._clock() - exchange.started) * 1e3,
-            plan.revision, provider.type, usage.cache_write_1h_tokens,
+            plan.revision, provider.type, usage.cache_write_1h_tokens, usage.requests, usage.service_tier,
+            usage.searches,
         )  # fmt: skip
         return _encode((row,))
 
@@ -240,7 +251,7 @@ def _counted(call: Call, answer: Answer) -> Usage | None:
         return None
     if counted.input_tokens <= 0 and call.input_tokens and call.service in _READING:
         return None
-    if counted.input_tokens >= MOST or counted.output_tokens >= MOST or counted.units >= MOST:
+    if max(counted.input_tokens, counted.output_tokens, counted.units, counted.searches) >= MOST:
         return None
     return counted
 

@@ -64,14 +64,16 @@ class Admission:
         price = self.accounts.price_of(deployment)
         if price is None:
             return None
+        foresight = self.accounts.foresight
+        requests, tier = foresight.requests(call, deployment), foresight.tier(call, deployment, price)
         if sold_by_units(call):
-            asked = Usage(units=units_asked(call))
+            asked = Usage(units=units_asked(call), requests=requests, service_tier=tier)
             return nano_usd(as_sold(asked, call.service, price, call.input_tokens), price)
         output = 0
         if call.service in GENERATES:
             output = self._rolling.expect((route, call.model)) if call.max_tokens is None else call.max_tokens
         output = min(MOST_OUTPUT, output * max(1, call.choices))
-        return nano_usd(Usage(call.input_tokens, output), price)
+        return nano_usd(Usage(call.input_tokens, output, requests=requests, service_tier=tier), price)
 
     async def admit(self, exchange: Exchange, call: Call, plan: Plan) -> None:
         """Reserve everything that binds the caller; `exchange.plan` is then what to do, perhaps with another model.
@@ -283,19 +285,21 @@ def _needs(
     more, made = tokens_asked(call)
     fixed = per_output = 0
     if traits.money:
-        fixed, per_output = _dearest(targets, (given + more, made, units_asked(call)), accounts)
+        fixed, per_output = _dearest(call, targets, (given + more, made), accounts)
     most = min(MOST_OUTPUT, given + more + made) if traits.hard_tokens else call.input_tokens
     return most, fixed, per_output
 
 
-def _dearest(targets: Sequence[Deployment], asked: tuple[int, int, float], accounts: Accounts) -> tuple[int, int]:
-    """What so many tokens of input and output and so many units can cost at most, and one more token of output."""
-    given, made, units = asked
+def _dearest(call: Call, targets: Sequence[Deployment], tokens: tuple[int, int], accounts: Accounts) -> tuple[int, int]:
+    """What the call, with so many tokens of input and output, can cost at most, and one more token of output."""
+    given, made = tokens
+    units, foresight = units_asked(call), accounts.foresight
     fixed = per_output = 0
     for target in targets:
         price = accounts.price_of(target)
         if price is not None:
-            most = bounds(price, given, units)
+            requests, tiers = foresight.requests(call, target), foresight.tiers(call, target, price)
+            most = bounds(price, given, units, requests, tiers)
             fixed, per_output = max(fixed, min(MOST, most[0] + made * most[1])), max(per_output, most[1])
     return fixed, per_output
 

@@ -60,6 +60,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.types import Deployment
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.engines import Engines
+from gateway.upstream.foresight import Foresight
 from gateway.upstream.forward import Forwarder
 from gateway.upstream.send import Sender
 from gateway.upstream.webhook import Webhook
@@ -219,7 +220,8 @@ class Worker:
         self._metering = metering = Metering(
             self._boot, self._redis, self._observer, clock, self._worker, self._table_client
         )
-        accounts = Accounts(self._prices.price_of, metering.gate.store_clock.at, clock)
+        foresight = Foresight(self._dialects)
+        accounts = Accounts(self._prices.price_of, foresight, metering.gate.store_clock.at, clock)
         accounts.look_up = self._look_up
         admission = Admission(metering.gate, accounts)
         self._senses = Senses(self.board, clock, admission.quote, admission.headroom.of)

@@ -46,6 +46,7 @@ from gateway.types import (
     Service,
 )
 from gateway.upstream.engines import create_engine
+from gateway.upstream.foresight import Foresight
 from gateway.upstream.forward import Forwarder
 from gateway.upstream.send import Sender
 from tests.support.app import store_url, unique
@@ -132,7 +133,7 @@ async def world(draw: Random) -> AsyncIterator[World]:
     )
     redis, clock, observer = connect(store_url(), RedisOptions(timeout=10.0)), time.monotonic, SilentObserver()
     gate = Gate(redis, observer, clock, Backing(ledger=Ledger()))
-    accounts = Accounts(lambda deployment: deployment.price, gate.store_clock.at, clock)
+    accounts = Accounts(lambda one: one.price, Foresight(discover()), gate.store_clock.at, clock)
     admission, chance, dialects = Admission(gate, accounts), Random(draw.random()), discover()
     board = Board(observer, clock, Random(1))
     for one in deployments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,12 +27,16 @@ from gateway.types import (
     TokenSource,
     Usage,
 )
+from gateway.usage.events import decode_event
+from gateway.usage.reprice import restated
 from tests.support.pipeline import (
     DEPLOYMENT,
+    PROVIDER,
     Bench,
     bench_of,
     call,
     settled,
+    streaming,
     whole,
 )
 
@@ -174,6 +179,63 @@ async def test_characters_that_were_sent_cost_what_they_do_without_an_answer(ben
     ]
 
 
+async def test_each_request_of_a_split_call_is_charged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the attempt answered or came to nothing: its row says how many there were, and has them in its cost."""
+    accounts = bench.pipeline._accounts
+    accounts.price_of = lambda _: Price(2.0, 0.0, per_request=0.001)
+    monkeypatch.setattr(accounts.foresight, "requests", lambda *_: 3)
+    asked = msgspec.structs.replace(call(service=Service.EMBEDDINGS, max_tokens=None), inputs=5)
+    exchange, bench.forwarder.requests = bench.entered(), 3
+    bench.forwarder.failures, bench.forwarder.result = [UpstreamTimeout(), UpstreamServerError()], whole(Usage(90))
+    await bench.pipeline.serve(exchange, asked)
+    about, (_, tokens, cost) = accounts.about(exchange, DEPLOYMENT, 3)
+    assert isinstance(about, bytes)
+    assert decode_event(about)[0].upstream_requests == 3
+    assert (tokens, cost) == (90, 90 * 2000 + 3_000_000)
+    bench.pipeline.close(exchange, 200)
+    rows = sorted(await bench.rows(), key=lambda row: row.attempt)
+    assert [(row.state, row.upstream_requests, row.cost_nano_usd) for row in rows] == [
+        (LedgerState.RELEASED, 3, 100 * 2000 + 3_000_000),
+        (LedgerState.RELEASED, 3, 0),
+        (LedgerState.SETTLED, 3, 90 * 2000 + 3_000_000),
+    ]
+
+
+async def test_the_tier_that_served_is_charged(bench: Bench) -> None:
+    """What the provider said counts, not what was asked for; the row keeps it, so that history can be restated."""
+    price = Price(2.0, 8.0, version="v", service_tiers={"flex": Price(1.0, 4.0), "priority": Price(4.0, 16.0)})
+    bench.pipeline._accounts.price_of = lambda _: price
+    for told, cost in (("", 7 * 2000 + 5 * 8000), ("flex", 7 * 1000 + 5 * 4000), ("scale", 7 * 2000 + 5 * 8000)):
+        exchange, bench.forwarder.result = bench.entered(), whole(Usage(7, 5, service_tier=told))
+        await bench.pipeline.serve(exchange, call())
+        bench.pipeline.close(exchange, 200)
+        row = (await bench.rows())[-1]
+        assert (row.service_tier, row.cost_nano_usd) == (told, cost)
+        assert restated(row, lambda *_: price) is row
+
+
+async def test_the_tier_is_known_of_an_answer_that_breaks_off(bench: Bench) -> None:
+    """A stream that said it first is charged at it, wherever it ends."""
+    bench.pipeline._accounts.price_of = lambda _: Price(2.0, 8.0, service_tiers={"priority": Price(4.0, 16.0)})
+    exchange, bench.forwarder.result = bench.entered(), streaming(None, (9, 900))
+    relay: Any = bench.forwarder.result.relay
+    relay.relayed, relay.service_tier = (9, 900, (8, 32)), "priority"
+    await bench.pipeline.serve(exchange, call())
+    bench.pipeline.close(exchange, 499, ClientGone())
+    (row,) = await bench.rows()
+    assert (row.token_source, row.service_tier) == (TokenSource.PARTIAL, "priority")
+    assert row.cost_nano_usd == row.input_tokens * 4000 + row.output_tokens * 16_000
+
+
+async def test_a_call_that_will_be_split_is_quoted_so(bench: Bench) -> None:
+    """A price of each request counts as often as the provider is asked; rankings are not split everywhere."""
+    asked = msgspec.structs.replace(call(service=Service.EMBEDDINGS, max_tokens=None), inputs=5)
+    slices = msgspec.structs.replace(asked, service=Service.RERANK)
+    by_request = replace(DEPLOYMENT, price=Price(2.0, 0.0, per_request=0.001), provider=replace(PROVIDER, batch_size=2))
+    assert bench.pipeline._admission.quote(asked, "r", by_request) == 100 * 2000 + 3_000_000
+    assert bench.pipeline._admission.quote(slices, "r", by_request) == 100 * 2000 + 1_000_000
+
+
 def test_users_of_two_teams_are_two_users() -> None:
     """The same name in another team, or under another key without one, is somebody else; members of a team share it."""
     found = [
@@ -220,6 +282,47 @@ async def test_a_budget_pays_for_images_that_are_sold_by_tokens(bench: Bench) ->
     with pytest.raises(InsufficientQuota):
         await bench.pipeline.serve(exchange, call(service=Service.IMAGES, max_tokens=None, choices=4))
     bench.pipeline.close(exchange, 429)
+
+
+@pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
+@pytest.mark.parametrize(("inputs", "fits"), [(20, True), (21, False)])
+async def test_a_budget_pays_for_each_request_of_a_split_call(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, inputs: int, *, fits: bool
+) -> None:
+    """A cent pays for ten requests of a tenth of it each, and not for eleven."""
+    accounts = bench.pipeline._accounts
+    accounts.price_of = lambda _: Price(0.0, 0.0, per_request=0.001)
+    monkeypatch.setattr(accounts.foresight, "requests", lambda one, _: -(-one.inputs // 2))
+    exchange, bench.forwarder.result = bench.entered(), whole(Usage(90))
+    asked = msgspec.structs.replace(call(service=Service.EMBEDDINGS, max_tokens=None), inputs=inputs)
+    if fits:
+        await bench.pipeline.serve(exchange, asked)
+        bench.pipeline.close(exchange, 200)
+        return
+    with pytest.raises(InsufficientQuota) as refused:
+        await bench.pipeline.serve(exchange, asked)
+    bench.pipeline.close(exchange, 429, refused.value)
+
+
+@pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)
+@pytest.mark.parametrize(("asked", "fits"), [("default", True), ("flex", True), ("priority", False), (None, False)])
+async def test_a_budget_pays_for_the_dearest_tier(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, asked: str | None, *, fits: bool
+) -> None:
+    """A thousand tokens of output fit into a cent at the ordinary price; whoever may be served at a dearer tier gets
+    what that would leave, which is less than was asked for."""
+    price = Price(2.0, 8.0, service_tiers={"flex": Price(1.0, 4.0), "priority": Price(4.0, 16.0)})
+    accounts = bench.pipeline._accounts
+    accounts.price_of = lambda _: price
+    monkeypatch.setattr(accounts.foresight, "_named", lambda *_: asked)
+    exchange, bench.forwarder.result = bench.entered(), whole(Usage(7, 5))
+    if fits:
+        await bench.pipeline.serve(exchange, call(max_tokens=1000))
+        bench.pipeline.close(exchange, 200)
+        return
+    with pytest.raises(InsufficientQuota) as refused:
+        await bench.pipeline.serve(exchange, call(max_tokens=1000))
+    bench.pipeline.close(exchange, 429, refused.value)
 
 
 @pytest.mark.parametrize("bench", [(BUDGET,)], indirect=True)

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.bridges.chats import Completion
 from gateway.errors import UpstreamBadEvent, UpstreamError
-from gateway.ports import StreamDecoder, TellsInput
+from gateway.ports import StreamDecoder, TellsInput, TellsTier
 from gateway.providers.wire.frames import parse_frame
 from gateway.types import Call, Usage
 
@@ -61,6 +61,12 @@ class ChatReader(ABC):
         """See `gateway.ports.TellsInput`."""
         inner: object = self._inner
         return inner.known_input if isinstance(inner, TellsInput) else None
+
+    @property
+    def service_tier(self) -> str:
+        """See `gateway.ports.TellsTier`."""
+        inner: object = self._inner
+        return inner.service_tier if isinstance(inner, TellsTier) else ""
 
     @property
     def events(self) -> int:

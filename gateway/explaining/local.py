@@ -19,6 +19,7 @@ from gateway.storage.embedded import running_url
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisOptions, connect
 from gateway.telemetry.base import SilentObserver
+from gateway.upstream.foresight import Foresight
 from gateway.usage.catalogue import ConfiguredPrices, PriceBook
 from gateway.usage.ledger_client import LedgerClient
 from gateway.usage.rpc import ledger_socket
@@ -49,7 +50,10 @@ class LocalExplainer:
         self._gate = gate = Gate(self._redis, SilentObserver(), clock)
         prices = ConfiguredPrices(snapshot, PriceBook())
         accounts = Accounts(
-            lambda one: prices.price_of(one.provider.type, one.provider.name, one.model), gate.store_clock.at, clock
+            lambda one: prices.price_of(one.provider.type, one.provider.name, one.model),
+            Foresight(dialects),
+            gate.store_clock.at,
+            clock,
         )
         admission = Admission(gate, accounts)
         self._conditions, self._clock = Unwatched(), clock

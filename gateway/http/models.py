@@ -152,9 +152,9 @@ def _index(names: list[str], name: str) -> int:
     return names.index(name)
 
 
-def _price(price: Price) -> dict[str, float]:
+def _price(price: Price) -> dict[str, Any]:
     """USD per million tokens, by the words of the configuration; only what is charged by itself."""
-    told = {
+    told: dict[str, Any] = {
         "input": price.input,
         "output": price.output,
         "cached_input": price.cached_input,
@@ -163,5 +163,7 @@ def _price(price: Price) -> dict[str, float]:
         "reasoning": price.reasoning,
         "per_request": price.per_request or None,
         "per_unit": price.per_unit or None,
+        "per_search": price.per_search or None,
+        "service_tiers": {name: _price(other) for name, other in price.service_tiers.items()} or None,
     }
     return {name: value for name, value in told.items() if value is not None}

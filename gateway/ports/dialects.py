@@ -96,6 +96,16 @@ class TellsInput(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsTier(Protocol):
+    """A decoder of streams that report the tier of service before the usage."""
+
+    @property
+    def service_tier(self) -> str:
+        """What was told so far; empty for the ordinary one."""
+        ...
+
+
 class Dialect(Protocol):
     """How one type of provider is spoken to. No I/O, no state between calls."""
 
@@ -209,6 +219,16 @@ class RankingDialect(Protocol):
 
     def most_documents(self, deployment: Deployment) -> int | None:
         """The most that one call to this model may carry, at least 1; None: as many as there are."""
+        ...
+
+
+@runtime_checkable
+class TierDialect(Protocol):
+    """A dialect whose providers read which tier of service a client asks for."""
+
+    def names_tier(self, call: Call, deployment: Deployment) -> bool:
+        """Whether the `service_tier` of this call, or of the deployment's parameters where the call has none, is what
+        its provider is asked for."""
         ...
 
 

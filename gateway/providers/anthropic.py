@@ -50,6 +50,10 @@ class AnthropicDialect(ChatDialect):
         """See `gateway.ports.CountingDialect`."""
         return True
 
+    def names_tier(self, call: Call, deployment: Deployment) -> bool:
+        """See `gateway.ports.TierDialect`: of chats the word is left out."""
+        return call.path in NATIVE
+
     def head(self, call: Call, deployment: Deployment, credential: str | None) -> RequestHead:
         """See `ChatDialect`. Clients of this API name its version themselves."""
         head = super().head(call, deployment, credential)

@@ -50,6 +50,10 @@ class BedrockDialect(ChatDialect):
             return model_path(deployment.model, "invoke")
         return model_path(deployment.model, "converse-stream" if call.stream else "converse")
 
+    def names_tier(self, call: Call, deployment: Deployment) -> bool:
+        """See `gateway.ports.TierDialect`: Converse is asked for the default by not being asked for another."""
+        return call.path not in NATIVE
+
     def headers(self, provider: Provider, credential: str | None) -> HeaderPairs:
         """The API key; without one each request is signed."""
         return bearer(provider, credential)

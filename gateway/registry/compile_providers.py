@@ -188,11 +188,25 @@ def _drain(value: Any) -> Drain | None:
     return Drain(scalars.whole(given.get("at_once", 32)), scalars.duration(given.get("seconds", 60.0)))
 
 
+_NO_AMOUNTS = frozenset({"tiers", "above", "service_tiers"})
+
+
 def _price(value: Settings) -> Price:
     base: Settings = {"input": 0.0, "output": 0.0} | _amounts(value)
-    tiers = sorted((_tier(tier, base) for tier in value.get("tiers", ())), key=lambda tier: tier.above)
-    price = Price(**base, tiers=tuple(tiers))
+    price = Price(**base, tiers=_tiers(value, base))
+    services = {name: _at_tier(price, base, given) for name, given in value.get("service_tiers", {}).items()}
+    price = replace(price, service_tiers=services)
     return replace(price, version=f"config:{sha256(repr(price).encode()).hexdigest()[:8]}")
+
+
+def _at_tier(price: Price, base: Settings, given: Settings) -> Price:
+    """What calls cost that are served at this tier of service."""
+    own = base | _amounts(given)
+    return Price(**own, tiers=_tiers(given, own) if "tiers" in given else price.tiers)
+
+
+def _tiers(value: Settings, base: Settings) -> tuple[PriceTier, ...]:
+    return tuple(sorted((_tier(tier, base) for tier in value.get("tiers", ())), key=lambda tier: tier.above))
 
 
 def _tier(value: Settings, base: Settings) -> PriceTier:
@@ -201,4 +215,4 @@ def _tier(value: Settings, base: Settings) -> PriceTier:
 
 
 def _amounts(value: Settings) -> Settings:
-    return {name: scalars.real(item) for name, item in value.items() if name not in {"tiers", "above"}}
+    return {name: scalars.real(item) for name, item in value.items() if name not in _NO_AMOUNTS}

@@ -121,8 +121,8 @@ class Call(msgspec.Struct, eq=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one attempt. Cached and cache-written input is included in `input_tokens`, reasoning in
-    `output_tokens`."""
+    """What one attempt used, tokens for the most part. Cached and cache-written input is included in `input_tokens`,
+    reasoning in `output_tokens`."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -137,6 +137,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     """What the service is sold by where that is not tokens: images, seconds of audio, characters, searches."""
     cache_write_1h_tokens: int = 0
     """Included in `cache_write_tokens`: what is kept for an hour, not for five minutes."""
+    requests: int = 1
+    """How many the provider got: a call of many inputs is split."""
+    service_tier: str = ""
+    """The tier of service that the provider said it served the call at; empty for the ordinary one, and where it said
+    none."""
+    searches: int = 0
+    """How many the provider said it ran for the answer."""
 
     @property
     def total(self) -> int:

@@ -98,3 +98,9 @@ class LedgerRow(msgspec.Struct, array_like=True, gc=False):
     """For prices that are looked up again."""
     cache_write_1h_tokens: TokenCount = 0
     """Included in `cache_write_tokens`."""
+    upstream_requests: TokenCount = 1
+    """How many the provider got for it: a call of many inputs is split."""
+    service_tier: ShortText = ""
+    """What the provider said it served it at, where that is not its ordinary tier."""
+    searches: TokenCount = 0
+    """How many it ran for the answer."""

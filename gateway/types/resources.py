@@ -60,6 +60,10 @@ class Price:
     """Where the price is from: `config`, or the catalogue's name and version."""
     cache_write_1h: float | None = None
     """Of a cache that is kept for an hour; else `cache_write`."""
+    service_tiers: Mapping[str, Price] = field(default_factory=dict)
+    """By its name, the whole price of a call that was served at this tier of service; these have no others."""
+    per_search: float = 0.0
+    """USD per search that the provider runs for an answer."""
 
 
 @dataclass(frozen=True, slots=True)

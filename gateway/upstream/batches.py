@@ -4,12 +4,13 @@ by side, merged in order."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.errors import UpstreamBadResponse
+from gateway.ports import BatchingDialect, Dialect, RankingDialect
 from gateway.providers.services.rerank import merged_rankings
 from gateway.providers.wire.embeddings import merged
 from gateway.providers.wire.jsonscan import model_spans
@@ -22,6 +23,28 @@ SIDE_BY_SIDE = 8
 """Slices of one call under way at once; the provider's own limit is kept by its connection pool."""
 
 Send = Callable[[Call, Deployment], Awaitable["Answer"]]
+
+
+class Batches:
+    """How many requests a provider gets for one call of a client."""
+
+    def __init__(self, dialects: Mapping[str, Dialect]) -> None:
+        self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
+        self._rankers = {name: one for name, one in dialects.items() if isinstance(one, RankingDialect)}
+
+    def most(self, call: Call, deployment: Deployment) -> int:
+        """Inputs of one request: for embeddings what the operator says, or less where the provider takes less."""
+        provider = deployment.provider
+        if call.service is Service.RERANK:
+            ranker = self._rankers.get(provider.type)
+            most = None if ranker is None else ranker.most_documents(deployment)
+            return call.inputs if most is None else most
+        batcher = self._batchers.get(provider.type)
+        return provider.batch_size if batcher is None else min(provider.batch_size, batcher.most_inputs(deployment))
+
+    def requests(self, call: Call, deployment: Deployment) -> int:
+        """Into how many requests an attempt at this deployment is split."""
+        return 1 if call.inputs <= 1 else -(-call.inputs // self.most(call, deployment))
 
 
 async def send_in_batches(call: Call, deployment: Deployment, size: int, send: Send) -> Answer:
@@ -53,7 +76,9 @@ async def send_in_batches(call: Call, deployment: Deployment, size: int, send: S
     counted = [a.usage for a in answers if a.usage is not None]
     # What only some of them counted is not counted: an estimate is nearer than a part.
     whole = len(counted) == len(answers)
-    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted)) if whole else None
+    tiers = {u.service_tier for u in counted}
+    tier = tiers.pop() if len(tiers) == 1 else ""
+    answer.usage = Usage(input_tokens=sum(u.input_tokens for u in counted), service_tier=tier) if whole else None
     return answer
 
 

@@ -132,9 +132,9 @@ class Forwarder:
             answer = await self._attempt(call, deployment, progress)
         except UpstreamError as error:
             now = self._clock()
-            failure = Failure(deployment, error)
+            failure = Failure(deployment, error, progress.requests)
             progress.failures.append(failure)
-            progress.sent = False
+            progress.sent, progress.requests = False, 1
             self._finished(progress, error.outcome)
             attempts.failed(failure, now - progress.began, progress.number)
             self._health.leave(ticket, error, counts=not cut_short(error, deployment, progress, now))

@@ -137,7 +137,8 @@ class Hedger:
             if leg is legs[0]:
                 # It took at least so long. Without it the quick ones alone would say what is late.
                 self._latencies.learn(leg.deployment.id, seconds, stream=call.stream)
-            attempts.failed(Failure(leg.deployment, UpstreamOutrun()), seconds, leg.progress.number)
+            failure = Failure(leg.deployment, UpstreamOutrun(), leg.progress.requests)
+            attempts.failed(failure, seconds, leg.progress.number)
         if cancelled is not None:
             raise cancelled
 
@@ -147,6 +148,6 @@ def _merge(progress: Progress, legs: list[Leg], keeper: Leg) -> None:
     progress.attempts = max(leg.progress.attempts for leg in legs)
     progress.failures += [failure for leg in legs for failure in leg.progress.failures]
     progress.waited += legs[0].progress.waited
-    progress.ticket, progress.sent = kept.ticket, kept.sent
+    progress.ticket, progress.sent, progress.requests = kept.ticket, kept.sent, kept.requests
     if kept.deployment is not None:
         progress.deployment, progress.number, progress.began = kept.deployment, kept.number, kept.began

@@ -35,6 +35,8 @@ class Progress(msgspec.Struct, eq=False):
     """How many were begun."""
     number: int = 0
     """Which of them this tells of: the latest, or the one that answered."""
+    requests: int = 1
+    """How many requests that one has sent: an attempt may be split."""
     outrun: bool = False
     """Another attempt of the same call answered first."""
     waited: float = 0.0

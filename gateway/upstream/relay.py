@@ -23,6 +23,7 @@ from gateway.ports import (
     TappedResponse,
     TellsFailure,
     TellsInput,
+    TellsTier,
     UpstreamResponse,
 )
 from gateway.types import Provider, Usage
@@ -71,6 +72,12 @@ class Relay:
         """What the provider counted of the input, where it said so before anything else."""
         decoder: object = self._decoder
         return decoder.known_input if isinstance(decoder, TellsInput) else None
+
+    @property
+    def service_tier(self) -> str:
+        """The tier of service that the provider told so far; empty for the ordinary one."""
+        decoder: object = self._decoder
+        return decoder.service_tier if isinstance(decoder, TellsTier) else ""
 
     @property
     def relayed(self) -> tuple[int, int, tuple[int, int] | None]:

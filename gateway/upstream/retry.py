@@ -31,6 +31,8 @@ class Failure:
 
     deployment: Deployment
     error: UpstreamError
+    requests: int = 1
+    """How many were sent for it."""
 
 
 def any_may(deployment: Deployment) -> bool:

@@ -9,12 +9,10 @@ from gateway.bridges.dialect import BridgedDialect
 from gateway.bridges.speakers import Speakers
 from gateway.errors import CredentialsUnavailable, ProviderAuthFailed, UpstreamBadResponse, UpstreamEmpty
 from gateway.ports import (
-    BatchingDialect,
     Clock,
     Deadlines,
     Dialect,
     Engine,
-    RankingDialect,
     SigningDialect,
     TokenDialect,
     UpstreamRequest,
@@ -23,7 +21,7 @@ from gateway.ports import (
 from gateway.providers.wire.head import EVENT_STREAM
 from gateway.providers.wire.sizes import reply_limit
 from gateway.types import Call, Deployment, Headers, Service
-from gateway.upstream.batches import send_in_batches
+from gateway.upstream.batches import Batches, send_in_batches
 from gateway.upstream.choice import engine_choice
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.deadlines import first_byte_within
@@ -55,8 +53,7 @@ class Sender:
         self._tokens = Tokens(lambda provider: engine_of(provider.engine))
         self._media = MediaFetcher(lambda: engine_of("clients"))
         self._exchanges = {name: one for name, one in dialects.items() if isinstance(one, TokenDialect)}
-        self._batchers = {name: one for name, one in dialects.items() if isinstance(one, BatchingDialect)}
-        self._rankers = {name: one for name, one in dialects.items() if isinstance(one, RankingDialect)}
+        self._batches = Batches(dialects)
         self._signers = {name: one for name, one in dialects.items() if isinstance(one, SigningDialect)}
 
     def counts(self, deployment: Deployment) -> bool:
@@ -65,21 +62,15 @@ class Sender:
 
     async def send(self, call: Call, deployment: Deployment, progress: Progress, number: int) -> Answer:
         """The answer of attempt `number`, committed. Raises UpstreamError, and what the client's body raises."""
-        if call.inputs > 1 and call.inputs > (most := self._most_inputs(call, deployment)):
-            return await send_in_batches(
-                call, deployment, most, lambda part, to: self._one(part, to, progress, number, queue=None)
-            )
-        return await self._one(call, deployment, progress, number, queue=deployment.provider.queue_timeout)
+        if call.inputs > 1 and call.inputs > (most := self._batches.most(call, deployment)):
+            progress.requests = 0
 
-    def _most_inputs(self, call: Call, deployment: Deployment) -> int:
-        """Of one upstream call: for embeddings what the operator says, or less where the provider takes less."""
-        provider = deployment.provider
-        if call.service is Service.RERANK:
-            ranker = self._rankers.get(provider.type)
-            most = None if ranker is None else ranker.most_documents(deployment)
-            return call.inputs if most is None else most
-        batcher = self._batchers.get(provider.type)
-        return provider.batch_size if batcher is None else min(provider.batch_size, batcher.most_inputs(deployment))
+            async def slice_of(part: Call, to: Deployment) -> Answer:
+                progress.requests += 1
+                return await self._one(part, to, progress, number, queue=None)
+
+            return await send_in_batches(call, deployment, most, slice_of)
+        return await self._one(call, deployment, progress, number, queue=deployment.provider.queue_timeout)
 
     async def _one(
         self, call: Call, deployment: Deployment, progress: Progress, number: int, *, queue: float | None

@@ -4,7 +4,7 @@ Importing that package costs 20 MB and a tenth of a second: workers never import
 process for it (`prices.py`, `lookup.py`).
 
 Where the catalogue says more than a call's usage tells, the dearest price counts: at any time of day, of tokens of
-images and videos beside those of text. Not told by it and so not counted: surcharges for searches and other tools,
+images and videos beside those of text. Not told by it and so not counted: surcharges for tools other than searches,
 citation tokens, and tiers of service that a request may ask for.
 """
 
@@ -69,7 +69,7 @@ _UNITS = {
     "rerank_searches_kcount": 1000,
 }
 """What is sold by units, and how many units its price is for: seconds, characters, searches."""
-_OTHERS = ("input_audio_mtok", "output_audio_mtok", "output_reasoning_mtok", "requests_kcount")
+_OTHERS = ("input_audio_mtok", "output_audio_mtok", "output_reasoning_mtok", "requests_kcount", "web_searches_kcount")
 _READ = (*_INPUT, *_OUTPUT, *_CACHED, *_WRITTEN, *_WRITTEN_1H, *_UNITS, *_OTHERS)
 
 
@@ -159,6 +159,7 @@ class PriceBook:
             tiers=tuple(_rates(offers, step + 1) for step in steps),
             version=self.version,
             cache_write_1h=base.cache_write_1h,
+            per_search=_usd(max(offer.top(("web_searches_kcount",)) for offer in offers) / 1000),
         )
 
 

@@ -6,6 +6,7 @@ cost is one sum of products, and is rounded once, up to a whole nano-dollar.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from math import isfinite
@@ -46,6 +47,9 @@ class _Compiled(NamedTuple):
     """From the largest input down."""
     fixed: int
     unit: int
+    search: int
+    services: dict[str, _Compiled]
+    """By tier of service."""
 
 
 _compiled: dict[int, _Compiled] = {}
@@ -60,6 +64,8 @@ def nano_usd(usage: Usage, price: Price) -> int:
     known = _compiled.get(id(price))
     if known is None or known.price is not price:
         known = _remember(price)
+    if known.services:
+        known = known.services.get(usage.service_tier, known)
     given, made = usage.input_tokens, usage.output_tokens
     rates = known.base
     for above, tier in known.tiers:
@@ -68,7 +74,11 @@ def nano_usd(usage: Usage, price: Price) -> int:
             break
     given = max(given, 0)
     made = max(made, 0)
-    total = given * rates.input + made * rates.output + known.fixed
+    total = given * rates.input + made * rates.output
+    if known.fixed:
+        total += max(usage.requests, 0) * known.fixed
+    if known.search:
+        total += max(usage.searches, 0) * known.search
     if usage.cached_input_tokens or usage.cache_write_tokens or usage.audio_input_tokens:
         total += _input_apart(usage, given, rates)
     if usage.reasoning_tokens or usage.audio_output_tokens:
@@ -78,14 +88,27 @@ def nano_usd(usage: Usage, price: Price) -> int:
     return _whole(total, known.scale)
 
 
-def bounds(price: Price, input_tokens: int, units: float = 0.0) -> tuple[int, int]:
-    """What a call with at most so much input can cost: nano-dollars for all but its output, and for each output token.
+def bounds(
+    price: Price, input_tokens: int, units: float = 0.0, requests: int = 1, tiers: Collection[str] = ()
+) -> tuple[int, int]:
+    """What a call with at most so much input, in so many requests, can cost at the ordinary tier of service or one of
+    these: nano-dollars for all but its output, and for each output token.
 
     For every usage within these bounds, `nano_usd` is at most the first plus the output tokens times the second.
+    Searches come on top: nobody knows beforehand how many a model will ask for.
     """
     known = _compiled.get(id(price))
     if known is None or known.price is not price:
         known = _remember(price)
+    fixed, per_output = _bounds(known, input_tokens, units, requests)
+    for tier in tiers:
+        if tier in known.services:
+            dearer = _bounds(known.services[tier], input_tokens, units, requests)
+            fixed, per_output = max(fixed, dearer[0]), max(per_output, dearer[1])
+    return fixed, per_output
+
+
+def _bounds(known: _Compiled, input_tokens: int, units: float, requests: int) -> tuple[int, int]:
     given = max(0, input_tokens)
     # A smaller input may fall into another tier, and that may be the dearer one.
     reachable = [known.base, *(tier for above, tier in known.tiers if given > above)]
@@ -93,7 +116,7 @@ def bounds(price: Price, input_tokens: int, units: float = 0.0) -> tuple[int, in
         tier.input + max(0, tier.cached, tier.written + max(0, tier.hour), tier.audio_in) for tier in reachable
     )
     per_output = max(tier.output + max(0, tier.reasoning, tier.audio_out) for tier in reachable)
-    return _with_units(given * per_input + known.fixed, units, known), _whole(per_output, known.scale)
+    return _with_units(given * per_input + requests * known.fixed, units, known), _whole(per_output, known.scale)
 
 
 def _input_apart(usage: Usage, given: int, rates: _Rates) -> int:
@@ -134,12 +157,14 @@ def _remember(price: Price) -> _Compiled:
 
 def _compile(price: Price) -> _Compiled:
     tiers = [_tier(price, price), *(_tier(price, tier) for tier in price.tiers)]
-    fixed, unit = _nano(price.per_request, NANO), _nano(price.per_unit, NANO)
-    digits = max(_digits(rate) for rate in (fixed, unit, *(rate for tier in tiers for rate in tier)))
+    fixed, unit, search = (_nano(each, NANO) for each in (price.per_request, price.per_unit, price.per_search))
+    digits = max(_digits(rate) for rate in (fixed, unit, search, *(rate for tier in tiers for rate in tier)))
     scale = 10**digits
     base, *others = (_Rates(*(int(rate * scale) for rate in tier)) for tier in tiers)
     by_size = sorted(zip((tier.above for tier in price.tiers), others, strict=True), key=lambda tier: -tier[0])
-    return _Compiled(price, scale, base, tuple(by_size), int(fixed * scale), int(unit * scale))
+    services = {name: _compile(other) for name, other in price.service_tiers.items()}
+    fees = int(fixed * scale), int(unit * scale), int(search * scale)
+    return _Compiled(price, scale, base, tuple(by_size), *fees, services)
 
 
 def _tier(price: Price, tier: Price | PriceTier) -> tuple[Fraction, ...]:

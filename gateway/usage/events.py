@@ -44,7 +44,7 @@ def withdrawn(event: bytes) -> bytes:
     for row in rows:
         row.state, row.status, row.reason = LedgerState.RELEASED, 0, NOT_SENT
         row.input_tokens = row.output_tokens = row.cost_nano_usd = 0
-        row.units, row.token_source = 0.0, TokenSource.PROVIDER
+        row.units, row.upstream_requests, row.token_source = 0.0, 0, TokenSource.PROVIDER
     return encode_event(rows)
 
 

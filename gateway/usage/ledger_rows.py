@@ -42,7 +42,7 @@ def sane(row: LedgerRow) -> bool:
     tokens = (
         row.input_tokens | row.output_tokens | row.cached_input_tokens | row.cache_write_tokens
         | row.reasoning_tokens | row.audio_input_tokens | row.audio_output_tokens
-        | row.cache_write_1h_tokens
+        | row.cache_write_1h_tokens | row.upstream_requests | row.searches
     )  # fmt: skip
     return (
         0 <= tokens <= MAX_TOKENS

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.types import Price
 
-FORMAT = 3
+FORMAT = 4
 """Changes with what is stored, and with how the catalogue is read."""
 NAME = "prices.msgpack"
 MOST = 10_000

@@ -101,6 +101,9 @@ def restated(row: LedgerRow, price_of: PriceOf) -> LedgerRow:
         row.audio_output_tokens,
         row.units,
         row.cache_write_1h_tokens,
+        row.upstream_requests,
+        row.service_tier,
+        row.searches,
     )
     if row.state == LedgerState.RELEASED and not used.total and not used.units:
         return row  # it never reached a model

@@ -148,6 +148,18 @@ async def test_events_come_as_they_are_or_as_byte_strings(make: Make, redis: Red
     assert "\0" not in cut.requested_model
 
 
+async def test_events_of_older_versions_are_booked(make: Make, redis: RedisClient, memory: MemoryLedger) -> None:
+    """Their rows end before the columns that came later: those are as they were before there were any."""
+    first = LedgerRow.__struct_fields__.index("cache_write_1h_tokens")
+    for name, length in (("a", first), ("b", first + 1), ("c", first + 2), ("d", first + 3)):
+        (whole,) = msgspec.msgpack.decode(encode_event([row(name)]))
+        await redis.execute("XADD", KEY, "*", "e", b"\xdc\x00\x01" + msgspec.msgpack.encode([whole[:length]]))
+    make()
+    await until_empty_after(memory, redis, 4)
+    assert [memory.rows[name, 1] for name in "abcd"] == [row(name) for name in "abcd"]
+    assert {(one.upstream_requests, one.service_tier, one.searches) for one in memory.rows.values()} == {(1, "", 0)}
+
+
 POISON = [
     b"\xc1",
     b"",

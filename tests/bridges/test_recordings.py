@@ -16,7 +16,7 @@ from tests.bridges.responses import reading as responses
 from tests.providers.contract import reading as chats
 from tests.providers.contract.said import Read
 from tests.providers.recordings.exchanges import exchanges, present
-from tests.providers.test_wire_recordings import ASKED, BROKEN, EMPTY, Recording, recordings, told
+from tests.providers.test_wire_recordings import ASKED, BROKEN, EMPTY, Recording, counts, recordings, told
 
 pytestmark = present
 SPEAKERS = Speakers(discover())
@@ -82,7 +82,7 @@ def same(read: Read, wanted: Read, usage: Usage | None) -> None:
     for (id_, _, _), (other, _, _) in zip(read.calls, wanted.calls, strict=True):
         assert other in (id_, "", None)
     assert read.finish == wanted.finish
-    assert usage == (told(wanted.usage) if wanted.usage else None)
+    assert counts(usage) == (told(wanted.usage) if wanted.usage else None)
 
 
 def final_of(body: bytes) -> dict[str, Any] | None:

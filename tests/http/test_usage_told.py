@@ -3,6 +3,7 @@ be."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -44,6 +45,21 @@ providers:
     retry_attempts: 0
     breaker: false
     models: {{gemini-hears: {{price: {{input: 0.3, output: 2.5, cached_input: 0.03, audio_input: 1}}}}}}
+  slices:
+    type: openai_compatible
+    base_url: "{up}/v1"
+    retry_attempts: 0
+    batch_size: 2
+    models: {{vectors: {{price: {{input: 2, per_request: 0.001}}}}}}
+  tiered:
+    type: openai
+    base_url: "{up}/v1"
+    api_key: openai-canary-3f0f
+    retry_attempts: 0
+    breaker: false
+    models:
+      gpt-tiers:
+        price: {{input: 2, output: 8, per_search: 0.01, service_tiers: {{priority: {{input: 4, output: 16}}}}}}
   odd: {{type: openai_compatible, base_url: "{up}/v1", retry_attempts: 0, breaker: false, models: [m]}}
 """
 LONG = "word " * 3200
@@ -122,6 +138,69 @@ def test_vectors_of_nothing_are_estimated(gateway: Gateway, up: ScriptedUpstream
     line = gateway.line("odd-embedding")
     assert line["token_source"] == "estimated"
     assert line["input_tokens"] > 0
+
+
+@pytest.mark.parametrize(("inputs", "requests"), [(1, 1), (2, 1), (5, 3)])
+def test_each_request_has_its_price(gateway: Gateway, up: ScriptedUpstream, inputs: int, requests: int) -> None:
+    """Of embeddings that are asked for in several requests each is charged."""
+
+    def vectors(request: Any) -> Any:
+        data = [{"index": at, "embedding": [0.5]} for at, _ in enumerate(json.loads(request.body)["input"])]
+        return json_reply({"data": data, "model": "vectors", "usage": {"prompt_tokens": 10, "total_tokens": 10}})
+
+    up.then(*[vectors] * requests)
+    number = f"slices-{inputs}"
+    body = {"model": "vectors", "input": ["a"] * inputs}
+    assert gateway.post("/v1/embeddings", body, [("x-request-id", number)]).status == 200
+    assert gateway.line(number)["cost_nano_usd"] == requests * (10 * 2000 + 1_000_000)
+
+
+@pytest.mark.parametrize(("tier", "factor"), [("priority", 2), ("default", 1), (None, 1)])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_tiers_of_service_have_their_price(
+    gateway: Gateway, up: ScriptedUpstream, tier: str | None, factor: int, *, stream: bool
+) -> None:
+    """The one that the provider says it served at, whatever was asked for."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    told = {} if tier is None else {"service_tier": tier}
+    whole = json_reply({**COMPLETION, "usage": usage, **told})
+    events = [chunk("hi", **told), chunk(finish="stop", **told), {**chunk(**told), "choices": [], "usage": usage}]
+    up.then(sse(events) if stream else whole)
+    number = f"tier-{next(_numbers)}"
+    head = (("x-request-id", number),)
+    assert gateway.chat("gpt-tiers", head, stream=stream, service_tier="auto").status == 200
+    assert gateway.line(number)["cost_nano_usd"] == factor * (10 * 2000 + 5 * 8000)
+
+
+def test_models_tell_prices_of_tiers(gateway: Gateway) -> None:
+    """Beside the ordinary ones, whole."""
+    told = gateway.get("/v1/models/gpt-tiers").json["price"]
+    assert told == {
+        "input": 2.0,
+        "output": 8.0,
+        "per_search": 0.01,
+        "service_tiers": {"priority": {"input": 4.0, "output": 16.0, "per_search": 0.01}},
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_searches_have_their_price(gateway: Gateway, up: ScriptedUpstream, *, stream: bool) -> None:
+    """Those that a provider ran for an answer, each; not the pages that it opened."""
+    searched = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+    opened = {"type": "web_search_call", "status": "completed", "action": {"type": "open_page", "url": "u"}}
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    told = {"object": "response", "status": "completed", "model": "m", "output": [searched, opened, searched]}
+    whole = {**told, "id": "r", "usage": usage}
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events = [
+        f"event: {name}\ndata: {json.dumps({'type': name, 'response': response})}\n\n".encode()
+        for name, response in (("response.created", begun), ("response.completed", whole))
+    ]
+    up.then(sse(events, done=False) if stream else json_reply(whole))
+    number = f"searched-{next(_numbers)}"
+    body = {"model": "gpt-tiers", "input": "hi", "stream": stream}
+    assert gateway.post("/v1/responses", body, [("x-request-id", number)]).status == 200
+    assert gateway.line(number)["cost_nano_usd"] == 10 * 2000 + 5 * 8000 + 2 * 10_000_000
 
 
 @pytest.mark.parametrize("path", ["/messages", "/chat/completions"])

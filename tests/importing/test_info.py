@@ -71,6 +71,37 @@ class TestPrices:
         }
         assert "cost" not in found.comments
 
+    def test_tiers_of_service(self, take: Import) -> None:
+        """What LiteLLM names by the end of a word; long prompts have their own there, too."""
+        found = with_info(
+            "input_cost_per_token: 0.000002, output_cost_per_token: 0.000008, cache_read_input_token_cost: 5e-7, "
+            "input_cost_per_token_priority: 0.0000035, output_cost_per_token_priority: 0.000014, "
+            "cache_read_input_token_cost_priority: 8.75e-7, input_cost_per_token_above_272k_tokens_priority: 0.000007, "
+            "input_cost_per_token_flex: 0.000001, cache_read_input_token_cost_flex: 2.5e-7",
+            take,
+        )
+        assert found.document["providers"]["azure"]["models"]["gpt-4o-eu"]["price"] == {
+            "input": 2,
+            "output": 8,
+            "cached_input": 0.5,
+            "service_tiers": {
+                "flex": {"input": 1, "cached_input": 0.25},
+                "priority": {
+                    "input": 3.5,
+                    "output": 14,
+                    "cached_input": 0.875,
+                    "tiers": [{"above": 272_000, "input": 7, "cached_input": 0.875}],
+                },
+            },
+        }
+        assert "cost" not in found.comments
+
+    def test_only_tiers(self, take: Import) -> None:
+        """There is no price without one of ordinary calls: what was left out is told."""
+        found = with_info("input_cost_per_token_priority: 0.0000035", take)
+        assert "price" not in found.document["providers"]["azure"]["models"]["gpt-4o-eu"]
+        assert "tiers of service were not carried over" in found.comments
+
     def test_units(self, take: Import) -> None:
         """A second, an image, a character: the price of a unit, if there is one."""
         found = with_info("input_cost_per_second: 0.0001, output_cost_per_second: 0.0001", take)

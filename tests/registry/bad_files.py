@@ -281,6 +281,23 @@ providers:
             "14:3: a name is 1 to 64 ASCII letters, digits, dots, dashes or underscores (rename it)",
         ],
     ),
+    "tiers of service": (
+        """\
+providers:
+  a:
+    type: mock
+    models:
+      m: {price: {input: 1, service_tiers: {default: {input: 1}, Flex: {input: 2}, flex: {}, priority: {inptu: 3}}}}
+      n: {price: {service_tiers: {flex: {input: 2}}}}
+""",
+        [
+            "5:45: what `default` costs is what the price itself says (write it there)",
+            "5:66: a tier of service has a name in small letters (such as flex, priority)",
+            "5:90: a tier of service needs a price (write {input: 5, output: 20}, or remove it)",
+            "5:105: unknown key `inptu`; did you mean `input`?",
+            "6:18: a price needs an amount (write {input: 2.5, output: 10}, or 0 if it is free)",
+        ],
+    ),
     "a list for a mapping": (
         """\
 providers:

@@ -185,6 +185,28 @@ def test_prices_reach_the_deployment(tmp_path: Path) -> None:
     assert len(set(versions)) == 4
 
 
+def test_prices_of_tiers_of_service(tmp_path: Path) -> None:
+    """Each is a whole price: what it does not name is the price's own, sizes of input as well as rates."""
+    own_price = "input: 2, output: 8, cached_input: 0.5, per_request: 0.01, tiers: [{above: 200k, input: 4}]"
+    text = (
+        "providers:\n  a:\n    type: mock\n    models:\n"
+        f"      n: {{price: {{{own_price}}}}}\n"
+        f"      m: {{price: {{{own_price}, service_tiers: {{flex: {{input: 1}},\n"
+        "        priority: {output: 16, cached_input: 1, tiers: [{above: 100k, output: 20}]}}}}\n"
+    )
+    deployments = load_text(tmp_path, text).snapshot.deployments
+    price, plain = deployments["a/m"].price, deployments["a/n"].price
+    assert price is not None
+    assert plain is not None
+    own = (PriceTier(200_000, 4.0, 8.0),)
+    assert replace(price, version="", service_tiers={}) == replace(plain, version="")
+    assert price.service_tiers == {
+        "flex": Price(1.0, 8.0, 0.5, per_request=0.01, tiers=own),
+        "priority": Price(2.0, 16.0, 1.0, per_request=0.01, tiers=(PriceTier(100_000, 2.0, 20.0),)),
+    }
+    assert price.version != plain.version
+
+
 def test_deployments_made_on_demand_are_kept_and_bounded() -> None:
     """A provider that lists no models serves any, always by the same object, without growing for ever."""
     snapshot = load(None, {"OPENAI_API_KEY": "k"}).snapshot

@@ -42,6 +42,7 @@ from gateway.types import (
     Service,
     Usage,
 )
+from gateway.upstream.foresight import Foresight
 from gateway.upstream.forward import Answer, Progress
 from gateway.upstream.retry import Failure
 from gateway.usage.events import decode_entry
@@ -77,6 +78,7 @@ class FakeRelay:
     def __init__(self, usage: Usage | None, relayed: tuple[int, int]) -> None:
         self.usage = usage
         self.known_input: Usage | None = None
+        self.service_tier = ""
         self.relayed = relayed
 
 
@@ -87,6 +89,8 @@ class FakeForwarder:
         self.result: Any = None
         self.failures: list[UpstreamError] = []
         """Attempts that fail before the one that counts."""
+        self.requests = 1
+        """Into how many each attempt is split."""
         self.calls: list[Call] = []
         self.outcomes: list[str] = []
 
@@ -97,11 +101,11 @@ class FakeForwarder:
             if attempts.limited(target):
                 await attempts.begin(target)
             progress.attempts += 1
-            attempts.failed(Failure(target, failure), 0.25, progress.attempts)
+            attempts.failed(Failure(target, failure, self.requests), 0.25, progress.attempts)
         if attempts.limited(target):
             await attempts.begin(target)
         progress.attempts += 1
-        progress.number = progress.attempts
+        progress.number, progress.requests = progress.attempts, self.requests
         progress.deployment = target
         progress.sent = True
         if isinstance(self.result, GatewayError):
@@ -191,7 +195,7 @@ async def bench_of(*quotas: QuotaSpec) -> AsyncIterator[Bench]:
     clock = time.monotonic
     gate = Gate(redis, told, clock, Backing(ledger=Ledger()))
     served = Planner(snapshot, discover(), Random(1)), Policy(snapshot, one_shard, worker)
-    accounts = Accounts(lambda deployment: deployment.price, gate.store_clock.at, clock)
+    accounts = Accounts(lambda one: one.price, Foresight(discover()), gate.store_clock.at, clock)
     pipeline = Pipeline(served, Admission(gate, accounts), forwarder, told, clock, 2)  # type: ignore[arg-type]
     yield Bench(pipeline, gate, forwarder, told, principal, redis, worker)
     await gate.close()

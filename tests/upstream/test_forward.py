@@ -368,3 +368,20 @@ async def test_an_answer_that_came_as_its_client_left_is_broken_off() -> None:
     assert answer.relay.over
     forwarder.committed_attempt_ended(progress, ClientGone())
     assert board.of(own).in_flight == 0
+
+
+async def test_requests_are_counted() -> None:
+    """How many an attempt has sent is known of each: of one that was split and failed, too."""
+    observer, clock = SilentObserver(), time.monotonic
+    split = Provider("p", "mock", "http://x", batch_size=2, retry_attempts=0)
+    failing, good = Deployment("p/bad", split, "mock-fault/status-500"), Deployment("p/m", split, "mock-small")
+    whole = Deployment("q/m", Provider("q", "mock", "http://x"), "mock-small")
+    board = Board(observer, clock, Random(1))
+    forwarder = Forwarder(Sender(lambda _: MockEngine(), discover(), clock), board, observer, clock, Random(1))
+    raw = b'{"model":"m","input":["a","b","c","d","e"]}'
+    for targets, failed, answered in (((good,), [], 3), ((failing, good), [3], 3), ((failing, whole), [3], 1)):
+        call = Call("c", "r", Service.EMBEDDINGS, "/embeddings", "m", raw, clock(), inputs=5, model_span=(9, 12))
+        progress = Progress()
+        await forwarder.forward(call, Plan("r", targets, "rev"), progress)
+        assert [failure.requests for failure in progress.failures] == failed
+        assert progress.requests == answered

@@ -165,7 +165,6 @@ def test_every_kind_is_read_or_left_out_on_purpose() -> None:
         "input_text_messages_kcount",
         "output_citation_mtok",
         "storage_searches_kcount",
-        "web_searches_kcount",
     }
     found: set[str] = set()
     for house in get_snapshot().providers:
@@ -180,7 +179,14 @@ def test_tiers() -> None:
     price = BOOK.price_of("anthropic", "p", "claude-sonnet-4-5", on=DAY)
     assert price is not None
     assert replace(price, version="") == Price(
-        3.0, 15.0, 0.3, 3.75, tiers=(PriceTier(200_000, 6.0, 22.5, 0.6, 7.5, 12.0),), version="", cache_write_1h=6.0
+        3.0,
+        15.0,
+        0.3,
+        3.75,
+        tiers=(PriceTier(200_000, 6.0, 22.5, 0.6, 7.5, 12.0),),
+        version="",
+        cache_write_1h=6.0,
+        per_search=0.01,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_CEILING, Context, Decimal
 from math import ceil
 
@@ -15,6 +16,9 @@ from gateway.usage.cost import MOST, bounds, nano_usd
 
 TIERS = (PriceTier(200_000, 5.0, 15.0, cached_input=0.5), PriceTier(500_000, 7.0, 20.0))
 TIERED = Price(2.5, 10.0, cached_input=0.25, audio_input=30.0, reasoning=12.0, tiers=TIERS)
+
+
+SERVICES = Price(2.0, 8.0, service_tiers={"flex": Price(1.0, 4.0), "priority": Price(4.0, 16.0, cached_input=0.4)})
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,12 @@ TIERED = Price(2.5, 10.0, cached_input=0.25, audio_input=30.0, reasoning=12.0, t
         ),
         (Usage(0, 100, reasoning_tokens=30), Price(1.0, 10.0, reasoning=5.0), 70 * 10_000 + 30 * 5000),
         (Usage(10, 0), Price(0.0, 0.0, per_request=0.01), 10_000_000),
+        (Usage(10, 5, service_tier="flex"), SERVICES, 10 * 1000 + 5 * 4000),
+        (Usage(10, 5, 4, service_tier="priority"), SERVICES, 6 * 4000 + 4 * 400 + 5 * 16_000),
+        (Usage(10, 5, service_tier="scale"), SERVICES, 10 * 2000 + 5 * 8000),
+        (Usage(10, 0, searches=3), Price(2.0, 0.0, per_search=0.01), 10 * 2000 + 30_000_000),
+        (Usage(10, 0, searches=3), Price(2.0, 0.0), 10 * 2000),
+        (Usage(10, 0, requests=3), Price(0.0, 0.0, per_request=0.01), 30_000_000),
         (Usage(10, 0, cached_input_tokens=99), Price(2.0, 1.0, cached_input=1.0), 10 * 1000),
         (Usage(100, 50, audio_input_tokens=40), Price(1.0, 2.0, audio_input=40.0), 60_000 + 40 * 40_000 + 50 * 2000),
         (Usage(10, 50, audio_output_tokens=20), Price(1.0, 2.0, audio_output=80.0), 10_000 + 60_000 + 20 * 80_000),
@@ -80,7 +90,8 @@ AMOUNTS = st.one_of(
 )
 MAYBE = st.one_of(st.none(), AMOUNTS)
 TIER = st.builds(PriceTier, st.integers(0, 10**6), AMOUNTS, AMOUNTS, MAYBE, MAYBE, MAYBE)
-PRICES = st.builds(
+TIERS_OF_SERVICE = ("flex", "priority")
+ONE_TIER = st.builds(
     Price,
     AMOUNTS,
     AMOUNTS,
@@ -96,10 +107,34 @@ PRICES = st.builds(
     ),
     st.just("v"),
     MAYBE,
+    st.just({}),
+    AMOUNTS,
+)
+PRICES = st.builds(
+    lambda price, services: replace(price, service_tiers=services),
+    ONE_TIER,
+    st.dictionaries(st.sampled_from(TIERS_OF_SERVICE), ONE_TIER, max_size=2),
 )
 COUNTS = st.one_of(st.integers(0, 50), st.integers(0, 2 * 10**6))
 UNITS = st.one_of(st.just(0.0), st.floats(0, 10**5, allow_subnormal=False), st.integers(0, 100).map(float))
-USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, UNITS, COUNTS)
+SEARCHES = st.one_of(st.just(0), st.integers(0, 50))
+SERVED = st.sampled_from(("", "", *TIERS_OF_SERVICE, "unknown"))
+REQUESTS = st.one_of(st.just(1), st.integers(0, 2000))
+USAGES = st.builds(
+    Usage,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    UNITS,
+    COUNTS,
+    REQUESTS,
+    SERVED,
+    st.one_of(st.just(0), st.integers(0, 50)),
+)
 
 EXACT = Context(prec=400)
 
@@ -110,6 +145,7 @@ def reference(usage: Usage, price: Price) -> int:
     def dollars(amount: float | None, instead: float) -> Decimal:
         return Decimal(repr(instead if amount is None else amount))
 
+    price = price.service_tiers.get(usage.service_tier, price)
     tier: Price | PriceTier = price
     for candidate in price.tiers:
         if usage.input_tokens > candidate.above:
@@ -132,7 +168,8 @@ def reference(usage: Usage, price: Price) -> int:
         (spoken, dollars(price.audio_output, tier.output)),
     ]
     total = EXACT.multiply(Decimal(repr(usage.units)), Decimal(repr(price.per_unit)))
-    total = EXACT.add(EXACT.add(total, Decimal(repr(price.per_request))), Decimal(0))
+    total = EXACT.add(total, EXACT.multiply(Decimal(usage.requests), Decimal(repr(price.per_request))))
+    total = EXACT.add(total, EXACT.multiply(Decimal(usage.searches), Decimal(repr(price.per_search))))
     total = EXACT.multiply(total, Decimal(10**9))
     for count, each in lines:
         total = EXACT.add(total, EXACT.multiply(Decimal(count * 1000), each))
@@ -145,30 +182,44 @@ def test_exact(usage: Usage, price: Price) -> None:
     assert nano_usd(usage, price) == reference(usage, price)
 
 
-@given(USAGES, PRICES, st.integers(0, 10**6), st.floats(0, 100))
-def test_what_is_set_aside_is_enough(usage: Usage, price: Price, more: int, more_units: float) -> None:
-    """However a call's tokens divide into kinds, it costs at most what its bounds say for so much input and output."""
-    fixed, per_output = bounds(price, usage.input_tokens + more, usage.units + more_units)
-    assert nano_usd(usage, price) <= fixed + per_output * usage.output_tokens
+@given(USAGES, PRICES, st.integers(0, 10**6), st.floats(0, 100), st.integers(0, 10), st.sets(SERVED))
+def test_what_is_set_aside_is_enough(
+    usage: Usage, price: Price, more: int, more_units: float, more_requests: int, others: set[str]
+) -> None:
+    """However a call's tokens divide into kinds, and at whichever of these tiers it is served, it costs at most what
+    its bounds say for so much input and output, and what was searched for."""
+    given_units, requests = usage.units + more_units, usage.requests + more_requests
+    tiers = {usage.service_tier, *others}
+    fixed, per_output = bounds(price, usage.input_tokens + more, given_units, requests, tiers)
+    searched = Decimal(price.service_tiers.get(usage.service_tier, price).per_search) * usage.searches * 10**9
+    assert nano_usd(usage, price) <= fixed + per_output * usage.output_tokens + ceil(searched)
 
 
-@given(PRICES, st.integers(0, 10**6), st.integers(0, 10**6))
-def test_bounds_are_reached(price: Price, given_tokens: int, made: int) -> None:
+@given(PRICES, st.integers(0, 10**6), st.sets(SERVED))
+def test_bounds_are_reached(price: Price, given_tokens: int, served: set[str]) -> None:
     """Bounds are not idle: they stay within the dearest kind of any tier, and a nano-dollar for each rounding."""
-    fixed, per_output = bounds(price, given_tokens)
+    fixed, per_output = bounds(price, given_tokens, 0.0, 1, served)
+    prices = [price, *(other for name, other in price.service_tiers.items() if name in served)]
+    reached = [_within_the_dearest(one, given_tokens) for one in prices]
+    assert fixed <= max(most for most, _ in reached)
+    assert per_output <= max(most for _, most in reached)
+
+
+def _within_the_dearest(price: Price, given_tokens: int) -> tuple[int, int]:
     tiers: list[Price | PriceTier] = [price, *price.tiers]
     inputs = [t.input for t in tiers] + [t.cached_input or 0 for t in tiers]
     inputs += [max(t.cache_write or 0, t.cache_write_1h or 0) for t in tiers]
     outputs = [t.output for t in tiers] + [price.reasoning or 0, price.audio_output or 0]
     dearest = max([*inputs, price.audio_input or 0])
-    assert fixed <= ceil(Decimal(dearest) * given_tokens * 1000 + Decimal(price.per_request) * 10**9) + 1
-    assert per_output <= ceil(Decimal(max(outputs)) * 1000) + 1
+    fixed = ceil(Decimal(dearest) * given_tokens * 1000 + Decimal(price.per_request) * 10**9) + 1
+    return fixed, ceil(Decimal(max(outputs)) * 1000) + 1
 
 
 def test_bounds() -> None:
     """The dearest kind of input, whole requests and units are fixed; the dearest kind of output counts per token."""
     price = Price(2.0, 8.0, 0.5, 2.5, 9.0, 0.01, 40.0, 80.0, 0.001)
     assert bounds(price, 1000, 3.0) == (1000 * 40_000 + 10_000_000 + 3_000_000, 80_000)
+    assert bounds(price, 1000, 3.0, 4) == (1000 * 40_000 + 4 * 10_000_000 + 3_000_000, 80_000)
     assert bounds(Price(2.0, 8.0, 0.5, 2.5), 1000) == (1000 * 2500, 8000)
     assert bounds(Price(2.0, 8.0, 0.5, 2.5, cache_write_1h=4.0), 1000) == (1000 * 4000, 8000)
     assert bounds(TIERED, 300_000)[1] == 15_000
@@ -177,10 +228,17 @@ def test_bounds() -> None:
     assert bounds(Price(2.0, 8.0, tiers=(PriceTier(100, 1.0, 1.0),)), 1000) == (1000 * 2000, 8000)
 
 
+def test_bounds_by_tier_of_service() -> None:
+    """Only the tiers that a call can be served at count; what is cheaper than the ordinary one lowers nothing."""
+    price = Price(2.0, 8.0, service_tiers={"flex": Price(1.0, 4.0), "priority": Price(3.5, 7.0)})
+    assert bounds(price, 1000) == bounds(price, 1000, tiers=("flex", "unknown")) == (1000 * 2000, 8000)
+    assert bounds(price, 1000, tiers=("flex", "priority")) == (1000 * 3500, 8000)
+
+
 WILD = st.one_of(st.integers(-(2**70), 2**70), st.integers(-5, 5))
 
 
-@given(st.builds(Usage, WILD, WILD, WILD, WILD, WILD, WILD, WILD, st.floats()), PRICES)
+@given(st.builds(Usage, WILD, WILD, WILD, WILD, WILD, WILD, WILD, st.floats(), WILD, WILD, SERVED, WILD), PRICES)
 def test_nonsense_counts_stay_in_range(usage: Usage, price: Price) -> None:
     """Negative, huge, infinite or undefined counts cost at least nothing and at most what stores can hold."""
     assert 0 <= nano_usd(usage, price) <= MOST < 2**62

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from gateway.storage.sql.database import Database
 
 NEW = Price(
-    2.5, 10.0, cached_input=1.25, cache_write=3.0, reasoning=12.0, per_request=0.001, version="v2", cache_write_1h=5.0
+    2.5,
+    10.0,
+    cached_input=1.25,
+    cache_write=3.0,
+    reasoning=12.0,
+    per_request=0.001,
+    version="v2",
+    cache_write_1h=5.0,
+    per_search=0.01,
+    service_tiers={"flex": Price(1.5, 5.0), "priority": Price(5.0, 20.0, cached_input=2.5)},
 )
 
 
@@ -46,6 +55,9 @@ def history() -> list[LedgerRow]:
             cache_write_tokens=(written := dice.choice([0, dice.randrange(1000)])),
             cache_write_1h_tokens=dice.choice([0, written, written // 2]),
             reasoning_tokens=dice.randrange(50),
+            upstream_requests=dice.choice([1, 1, 7]),
+            searches=dice.choice([0, 0, 3]),
+            service_tier=dice.choice(["", "", "flex", "priority", "scale"]),
             cost_nano_usd=dice.choice([None, 0, 12345]),
         )
         for n in range(60)
@@ -64,6 +76,9 @@ def restated(one: LedgerRow, since: int) -> LedgerRow:
         one.cache_write_tokens,
         one.reasoning_tokens,
         cache_write_1h_tokens=one.cache_write_1h_tokens,
+        requests=one.upstream_requests,
+        service_tier=one.service_tier,
+        searches=one.searches,
     )
     return msgspec.structs.replace(one, cost_nano_usd=nano_usd(used, NEW), price_version="v2")
 

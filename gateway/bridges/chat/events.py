@@ -129,7 +129,9 @@ class ResponseEvents:
     def _over(self, event: Event) -> Iterable[neutral.Event]:
         response = event.response
         said: list[neutral.Event] = []
-        usage = response.usage.counted() if response is not None and response.usage is not None else None
+        usage = None
+        if response is not None and response.usage is not None:
+            usage = response.usage.counted(response.service_tier)
         if usage is not None:
             said.append(neutral.UsageUpdate(usage))
         finish = "stop" if response is None else response.finish

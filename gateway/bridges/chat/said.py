@@ -82,6 +82,7 @@ class Response(msgspec.Struct, gc=False):
     incomplete_details: Details | None = None
     error: Any = None
     usage: WireUsage | None = None
+    service_tier: object = None
 
     @property
     def finish(self) -> str:

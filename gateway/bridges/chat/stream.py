@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.bridges.chat.events import ResponseEvents
 from gateway.errors import UpstreamError
-from gateway.ports import StreamDecoder
+from gateway.ports import StreamDecoder, TellsTier
 from gateway.providers.chat.stream import TranslatedStream
 from gateway.providers.wire.frames import EventSplitter
 from gateway.types import Call, Usage
@@ -25,6 +25,12 @@ class ChunkedResponse:
     def usage(self) -> Usage | None:
         """See `gateway.ports.StreamDecoder`."""
         return self._inner.usage or self._outer.usage
+
+    @property
+    def service_tier(self) -> str:
+        """See `gateway.ports.TellsTier`."""
+        inner: object = self._inner
+        return inner.service_tier if isinstance(inner, TellsTier) else ""
 
     @property
     def events(self) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ModelStatus = Literal["active", "inactive", "deprecated"]
 Usd = Annotated[float, Field(ge=0, le=100_000)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+TierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 ModelId = Annotated[
     str, Field(pattern=r"^[!-~]{1,256}$", description="The provider's own id for it.", examples=["gpt-4o-mini"])
 ]
@@ -32,6 +33,20 @@ class Tier(Given):
     cache_write_1h: Usd | None = None
 
 
+class ServiceTierPricing(Given):
+    """Prices of calls that the provider says it served at this tier; what is not named costs as without it."""
+
+    input: Usd | None = None
+    output: Usd | None = None
+    cached_input: Usd | None = None
+    cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
+    reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
+    tiers: Annotated[list[Tier], Field(max_length=16)] | None = None
+
+
 class Pricing(Given):
     """USD per million tokens."""
 
@@ -45,7 +60,11 @@ class Pricing(Given):
     audio_output: Usd | None = None
     per_request: Usd | None = Field(None, description="USD for each request.")
     per_unit: Usd | None = Field(None, description="USD for each image, second, character or search.")
+    per_search: Usd | None = Field(None, description="USD for each search that the provider runs for an answer.")
     tiers: Annotated[list[Tier], Field(max_length=16)] | None = None
+    service_tiers: Annotated[dict[TierName, ServiceTierPricing | None], Field(max_length=8)] | None = Field(
+        None, description="Other prices by the tier of service that a call was served at: flex, priority, …"
+    )
 
 
 class ModelPatch(Given):

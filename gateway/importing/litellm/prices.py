@@ -33,6 +33,7 @@ _OF_UNITS = (
 )
 _EACH = "input_cost_per_request"
 _TIER = re.compile(rf"({'|'.join(_OF_TIERS)})_above_(\d{{1,6}})k_tokens")
+_SERVED = re.compile(rf"(?P<rate>{'|'.join(_OF_TOKENS)}|{_TIER.pattern})_(?P<service>flex|priority)")
 _KEPT = ("cached_input", "cache_write", "cache_write_1h")
 """What there costs the same in every tier that says nothing else, and here as much as the tier's input."""
 
@@ -40,7 +41,7 @@ _KEPT = ("cached_input", "cache_write", "cache_write_1h")
 def named(names: Collection[str]) -> set[str]:
     """Those of these settings that are prices."""
     known = (*_OF_TOKENS, *_OF_UNITS, _EACH, "base_model")
-    return {name for name in names if name in known or _TIER.fullmatch(str(name))}
+    return {name for name in names if name in known or _TIER.fullmatch(str(name)) or _SERVED.fullmatch(str(name))}
 
 
 def price_of(params: Mapping[str, Any], info: Mapping[str, Any], kind: str, model: str, tell: Tell) -> dict[str, Any]:
@@ -56,11 +57,7 @@ def price_of(params: Mapping[str, Any], info: Mapping[str, Any], kind: str, mode
 
 
 def _stated(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for theirs, ours in _OF_TOKENS.items():
-        amount = number(given.get(theirs))
-        if amount is not None:
-            found[ours] = _per_million(amount)
+    found = _of_tokens(given)
     each = number(given.get(_EACH))
     if each is not None:
         found["per_request"] = each
@@ -69,8 +66,31 @@ def _stated(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         found["per_unit"] = units.pop()
     elif units:
         tell("several prices of units were not carried over: there is one `per_unit` (of an image, second, …)")
-    tiers = _tiers(given, found)
-    return {**found, "tiers": tiers} if tiers else found
+    tiers, services = _tiers(given, found), _services(given, found)
+    if (tiers or services) and not found:
+        tell("prices of large inputs and of tiers of service were not carried over: say what other calls cost, too")
+        return {}
+    return {**found, **({"tiers": tiers} if tiers else {}), **({"service_tiers": services} if services else {})}
+
+
+def _of_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
+    amounts = {ours: number(given.get(theirs)) for theirs, ours in _OF_TOKENS.items()}
+    return {ours: _per_million(amount) for ours, amount in amounts.items() if amount is not None}
+
+
+def _services(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the words say that end in the name of a tier of service."""
+    told: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        match = _SERVED.fullmatch(str(name))
+        if match is not None and number(value) is not None:
+            told.setdefault(match["service"], {})[match["rate"]] = value
+    found = {}
+    for service in sorted(told):
+        own = _of_tokens(told[service])
+        tiers = _tiers(told[service], {**base, **own})
+        found[service] = {**own, "tiers": tiers} if tiers else own
+    return found
 
 
 def _tiers(given: Mapping[str, Any], base: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.providers.chat.replies import Called, ChatReply, Choice
 from gateway.providers.converse.citations import Citation, annotation_of
 from gateway.providers.converse.names import function_of
+from gateway.providers.wire.tiers import served_at
 from gateway.providers.wire.usage import MOST
 from gateway.types import Call, Usage
 
@@ -33,6 +34,10 @@ class CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: float | None = None
 
 
+class ServiceTier(msgspec.Struct, gc=False):
+    type: object = None
+
+
 class WireUsage(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: float | None = None
     output_tokens: float | None = None
@@ -41,14 +46,16 @@ class WireUsage(msgspec.Struct, gc=False, rename="camel"):
     cache_details: list[CacheDetail] | None = None
     """What was written, by how long it is kept."""
 
-    def counted(self) -> Usage | None:
-        """In our terms: Bedrock's input leaves out what was read from a cache or written to it, ours does not."""
+    def counted(self, tier: ServiceTier | None = None) -> Usage | None:
+        """In our terms: Bedrock's input leaves out what was read from a cache or written to it, ours does not. Beside
+        the counts stands the tier."""
         if self.input_tokens is None and self.output_tokens is None:
             return None
         read, written = _count(self.cache_read_input_tokens), _count(self.cache_write_input_tokens)
         hour = sum(_count(one.input_tokens) for one in self.cache_details or () if one.ttl == HOUR)
         given, made = _count(self.input_tokens) + read + written, _count(self.output_tokens)
-        return Usage(given, made, read, written, cache_write_1h_tokens=hour)
+        told = "" if tier is None else served_at(tier.type)
+        return Usage(given, made, read, written, cache_write_1h_tokens=hour, service_tier=told)
 
 
 class ToolUse(msgspec.Struct, gc=False, rename="camel"):
@@ -96,6 +103,7 @@ class _Reply(msgspec.Struct, gc=False, rename="camel"):
     output: _Output | None = None
     stop_reason: str | None = None
     usage: WireUsage | None = None
+    service_tier: ServiceTier | None = None
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
@@ -110,7 +118,7 @@ def read_reply(body: bytes, call: Call) -> ChatReply:
     choice = Choice(finish_of(reply.stop_reason), calls=[], reasoning_blocks=[], annotations=[])
     for block in message.content:
         _add(choice, block, call)
-    return ChatReply([choice], reply.usage.counted() if reply.usage is not None else None)
+    return ChatReply([choice], reply.usage.counted(reply.service_tier) if reply.usage is not None else None)
 
 
 def finish_of(reason: str) -> str:

@@ -27,7 +27,7 @@ from gateway.providers.chat.events import (
 from gateway.providers.converse.citations import Citation, annotation_of
 from gateway.providers.converse.errors import error_in_stream
 from gateway.providers.converse.names import function_of
-from gateway.providers.converse.reply import SERVERS_OWN, ToolUse, WireUsage, finish_of, thought
+from gateway.providers.converse.reply import SERVERS_OWN, ServiceTier, ToolUse, WireUsage, finish_of, thought
 from gateway.types import Call
 
 MAX_THOUGHT = 4 << 20
@@ -70,8 +70,9 @@ class _Stop(msgspec.Struct, gc=False, rename="camel"):
     stop_reason: str = ""
 
 
-class _Metadata(msgspec.Struct, gc=False):
+class _Metadata(msgspec.Struct, gc=False, rename="camel"):
     usage: WireUsage | None = None
+    service_tier: ServiceTier | None = None
 
 
 class _Thought:
@@ -176,8 +177,8 @@ class ConverseStream:
             return (StreamError(error),)
 
     def _metadata(self, data: bytes) -> Iterable[Event]:
-        usage = _METADATA.decode(data).usage
-        counted = usage.counted() if usage is not None else None
+        told = _METADATA.decode(data)
+        counted = told.usage.counted(told.service_tier) if told.usage is not None else None
         return (Done(),) if counted is None else (UsageUpdate(counted), Done())
 
 

@@ -10,6 +10,7 @@ from gateway.errors import UpstreamBadResponse, UpstreamServerError
 from gateway.providers.chat.replies import Called, ChatReply, Choice, Picture
 from gateway.providers.generate.errors import error_in_reply
 from gateway.providers.generate.logprobs import LogprobsResult, logprobs_of
+from gateway.providers.wire.tiers import served_at
 from gateway.providers.wire.usage import MOST
 from gateway.types import Usage
 
@@ -132,6 +133,9 @@ class WireUsage(msgspec.Struct, gc=False, rename="camel"):
     prompt_tokens_details: list[Counted] | None = None
     cache_tokens_details: list[Counted] | None = None
     candidates_tokens_details: list[Counted] | None = None
+    service_tier: object = None
+    traffic_type: object = None
+    """Vertex AI's word for it."""
 
     @property
     def made(self) -> bool:
@@ -157,6 +161,7 @@ class WireUsage(msgspec.Struct, gc=False, rename="camel"):
             # What was read from the cache is cheap, whatever it is: only sound that was heard anew has sound's price.
             max(0, _sound(self.prompt_tokens_details) - _sound(self.cache_tokens_details)),
             _sound(self.candidates_tokens_details),
+            service_tier=served_at(self.service_tier or self.traffic_type),
         )
 
 

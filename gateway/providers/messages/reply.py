@@ -9,6 +9,7 @@ import msgspec
 from gateway.errors import UpstreamBadResponse
 from gateway.providers.chat.replies import Called, ChatReply, Choice
 from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.tiers import served_at
 from gateway.providers.wire.usage import MOST
 from gateway.types import Usage
 
@@ -38,6 +39,8 @@ class WireUsage(msgspec.Struct, gc=False):
     output_tokens_details: OutputDetails | None = None
     cache_creation: object = None
     """What was written, by how long it is kept; some imitators have surprises here."""
+    service_tier: object = None
+    server_tool_use: object = None
 
     def update(self, later: WireUsage) -> None:
         """Take over what a later event tells."""
@@ -51,6 +54,8 @@ class WireUsage(msgspec.Struct, gc=False):
         read, written = _count(self.cache_read_input_tokens), _count(self.cache_creation_input_tokens)
         details, kept = self.output_tokens_details, self.cache_creation
         hour = kept.get("ephemeral_1h_input_tokens") if isinstance(kept, dict) else None
+        ran = self.server_tool_use
+        searches = ran.get("web_search_requests") if isinstance(ran, dict) else None
         return Usage(
             _count(self.input_tokens) + read + written,
             _count(self.output_tokens),
@@ -58,6 +63,8 @@ class WireUsage(msgspec.Struct, gc=False):
             written,
             0 if details is None else _count(details.thinking_tokens),
             cache_write_1h_tokens=_count(hour) if isinstance(hour, int | float) else 0,
+            service_tier=served_at(self.service_tier),
+            searches=_count(searches) if isinstance(searches, int | float) else 0,
         )
 
 

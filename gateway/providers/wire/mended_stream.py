@@ -204,7 +204,7 @@ class MendedStream(ChunkStream):
         choices = [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict):
-            self._count(groq["usage"])
+            self._count(groq["usage"], chunk.get("service_tier"))
         if not choices and chunk.get("object") == "error":
             self.failure = error_from_event(chunk)
             return False
@@ -274,10 +274,10 @@ class MendedStream(ChunkStream):
             found = self._calls[index] = CallNumbers(f"call_{self._call}_{index}")
         return found
 
-    def _count(self, usage: Json) -> None:
+    def _count(self, usage: Json, tier: object) -> None:
         if self.usage is None:
             try:
-                self.usage = msgspec.convert(usage, WireUsage).counted()
+                self.usage = msgspec.convert(usage, WireUsage).counted(tier)
             except _ODD:
                 return
             mend_usage(usage)

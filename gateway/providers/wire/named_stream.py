@@ -8,8 +8,10 @@ import msgspec
 
 from gateway.errors import UpstreamEmpty, UpstreamRejected, UpstreamTruncated
 from gateway.providers.wire.errors import error_from_event
+from gateway.providers.wire.searches import CALLED, searches_in
 from gateway.providers.wire.sizes import REPLY
 from gateway.providers.wire.sse import Event, EventStream, Glance, Inner
+from gateway.providers.wire.tiers import served_at, tier_in
 
 TERMINAL = frozenset(
     {
@@ -34,13 +36,19 @@ class NamedEventStream(EventStream):
     The opening events wait for the next one: a provider that fails after them has committed us to nothing.
     """
 
-    __slots__ = ("_ended_by_name", "_held", "failure_told")
+    __slots__ = ("_ended_by_name", "_held", "_tier", "failure_told")
 
     def __init__(self, asked_model: str, longest: int = REPLY) -> None:
         super().__init__(asked_model, hide_usage=False, longest=longest)
         self.failure_told = False
         self._ended_by_name = False
         self._held: list[bytes] | None = []
+        self._tier: object = None
+
+    @property
+    def service_tier(self) -> str:
+        """See `gateway.ports.TellsTier`: the opening events say what was asked for."""
+        return served_at(self._tier)
 
     def _ordinary(self, data: bytes) -> bytes | None:
         del data
@@ -61,8 +69,11 @@ class NamedEventStream(EventStream):
             self.events -= 1  # it is not handed on: what stands in its place gets its number
             self.failure = error_from_event(event.error or {"message": event.message, "code": event.code})
             return b""
+        if inner is not None and inner.service_tier is not None:
+            self._tier = inner.service_tier
         if inner is not None and inner.usage is not None and event.type in TERMINAL:
-            self.usage = inner.usage.counted() or self.usage
+            searches = searches_in(inner.output) if CALLED in frame else 0
+            self.usage = inner.usage.counted(inner.service_tier, searches) or self.usage
         if event.type == FAILED:
             return self._failed(frame, inner)
         self._ended_by_name = self._ended_by_name or event.type in TERMINAL
@@ -72,7 +83,7 @@ class NamedEventStream(EventStream):
                 b'"model": ' + text, b'"model": ' + asked
             )
         if event.usage is not None:
-            self.usage = event.usage.counted() or self.usage
+            self.usage = event.usage.counted(tier_in(frame)) or self.usage
         return self._handed_on(frame + b"\n\n", opening=event.type in OPENING)
 
     def _handed_on(self, frame: bytes, *, opening: bool) -> bytes:

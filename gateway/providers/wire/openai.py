@@ -27,6 +27,7 @@ from gateway.providers.wire.mended_stream import MendedStream
 from gateway.providers.wire.mending import mended_reply
 from gateway.providers.wire.models import model_names
 from gateway.providers.wire.named_stream import NamedEventStream
+from gateway.providers.wire.searches import CALLED, searches_in
 from gateway.providers.wire.sizes import reply_limit
 from gateway.providers.wire.sse import ChunkStream
 from gateway.providers.wire.traits import AS_OPENAI, Traits, changed
@@ -47,9 +48,13 @@ class _Reply(msgspec.Struct, gc=False):
     model: str | None = None
     usage: WireUsage | None = None
     error: object = None
+    service_tier: object = None
+    output: msgspec.Raw = msgspec.Raw()
+    """Of responses: their items."""
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
+_LOOSELY_READ = frozenset(_Reply.__struct_fields__) - {"output"}
 
 
 class _Edit(NamedTuple):
@@ -171,7 +176,10 @@ class OpenAIDialect:
             body = in_format(body, call.encoding_format or "float")
         if reply.model is not None and reply.model != call.model:
             body = _renamed(body, call.model)
-        return DecodedReply(body, content_type, reply.usage.counted() if reply.usage else None)
+        if reply.usage is None:
+            return DecodedReply(body, content_type)
+        searches = searches_in(reply.output) if call.service is Service.RESPONSES and CALLED in body else 0
+        return DecodedReply(body, content_type, reply.usage.counted(reply.service_tier, searches))
 
     def stream(self, call: Call, deployment: Deployment) -> StreamDecoder:
         """A decoder for one streamed answer."""
@@ -186,6 +194,13 @@ class OpenAIDialect:
         """How many the provider was asked for."""
         most = changed(self._traits or AS_OPENAI, deployment.traits).n_max if call.service is Service.CHAT else None
         return call.choices if most is None else min(call.choices, most)
+
+    def names_tier(self, call: Call, deployment: Deployment) -> bool:
+        """See `gateway.ports.TierDialect`."""
+        if self._traits is None and not deployment.traits:
+            return True
+        known = changed(self._traits or AS_OPENAI, deployment.traits).known
+        return not known or "service_tier" in known
 
     def models_head(self, provider: Provider, credential: str | None) -> RequestHead:
         """The GET that asks for the list of models."""
@@ -209,7 +224,8 @@ def _reply_of(body: bytes) -> _Reply:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         fields = loosely(body)
     try:
-        return msgspec.convert(fields, _Reply)
+        read = {name: fields[name] for name in _LOOSELY_READ if name in fields} if fields is not None else None
+        return msgspec.convert(read, _Reply)
     except msgspec.ValidationError:
         raise UpstreamBadJson from None
 

@@ -16,6 +16,7 @@ from gateway.providers.wire.errors import error_from_event
 from gateway.providers.wire.finishes import FINISH, finished_in
 from gateway.providers.wire.frames import LONG, MAX_EVENT, LongEvent, normalised, parse_frame
 from gateway.providers.wire.loose import MARK, loosely
+from gateway.providers.wire.tiers import served_at, tier_in
 from gateway.providers.wire.usage import WireUsage
 from gateway.types import Usage
 
@@ -34,6 +35,8 @@ class Inner(msgspec.Struct, gc=False):
     usage: WireUsage | None = None
     error: Any = None
     model: str | None = None
+    service_tier: object = None
+    output: msgspec.Raw = msgspec.Raw()
 
 
 class Glance(msgspec.Struct, gc=False):
@@ -65,6 +68,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice]
+    service_tier: object = None
 
 
 _ROLE = b'"role":"assistant",'
@@ -313,7 +317,7 @@ class EventStream:
             self._learn(event.model)
         if event.usage is not None:
             # Cumulative where a provider sends it with every chunk: the last one stands.
-            self.usage = event.usage.counted() or self.usage
+            self.usage = event.usage.counted(tier_in(frame)) or self.usage
         if event.error:
             self.failure = error_from_event(event.error)
             return b""
@@ -418,10 +422,10 @@ class ChunkStream(EventStream):
     def text(self) -> tuple[int, int] | None:
         """See `gateway.ports.StreamDecoder`. Told from the first chunk's weight: names of models are part of every
         chunk, and some are long."""
-        try:
-            choices = _CHUNK.decode(self._first.removeprefix(b"data:")).choices
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        chunk = self._begun_with()
+        if chunk is None:
             return None
+        choices = chunk.choices
         roles = [choice.delta.pop("role", None) for choice in choices if choice.delta]
         texts = [choice.text for choice in choices]
         texts += [text for choice in choices for text in (choice.delta or {}).values()]
@@ -430,6 +434,18 @@ class ChunkStream(EventStream):
         role = len(_ROLE) if any(roles) else 0
         weight = len(self._first) - size - role
         return self.events - (not size) - self._finish, self.relayed_bytes - self.events * weight - role
+
+    @property
+    def service_tier(self) -> str:
+        """See `gateway.ports.TellsTier`: whoever tells it does so in every chunk."""
+        chunk = self._begun_with()
+        return "" if chunk is None else served_at(chunk.service_tier)
+
+    def _begun_with(self) -> _Chunk | None:
+        try:
+            return _CHUNK.decode(self._first.removeprefix(b"data:"))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
 
     def _ended(self) -> bytes:
         if not self._unfinished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.providers.wire.tiers import served_at
 from gateway.types import Usage
 
 MOST = 10**9
@@ -45,6 +46,10 @@ class WireUsage(msgspec.Struct, gc=False):
     """Together's and Perplexity's place for them."""
     cache_creation_input_tokens: object = None
     """Of gateways that pass on Anthropic's word for cache writes."""
+    service_tier: object = None
+    """Mistral's place for it; OpenAI's is beside the usage."""
+    num_search_queries: object = None
+    """Perplexity's."""
 
     @property
     def is_odd(self) -> bool:
@@ -56,8 +61,12 @@ class WireUsage(msgspec.Struct, gc=False):
             or self.reasoning_tokens is not None
         )
 
-    def counted(self) -> Usage | None:
-        """The counts, or None when the object carries none."""
+    def counted(self, told: object = None, searches: int = 0) -> Usage | None:
+        """The counts, or None when the object carries none. `told` is what stands beside them as `service_tier`,
+        `searches` how many the answer shows."""
+        if told is None:
+            told = self.service_tier
+        tier = "" if told is None else served_at(told)
         given = self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens
         made = self.completion_tokens if self.completion_tokens is not None else self.output_tokens
         if made and made < 0:
@@ -66,7 +75,7 @@ class WireUsage(msgspec.Struct, gc=False):
             given = self.total_tokens
             seconds = _seconds(self.seconds) or _seconds(self.prompt_audio_seconds)
             if given is None:
-                return Usage(units=seconds) if seconds else None
+                return Usage(units=seconds, service_tier=tier) if seconds else None
         else:
             if self.total_tokens and (given is None or made is None):
                 # One side and the whole: the other side is the rest.
@@ -90,6 +99,10 @@ class WireUsage(msgspec.Struct, gc=False):
             _count(before.audio_tokens) if before.audio_tokens else 0,
             _count(after.audio_tokens) if after.audio_tokens else 0,
             seconds,
+            0,
+            1,
+            tier,
+            searches if self.num_search_queries is None else _first(self.num_search_queries),
         )
 
 

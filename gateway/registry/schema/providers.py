@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.providers.wire.tiers import ORDINARY
 from gateway.registry.catalogue import RERANKS, ProviderType
 from gateway.registry.schema.abilities import Capabilities, capabilities
 from gateway.registry.schema.fields import (
@@ -43,6 +44,8 @@ _JSON_DEPTH = 16
 _MOST = 100_000
 """USD: a price above it is a slip."""
 _TIERS = 16
+_SERVICE_TIERS = 8
+_TIER_NAME = rf"^(?!(?:{'|'.join(sorted(ORDINARY))})$)[a-z][a-z0-9_-]{{0,39}}$"
 
 
 def header_token(value: str) -> str:
@@ -106,6 +109,51 @@ def _apart(tiers: list[Tier]) -> list[Tier]:
     return tiers
 
 
+class ServiceTier(Strict):
+    """Prices of calls that the provider says it served at this tier. What is not named costs as without the tier."""
+
+    input: Real | None = Field(None, ge=0, le=_MOST, description="USD per million input tokens.")
+    output: Real | None = Field(None, ge=0, le=_MOST, description="USD per million output tokens.")
+    cached_input: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens read from a cache."
+    )
+    cache_write: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens written to a cache."
+    )
+    cache_write_1h: Real | None = Field(
+        None, ge=0, le=_MOST, description="USD per million input tokens written to a cache for an hour."
+    )
+    reasoning: Real | None = Field(None, ge=0, le=_MOST, description="USD per million reasoning tokens.")
+    audio_input: Real | None = Field(None, ge=0, le=_MOST, description="USD per million input tokens of audio.")
+    audio_output: Real | None = Field(None, ge=0, le=_MOST, description="USD per million output tokens of audio.")
+    tiers: Annotated[list[Tier], AfterValidator(_apart)] | None = Field(
+        None, description="Prices of its calls with a large input; without them the price's own `tiers` apply."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("a tier of service needs a price (write {input: 5, output: 20}, or remove it)")
+        return self
+
+
+def _tier_name(name: str) -> str:
+    if name in ORDINARY:
+        raise ValueError(f"what `{name}` costs is what the price itself says (write it there)")
+    if re.match(_TIER_NAME, name) is None:
+        raise ValueError("a tier of service has a name in small letters (such as flex, priority)")
+    return name
+
+
+def _few(tiers: dict[str, ServiceTier]) -> dict[str, ServiceTier]:
+    if len(tiers) > _SERVICE_TIERS:
+        raise ValueError(f"a price has at most {_SERVICE_TIERS} tiers of service (remove some)")
+    return tiers
+
+
+TierName = Annotated[str, AfterValidator(_tier_name), WithJsonSchema({"type": "string", "pattern": _TIER_NAME})]
+
+
 class Prices(Strict):
     """USD per million tokens."""
 
@@ -139,13 +187,20 @@ class Prices(Strict):
         le=_MOST,
         description="USD for each image made, second of audio transcribed, character spoken or search ranked.",
     )
+    per_search: Real = Field(
+        0.0, ge=0, le=_MOST, description="USD for each search that the provider runs for an answer."
+    )
     tiers: Annotated[list[Tier], AfterValidator(_apart)] = Field(
         default_factory=list, description="Other prices for calls with a large input."
+    )
+    service_tiers: Annotated[dict[TierName, ServiceTier], AfterValidator(_few)] = Field(
+        default_factory=dict,
+        description="Other prices by the tier of service that a provider says it served a call at: flex, priority, …",
     )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.model_fields_set - {"tiers"}:
+        if not self.model_fields_set - {"tiers", "service_tiers"}:
             raise ValueError("a price needs an amount (write {input: 2.5, output: 10}, or 0 if it is free)")
         return self
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.registry.resources.records import Kind
+from gateway.types import Price
 from tests.support.admin import AdminApi
 
 ACME = {
@@ -181,6 +182,24 @@ async def test_models(api: AdminApi) -> None:
     assert (taken.status_code, taken.json()["error"]["field"]) == (409, "model")
     assert (await api.call("DELETE", path)).status_code == 204
     assert (await api.call("GET", path)).status_code == 404
+
+
+async def test_prices_of_tiers_of_service(api: AdminApi) -> None:
+    """They are made, changed one by one and taken away as other settings are, and reach the snapshot."""
+    await acme(api)
+    tiers = {"flex": {"input": 0.25}, "priority": {"input": 1.0, "output": 3.0}}
+    draft = {"model": "tiers", "pricing": {"input": 0.5, "output": 1.5, "service_tiers": tiers}}
+    made = await api.call("POST", "/providers/acme/models", draft)
+    assert made.status_code == 201, made.text
+    path = f"/models/{made.json()['id']}"
+    change = {"pricing": {"service_tiers": {"flex": None, "priority": {"output": 4.0}}}}
+    done = await api.call("PATCH", path, change)
+    assert done.json()["pricing"]["service_tiers"] == {"priority": {"input": 1.0, "output": 4.0}}, done.text
+    price = api.services.snapshot().deployments["acme/tiers"].price
+    assert price is not None
+    assert price.service_tiers == {"priority": Price(1.0, 4.0)}
+    wrong = await api.call("PATCH", path, {"pricing": {"service_tiers": {"default": {"input": 1.0}}}})
+    assert wrong.status_code == 422, wrong.text
 
 
 async def test_many_models_in_one_revision_or_none(api: AdminApi) -> None:
