@@ -34,13 +34,25 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """See `--unmeasured`."""
+    """See `--unmeasured`. Tests that share what is made once for their module, a gateway mostly, run on one worker."""
     if config.getoption("--unmeasured"):
         paths = run_path(str(config.rootpath / "scripts" / "coverage_run.py"))["OUTER"]
         outer = tuple(str(config.rootpath / path) for path in paths)
         kept = [item for item in items if item.get_closest_marker("slow") or str(item.path).startswith(outer)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether it uses what is made once for its module."""
+    if not isinstance(item, pytest.Function):
+        return False
+    # There is no public way to ask.
+    found = item._fixtureinfo.name2fixturedefs.values()
+    return any(definitions[-1].scope == "module" for definitions in found)
 
 
 @pytest.fixture(scope="session")
