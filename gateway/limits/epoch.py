@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from gateway.limits.limitset import Names
+from gateway.singleflight import SingleFlight
 from gateway.storage.redis import RedisClient, Script
 
 OnLost = Callable[[str], None]
@@ -28,7 +29,7 @@ class Epochs:
         self._known: dict[str, str] = {}
         self._believed: set[str] = set()
         self._doubts = 0
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asking: SingleFlight[str, None] = SingleFlight()
         self._complete: dict[str, float] = {}
         """When the grace of a shard's life ends, on the monotonic clock."""
 
@@ -57,17 +58,8 @@ class Epochs:
 
     async def ask(self, shard: str) -> str:
         """The name of this life, asked for anew; many who ask at once share one question. Raises StoreUnavailable."""
-        task = self._asking.get(shard)
-        if task is None:
-            task = self._asking[shard] = asyncio.create_task(self._refresh(shard))
-            task.add_done_callback(lambda done: self._asked(shard, done))
-        await asyncio.shield(task)
+        await self._asking.do(shard, lambda: self._refresh(shard))
         return self._known[shard]
-
-    def _asked(self, shard: str, task: asyncio.Task[None]) -> None:
-        self._asking.pop(shard, None)
-        if not task.cancelled():
-            task.exception()
 
     async def rotate(self, shard: str) -> None:
         """Begin a new life: what was used meanwhile is only in the ledger. Raises StoreUnavailable."""

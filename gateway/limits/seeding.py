@@ -10,6 +10,7 @@ from gateway.limits.comparison import Comparison, Life, nowhere
 from gateway.limits.limitset import Frame, LimitSet
 from gateway.limits.outage import LedgerLine, question
 from gateway.limits.periods import FOREVER
+from gateway.singleflight import SingleFlight
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.redis import RedisClient, Script
 
@@ -27,24 +28,14 @@ class Seeder:
         self.compare = Comparison(redis, ledger, life)
         self._script: Script = redis.load_script("gateway.limits", "lua/seed.lua")
         self._ledger = ledger
-        self._working: dict[str, asyncio.Task[None]] = {}
+        self._working: SingleFlight[str, None] = SingleFlight()
 
     async def seed(self, limits: LimitSet, frame: Frame, user: str | None) -> None:
         """Start every missing counter of this set. Raises QuotaUnavailable when the ledger cannot tell."""
         await asyncio.gather(*(self._shared(limits, frame, row, user) for row in limits.quotas))
 
     async def _shared(self, limits: LimitSet, frame: Frame, row: int, user: str | None) -> None:
-        key = frame.keys[3 + row]
-        task = self._working.get(key)
-        if task is None:
-            task = self._working[key] = asyncio.create_task(self._seed(limits, frame, row, user))
-            task.add_done_callback(lambda done: self._worked(key, done))
-        await asyncio.shield(task)
-
-    def _worked(self, key: str, task: asyncio.Task[None]) -> None:
-        self._working.pop(key, None)
-        if not task.cancelled():
-            task.exception()
+        await self._working.do(frame.keys[3 + row], lambda: self._seed(limits, frame, row, user))
 
     async def _seed(self, limits: LimitSet, frame: Frame, row: int, user: str | None) -> None:
         period = frame.periods[row]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from gateway.errors import UpstreamError
 from gateway.ports import Deadlines, Engine, Token, TokenDialect, TokenRequest, UpstreamRequest
+from gateway.singleflight import SingleFlight
 from gateway.types import Provider
 
 EARLY = 300.0
@@ -29,12 +30,11 @@ EngineOf = Callable[[Provider], Engine]
 class _Kept:
     """What is known of one provider's token."""
 
-    __slots__ = ("asking", "plain", "renew_at", "token")
+    __slots__ = ("plain", "renew_at", "token")
 
     def __init__(self) -> None:
         self.token: Token | None = None
         self.renew_at = 0.0
-        self.asking: asyncio.Task[Token] | None = None
         self.plain = False
         """This provider uses its key as it is."""
 
@@ -46,6 +46,7 @@ class Tokens:
         self._engine_of = engine_of
         self._now = now
         self._kept: dict[Provider, _Kept] = {}
+        self._asking: SingleFlight[Provider, Token | None] = SingleFlight()
 
     def __repr__(self) -> str:
         return f"<Tokens of {len(self._kept)} providers>"
@@ -59,10 +60,11 @@ class Tokens:
             return None
         token, now = kept.token, self._now()
         if token is None or now >= token.expires_at:
-            return await self._asked(kept, dialect, provider)
-        if now >= kept.renew_at and kept.asking is None:
+            token = await self._asking.do(provider, lambda: self._fetched(kept, dialect, provider))
+            return None if token is None else token.value
+        if now >= kept.renew_at and provider not in self._asking:
             kept.renew_at = now + PAUSE
-            self._ask(kept, dialect, provider)
+            self._asking.begin(provider, lambda: self._fetched(kept, dialect, provider))
         return token.value
 
     async def renewed(self, dialect: TokenDialect, provider: Provider, refused: str) -> str | None:
@@ -75,33 +77,17 @@ class Tokens:
     def _remember(self, provider: Provider) -> _Kept:
         # A new snapshot brings new providers; those of old ones must not stay for ever.
         if len(self._kept) >= MAX_PROVIDERS:
-            self._kept = {owner: kept for owner, kept in self._kept.items() if kept.asking is not None}
+            self._kept = {owner: kept for owner, kept in self._kept.items() if owner in self._asking}
         kept = self._kept[provider] = _Kept()
         return kept
 
-    async def _asked(self, kept: _Kept, dialect: TokenDialect, provider: Provider) -> str | None:
-        task = kept.asking or self._ask(kept, dialect, provider)
-        if task is None:
-            return None
-        # Shielded: whoever waits may leave, the answer is for everyone.
-        return (await asyncio.shield(task)).value
-
-    def _ask(self, kept: _Kept, dialect: TokenDialect, provider: Provider) -> asyncio.Task[Token] | None:
+    async def _fetched(self, kept: _Kept, dialect: TokenDialect, provider: Provider) -> Token | None:
+        """None for a provider without one. Raises UpstreamError."""
         request = dialect.token_request(provider, self._now())
         if request is None:
             kept.plain = True
             return None
-        task = kept.asking = asyncio.ensure_future(self._fetched(kept, dialect, provider, request))
-        task.add_done_callback(_heard)
-        return task
-
-    async def _fetched(self, kept: _Kept, dialect: TokenDialect, provider: Provider, request: TokenRequest) -> Token:
-        """What is fetched is kept before the task is done: who looks then must not meet it once more. Raises
-        UpstreamError."""
-        try:
-            token = await self._fetch(dialect, provider, request)
-        finally:
-            kept.asking = None
+        token = await self._fetch(dialect, provider, request)
         kept.token = token
         kept.renew_at = token.expires_at - min(EARLY, SHORT * max(0.0, token.expires_at - self._now()))
         return token
@@ -120,9 +106,3 @@ class Tokens:
             response.abort()
             raise
         return dialect.read_token(response.status, body, self._now())
-
-
-def _heard(task: asyncio.Task[Token]) -> None:
-    """A renewal that failed is nobody's loss: the next call tries again."""
-    if not task.cancelled():
-        task.exception()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.ports import Clock
+from gateway.singleflight import SingleFlight
 from gateway.types import LedgerRow, LedgerState
 from gateway.usage.hold_journal import HoldJournal
 
@@ -95,7 +96,7 @@ class Holds:
     _taken: dict[Window, int] = field(default_factory=dict)
     """The sum of all claims by window."""
     _sums: dict[Window, _Sum] = field(default_factory=dict)
-    _asking: dict[Window, asyncio.Task[None]] = field(default_factory=dict)
+    _asking: SingleFlight[Window, None] = field(default_factory=SingleFlight)
     _version: int = 0
     """Grows with every batch that is booked: a sum that was asked for before is worth nothing."""
     _deciding: dict[str, bool] = field(default_factory=dict)
@@ -213,11 +214,7 @@ class Holds:
 
     async def _ask(self, window: Window) -> None:
         """One question at a time for each window, whoever waits."""
-        task = self._asking.get(window)
-        if task is None:
-            task = self._asking[window] = asyncio.create_task(self._look_up(window))
-            task.add_done_callback(lambda _: self._asking.pop(window, None))
-        await asyncio.shield(task)
+        await self._asking.do(window, lambda: self._look_up(window))
 
     async def _look_up(self, window: Window) -> None:
         version = self._version

@@ -21,7 +21,7 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.health.board import Board
-from gateway.ports import Deadlines, Engine, RequestHead, Token, TokenRequest, UpstreamRequest, UpstreamResponse
+from gateway.ports import Engine, RequestHead, Token, TokenRequest
 from gateway.providers.wire.openai import OpenAIDialect
 from gateway.providers.wire.tokens import form_request, granted
 from gateway.telemetry.base import SilentObserver
@@ -130,34 +130,6 @@ async def test_renewal_that_fails_harms_nobody() -> None:
             with pytest.raises(UpstreamError):
                 await tokens.get(DIALECT, own)
         assert await tokens.get(DIALECT, own) == "two"
-
-
-async def test_an_answer_is_kept_by_the_time_that_it_is_there() -> None:
-    """Whoever looks in the turn of the event loop in which a request failed asks anew: the failure is no longer its."""
-    begun, over = asyncio.Event(), asyncio.Event()
-    asked: list[UpstreamRequest] = []
-
-    class Failing:
-        """An order of turns that no socket would repeat."""
-
-        async def send(self, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
-            asked.append(request)
-            begun.set()
-            await over.wait()
-            raise UpstreamUnreachable
-
-        async def close(self) -> None: ...
-
-    tokens, own = Tokens(lambda _: Failing()), provider("http://127.0.0.1:1")
-    first = asyncio.ensure_future(tokens.get(DIALECT, own))
-    await begun.wait()
-    asyncio.get_running_loop().call_soon(over.set)
-    await over.wait()  # behind the request that waits for the same
-    with pytest.raises(UpstreamUnreachable):
-        await tokens.get(DIALECT, own)
-    assert len(asked) == 2
-    with pytest.raises(UpstreamUnreachable):
-        await first
 
 
 async def test_a_caller_that_leaves_does_not_end_it() -> None:
