@@ -4,9 +4,10 @@
 
 pytest's workers, the gateways that tests start, and their forked workers all write data of their own (`patch` in
 pyproject.toml); what earlier runs left is erased first. The report is made only of a run whose tests pass. Tests
-that take seconds each (`slow`), those of SDKs, documents, deployment files and the benchmark, and those of whole
-processes, which measuring makes several times as slow, are left to `make test`: what of the gateway they run, others
-run too. `make test COVERAGE=1` is this run and then those, each test once.
+that take seconds each (`slow`), those of SDKs, documents, deployment files and the benchmark, those of whole processes,
+which measuring makes several times as slow, and those that play what others play with many more inputs are left to
+`make test`: what of the gateway they run, others run too. `make test COVERAGE=1` is this run and then those, each test
+once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ OUTER = (
     *("tests/conformance", "tests/deploy", "tests/bench", "tests/test_docs.py"),
     *("tests/http/test_api_quotas.py", "tests/http/test_cycles.py", "tests/http/test_token_budgets.py"),
     *("tests/limits/test_contention.py", "tests/limits/test_handover.py", "tests/test_plugins.py"),
-    *("tests/vault/test_custody.py", "tests/vault/test_sealing.py", "tests/providers/contract/test_fuzz.py"),
+    *("tests/bridges/messages/test_every_dialect.py", "tests/bridges/messages/test_fuzz.py"),
+    *(
+        "tests/bridges/responses/test_contract.py",
+        "tests/bridges/responses/test_fuzz.py",
+        "tests/registry/test_fuzz.py",
+    ),
+    *("tests/providers/recordings", "tests/providers/contract", "tests/security", "tests/audit/test_tampering.py"),
+    *("tests/vault/test_custody.py", "tests/vault/test_sealing.py"),
 )
 TESTS = (
     *("run", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", "-m", "not slow and not endurance"),
