@@ -33,8 +33,8 @@ class Tier(Given):
     cache_write_1h: Usd | None = None
 
 
-class ServiceTierPricing(Given):
-    """Prices of calls that the provider says it served at this tier; what is not named costs as without it."""
+class Rates(Given):
+    """USD per million tokens of each kind."""
 
     input: Usd | None = None
     output: Usd | None = None
@@ -44,20 +44,17 @@ class ServiceTierPricing(Given):
     reasoning: Usd | None = None
     audio_input: Usd | None = None
     audio_output: Usd | None = None
+
+
+class ServiceTierPricing(Rates):
+    """Prices of calls that the provider says it served at this tier; what is not named costs as without it."""
+
     tiers: Annotated[list[Tier], Field(max_length=16)] | None = None
 
 
-class Pricing(Given):
+class Pricing(Rates):
     """USD per million tokens."""
 
-    input: Usd | None = None
-    output: Usd | None = None
-    cached_input: Usd | None = None
-    cache_write: Usd | None = None
-    cache_write_1h: Usd | None = None
-    reasoning: Usd | None = None
-    audio_input: Usd | None = None
-    audio_output: Usd | None = None
     per_request: Usd | None = Field(None, description="USD for each request.")
     per_unit: Usd | None = Field(None, description="USD for each image, second, character or search.")
     per_search: Usd | None = Field(None, description="USD for each search that the provider runs for an answer.")
